@@ -1,0 +1,89 @@
+r"""Categories against labels: is a categorical code an unsupervised classifier?
+
+A code's categories come in any order, so they are compared with labels under the one-to-one matching that suits them
+best, the assignment that maximises the trace of the confusion table (Kuhn, 1955):
+
+.. math:: \mathrm{accuracy} = \max_\pi \frac{1}{N} \sum_i [\,\pi(\mathrm{category}_i) = \mathrm{label}_i\,]
+
+Needs scipy (the extra `eval`).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from infogan_lib._checks import whole_number
+
+
+@dataclass(frozen=True, eq=False)
+class CategoryMatch:
+    """How categories and labels go together.
+
+    Attributes:
+        table: counts, shape (categories, labels): how many samples of each label fell into each category.
+        label_of: the label matched to each category, shape (categories,); -1 for a category left over.
+        accuracy: the share of samples whose category is matched to their label, 0 to 1.
+        purity: the share of samples whose label is the most frequent one of their category, 0 to 1.
+    """
+
+    table: NDArray[np.int64]
+    label_of: NDArray[np.int64]
+    accuracy: float
+    purity: float
+
+
+def match_categories(
+    categories: ArrayLike, labels: ArrayLike, *, category_count: int | None = None, label_count: int | None = None
+) -> CategoryMatch:
+    """Match categories to labels so that as many samples as possible agree.
+
+    Args:
+        categories: what Q says, whole numbers from 0, shape (N,).
+        labels: the true labels, whole numbers from 0, shape (N,).
+        category_count, label_count: how many there are; the largest found plus one if None.
+
+    Raises:
+        ValueError: arrays of different lengths, empty, or with values out of range.
+        ImportError: scipy is not installed.
+
+    Source: Chen et al., InfoGAN, 2016, section 7.2, matches by hand; the assignment is Kuhn's.
+    """
+    try:
+        from scipy.optimize import linear_sum_assignment
+    except ImportError as error:
+        raise ImportError("matching categories needs scipy: pip install 'infogan-lib[eval]'") from error
+    found, true = _whole("categories", categories), _whole("labels", labels)
+    if len(found) != len(true):
+        raise ValueError(f"categories and labels must be equally long, but got {len(found)} and {len(true)}")
+    rows, columns = _count("category_count", category_count, found), _count("label_count", label_count, true)
+    table = np.zeros((rows, columns), dtype=np.int64)
+    np.add.at(table, (found, true), 1)
+    matched = linear_sum_assignment(table, maximize=True)
+    label_of = np.full(rows, -1, dtype=np.int64)
+    label_of[matched[0]] = matched[1]
+    return CategoryMatch(
+        table=table,
+        label_of=label_of,
+        accuracy=float(table[matched].sum() / len(true)),
+        purity=float(table.max(axis=1).sum() / len(true)),
+    )
+
+
+def _whole(name: str, values: ArrayLike) -> NDArray[np.int64]:
+    array: NDArray[Any] = np.asarray(values)
+    if array.ndim != 1 or len(array) == 0:
+        raise ValueError(f"{name} must have shape (N,) with N >= 1, but got {array.shape}")
+    if not np.issubdtype(array.dtype, np.integer) or array.min() < 0:
+        raise ValueError(f"{name} must be whole numbers from 0, but got {array.dtype} from {array.min()}")
+    return array.astype(np.int64)
+
+
+def _count(name: str, count: int | None, values: NDArray[np.int64]) -> int:
+    largest = int(values.max())
+    if count is None:
+        return largest + 1
+    if whole_number(name, count, minimum=1) <= largest:
+        raise ValueError(f"{name} is {count}, but a value of {largest} was found")
+    return count

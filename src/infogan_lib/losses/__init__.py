@@ -1,0 +1,35 @@
+"""Losses of the two games: the adversarial one and the one about information."""
+
+from infogan_lib.losses.adversarial import (
+    AdversarialLoss,
+    Hinge,
+    LeastSquares,
+    Minimax,
+    NonSaturating,
+    Wasserstein,
+)
+from infogan_lib.losses.information import (
+    MSE,
+    BernoulliCrossEntropy,
+    CrossEntropy,
+    InformationLoss,
+    NormalNLL,
+    PointEstimate,
+    information_bound,
+)
+
+__all__ = [
+    "MSE",
+    "AdversarialLoss",
+    "BernoulliCrossEntropy",
+    "CrossEntropy",
+    "Hinge",
+    "InformationLoss",
+    "LeastSquares",
+    "Minimax",
+    "NonSaturating",
+    "NormalNLL",
+    "PointEstimate",
+    "Wasserstein",
+    "information_bound",
+]

@@ -1,0 +1,356 @@
+r"""The InfoGAN: a generator, a discriminator, Q and the latent they share.
+
+.. math::
+    x = G(z, c), \qquad D(x) = \mathrm{head}(\mathrm{trunk}(x)), \qquad Q(c \mid x) = q(\mathrm{trunk}(x))
+
+G and D are the user's and stay as they are; Q is attached to D's own features (Chen et al., *InfoGAN*, NeurIPS 2016,
+section 6: "we parametrize Q as a neural network ... Q and D share all convolutional layers"), or is the user's.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+from torch.optim.swa_utils import AveragedModel
+from typing_extensions import override
+
+from infogan_lib._checks import describe, whole_number
+from infogan_lib.latent import LatentCode, LatentSpec
+from infogan_lib.networks.forms import (
+    DiscriminatorOutput,
+    GeneratorInput,
+    dry_run,
+    eval_mode,
+    final_activation,
+    find_discriminator_form,
+    find_generator_form,
+    flat_outputs,
+    placement,
+)
+from infogan_lib.networks.heads import QHead
+from infogan_lib.networks.taps import Tap
+from infogan_lib.pixels import PixelRange, as_float
+
+Part = Literal["generator", "trunk", "d_head", "q_head"]
+
+
+class Judgement(NamedTuple):
+    """What D and Q say of images: D's logits (N, *), and Q's raw outputs (N, R) where asked for."""
+
+    logits: Tensor
+    raw: Tensor | None
+
+
+class InfoGAN(nn.Module):
+    """G, D and Q as one module. None of the user's modules is edited, copied or hooked for longer than a forward.
+
+    Args:
+        generator: any module that makes images (N, *) from the latent: flat (N, L), as a map (N, L, 1, 1), or with
+            one argument per variable of the spec. Which one is found by one dry forward.
+        discriminator: any module that gives one validity per image, or a map of them, as logits or after a Sigmoid;
+            or a tuple (validity, codes, ...), which then holds Q itself.
+        latent: the noise and codes of the generator's input.
+        q_head: your own head, from the features at the tap to `latent.outputs` raw outputs, as one tensor or
+            several in the codes' order. None for `QHead`.
+        q_network: your own Q on images, sharing nothing with D. Excludes `q_head` and `tap`.
+        tap: the layer of D whose output Q reads, by name or as a `Tap`. None for the input of D's last layer
+            with parameters.
+        generator_input: "flat", "1d", "2d", "3d" or "parts" to say it instead of finding out.
+        discriminator_output: "logits" or "probabilities", likewise.
+        seed: of the default Q head's initial weights.
+
+    Attributes:
+        image_shape: the shape of one image, without the batch.
+        reach: what G's final Tanh (-1, 1) or Sigmoid (0, 1) can reach; None where it ends in neither.
+        pixel_range: what uint8 images are mapped onto; `reach` unless set.
+
+    Raises:
+        TypeError: an argument of another type.
+        ValueError: networks and latent that do not fit each other; the message says which shapes met.
+    """
+
+    averaged_generator: AveragedModel | None
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        latent: LatentSpec,
+        *,
+        q_head: nn.Module | None = None,
+        q_network: nn.Module | None = None,
+        tap: str | Tap | None = None,
+        generator_input: GeneratorInput | Literal["auto"] = "auto",
+        discriminator_output: DiscriminatorOutput | Literal["auto"] = "auto",
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        _check_parts(generator, discriminator, latent, q_head, q_network, tap)
+        whole_number("seed", seed, minimum=0)
+        self.latent = latent
+        self.generator = generator
+        self.discriminator = discriminator
+        self.averaged_generator = None
+
+        self._generator_form, images = find_generator_form(generator, latent, input=generator_input)
+        self.image_shape = tuple(images.shape[1:])
+        self.reach: PixelRange | None = _REACH.get(final_activation(images))
+        self.pixel_range = self.reach
+        images = images.detach().to(*placement(discriminator))
+        self._discriminator_form = find_discriminator_form(
+            discriminator,
+            images,
+            tap=Tap(tap) if isinstance(tap, str) else tap,
+            needs_features=q_network is None,
+            output=discriminator_output,
+        )
+        if self._discriminator_form.gives_codes and (q_head is not None or q_network is not None):
+            raise ValueError(
+                "this discriminator returns codes itself, so it takes no q_head or q_network; leave that out, "
+                "or let the discriminator return the validity alone"
+            )
+        self.q = self._build_q(images, q_head, q_network, seed)
+        self._q_reads_images = q_network is not None
+        self._parts = self._find_parts(images)
+
+    def _build_q(
+        self, images: Tensor, q_head: nn.Module | None, q_network: nn.Module | None, seed: int
+    ) -> nn.Module | None:
+        if self._discriminator_form.gives_codes or q_head is not None or q_network is not None:
+            return q_head or q_network
+        with dry_run(self.discriminator):
+            _, features = self._discriminator_form(self.discriminator, images)
+            assert features is not None
+            torch.manual_seed(seed)  # inside dry_run, which puts the random state back
+            return QHead(features.shape[1:], self.latent.outputs).to(features)
+
+    def _find_parts(self, images: Tensor) -> dict[str, frozenset[str]]:
+        """Names of D's parameters by what they serve, from which outputs their graph reaches."""
+        modules = [self.discriminator] + ([self.q] if self.q is not None else [])
+        with dry_run(*modules):
+            logits, read = self._discriminator_form(self.discriminator, images)
+            returned = self._q_outputs(images, read)
+            raw = flat_outputs(returned)
+        if raw.shape != (len(images), self.latent.outputs):
+            needs = ", ".join(f"{name} {code.outputs}" for name, code in self.latent.codes.items())
+            raise ValueError(
+                f"Q gave raw outputs of shape {tuple(raw.shape)} for a batch of {len(images)}, but the codes need "
+                f"{self.latent.outputs} ({needs}); a NormalNLL takes a mean and a log-scale per dimension"
+            )
+        _refuse_activated(returned, self.latent)
+        names = {id(parameter): name for name, parameter in self.discriminator.named_parameters()}
+        judges = {names[i] for i in _reached(logits) if i in names}
+        feeds_q = set() if self._q_reads_images else {names[i] for i in _reached(raw) if i in names}
+        return {"trunk": frozenset(feeds_q & judges), "q_head": frozenset(feeds_q - judges)}
+
+    def parameter_groups(self) -> dict[Part, list[nn.Parameter]]:
+        """All trainable parameters by what they serve.
+
+        "generator"; "trunk", the part of D that Q reads through; "d_head", the rest of D; "q_head", what serves Q
+        alone, be it a head, a separate network, or D's own code layers.
+        """
+        trainable = [(name, p) for name, p in self.discriminator.named_parameters() if p.requires_grad]
+        own_q = [] if self.q is None else [p for p in self.q.parameters() if p.requires_grad]
+        return {
+            "generator": [p for p in self.generator.parameters() if p.requires_grad],
+            "trunk": [p for name, p in trainable if name in self._parts["trunk"]],
+            "d_head": [p for name, p in trainable if not any(name in part for part in self._parts.values())],
+            "q_head": own_q + [p for name, p in trainable if name in self._parts["q_head"]],
+        }
+
+    def generate(self, latent: Tensor) -> Tensor:
+        """Images G(z, c), shape (N, *image_shape), from latents (N, L), in the mode the generator is in."""
+        return self._generator_form(self.generator, latent, self.latent)
+
+    @override
+    def forward(self, latent: Tensor) -> Tensor:
+        """As `generate`."""
+        return self.generate(latent)
+
+    def discriminate(self, images: Tensor, *, codes: bool = True) -> Judgement:
+        """D's logits and, unless `codes` is False, Q's raw outputs for images (N, *image_shape)."""
+        logits, read = self._discriminator_form(self.discriminator, images)
+        return Judgement(logits, flat_outputs(self._q_outputs(images, read)) if codes else None)
+
+    def _q_outputs(self, images: Tensor, read: Tensor | None) -> Any:
+        if self.q is None:
+            return read
+        return self.q(images if self._q_reads_images else read)
+
+    def raw_codes(self, images: Tensor) -> Tensor:
+        """Q's raw outputs (N, R) for images (N, *image_shape)."""
+        if self._q_reads_images:
+            return flat_outputs(self._q_outputs(images, None))
+        raw = self.discriminate(images).raw
+        assert raw is not None
+        return raw
+
+    @torch.no_grad()
+    def sample(
+        self, n: int, *, seed: int | None = None, generator: torch.Generator | None = None, **codes: Any
+    ) -> Tensor:
+        """Make n images in eval mode, from the averaged generator where there is one.
+
+        Args:
+            n: how many, at least 1.
+            seed: fixes all that is not given, the same on every device.
+            generator: a CPU generator to draw from instead; torch's global one if neither is given.
+            **codes: values by name: ``digit=7``, ``style=[-1.0, 0.5]``, or one row per image.
+
+        Returns:
+            Shape (n, *image_shape), in the generator's own pixel range.
+
+        Raises:
+            KeyError: no code of that name; the message lists the names.
+            ValueError, TypeError: a category out of range, or a value of another shape.
+        """
+        latent = self.latent.sample(n, generator=_cpu_generator(seed, generator), device="cpu")
+        return self.render(self.latent.with_values(latent, codes))
+
+    @torch.no_grad()
+    def traverse(
+        self,
+        code: str,
+        *,
+        dim: int = 0,
+        steps: int | None = None,
+        n: int = 1,
+        low: float | None = None,
+        high: float | None = None,
+        seed: int | None = None,
+        generator: torch.Generator | None = None,
+        **codes: Any,
+    ) -> Tensor:
+        """Images in which only one variable moves.
+
+        Args:
+            code: its name; a categorical code runs through its k categories.
+            dim: the dimension of a continuous one that moves.
+            steps: how many steps, 10 if None.
+            n: how many starting points.
+            low, high: the ends of the sweep; the prior's own if None.
+            seed, generator, **codes: as in `sample`, for all that stays fixed.
+
+        Returns:
+            Shape (n * steps, *image_shape), the sweep of the first starting point first.
+        """
+        base = self.latent.sample(n, generator=_cpu_generator(seed, generator), device="cpu")
+        base = self.latent.with_values(base, codes)
+        return self.render(self.latent.sweep(code, dim=dim, steps=steps, base=base, low=low, high=high))
+
+    @torch.no_grad()
+    def render(self, latent: Tensor, *, batch_size: int = 512) -> Tensor:
+        """Images for given latents (N, L), in eval mode, from the averaged generator where there is one."""
+        source = self.generator if self.averaged_generator is None else self.averaged_generator.module
+        device, dtype = placement(source)
+        with eval_mode(source):
+            chunks = latent.to(device, dtype).split(batch_size)
+            return torch.cat([self._generator_form(source, chunk, self.latent) for chunk in chunks])
+
+    @torch.no_grad()
+    def encode(self, images: Tensor, *, batch_size: int = 512) -> dict[str, Distribution]:
+        """The posterior Q(c|x) of every code for images, in eval mode.
+
+        Args:
+            images: shape (N, *image_shape); floats in the range the model was trained on, or uint8 where
+                `pixel_range` is known.
+            batch_size: how many to look at in one go.
+
+        Returns:
+            A torch `Distribution` per code name, with batch shape (N,): one-hot for a categorical code (see its
+            `probs`), normal for a continuous one, `PointEstimate` for one with `MSE`.
+
+        Raises:
+            ValueError: images of another shape, none at all, or with values that are not finite.
+        """
+        if not isinstance(images, Tensor):
+            raise TypeError(f"images must be a Tensor, but got {type(images).__name__}")
+        if images.ndim == 0 or len(images) == 0 or tuple(images.shape[1:]) != self.image_shape:
+            raise ValueError(
+                f"images must have shape (N, {', '.join(map(str, self.image_shape))}) with N >= 1, "
+                f"but got {tuple(images.shape)}"
+            )
+        if images.dtype == torch.uint8 and self.pixel_range is None:
+            raise ValueError(
+                "the generator ends in neither Tanh nor Sigmoid, so the range of uint8 images is not known; "
+                "give floats, or set model.pixel_range = (low, high)"
+            )
+        device, dtype = placement(self.discriminator)
+        modules = [self.discriminator] + ([self.q] if self.q is not None else [])
+        raws = []
+        with eval_mode(*modules):
+            for batch in images.split(batch_size):
+                batch = as_float(batch.to(device), self.pixel_range or (0.0, 1.0), dtype)
+                if not batch.isfinite().all():
+                    raise ValueError("images must be finite, but some values are NaN or infinite")
+                raws.append(self.raw_codes(batch))
+        return self.latent.posteriors(torch.cat(raws))
+
+
+_REACH: dict[str | None, PixelRange] = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0)}
+
+
+def _check_parts(generator: Any, discriminator: Any, latent: Any, q_head: Any, q_network: Any, tap: Any) -> None:
+    for name, module in (("generator", generator), ("discriminator", discriminator)):
+        if not isinstance(module, nn.Module):
+            raise TypeError(f"{name} must be a torch.nn.Module, but got {describe(module)}")
+    for name, module in (("q_head", q_head), ("q_network", q_network)):
+        if module is not None and not isinstance(module, nn.Module):
+            raise TypeError(f"{name} must be a torch.nn.Module or None, but got {describe(module)}")
+    if not isinstance(latent, LatentSpec):
+        raise TypeError(f"latent must be a LatentSpec such as Noise(62) + Categorical(10), but got {describe(latent)}")
+    if not latent.codes:
+        raise ValueError(f"an InfoGAN needs at least one code beside the noise, such as Categorical(10), in {latent!r}")
+    if q_network is not None and (q_head is not None or tap is not None):
+        raise ValueError("q_network looks at the images itself; give either it, or q_head and tap")
+    if tap is not None and not isinstance(tap, (str, Tap)):
+        raise TypeError(f"tap must be the name of a layer of the discriminator or a Tap, but got {describe(tap)}")
+
+
+def _refuse_activated(returned: Any, latent: LatentSpec) -> None:
+    """Cross-entropies take logits: a Softmax or Sigmoid before them is a mistake that trains badly in silence."""
+    if isinstance(returned, Tensor):
+        parts: Sequence[Tensor] = [returned]
+    else:
+        parts = list(returned.values()) if isinstance(returned, dict) else list(returned)
+    at, discrete, start = 0, [], 0
+    for name, code in latent.codes.items():
+        discrete.append((name, code, range(start, start + code.outputs)))
+        start += code.outputs
+    for part in parts:
+        width = part.flatten(1).shape[1]
+        activation = final_activation(part)
+        for name, code, columns in discrete:
+            overlaps = columns.start < at + width and at < columns.stop
+            if isinstance(code, LatentCode) and code.discrete and overlaps and activation in ("sigmoid", "softmax"):
+                raise ValueError(
+                    f"Q's outputs for {name!r} come out of a {activation.capitalize()}, but the cross-entropy of "
+                    f"{code!r} takes logits; remove the {activation.capitalize()} from the end of Q"
+                )
+        at += width
+
+
+def _reached(output: Tensor) -> set[int]:
+    """The ids of all parameters that an output's graph leads to."""
+    found: set[int] = set()
+    seen, queue = set(), [output.grad_fn]
+    while queue:
+        node = queue.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        variable = getattr(node, "variable", None)
+        if variable is not None:
+            found.add(id(variable))
+        queue.extend(next_node for next_node, _ in node.next_functions)
+    return found
+
+
+def _cpu_generator(seed: int | None, generator: torch.Generator | None) -> torch.Generator | None:
+    if seed is None:
+        return generator
+    if generator is not None:
+        raise ValueError("give either seed or generator, not both")
+    return torch.Generator().manual_seed(whole_number("seed", seed, minimum=0))

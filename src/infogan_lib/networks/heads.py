@@ -1,0 +1,52 @@
+"""The default Q head: from the discriminator's features to the raw outputs of all codes."""
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from typing_extensions import override
+
+from infogan_lib._checks import whole_number
+
+LARGEST_SIDE = 8
+
+
+class QHead(nn.Module):
+    """Linear, BatchNorm, leaky ReLU, Linear on flattened features.
+
+    Feature maps of more than 8 positions a side are averaged down to 8 first, so that a discriminator on large
+    images does not need a Q head larger than itself.
+
+    Args:
+        feature_shape: the features' shape without the batch: (F,), (C, T), (C, H, W), ...
+        outputs: how many raw outputs the codes need, `LatentSpec.outputs`.
+        hidden: the width of the hidden layer.
+
+    Shape:
+        features (N, *feature_shape) to raw outputs (N, outputs).
+
+    Source: Chen et al., InfoGAN, 2016, appendix C.1 (FC 128, batch norm, leaky ReLU 0.1, FC).
+    """
+
+    def __init__(self, feature_shape: Sequence[int], outputs: int, *, hidden: int = 128) -> None:
+        super().__init__()
+        whole_number("outputs", outputs, minimum=1)
+        whole_number("hidden", hidden, minimum=1)
+        channels, *sides = feature_shape
+        pooled = tuple(min(side, LARGEST_SIDE) for side in sides)
+        self.pool = _average_pool(pooled) if pooled != tuple(sides) else nn.Identity()
+        features = channels * math.prod(pooled)
+        self.body = nn.Sequential(nn.Linear(features, hidden, bias=False), nn.BatchNorm1d(hidden), nn.LeakyReLU(0.1))
+        self.out = nn.Linear(hidden, outputs)
+
+    @override
+    def forward(self, features: Tensor) -> Tensor:
+        return self.out(self.body(self.pool(features).flatten(1)))
+
+
+def _average_pool(sides: tuple[int, ...]) -> nn.Module:
+    if len(sides) > 3:
+        raise ValueError(
+            f"QHead takes features with up to three sides, but got {len(sides)}; give a q_head of your own"
+        )
+    return (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)[len(sides) - 1](sides)

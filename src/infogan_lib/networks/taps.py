@@ -1,0 +1,102 @@
+"""Taps: where the Q head reads the discriminator's features.
+
+D is taken as *head(trunk(x))*. The features are what one of D's layers receives or returns; a tap names that layer.
+Nothing is attached to D for longer than one forward pass.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
+
+from infogan_lib._checks import choice, describe
+
+
+@dataclass(frozen=True)
+class Tap:
+    """A place in the discriminator.
+
+    Args:
+        layer: the layer's name, as `discriminator.named_modules()` gives it.
+        side: whether the features are the layer's "output" or its "input".
+
+    A layer that changes its input in place (``LeakyReLU(inplace=True)``) changes the features of the layer before
+    it as well: the tap sees a tensor as it is when D has finished.
+    """
+
+    layer: str
+    side: Literal["input", "output"] = "output"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.layer, str):
+            raise TypeError(f"a tap names a layer of the discriminator, but got {describe(self.layer)}")
+        choice("side", self.side, ("input", "output"))
+
+    def module(self, discriminator: nn.Module) -> nn.Module:
+        """The layer named.
+
+        Raises:
+            ValueError: no such layer; the message lists the layers there are.
+        """
+        modules = dict(discriminator.named_modules())
+        modules.pop("")
+        if self.layer not in modules:
+            there = ", ".join(f"{name} ({type(module).__name__})" for name, module in modules.items())
+            raise ValueError(f"the discriminator has no layer {self.layer!r} to tap; it has: {there or 'no layers'}")
+        return modules[self.layer]
+
+
+class Caught:
+    """What a tap saw in the last forward pass."""
+
+    features: Tensor | None = None
+
+
+@contextmanager
+def tapped(discriminator: nn.Module, tap: Tap) -> Iterator[Caught]:
+    """Record the features at a tap while D runs; nothing stays on D afterwards."""
+    module, caught = tap.module(discriminator), Caught()
+
+    def before(_: nn.Module, args: tuple[Any, ...]) -> None:
+        caught.features = args[0] if args else None
+
+    def after(_: nn.Module, __: tuple[Any, ...], output: Any) -> None:
+        caught.features = output
+
+    handle = module.register_forward_pre_hook(before) if tap.side == "input" else module.register_forward_hook(after)
+    try:
+        yield caught
+    finally:
+        handle.remove()
+
+
+def find_tap(discriminator: nn.Module, images: Tensor) -> Tap:
+    """The input of the last layer with parameters that runs in D's forward: D's own features.
+
+    Raises:
+        ValueError: no layer of D has parameters.
+    """
+    layers = {name: module for name, module in discriminator.named_modules() if name and _has_weights(module)}
+    ran: list[str] = []
+    handles = [
+        module.register_forward_pre_hook(lambda _, __, name=name: ran.append(name)) for name, module in layers.items()
+    ]
+    try:
+        discriminator(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not ran:
+        raise ValueError(
+            "no layer with parameters ran inside the discriminator, so there are no features to tap; "
+            "give a q_network, which looks at the images itself"
+        )
+    return Tap(ran[-1], "input")
+
+
+def _has_weights(module: nn.Module) -> bool:
+    """Whether a layer holds parameters itself, also where a parametrization (spectral norm) holds them for it."""
+    return is_parametrized(module) or any(True for _ in module.parameters(recurse=False))

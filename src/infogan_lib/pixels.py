@@ -1,0 +1,39 @@
+"""Pixel values: bytes as the floats that a generator makes, and back to what a screen shows."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from infogan_lib._checks import describe, real_number
+
+PixelRange = tuple[float, float]
+
+
+def pixel_range(value: Any) -> PixelRange:
+    """A (low, high) pair of finite numbers, checked.
+
+    Raises:
+        ValueError: anything else, or low >= high.
+    """
+    try:
+        low, high = (real_number("pixel_range", end) for end in value)
+    except TypeError as error:
+        raise ValueError(f"pixel_range must be two numbers (low, high), but got {describe(value)}") from error
+    if low >= high:
+        raise ValueError(f"pixel_range must be (low, high) with low < high, but got {describe(value)}")
+    return low, high
+
+
+def as_float(images: Tensor, to_range: PixelRange, dtype: torch.dtype = torch.float32) -> Tensor:
+    """uint8 images 0..255 mapped onto `to_range`; floating images in `dtype`, values as they are."""
+    if images.dtype != torch.uint8:
+        return images.to(dtype)
+    low, high = to_range
+    return images.to(dtype).mul_((high - low) / 255).add_(low)
+
+
+def as_unit(images: Tensor, from_range: PixelRange) -> Tensor:
+    """Floating images in `from_range` mapped onto [0, 1] and clipped to it."""
+    low, high = from_range
+    return ((images.detach().float() - low) / (high - low)).clamp(0, 1)

@@ -1,0 +1,126 @@
+"""Which optimiser updates which parameters: the paper's Adam by default, or the user's own, checked."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Adam, Optimizer
+
+from infogan_lib._checks import describe, real_number
+from infogan_lib.model import InfoGAN
+from infogan_lib.training.step import Trained
+
+OptimizerFactory = Callable[[list[nn.Parameter]], Optimizer]
+OptimizerChoice = Optimizer | OptimizerFactory | None
+
+PAPER_LR = {"generator": 1e-3, "discriminator": 2e-4}
+PAPER_BETAS = (0.5, 0.999)
+
+
+def build_optimizers(
+    model: InfoGAN,
+    trains: frozenset[Trained],
+    *,
+    g_optimizer: OptimizerChoice,
+    d_optimizer: OptimizerChoice,
+    q_optimizer: OptimizerChoice,
+    lr_g: float | None,
+    lr_d: float | None,
+    lr_q: float | None,
+    betas: tuple[float, float] | None,
+) -> tuple[list[Optimizer], list[Optimizer]]:
+    """The optimisers of D, and those of G and Q.
+
+    Q's parameters go to `q_optimizer`, unless an optimiser given for G holds them already.
+
+    Raises:
+        TypeError: something that is neither an optimiser nor makes one.
+        ValueError: parameters that no optimiser holds or that two hold, or a learning rate beside an optimiser
+            that brings its own.
+    """
+    groups, names = model.parameter_groups(), {id(p): name for name, p in model.named_parameters()}
+    given = {"generator": g_optimizer, "discriminator": d_optimizer, "q": q_optimizer}
+    rates = {"generator": lr_g, "discriminator": lr_d, "q": lr_q}
+    for who, optimizer in given.items():
+        if optimizer is not None and rates[who] is not None:
+            raise ValueError(
+                f"lr_{who[0]} and {who[0]}_optimizer were both given; set the rate in the optimiser and leave "
+                f"lr_{who[0]} out"
+            )
+    if betas is not None and all(optimizer is not None for optimizer in given.values()):
+        raise ValueError("betas are Adam's, but all optimisers are your own; set them there and leave betas out")
+
+    g_holds = _held(g_optimizer)
+    q_parameters = [p for p in groups["q_head"] if id(p) not in g_holds] if "q_head" in trains else []
+    wanted = {
+        "generator": groups["generator"],
+        "discriminator": groups["trunk"] + groups["d_head"],
+        "q": q_parameters,
+    }
+    if not q_parameters and q_optimizer is not None:
+        raise ValueError("q_optimizer has nothing to train; leave it out")
+    default_rates = {**PAPER_LR, "q": PAPER_LR["generator"] if lr_g is None else lr_g}
+    built = {}
+    for who, parameters in wanted.items():
+        if not parameters:
+            continue
+        optimizer = given[who]
+        if optimizer is None:
+            rate = default_rates[who] if rates[who] is None else rates[who]
+            lr = real_number(f"lr_{who[0]}", rate, above=0)
+            built[who] = Adam(parameters, lr, _betas(betas), fused=_has_fused_kernel(parameters))
+        elif isinstance(optimizer, Optimizer):
+            built[who] = optimizer
+        elif callable(optimizer):
+            built[who] = optimizer(parameters)
+            if not isinstance(built[who], Optimizer):
+                raise TypeError(f"{who[0]}_optimizer must make a torch Optimizer, but made {describe(built[who])}")
+        else:
+            raise TypeError(
+                f"{who[0]}_optimizer must be a torch Optimizer or a function that makes one of a list of parameters, "
+                f"but got {describe(optimizer)}"
+            )
+    _check_holders(wanted, built, names)
+    return (
+        [built[who] for who in ("discriminator",) if who in built],
+        [built[who] for who in ("generator", "q") if who in built],
+    )
+
+
+def _check_holders(wanted: dict[str, list[nn.Parameter]], built: dict[str, Optimizer], names: dict[int, str]) -> None:
+    """Every parameter in its own optimiser and in no other."""
+    held = {who: _held(optimizer) for who, optimizer in built.items()}
+    for who, parameters in wanted.items():
+        missing = [names[id(p)] for p in parameters if id(p) not in held.get(who, set())]
+        if missing:
+            raise ValueError(
+                f"{who[0]}_optimizer does not hold {len(missing)} parameters that it must train, {missing[0]!r} first; "
+                "make it of all of them, or give a function that makes it of the list it is given"
+            )
+        twice = [names[id(p)] for p in parameters for other in held if other != who and id(p) in held[other]]
+        if twice:
+            raise ValueError(f"two optimisers hold {twice[0]!r}; take it out of the one that is not {who[0]}_optimizer")
+
+
+def _held(optimizer: Any) -> set[int]:
+    if not isinstance(optimizer, Optimizer):
+        return set()
+    return {id(p) for group in optimizer.param_groups for p in group["params"]}
+
+
+def _betas(betas: Iterable[float] | None) -> tuple[float, float]:
+    if betas is None:
+        return PAPER_BETAS
+    try:
+        first, second = (real_number("betas", beta, minimum=0) for beta in betas)
+    except TypeError as error:
+        raise ValueError(f"betas must be two numbers in [0, 1), but got {describe(betas)}") from error
+    if first >= 1 or second >= 1:
+        raise ValueError(f"betas must be two numbers in [0, 1), but got {describe(betas)}")
+    return first, second
+
+
+def _has_fused_kernel(parameters: list[nn.Parameter]) -> bool:
+    """Whether torch updates all these parameters in one fused kernel."""
+    return all(torch.is_floating_point(p) and p.device.type in ("cpu", "cuda") for p in parameters)

@@ -1,0 +1,44 @@
+"""Numeric precision of the forward passes: float32, or mixed with bfloat16 or float16."""
+
+from contextlib import AbstractContextManager
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from infogan_lib._checks import choice
+
+PrecisionName = Literal["fp32", "bf16", "fp16"]
+
+
+class Precision:
+    """Autocasting, and loss scaling where float16 needs it. Weights and losses stay in their own precision.
+
+    Args:
+        name: "fp32" leaves everything as it is (a float64 model stays float64); "bf16" and "fp16" run the
+            networks under `torch.autocast`, the latter with a `torch.amp.GradScaler`.
+        device: where the networks run.
+    """
+
+    def __init__(self, name: PrecisionName, device: torch.device) -> None:
+        choice("precision", name, ("fp32", "bf16", "fp16"))
+        self.name = name
+        self._device = device.type
+        self._dtype = torch.float16 if name == "fp16" else torch.bfloat16
+        self.scaler = torch.amp.GradScaler(device.type, enabled=name == "fp16")
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The context for forward passes."""
+        return torch.autocast(self._device, self._dtype, enabled=self.name != "fp32")
+
+    def backward(self, loss: Tensor, inputs: list[torch.nn.Parameter]) -> None:
+        """Add the gradient of a loss to these parameters and to no others."""
+        if inputs:
+            self.scaler.scale(loss).backward(inputs=inputs)
+
+    def update(self, optimizers: list[Optimizer]) -> None:
+        """Step the optimisers with the unscaled gradients, skipping one whose scaled gradients overflowed."""
+        for optimizer in optimizers:
+            self.scaler.step(optimizer)
+        self.scaler.update()

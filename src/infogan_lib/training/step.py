@@ -1,0 +1,290 @@
+r"""One training step of an InfoGAN: a discriminator update, then generator and Q updates.
+
+.. math::
+    \theta_D &\leftarrow \theta_D - \eta_D \nabla \big( E[\mathrm{real}(D(x))] + E[\mathrm{fake}(D(G(z,c)))]
+        + [\text{trunk}]\; L_I \big) \\
+    \theta_G, \theta_Q &\leftarrow \theta_G, \theta_Q - \eta \nabla \big( E[\mathrm{generator}(D(G(z,c)))] + L_I \big)
+
+with the information loss :math:`L_I = \sum_i \lambda_i E[-\log Q(c_i \mid G(z,c))]` (Chen et al., *InfoGAN*, NeurIPS
+2016, equation 6). Which parameters L_I trains differs between published systems and is said explicitly: the generator,
+what serves Q alone (q_head), and D's trunk, whose share is taken in the discriminator's update. Gradients are
+computed for the parameters about to be updated and for no others.
+"""
+
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from infogan_lib._checks import describe, listed
+from infogan_lib.latent import LatentSpec
+from infogan_lib.losses.adversarial import AdversarialLoss
+from infogan_lib.losses.information import information_bound
+from infogan_lib.model import InfoGAN
+from infogan_lib.training.dense import dense_convolutions
+from infogan_lib.training.precision import Precision
+
+Trained = Literal["generator", "q_head", "trunk"]
+TRAINED: tuple[Trained, ...] = ("generator", "q_head", "trunk")
+
+
+class NonFiniteLossError(RuntimeError):
+    """A loss or gradient turned NaN or infinite; the parameters it would have updated are as they were.
+
+    Attributes:
+        term: the loss term, in words.
+        step: the number of the step, from 0.
+    """
+
+    def __init__(self, term: str, step: int, value: float, cause: str) -> None:
+        super().__init__(f"the {term} became {value} in step {step}; its update was not made. {cause}")
+        self.term = term
+        self.step = step
+
+
+def trained_parts(information_trains: Iterable[str] | None, model: InfoGAN) -> frozenset[Trained]:
+    """What the information loss trains, checked: all that there is where None is given.
+
+    Raises:
+        ValueError: an unknown part, or the trunk of a D that shares nothing with Q.
+    """
+    shares = bool(model.parameter_groups()["trunk"])
+    if information_trains is None:
+        return frozenset(TRAINED if shares else TRAINED[:2])
+    given = {information_trains} if isinstance(information_trains, str) else set(information_trains)
+    unknown = given - set(TRAINED)
+    if unknown or not given:
+        raise ValueError(
+            f"information_trains must name some of {listed(TRAINED)}, but got {describe(information_trains)}"
+        )
+    if "trunk" in given and not shares:
+        raise ValueError(
+            "information_trains names the trunk, but Q shares no trainable layers with the discriminator; leave it out"
+        )
+    return frozenset(part for part in TRAINED if part in given)
+
+
+class InfoGANStep:
+    """The step on its own, for those who own their loop and their data.
+
+    Args:
+        model: the InfoGAN.
+        d_optimizers: what updates D.
+        g_optimizers: what updates G and Q.
+        adversarial: the GAN's game.
+        information_trains: what L_I trains, of "generator", "q_head" and "trunk".
+        precision: of the forward passes.
+        accumulate: into how many parts a batch is split, their gradients adding up to the batch's.
+    """
+
+    def __init__(
+        self,
+        model: InfoGAN,
+        d_optimizers: list[Optimizer],
+        g_optimizers: list[Optimizer],
+        *,
+        adversarial: AdversarialLoss,
+        information_trains: frozenset[Trained],
+        precision: Precision,
+        accumulate: int = 1,
+    ) -> None:
+        self.model = model
+        self.adversarial = adversarial
+        self.accumulate = accumulate
+        self.count = 0
+        self._trains = information_trains
+        self._precision = precision
+        self._d_optimizers, self._g_optimizers = d_optimizers, g_optimizers
+        groups = model.parameter_groups()
+        self._d_parameters = groups["trunk"] + groups["d_head"]
+        self._g_parameters = groups["generator"] + (groups["q_head"] if "q_head" in information_trains else [])
+        codes = model.latent.codes.values()
+        device = next(model.parameters()).device
+        self._weights = torch.tensor([code.weight for code in codes], device=device)
+        self._dense = dense_convolutions if device.type == "cpu" else nullcontext
+
+    def __call__(self, real: Tensor, draw: Callable[[int], Tensor], *, generator_updates: int = 1) -> dict[str, float]:
+        """Update D once, then G and Q `generator_updates` times.
+
+        Args:
+            real: real images (N, *image_shape), on the model's device.
+            draw: gives n latents (n, L) on the model's device.
+            generator_updates: how often G and Q are updated; 0 leaves them as they are.
+
+        Returns:
+            The step's figures by name; see `InfoGANTrainer.step`.
+
+        Raises:
+            NonFiniteLossError: before the update that the loss or gradient would have spoiled.
+        """
+        latent = draw(len(real))
+        # The fakes that D has just judged are the ones that G is judged by, so their graph is kept for it.
+        keeps_graph = generator_updates > 0 and self.accumulate == 1
+        figures, fake = self._update_discriminator(real, latent, keeps_graph)
+        for update in range(generator_updates):
+            if update > 0:
+                latent, fake = draw(len(real)), None
+            figures |= self._update_generator(latent, fake)
+        self.count += 1
+        names, values = list(figures), torch.stack([figure.detach().double() for figure in figures.values()])
+        return dict(zip(names, values.tolist(), strict=True))
+
+    def _update_discriminator(
+        self, real: Tensor, latent: Tensor, keeps_graph: bool
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
+        real_terms, fake_terms, information, opinions = [], [], [], []
+        fake = None
+        for x, c, share in self._parts(real, latent):
+            with self._forward():
+                with torch.set_grad_enabled(keeps_graph):
+                    fake = self.model.generate(c)
+                logits = _full(self.model.discriminate(x, codes=False).logits)
+            real_terms.append(share * self.adversarial.real(logits).mean())
+            self._precision.backward(real_terms[-1], self._d_parameters)
+            with self._forward():
+                fake_logits, raw = self.model.discriminate(fake.detach(), codes="trunk" in self._trains)
+            fake_logits = _full(fake_logits)
+            fake_terms.append(share * self.adversarial.fake(fake_logits).mean())
+            loss = fake_terms[-1]
+            if raw is not None and "trunk" in self._trains:
+                information.append(share * self.model.latent.nll(raw, c).mean(0))
+                loss = loss + self._weighted(information[-1])
+            self._precision.backward(loss, self._d_parameters)
+            opinions.append(
+                share * torch.stack([_mean_opinion(self.adversarial, judged) for judged in (logits, fake_logits)])
+            )
+        on_real, on_fake = _sum(real_terms), _sum(fake_terms)
+        terms = {"discriminator's loss on real images": on_real, "discriminator's loss on fakes": on_fake}
+        if information:
+            terms |= self._named_terms(_sum(information))
+        norm = self._checked_norm(terms, self._d_parameters, "discriminator")
+        self._precision.update(self._d_optimizers)
+        _clear(self._d_parameters)
+        d_real, d_fake = _sum(opinions)
+        figures = {"loss/d": on_real + on_fake, "d_real": d_real, "d_fake_before": d_fake, "grad_norm/d": norm}
+        return figures, fake if keeps_graph else None
+
+    def _update_generator(self, latent: Tensor, fake: Tensor | None) -> dict[str, Tensor]:
+        adversarial, information, opinions = [], [], []
+        for c, share in self._parts(latent):
+            with self._forward():
+                images = self.model.generate(c) if fake is None else fake
+                logits, raw = self.model.discriminate(images, codes="generator" in self._trains)
+                if raw is None:
+                    raw = self.model.raw_codes(images.detach())
+            logits = _full(logits)
+            adversarial.append(share * self.adversarial.generator(logits).mean())
+            information.append(share * self.model.latent.nll(raw, c).mean(0))
+            self._precision.backward(adversarial[-1] + self._weighted(information[-1]), self._g_parameters)
+            opinions.append(share * _mean_opinion(self.adversarial, logits))
+        nll = _sum(information)
+        terms = {"generator's adversarial loss": _sum(adversarial)} | self._named_terms(nll)
+        norm = self._checked_norm(terms, self._g_parameters, "generator")
+        self._precision.update(self._g_optimizers)
+        _clear(self._g_parameters)
+        if self.model.averaged_generator is not None:
+            self.model.averaged_generator.update_parameters(self.model.generator)
+        return {
+            "loss/g": _sum(adversarial),
+            "loss/information": self._weighted(nll),
+            **information_figures(self.model.latent, nll),
+            "d_fake_after": _sum(opinions),
+            "grad_norm/g": norm,
+        }
+
+    def _parts(self, *batches: Tensor) -> Iterable[tuple]:
+        """Equal parts of a batch, each with its share of the whole."""
+        whole = len(batches[0])
+        for part in zip(*(batch.chunk(self.accumulate) for batch in batches), strict=True):
+            yield *part, len(part[0]) / whole
+
+    def _forward(self) -> "_Forward":
+        return _Forward(self._precision, self._dense)
+
+    def _weighted(self, information: Tensor) -> Tensor:
+        return (information * self._weights.to(information.dtype)).sum()
+
+    def _named_terms(self, information: Tensor) -> dict[str, Tensor]:
+        names = [f"information loss of {name!r}" for name in self.model.latent.codes]
+        return dict(zip(names, information, strict=True))
+
+    def _checked_norm(self, terms: dict[str, Tensor], parameters: list[nn.Parameter], whose: str) -> Tensor:
+        """The gradient's norm, if it and all loss terms are finite; else stop before the update."""
+        scale = self._precision.scaler.get_scale()
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients) / scale if gradients else torch.zeros(())
+        values = torch.stack([*(term.detach().double() for term in terms.values()), norm.double()]).tolist()
+        if all(map(_is_finite, values)):
+            return norm
+        *losses, gradient = values
+        for term, value in zip(terms, losses, strict=True):
+            if not _is_finite(value):
+                _clear(parameters)
+                raise NonFiniteLossError(term, self.count, value, _CAUSE)
+        if self._precision.name != "fp16":  # an overflow there is met by a smaller scale, not by stopping
+            _clear(parameters)
+            raise NonFiniteLossError(f"gradient of the {whose}", self.count, gradient, _CAUSE)
+        return norm
+
+
+class _Forward:
+    """The contexts of a forward pass: autocasting, and dense convolutions on a CPU."""
+
+    def __init__(self, precision: Precision, dense: Callable) -> None:
+        self._autocast, self._dense = precision.autocast(), dense()
+
+    def __enter__(self) -> None:
+        self._autocast.__enter__()
+        self._dense.__enter__()
+
+    def __exit__(self, *error) -> None:
+        self._dense.__exit__(*error)
+        self._autocast.__exit__(*error)
+
+
+_CAUSE = (
+    "Likely causes: a learning rate that is too high, weights that are already NaN or very large, "
+    "data outside the range the generator makes, or a loss of your own."
+)
+
+
+def information_figures(latent: LatentSpec, nll: Tensor) -> dict[str, Tensor]:
+    """The mean information losses (codes,) under the names they are reported by.
+
+    "nll/NAME" and "bound/NAME" in nats, and "bound_fraction/NAME" of H(c) where that is positive; "mse/NAME" where
+    the loss is no likelihood. For a continuous code H(c) is differential, and the fraction may exceed 1.
+    """
+    figures = {}
+    for (name, code), value in zip(latent.codes.items(), nll, strict=True):
+        if not code.likelihood:
+            figures[f"mse/{name}"] = value
+            continue
+        bound = information_bound(code.entropy, value)
+        figures |= {f"nll/{name}": value, f"bound/{name}": bound}
+        if code.entropy > 0:
+            figures[f"bound_fraction/{name}"] = bound / code.entropy
+    return figures
+
+
+def _mean_opinion(adversarial: AdversarialLoss, logits: Tensor) -> Tensor:
+    return adversarial.opinion(logits.detach()).mean()
+
+
+def _full(logits: Tensor) -> Tensor:
+    return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+
+
+def _sum(terms: list[Tensor]) -> Tensor:
+    return torch.stack([term.detach() for term in terms]).sum(0)
+
+
+def _is_finite(value: float) -> bool:
+    return value - value == 0
+
+
+def _clear(parameters: list[nn.Parameter]) -> None:
+    for parameter in parameters:
+        parameter.grad = None

@@ -1,0 +1,339 @@
+"""The trainer: data, devices, precision, averaging and callbacks around the step. It owns no maths."""
+
+import time
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from infogan_lib._checks import describe, real_number, whole_number
+from infogan_lib.latent import LatentSpec
+from infogan_lib.losses.adversarial import AdversarialLoss, NonSaturating
+from infogan_lib.model import InfoGAN
+from infogan_lib.networks.forms import DiscriminatorOutput, GeneratorInput, placement
+from infogan_lib.networks.taps import Tap
+from infogan_lib.pixels import PixelRange, as_float
+from infogan_lib.pixels import pixel_range as checked_range
+from infogan_lib.training.callbacks import Callback
+from infogan_lib.training.data import Batches, TensorBatches, images_of, open_batches
+from infogan_lib.training.history import History
+from infogan_lib.training.optimizers import OptimizerChoice, build_optimizers
+from infogan_lib.training.precision import Precision, PrecisionName
+from infogan_lib.training.randomness import RandomStreams
+from infogan_lib.training.step import InfoGANStep, Trained, trained_parts
+
+
+class InfoGANTrainer:
+    """Trains a generator and a discriminator into an InfoGAN.
+
+    Args:
+        generator, discriminator, latent, q_head, q_network, tap, generator_input, discriminator_output: the parts,
+            as `InfoGAN` takes them.
+        adversarial: the GAN's game, `NonSaturating()` by default.
+        information_trains: what the information loss trains, of "generator", "q_head" and "trunk" (the layers of D
+            that Q reads through). None for all that there are.
+        g_optimizer, d_optimizer, q_optimizer: your own optimisers, or functions that make one of a list of
+            parameters. None for Adam. An optimiser for G that holds Q's parameters too serves both.
+        lr_g, lr_d, lr_q: Adam's learning rates; 1e-3 for G, 2e-4 for D, and G's for Q.
+        betas: Adam's, (0.5, 0.999).
+        d_steps: G and Q are updated at every `d_steps`-th step only.
+        g_steps: how often G and Q are updated in such a step, each time with new latents.
+        accumulate: into how many parts a batch is split, to save memory; the gradients add up to the batch's.
+        ema_decay: of the averaged generator that `model.sample` then uses, such as 0.999. None for none.
+        precision: "fp32", or the networks under autocast with "bf16" or "fp16".
+        pixel_range: what uint8 data is mapped onto; G's own reach if None, and (-1, 1) where it has none.
+        augment: applied to every batch of real images, as ``augment(images, generator)``.
+        device: "auto" for CUDA where there is one, else the CPU; or any torch device.
+        seed: of latents, data order and augmentation, each with its own stream. Torch's global one is not touched.
+
+    Attributes:
+        model: the `InfoGAN`, to sample from, encode with and traverse.
+        history: the figures of all steps.
+        steps, epochs: how many have been made.
+
+    Raises:
+        TypeError, ValueError: arguments that cannot work, before anything is trained.
+
+    Source: Chen et al., InfoGAN, NeurIPS 2016, equation 6 and appendix C (Adam and its rates).
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        latent: LatentSpec,
+        *,
+        q_head: nn.Module | None = None,
+        q_network: nn.Module | None = None,
+        tap: str | Tap | None = None,
+        generator_input: GeneratorInput | Literal["auto"] = "auto",
+        discriminator_output: DiscriminatorOutput | Literal["auto"] = "auto",
+        adversarial: AdversarialLoss | None = None,
+        information_trains: Iterable[Trained] | None = None,
+        g_optimizer: OptimizerChoice = None,
+        d_optimizer: OptimizerChoice = None,
+        q_optimizer: OptimizerChoice = None,
+        lr_g: float | None = None,
+        lr_d: float | None = None,
+        lr_q: float | None = None,
+        betas: tuple[float, float] | None = None,
+        d_steps: int = 1,
+        g_steps: int = 1,
+        accumulate: int = 1,
+        ema_decay: float | None = None,
+        precision: PrecisionName = "fp32",
+        pixel_range: PixelRange | None = None,
+        augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+        device: torch.device | str = "auto",
+        seed: int = 0,
+    ) -> None:
+        self._seed = whole_number("seed", seed, minimum=0)
+        self.device = chosen_device(device)
+        self.model = InfoGAN(
+            generator,
+            discriminator,
+            latent,
+            q_head=q_head,
+            q_network=q_network,
+            tap=tap,
+            generator_input=generator_input,
+            discriminator_output=discriminator_output,
+            seed=seed,
+        ).to(self.device)
+        if pixel_range is not None:
+            self.model.pixel_range = checked_range(pixel_range)
+        if adversarial is not None and not isinstance(adversarial, AdversarialLoss):
+            hint = f"; did you mean {adversarial.__name__}()?" if isinstance(adversarial, type) else ""
+            raise TypeError(f"adversarial must be an AdversarialLoss, but got {describe(adversarial)}{hint}")
+        if augment is not None and not callable(augment):
+            raise TypeError(f"augment must be a function of images and a generator, but got {describe(augment)}")
+        self._augment = augment
+        self._d_steps = whole_number("d_steps", d_steps, minimum=1)
+        self._g_steps = whole_number("g_steps", g_steps, minimum=1)
+        trains = trained_parts(information_trains, self.model)
+        d_optimizers, g_optimizers = build_optimizers(
+            self.model,
+            trains,
+            g_optimizer=g_optimizer,
+            d_optimizer=d_optimizer,
+            q_optimizer=q_optimizer,
+            lr_g=lr_g,
+            lr_d=lr_d,
+            lr_q=lr_q,
+            betas=betas,
+        )
+        self._step = InfoGANStep(
+            self.model,
+            d_optimizers,
+            g_optimizers,
+            adversarial=adversarial or NonSaturating(),
+            information_trains=trains,
+            precision=Precision(precision, self.device),
+            accumulate=whole_number("accumulate", accumulate, minimum=1),
+        )
+        if ema_decay is not None:
+            self.model.averaged_generator = averaged(self.model.generator, ema_decay)
+        self._streams = RandomStreams(self._seed, self.device)
+        self._dtype = placement(self.model.generator)[1]
+        self._smallest_batch = 2 * self._step.accumulate if _has_batch_norm(self.model) else self._step.accumulate
+        self.history = History()
+        self.epochs = 0
+
+    @property
+    def steps(self) -> int:
+        """How many steps have been made."""
+        return self._step.count
+
+    def fit(
+        self,
+        data: Any,
+        *,
+        epochs: int | None = None,
+        steps: int | None = None,
+        batch_size: int = 128,
+        callbacks: Sequence[Callback] = (),
+    ) -> History:
+        """Train for so many more epochs or steps.
+
+        Args:
+            data: a Tensor of images (N, *image_shape), which is kept on the device; a Dataset; a DataLoader; or any
+                iterable of batches. A batch is a Tensor of images or a tuple or list that starts with one. uint8
+                images are mapped onto `pixel_range`; floats are taken as they are.
+            epochs, steps: give exactly one. Steps run over as many epochs as they need.
+            batch_size: of a Tensor or Dataset; a loader or iterable brings its own.
+            callbacks: told of the run's progress, in order.
+
+        Returns:
+            The history of all steps so far.
+
+        Raises:
+            TypeError, ValueError: data that cannot be trained on, before the first step.
+            NonFiniteLossError: before the update that it would have spoiled.
+        """
+        if (epochs is None) == (steps is None):
+            raise ValueError(f"give either epochs or steps to fit, but got epochs={epochs} and steps={steps}")
+        batch_size = whole_number("batch_size", batch_size, minimum=1)
+        for callback in callbacks:
+            if not isinstance(callback, Callback):
+                raise TypeError(f"callbacks must be Callback objects, but got {describe(callback)}")
+        source = open_batches(data, batch_size=batch_size, seed=self._seed, device=self.device)
+        if isinstance(data, Tensor):
+            self._check_images(data)
+            self._check_reach(data)
+        last_epoch = None if epochs is None else self.epochs + whole_number("epochs", epochs, minimum=1)
+        last_step = None if steps is None else self.steps + whole_number("steps", steps, minimum=1)
+        if last_step is None and last_epoch is not None and source.per_epoch is not None:
+            total = self.steps + source.per_epoch * (last_epoch - self.epochs)
+        else:
+            total = last_step
+        self.model.train()
+        for callback in callbacks:
+            callback.on_fit_start(self, total)
+        try:
+            while self.epochs != last_epoch and self.steps != last_step:
+                self._run_epoch(source, last_step, callbacks)
+        finally:
+            for callback in callbacks:
+                callback.on_fit_end(self)
+        return self.history
+
+    def _run_epoch(self, source: Batches, last_step: int | None, callbacks: Sequence[Callback]) -> None:
+        before = self.steps
+        for images in source.epoch(self.epochs):
+            if self.steps == before and not isinstance(source, TensorBatches):
+                self._check_images(images)
+                self._check_reach(images)
+            started = time.perf_counter()
+            figures = self.step(images)
+            figures["images_per_second"] = len(images) / (time.perf_counter() - started)
+            self.history.record(self.steps, figures)
+            for callback in callbacks:
+                callback.on_step_end(self, figures)
+            if self.steps == last_step:
+                return
+        if self.steps == before:
+            raise ValueError(
+                f"data gave no batch in epoch {self.epochs}; an iterator that is used up cannot begin again: "
+                "give a list, a DataLoader or another iterable that can"
+            )
+        self.epochs += 1
+        self.history.epochs.append(self.steps)
+        for callback in callbacks:
+            callback.on_epoch_end(self)
+
+    def step(self, batch: Any) -> dict[str, float]:
+        """Make one step on a batch, for those who own their loop.
+
+        Args:
+            batch: images (N, *image_shape), or a tuple or list that starts with them.
+
+        Returns:
+            The step's figures: "loss/d", "loss/g" and "loss/information" (weighted), "nll/CODE", "bound/CODE" (nats)
+            and "bound_fraction/CODE" (of H(c)) for each code, or "mse/CODE"; "d_real", D(x); "d_fake_before" and
+            "d_fake_after", D(G(z)) before and after D's update; "grad_norm/d" and "grad_norm/g". What concerns G
+            is there in the steps that update it.
+
+        Raises:
+            ValueError: images of another shape, too few for batch normalisation, or not finite.
+            NonFiniteLossError: before the update that it would have spoiled.
+        """
+        images = images_of(batch)
+        self._check_shape(images)
+        if len(images) < self._smallest_batch:
+            raise ValueError(
+                f"a batch of {len(images)} images is too small: "
+                + ("BatchNorm needs 2 images in each part" if self._smallest_batch > self._step.accumulate else "")
+                + f", so a batch of at least {self._smallest_batch} with accumulate={self._step.accumulate}"
+            )
+        real = as_float(images.to(self.device, non_blocking=True), self._bytes_onto, self._dtype)
+        if not real.isfinite().all():
+            raise ValueError(f"the batch of step {self.steps} holds NaN or infinite values; clean the data")
+        if self._augment is not None:
+            real = self._augment(real, self._streams["augmentation"])
+            self._check_shape(real)
+        updates = self._g_steps if (self.steps + 1) % self._d_steps == 0 else 0
+        return self._step(real, self._draw, generator_updates=updates)
+
+    def _draw(self, n: int) -> Tensor:
+        return self.model.latent.sample(n, generator=self._streams["latents"], device=self.device, dtype=self._dtype)
+
+    @property
+    def _bytes_onto(self) -> PixelRange:
+        return self.model.pixel_range or (-1.0, 1.0)
+
+    def _check_images(self, images: Tensor) -> None:
+        """What must hold of data before its first step."""
+        self._check_shape(images)
+        if images.is_floating_point() and not images.isfinite().all():
+            bad = int((~images.isfinite()).flatten(1).any(1).sum())
+            raise ValueError(f"data must be finite, but {bad} of {len(images)} images hold NaN or infinite values")
+
+    def _check_shape(self, images: Tensor) -> None:
+        expected = self.model.image_shape
+        if tuple(images.shape[1:]) != expected:
+            hint = ""
+            if (1, *images.shape[1:]) == expected:
+                hint = "; add the channel with images.unsqueeze(1)"
+            raise ValueError(
+                f"the generator makes images of shape {expected}, but the data has {tuple(images.shape[1:])}{hint}"
+            )
+        if images.dtype != torch.uint8 and not images.is_floating_point():
+            raise TypeError(f"images must be floats, or uint8 from 0 to 255, but got {images.dtype}")
+
+    def _check_reach(self, images: Tensor) -> None:
+        """Warn of data that the generator's last activation cannot match."""
+        reach = self.model.reach
+        if reach is None:
+            return
+        if images.dtype == torch.uint8:
+            low, high = self._bytes_onto
+        else:
+            low, high = images.min().item(), images.max().item()
+        last = "Tanh" if reach == (-1.0, 1.0) else "Sigmoid"
+        slack = 0.01
+        if low < reach[0] - slack or high > reach[1] + slack:
+            warnings.warn(
+                f"data lies in [{low:.3g}, {high:.3g}], but the generator ends in a {last} and reaches "
+                f"[{reach[0]:g}, {reach[1]:g}] only: D will tell them apart by range; rescale the data",
+                stacklevel=4,
+            )
+        elif last == "Tanh" and low >= 0 and high > slack:
+            warnings.warn(
+                f"data lies in [{low:.3g}, {high:.3g}], but the generator ends in a Tanh and reaches [-1, 1]; "
+                "if the data is scaled to [0, 1], use images * 2 - 1",
+                stacklevel=4,
+            )
+
+
+def chosen_device(device: torch.device | str) -> torch.device:
+    """The device asked for; for "auto" CUDA where there is one, else the CPU.
+
+    Raises:
+        ValueError: no such device on this machine.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(
+            f"device must be 'auto' or a device of this machine such as 'cpu', but got {device!r}: {error}"
+        ) from error
+    return found
+
+
+def averaged(generator: nn.Module, decay: float) -> AveragedModel:
+    """An exponential moving average of a generator, buffers included."""
+    decay = real_number("ema_decay", decay, above=0)
+    if decay >= 1:
+        raise ValueError(f"ema_decay must be below 1, but got {decay}")
+    model = AveragedModel(generator, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+    return model.requires_grad_(False)
+
+
+def _has_batch_norm(model: nn.Module) -> bool:
+    return any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())

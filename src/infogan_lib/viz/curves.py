@@ -1,0 +1,81 @@
+"""Curves of a run: losses, D's opinions, and the information bound in nats. Needs matplotlib (extra `viz`)."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from infogan_lib._checks import listed
+from infogan_lib.training.history import History
+from infogan_lib.viz.grids import new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_LEGEND = {
+    "loss/d": "D",
+    "loss/g": "G (adversarial)",
+    "loss/information": "information (weighted)",
+    "d_real": "D(x)",
+    "d_fake_before": "D(G(z)) before D's update",
+    "d_fake_after": "D(G(z)) after D's update",
+}
+
+
+def curves_figure(history: History) -> "Figure":
+    """Three panels over the steps: the losses; what D says of real and fake images; the information of each code.
+
+    The last shows the bound on I(c; G(z, c)) in nats, with H(c) as a dashed line, for codes with a likelihood, and
+    the squared error for those without. Faint lines are single steps, strong ones a running mean.
+
+    Raises:
+        ValueError: a history without steps.
+        ImportError: matplotlib is not installed.
+    """
+    if not history:
+        raise ValueError("the history holds no steps yet; call fit first")
+    figure = new_figure((7.5, 8.0))
+    losses, opinions, information = figure.subplots(3, 1, sharex=True)
+    _draw(losses, history, ["loss/d", "loss/g", "loss/information"], "loss")
+    _draw(opinions, history, ["d_real", "d_fake_before", "d_fake_after"], "mean opinion of D")
+    of_codes = [name for name in history if name.startswith(("bound/", "mse/"))]
+    _draw(information, history, of_codes, "bound on I(c; x), nats")
+    for name in of_codes:
+        fraction = f"bound_fraction/{name.removeprefix('bound/')}"
+        if name.startswith("bound/") and fraction in history:
+            entropy = _entropy(history, name, fraction)
+            information.axhline(entropy, color="0.5", linestyle="--", linewidth=0.8)
+            information.annotate(f"H({name.removeprefix('bound/')})", (0, entropy), fontsize=7, color="0.35")
+    information.set_xlabel("step")
+    losses.set_title("Losses, opinions and information", fontsize=10)
+    return figure
+
+
+def running_mean(values: Sequence[float] | np.ndarray, width: int) -> np.ndarray:
+    """The mean of up to `width` values ending at each place, shape (N,)."""
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    ends = np.arange(1, len(values) + 1)
+    starts = np.maximum(ends - width, 0)
+    return (sums[ends] - sums[starts]) / (ends - starts)
+
+
+def _draw(axes: "Axes", history: History, names: list[str], ylabel: str) -> None:
+    if not any(name in history for name in names):
+        raise ValueError(f"the history has none of {listed(names)}; it has {listed(history)}")
+    for i, name in enumerate(name for name in names if name in history):
+        steps, values = history.steps(name), history[name]
+        colour = f"C{i}"
+        axes.plot(steps, values, color=colour, alpha=0.18, linewidth=0.6)
+        axes.plot(steps, running_mean(values, max(1, len(values) // 50)), color=colour, label=_LEGEND.get(name, name))
+    axes.set_ylabel(ylabel, fontsize=9)
+    axes.tick_params(labelsize=8)
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize=8, loc="best")
+
+
+def _entropy(history: History, bound: str, fraction: str) -> float:
+    """H(c), from the largest bound and the fraction of H(c) that it is."""
+    values, fractions = history[bound], history[fraction]
+    i = int(np.argmax(np.abs(fractions)))
+    return float(values[i] / fractions[i])

@@ -1,0 +1,201 @@
+"""Grids of images, as arrays and as figures with axes that say what varies. Figures need matplotlib (extra `viz`)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from infogan_lib._checks import whole_number
+from infogan_lib.latent import LatentCode
+from infogan_lib.model import InfoGAN
+from infogan_lib.pixels import PixelRange, as_unit
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+GAP = 2
+"""Pixels between two images of a grid."""
+
+
+def image_grid(images: Tensor, columns: int, *, pixel_range: PixelRange) -> NDArray[np.float32]:
+    """Images side by side, row by row, with white gaps.
+
+    Args:
+        images: shape (N, C, H, W), C 1 (grey) or 3 (colour), in `pixel_range`; or uint8 from 0 to 255.
+        columns: images in a row; a last row that is not full is filled up with white.
+        pixel_range: what black and white are, such as (-1, 1). Values outside are clipped.
+
+    Returns:
+        Shape (height, width, 3), values in [0, 1].
+
+    Raises:
+        ValueError: images of another shape, or none.
+    """
+    columns = whole_number("columns", columns, minimum=1)
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or len(images) == 0:
+        raise ValueError(
+            f"a picture needs images of shape (N, 1 or 3, H, W) with N >= 1, but got {tuple(images.shape)}"
+        )
+    unit = images.float() / 255 if images.dtype == torch.uint8 else as_unit(images, pixel_range)
+    pixels = unit.cpu().expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
+    n, height, width, _ = pixels.shape
+    rows = -(-n // columns)
+    grid = np.ones((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3), dtype=np.float32)
+    for i, image in enumerate(pixels):
+        top, left = (i // columns) * (height + GAP), (i % columns) * (width + GAP)
+        grid[top : top + height, left : left + width] = image
+    return grid
+
+
+def grid_figure(
+    images: Tensor,
+    columns: int,
+    *,
+    pixel_range: PixelRange,
+    title: str = "",
+    column_labels: Sequence[str] | None = None,
+    row_labels: Sequence[str] | None = None,
+    xlabel: str = "",
+    ylabel: str = "",
+) -> "Figure":
+    """A grid of images with a title, and labels for its columns and rows.
+
+    Args:
+        images, columns, pixel_range: as for `image_grid`.
+        column_labels, row_labels: one for each column or row; none if None.
+        title, xlabel, ylabel: what is shown, and what varies along each side.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    grid = image_grid(images, columns, pixel_range=pixel_range)
+    height, width = images.shape[2:]
+    rows = -(-len(images) // columns)
+    figure = new_figure((max(3.0, 0.52 * columns + 0.9), max(2.0, 0.52 * rows * height / width + 1.0)))
+    axes = figure.add_subplot()
+    axes.imshow(grid, interpolation="nearest")
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel(xlabel, fontsize=9)
+    axes.set_ylabel(ylabel, fontsize=9)
+    _label(axes.set_xticks, column_labels, columns, width)
+    _label(axes.set_yticks, row_labels, rows, height)
+    axes.tick_params(length=0, labelsize=8)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return figure
+
+
+def category_figure(model: InfoGAN, code: str, *, rows: int = 10, seed: int = 0, title: str = "") -> "Figure":
+    """Samples with one category per column, and noise and all other codes drawn anew in each row.
+
+    Args:
+        code: the name of a code with finitely many values.
+        rows: how many rows.
+        seed: of the draws.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    latents, columns = model.latent.grid(rows=rows, columns=code, generator=generator, device="cpu")
+    return grid_figure(
+        model.render(latents),
+        columns,
+        pixel_range=shown_range(model),
+        title=title or f"{code}: one category per column",
+        column_labels=[str(i) for i in range(columns)],
+        xlabel=code,
+        ylabel="other codes and noise drawn per row",
+    )
+
+
+def sweep_figure(
+    model: InfoGAN,
+    code: str,
+    *,
+    dim: int = 0,
+    columns: str | int = 10,
+    steps: int = 10,
+    seed: int = 0,
+    title: str = "",
+) -> "Figure":
+    """A continuous code swept from its low end (first row) to its high end (last row).
+
+    Args:
+        code: the name of the code that moves down the rows.
+        dim: its dimension.
+        columns: the name of a code with one value per column, all noise zero and other codes in mid-range; or a
+            number of columns, each with its own random noise and codes.
+        steps: how many rows.
+        seed: of the draws where `columns` is a number.
+    """
+    if isinstance(columns, str):
+        across = model.latent.sweep(columns, steps=None if _discrete(model, columns) else steps)
+        xlabel, labels = f"{columns}, noise zero", [str(i) for i in range(len(across))]
+    else:
+        generator = torch.Generator().manual_seed(seed)
+        across = model.latent.sample(columns, generator=generator, device="cpu")
+        xlabel, labels = "noise and other codes drawn per column", None
+    latents = model.latent.sweep(code, dim=dim, steps=steps, base=across)
+    by_row = latents.unflatten(0, (len(across), steps)).transpose(0, 1).flatten(0, 1)
+    low, high = model.latent[code].sweep_range
+    return grid_figure(
+        model.render(by_row),
+        len(across),
+        pixel_range=shown_range(model),
+        title=title or f"{code}[{dim}] from {low:g} to {high:g}",
+        column_labels=labels,
+        row_labels=[f"{value:+.2f}" for value in np.linspace(low, high, steps)],
+        xlabel=xlabel,
+        ylabel=f"{code}[{dim}]",
+    )
+
+
+def save_png(pixels: NDArray[np.float32], path: str | Path) -> None:
+    """Write an (H, W, 3) array in [0, 1] as a PNG file; its folder is made. Needs matplotlib."""
+    _require_matplotlib()
+    from matplotlib.image import imsave
+
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    imsave(path, pixels)
+
+
+def save_figure(figure: "Figure", path: str | Path) -> None:
+    """Write a figure as the kind of file that the name says; its folder is made."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+
+
+def shown_range(model: InfoGAN) -> PixelRange:
+    """The range in which a model's images are shown: its own, or (-1, 1) where it is not known."""
+    return model.pixel_range or (-1.0, 1.0)
+
+
+def new_figure(size: tuple[float, float]) -> "Figure":
+    """An empty figure of so many inches, tied to no window and to no global state."""
+    _require_matplotlib()
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=size, layout="constrained")
+
+
+def _require_matplotlib() -> None:
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise ImportError("pictures need matplotlib: pip install 'infogan-lib[viz]'") from error
+
+
+def _discrete(model: InfoGAN, code: str) -> bool:
+    variable = model.latent[code]
+    return isinstance(variable, LatentCode) and variable.discrete
+
+
+def _label(set_ticks: Any, labels: Sequence[str] | None, count: int, side: int) -> None:
+    if labels is None:
+        set_ticks([])
+        return
+    if len(labels) != count:
+        raise ValueError(f"{count} labels are needed, but got {len(labels)}")
+    set_ticks([i * (side + GAP) + side / 2 - 0.5 for i in range(count)], labels)

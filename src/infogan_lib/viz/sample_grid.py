@@ -1,0 +1,50 @@
+"""A callback that writes grids of samples while a run goes on."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from infogan_lib._checks import whole_number
+from infogan_lib.latent import LatentCode
+from infogan_lib.training.callbacks import Callback
+from infogan_lib.training.trainer import InfoGANTrainer
+from infogan_lib.viz.grids import image_grid, save_png, shown_range
+
+
+class SampleGrid(Callback):
+    """Writes a PNG of samples from one fixed latent every so many steps: FOLDER/step_0000500.png. Needs matplotlib.
+
+    The first code with finitely many values runs along the columns; without one, samples are drawn at random.
+
+    Args:
+        folder: where the pictures go; it is made.
+        every: the number of steps between two pictures.
+        rows: how many rows, each with its own noise and other codes.
+        seed: of the fixed latent.
+    """
+
+    def __init__(self, folder: str | Path, *, every: int = 500, rows: int = 10, seed: int = 0) -> None:
+        self.folder = Path(folder)
+        self.every = whole_number("every", every, minimum=1)
+        self.rows = whole_number("rows", rows, minimum=1)
+        self.seed = whole_number("seed", seed, minimum=0)
+        self._fixed: tuple[Tensor, int] | None = None
+
+    @override
+    def on_fit_start(self, trainer: InfoGANTrainer, total_steps: int | None) -> None:
+        latent, generator = trainer.model.latent, torch.Generator().manual_seed(self.seed)
+        discrete = [n for n, v in latent.items() if isinstance(v, LatentCode) and v.discrete]
+        if discrete:
+            self._fixed = latent.grid(rows=self.rows, columns=discrete[0], generator=generator, device="cpu")
+        else:
+            self._fixed = latent.sample(10 * self.rows, generator=generator, device="cpu"), 10
+
+    @override
+    def on_step_end(self, trainer: InfoGANTrainer, figures: Mapping[str, float]) -> None:
+        if trainer.steps % self.every == 0 and self._fixed is not None:
+            latents, columns = self._fixed
+            grid = image_grid(trainer.model.render(latents), columns, pixel_range=shown_range(trainer.model))
+            save_png(grid, self.folder / f"step_{trainer.steps:07d}.png")
