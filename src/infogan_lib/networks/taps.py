@@ -79,7 +79,11 @@ def find_tap(discriminator: nn.Module, images: Tensor) -> Tap:
     Raises:
         ValueError: no layer of D has parameters.
     """
-    layers = {name: module for name, module in discriminator.named_modules() if name and _has_weights(module)}
+    layers = {
+        name: module
+        for name, module in discriminator.named_modules()
+        if name and _has_weights(module) and "parametrizations" not in name.split(".")
+    }
     ran: list[str] = []
     handles = [
         module.register_forward_pre_hook(lambda _, __, name=name: ran.append(name)) for name, module in layers.items()

@@ -175,6 +175,8 @@ class InfoGANTrainer:
         """
         if (epochs is None) == (steps is None):
             raise ValueError(f"give either epochs or steps to fit, but got epochs={epochs} and steps={steps}")
+        last_epoch = None if epochs is None else self.epochs + whole_number("epochs", epochs, minimum=1)
+        last_step = None if steps is None else self.steps + whole_number("steps", steps, minimum=1)
         batch_size = whole_number("batch_size", batch_size, minimum=1)
         for callback in callbacks:
             if not isinstance(callback, Callback):
@@ -183,8 +185,6 @@ class InfoGANTrainer:
         if isinstance(data, Tensor):
             self._check_images(data)
             self._check_reach(data)
-        last_epoch = None if epochs is None else self.epochs + whole_number("epochs", epochs, minimum=1)
-        last_step = None if steps is None else self.steps + whole_number("steps", steps, minimum=1)
         if last_step is None and last_epoch is not None and source.per_epoch is not None:
             total = self.steps + source.per_epoch * (last_epoch - self.epochs)
         else:

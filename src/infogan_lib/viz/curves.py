@@ -1,6 +1,6 @@
 """Curves of a run: losses, D's opinions, and the information bound in nats. Needs matplotlib (extra `viz`)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,11 +23,15 @@ _LEGEND = {
 }
 
 
-def curves_figure(history: History) -> "Figure":
+def curves_figure(history: History, *, entropy: Mapping[str, float] | None = None) -> "Figure":
     """Three panels over the steps: the losses; what D says of real and fake images; the information of each code.
 
-    The last shows the bound on I(c; G(z, c)) in nats, with H(c) as a dashed line, for codes with a likelihood, and
-    the squared error for those without. Faint lines are single steps, strong ones a running mean.
+    The last shows the bound on I(c; G(z, c)) in nats for codes with a likelihood, and the squared error for those
+    without. Faint lines are single steps, strong ones a running mean.
+
+    Args:
+        history: of a run.
+        entropy: H(c) by code name, drawn as dashed lines; `trainer.model.latent.entropy` gives it.
 
     Raises:
         ValueError: a history without steps.
@@ -41,12 +45,9 @@ def curves_figure(history: History) -> "Figure":
     _draw(opinions, history, ["d_real", "d_fake_before", "d_fake_after"], "mean opinion of D")
     of_codes = [name for name in history if name.startswith(("bound/", "mse/"))]
     _draw(information, history, of_codes, "bound on I(c; x), nats")
-    for name in of_codes:
-        fraction = f"bound_fraction/{name.removeprefix('bound/')}"
-        if name.startswith("bound/") and fraction in history:
-            entropy = _entropy(history, name, fraction)
-            information.axhline(entropy, color="0.5", linestyle="--", linewidth=0.8)
-            information.annotate(f"H({name.removeprefix('bound/')})", (0, entropy), fontsize=7, color="0.35")
+    for name, nats in (entropy or {}).items():
+        information.axhline(nats, color="0.5", linestyle="--", linewidth=0.8)
+        information.annotate(f"H({name})", (0, nats), fontsize=7, color="0.35")
     information.set_xlabel("step")
     losses.set_title("Losses, opinions and information", fontsize=10)
     return figure
@@ -72,10 +73,3 @@ def _draw(axes: "Axes", history: History, names: list[str], ylabel: str) -> None
     axes.tick_params(labelsize=8)
     axes.grid(alpha=0.25)
     axes.legend(fontsize=8, loc="best")
-
-
-def _entropy(history: History, bound: str, fraction: str) -> float:
-    """H(c), from the largest bound and the fraction of H(c) that it is."""
-    values, fractions = history[bound], history[fraction]
-    i = int(np.argmax(np.abs(fractions)))
-    return float(values[i] / fractions[i])

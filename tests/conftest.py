@@ -1,0 +1,12 @@
+import pytest
+import torch
+from hypothesis import settings
+
+# Deadlines time the machine, not the code.
+settings.register_profile("project", deadline=None, max_examples=40, derandomize=True)
+settings.load_profile("project")
+
+
+@pytest.fixture(autouse=True)
+def _fixed_global_seed():
+    torch.manual_seed(0)

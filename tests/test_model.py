@@ -1,0 +1,257 @@
+"""The model: any networks, sampling, encoding, traversing, and what it refuses."""
+
+import copy
+import gc
+import weakref
+
+import pytest
+import torch
+from torch import nn
+
+from infogan_lib import MSE, Categorical, InfoGAN, LatentSpec, Noise, PointEstimate, Tap, Uniform
+from toys import LATENT, PartsGenerator, TupleDiscriminator, dense_discriminator, dense_generator, images
+
+
+def model(**changes):
+    return InfoGAN(dense_generator(), dense_discriminator(), LATENT, **changes)
+
+
+SHAPES = {
+    "grey": (1, 4, 4),
+    "colour": (3, 5, 7),
+    "sound": (2, 24),
+    "vector": (10,),
+    "volume": (1, 3, 4, 5),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_images_of_any_shape(shape):
+    gan = InfoGAN(dense_generator(shape=shape), dense_discriminator(shape=shape), LATENT)
+    assert gan.image_shape == shape
+    assert gan.sample(3).shape == (3, *shape)
+    posterior = gan.encode(torch.zeros(4, *shape))
+    assert posterior["digit"].probs.shape == (4, 4)
+    assert posterior["style"].mean.shape == (4, 2)
+    assert gan.traverse("style", steps=6, n=2).shape == (12, *shape)
+
+
+def test_the_users_modules_are_the_ones_in_the_model():
+    generator, discriminator = dense_generator(), dense_discriminator()
+    keys = list(generator.state_dict()), list(discriminator.state_dict())
+    gan = InfoGAN(generator, discriminator, LATENT)
+    assert gan.generator is generator
+    assert gan.discriminator is discriminator
+    assert (list(generator.state_dict()), list(discriminator.state_dict())) == keys
+
+
+def test_parts_partition_all_parameters():
+    gan = model()
+    groups = gan.parameter_groups()
+    every = [id(p) for group in groups.values() for p in group]
+    assert sorted(every) == sorted(id(p) for p in gan.parameters())
+    assert [len(groups[part]) for part in ("trunk", "d_head")] == [4, 2]
+
+
+def test_own_q_head_on_a_named_tap():
+    head = nn.Linear(16, 8)
+    gan = model(q_head=head, tap="3")
+    x = images(5)
+    gan.eval()
+    torch.testing.assert_close(gan.discriminate(x).raw, head(gan.discriminator[:4](x)))
+    assert gan.q is head
+
+
+def test_own_q_head_may_return_parts():
+    class Parts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.category, self.mean, self.scale = nn.Linear(16, 4), nn.Linear(16, 2), nn.Linear(16, 2)
+
+        def forward(self, features):
+            return {"digit": self.category(features), "mean": self.mean(features), "scale": self.scale(features)}
+
+    assert model(q_head=Parts()).discriminate(images(5)).raw.shape == (5, 8)
+
+
+def test_a_separate_q_network_shares_nothing():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(16, 8))
+    gan = model(q_network=network)
+    groups = gan.parameter_groups()
+    assert groups["trunk"] == []
+    assert len(groups["d_head"]) == len(list(gan.discriminator.parameters()))
+    assert torch.equal(gan.raw_codes(images(3)), network(images(3)))
+
+
+def test_a_tuple_discriminators_own_layers_are_its_q_head():
+    gan = InfoGAN(PartsGenerator(), TupleDiscriminator(), LATENT)
+    names = {id(p): name for name, p in gan.discriminator.named_parameters()}
+    groups = {
+        part: {names[id(p)].split(".")[0] for p in params}
+        for part, params in gan.parameter_groups().items()
+        if part != "generator"
+    }
+    assert groups == {"trunk": {"trunk"}, "d_head": {"validity"}, "q_head": {"category", "style"}}
+
+
+def test_sample_takes_categories_styles_and_seeds():
+    """A generator that shows its latent: the codes asked for are the ones it got."""
+    gan = InfoGAN(nn.Sequential(nn.Linear(11, 11, bias=False)), dense_discriminator((11,)), LATENT)
+    with torch.no_grad():
+        gan.generator[0].weight.copy_(torch.eye(11))
+    x = gan.sample(6, digit=2, style=[-1.0, 0.5], seed=4)
+    assert x[:, 5:].tolist() == [[0, 0, 1, 0, -1.0, 0.5]] * 6
+    assert x[:, :5].unique().numel() == 30
+    assert gan.sample(4, digit=[0, 1, 2, 3])[:, 5:9].tolist() == torch.eye(4).tolist()
+    assert torch.equal(gan.sample(3, seed=9), gan.sample(3, seed=9))
+    assert not torch.equal(gan.sample(3, seed=9), gan.sample(3, seed=10))
+    rng = torch.Generator().manual_seed(9)
+    assert torch.equal(gan.sample(3, seed=9), gan.sample(3, generator=rng))
+    assert not torch.equal(gan.sample(3), gan.sample(3))
+
+
+def test_traverse_moves_one_code_only():
+    gan = InfoGAN(nn.Sequential(nn.Linear(11, 11, bias=False)), dense_discriminator((11,)), LATENT)
+    with torch.no_grad():
+        gan.generator[0].weight.copy_(torch.eye(11))
+    x = gan.traverse("style", dim=1, steps=5, n=2, digit=3, seed=1).unflatten(0, (2, 5))
+    torch.testing.assert_close(x[:, :, 10], torch.linspace(-1, 1, 5).expand(2, 5))
+    assert (x[:, :, :10] == x[:, :1, :10]).all()
+    assert (x[:, :, 8] == 1).all()
+    assert gan.traverse("digit").shape == (4, 11)
+
+
+def test_sampling_leaves_modes_gradients_and_random_state():
+    gan = model()
+    state = torch.get_rng_state()
+    x = gan.sample(8, seed=1)
+    gan.encode(x)
+    assert not x.requires_grad
+    assert all(m.training for m in gan.modules())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_sample_is_in_eval_mode():
+    gan = model()
+    assert torch.equal(
+        gan.sample(1, seed=3)[0], gan.render(gan.latent.sample(1, generator=torch.Generator().manual_seed(3)))[0]
+    )
+    many = gan.sample(700, seed=3)
+    assert many.shape[0] == 700  # more than one batch
+
+
+def test_encode_gives_torch_distributions():
+    x = images(600)
+    gan = model()
+    found = gan.encode(x, batch_size=256)
+    assert found["digit"].probs.sum(1).allclose(torch.ones(600))
+    assert found["digit"].log_prob(torch.eye(4)[[0] * 600]).shape == (600,)
+    assert (found["style"].stddev > 0).all()
+    whole = gan.eval().latent.posteriors(gan.raw_codes(x))
+    torch.testing.assert_close(found["digit"].probs, whole["digit"].probs)
+
+
+def test_encode_takes_bytes_in_the_generators_range():
+    bytes_ = torch.arange(32, dtype=torch.uint8).reshape(2, 1, 4, 4) * 8
+    gan = model()
+    assert gan.pixel_range == (-1, 1)
+    expected = gan.encode(bytes_.float() / 127.5 - 1)
+    torch.testing.assert_close(gan.encode(bytes_)["digit"].probs, expected["digit"].probs)
+
+
+def test_mse_gives_a_point_estimate():
+    spec = LatentSpec(z=Noise(5), digit=Categorical(4), style=Uniform(2, loss=MSE()))
+    gan = InfoGAN(dense_generator(), dense_discriminator(), spec)
+    assert isinstance(gan.encode(images(3))["style"], PointEstimate)
+
+
+def test_default_head_is_seeded_apart_from_the_global_generator():
+    parts = dense_generator(), dense_discriminator()
+    weights = [InfoGAN(*parts, LATENT, seed=s).q.out.weight for s in (1, 1, 2)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_models_can_be_copied_and_collected():
+    gan = model()
+    twin = copy.deepcopy(gan)
+    assert torch.equal(gan.sample(2, seed=0), twin.sample(2, seed=0))
+    assert all(a is not b for a, b in zip(gan.parameters(), twin.parameters(), strict=True))
+    assert {id(p) for g in twin.parameter_groups().values() for p in g} == {id(p) for p in twin.parameters()}
+    gone = weakref.ref(twin)
+    del twin
+    gc.collect()
+    assert gone() is None
+
+
+def test_state_dict_round_trip():
+    first, second = model(), model(seed=8)
+    second.load_state_dict(first.state_dict())
+    assert torch.equal(first.sample(2, seed=0), second.sample(2, seed=0))
+
+
+REFUSALS = [
+    (
+        lambda: InfoGAN("g", dense_discriminator(), LATENT),
+        TypeError,
+        "generator must be a torch.nn.Module, but got 'g'",
+    ),
+    (lambda: InfoGAN(dense_generator(), None, LATENT), TypeError, "discriminator must be a torch.nn.Module"),
+    (
+        lambda: InfoGAN(dense_generator(), dense_discriminator(), Categorical(3)),
+        TypeError,
+        "latent must be a LatentSpec",
+    ),
+    (
+        lambda: InfoGAN(dense_generator(5), dense_discriminator(), LatentSpec(z=Noise(5))),
+        ValueError,
+        "needs at least one code beside the noise",
+    ),
+    (
+        lambda: model(q_head=nn.Linear(16, 7)),
+        ValueError,
+        r"Q gave raw outputs of shape \(2, 7\).*need 8 \(digit 4, style 4\)",
+    ),
+    (lambda: model(q_head=lambda x: x), TypeError, "q_head must be a torch.nn.Module or None"),
+    (lambda: model(q_network=nn.Linear(1, 1), tap="1"), ValueError, "give either it, or q_head and tap"),
+    (lambda: model(tap=3), TypeError, "tap must be the name of a layer"),
+    (lambda: model(tap="9"), ValueError, "no layer '9' to tap; it has: 0"),
+    (lambda: Tap("1", side="both"), ValueError, "side must be one of 'input' and 'output'"),
+    (lambda: model(generator_input="4d"), ValueError, "generator_input must be one of"),
+    (lambda: model(discriminator_output="odds"), ValueError, "discriminator_output must be one of"),
+    (lambda: model(seed=-1), ValueError, "seed must be a whole number of at least 0"),
+    (
+        lambda: InfoGAN(PartsGenerator(), TupleDiscriminator(), LATENT, q_head=nn.Linear(2, 2)),
+        ValueError,
+        "returns codes itself, so it takes no q_head",
+    ),
+    (lambda: model().sample(2, colour=1), KeyError, "no 'colour' in this latent; it has 'z', 'digit' and 'style'"),
+    (lambda: model().sample(2, digit=4), ValueError, "category out of range.*categories 0 to 3, but got 4"),
+    (lambda: model().sample(0), ValueError, "n must be a whole number of at least 1"),
+    (lambda: model().sample(2, seed=1, generator=torch.Generator()), ValueError, "either seed or generator"),
+    (lambda: model().traverse("hue"), KeyError, "no 'hue' in this latent"),
+    (lambda: model().traverse("style", dim=2), ValueError, "dim must be from 0 to 1"),
+    (
+        lambda: model().encode(torch.zeros(3, 4, 4)),
+        ValueError,
+        r"shape \(N, 1, 4, 4\) with N >= 1, but got \(3, 4, 4\)",
+    ),
+    (lambda: model().encode(torch.zeros(0, 1, 4, 4)), ValueError, "with N >= 1"),
+    (lambda: model().encode([1]), TypeError, "images must be a Tensor"),
+    (lambda: model().encode(torch.full((2, 1, 4, 4), float("nan"))), ValueError, "must be finite"),
+]
+
+
+@pytest.mark.parametrize(("make", "error", "message"), REFUSALS)
+def test_refusals_name_what_was_wrong(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_bytes_need_a_known_range():
+    gan = InfoGAN(dense_generator(end=nn.Identity()), dense_discriminator(), LATENT)
+    assert gan.pixel_range is None
+    with pytest.raises(ValueError, match="set model.pixel_range"):
+        gan.encode(torch.zeros(2, 1, 4, 4, dtype=torch.uint8))
+    gan.pixel_range = (0, 1)
+    gan.encode(torch.zeros(2, 1, 4, 4, dtype=torch.uint8))

@@ -1,0 +1,246 @@
+"""How user networks are found to want their input, and where their features and logits are."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from infogan_lib import InfoGAN, QHead, Tap
+from infogan_lib.networks.forms import (
+    DiscriminatorForm,
+    eval_mode,
+    final_activation,
+    find_discriminator_form,
+    find_generator_form,
+)
+from infogan_lib.networks.taps import find_tap, tapped
+from toys import LATENT, PartsGenerator, TupleDiscriminator, dense_discriminator, dense_generator, images
+
+
+def conv_generator(dims, width=LATENT.width):
+    conv = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}[dims]
+    return nn.Sequential(conv(width, 4, 4), nn.ReLU(), conv(4, 1, 4, 2, 1), nn.Tanh())
+
+
+@pytest.mark.parametrize(
+    ("generator", "input", "shape"),
+    [
+        (dense_generator(), "flat", (1, 4, 4)),
+        (nn.Sequential(nn.Linear(11, 30)), "flat", (30,)),
+        (conv_generator(2), "2d", (1, 8, 8)),
+        (conv_generator(1), "1d", (1, 8)),
+        (conv_generator(3), "3d", (1, 8, 8, 8)),
+        (PartsGenerator(), "parts", (1, 4, 4)),
+    ],
+)
+def test_generator_input_is_found_by_a_dry_forward(generator, input, shape):
+    form, made = find_generator_form(generator, LATENT)
+    assert form.input == input
+    assert made.shape == (2, *shape)
+    assert find_generator_form(generator, LATENT, input=input)[0] == form
+
+
+def test_a_dry_forward_changes_nothing():
+    generator, discriminator = dense_generator(), dense_discriminator()
+    generator[1].eval()  # a mode of the user's own
+    before = {k: v.clone() for k, v in {**generator.state_dict(), **discriminator.state_dict(prefix="d.")}.items()}
+    state, modes = torch.get_rng_state(), [m.training for m in generator.modules()]
+    InfoGAN(generator, discriminator, LATENT)
+    after = {**generator.state_dict(), **discriminator.state_dict(prefix="d.")}
+    assert all(torch.equal(before[k], after[k]) for k in before)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert [m.training for m in generator.modules()] == modes
+
+
+def test_generator_of_another_width_is_told_what_was_tried():
+    with pytest.raises(ValueError, match=r"latent of width 11 \(z 5 \+ digit 4 \+ style 2\)") as caught:
+        find_generator_form(dense_generator(width=12), LATENT)
+    assert "flat: RuntimeError: mat1 and mat2 shapes cannot be multiplied (2x11 and 12x16)" in str(caught.value)
+    assert "must take 11 inputs" in str(caught.value)
+
+
+def test_generator_that_returns_no_batch_is_refused():
+    class Mean(nn.Module):
+        def forward(self, z):
+            return z.mean()
+
+    with pytest.raises(ValueError, match=r"flat: returned shape \(\) for a batch of 2"):
+        find_generator_form(Mean(), LATENT)
+
+
+def test_the_tap_found_is_the_input_of_the_last_layer_with_parameters():
+    discriminator = dense_discriminator()
+    assert find_tap(discriminator, images(2)) == Tap("4", "input")
+
+
+def test_the_order_of_running_decides_and_not_that_of_definition():
+    class Backwards(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.last = nn.Linear(8, 1)
+            self.first = nn.Linear(16, 8)
+
+        def forward(self, x):
+            return self.last(self.first(x.flatten(1)).relu())
+
+    assert find_tap(Backwards(), images(2)) == Tap("last", "input")
+
+
+def test_spectral_norm_layers_count_as_layers_with_parameters():
+    discriminator = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), spectral_norm(nn.Linear(8, 1, bias=False)))
+    assert find_tap(discriminator, images(2)) == Tap("3", "input")
+
+
+def test_nothing_stays_hooked():
+    discriminator = dense_discriminator()
+    model = InfoGAN(dense_generator(), discriminator, LATENT)
+    model.discriminate(images(3))
+    del model
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in discriminator.modules())
+
+
+def test_nothing_stays_hooked_after_an_error_inside():
+    discriminator = dense_discriminator()
+    with pytest.raises(RuntimeError), tapped(discriminator, Tap("1")):
+        discriminator(torch.zeros(2, 3))
+    assert not any(m._forward_hooks for m in discriminator.modules())
+
+
+def test_a_named_tap_is_that_layers_output():
+    discriminator = dense_discriminator(norm=False).eval()
+    x = images(3)
+    _, features = DiscriminatorForm("logits", Tap("1"))(discriminator, x)
+    torch.testing.assert_close(features, discriminator[1](x.flatten(1)))
+
+
+def test_unknown_tap_lists_the_taps_there_are():
+    with pytest.raises(ValueError, match=r"no layer 'trunk' to tap; it has: 0 \(Flatten\), 1 \(Linear\)"):
+        InfoGAN(dense_generator(), dense_discriminator(), LATENT, tap="trunk")
+
+
+class FunctionalSigmoid(nn.Module):
+    def __init__(self, how):
+        super().__init__()
+        self.body, self.how = dense_discriminator(norm=False), how
+
+    def forward(self, x):
+        return self.how(self.body(x)).view(-1)
+
+
+SIGMOIDS = {
+    "module": nn.Sigmoid(),
+    "torch.sigmoid": torch.sigmoid,
+    "functional": nn.functional.sigmoid,
+    "method": lambda x: x.sigmoid(),
+    "squeezed": lambda x: torch.sigmoid(x).squeeze(1),
+}
+
+
+@pytest.mark.parametrize("how", SIGMOIDS.values(), ids=SIGMOIDS)
+def test_logits_are_what_the_last_sigmoid_was_given(how):
+    discriminator = FunctionalSigmoid(how)
+    form = find_discriminator_form(discriminator, images(2))
+    assert form.output == "probabilities"
+    with torch.no_grad():
+        discriminator.body[-1].weight.mul_(1e4)  # probabilities of exactly 0 and 1 in float32
+    x = images(64)
+    logits, _ = form(discriminator, x)
+    assert torch.equal(logits, discriminator.body(x).view(-1))
+    assert discriminator(x).max() == 1
+
+
+def test_two_sigmoids_in_a_head_give_the_logits_of_the_last():
+    """Lab 28's head: Conv, Sigmoid, Conv, Sigmoid."""
+    trunk = nn.Sequential(nn.Conv2d(1, 8, 4), nn.LeakyReLU(0.1))
+    head = nn.Sequential(nn.Conv2d(8, 6, 1), nn.Sigmoid(), nn.Conv2d(6, 1, 1), nn.Sigmoid())
+    discriminator = nn.Sequential(trunk, head)
+    form = find_discriminator_form(discriminator, images(2), tap=Tap("0"))
+    logits, features = form(discriminator, images(3))
+    assert torch.equal(logits, head[:3](trunk(images(3))))
+    assert torch.equal(features, trunk(images(3)))
+
+
+def test_probabilities_without_a_visible_sigmoid_are_inverted_stably():
+    class Half(nn.Module):  # the sigmoid as (tanh + 1) / 2
+        def __init__(self):
+            super().__init__()
+            self.body = dense_discriminator(norm=False)
+
+        def forward(self, x):
+            return (torch.tanh(self.body(x) / 2) + 1) / 2
+
+    discriminator = Half().double()
+    form = DiscriminatorForm("probabilities")
+    x = images(16, dtype=torch.float64)
+    torch.testing.assert_close(form(discriminator, x)[0], discriminator.body(x), rtol=1e-9, atol=1e-9)
+    with torch.no_grad():
+        discriminator.body[-1].weight.mul_(1e6)
+    logits, _ = form(discriminator, x)
+    assert logits.isfinite().all()
+    logits.sum().backward()
+    assert all(p.grad.isfinite().all() for p in discriminator.parameters())
+
+
+def test_a_logit_discriminator_is_left_alone():
+    assert find_discriminator_form(dense_discriminator(), images(2)).output == "logits"
+
+
+def test_a_tuple_discriminator_holds_q_itself():
+    form = find_discriminator_form(TupleDiscriminator(), images(2))
+    assert form == DiscriminatorForm("probabilities", None, gives_codes=True)
+    logits, raw = form(TupleDiscriminator(), images(3))
+    assert logits.shape == (3, 1)
+    assert raw.shape == (3, 8)
+
+
+def test_a_patch_discriminator_may_give_a_map():
+    patch = nn.Sequential(nn.Conv2d(1, 4, 3), nn.LeakyReLU(0.2), nn.Conv2d(4, 1, 1))
+    model = InfoGAN(dense_generator(), patch, LATENT)
+    assert model.discriminate(images(3)).logits.shape == (3, 1, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("module", "found"),
+    [
+        (nn.Tanh(), "tanh"),
+        (nn.Sigmoid(), "sigmoid"),
+        (nn.Softmax(1), "softmax"),
+        (nn.Sequential(nn.Tanh(), nn.Flatten(), nn.Unflatten(1, (2, 2))), "tanh"),
+        (nn.Sequential(nn.Sigmoid(), nn.Linear(4, 4)), None),
+        (nn.Identity(), None),
+    ],
+)
+def test_final_activation_is_read_off_the_graph(module, found):
+    assert final_activation(module(torch.zeros(3, 4, requires_grad=True) * 2)) == found
+
+
+def test_eval_mode_gives_every_submodule_its_own_mode_back():
+    network = nn.Sequential(nn.Dropout(), nn.BatchNorm1d(2))
+    network[1].eval()
+    with pytest.raises(KeyError), eval_mode(network):
+        assert not network[0].training
+        raise KeyError
+    assert network[0].training
+    assert not network[1].training
+
+
+def test_discriminators_that_cannot_work_are_refused():
+    with pytest.raises(ValueError, match=r"did not take images of shape \(2, 1, 4, 4\), which the generator makes"):
+        InfoGAN(dense_generator(), nn.Linear(3, 1), LATENT)
+    with pytest.raises(ValueError, match=r"one validity .* per image, shape \(2, \*\).*got shape \(1,\)"):
+        InfoGAN(dense_generator(), nn.Sequential(nn.Flatten(0), nn.Linear(32, 1)), LATENT)
+    with pytest.raises(ValueError, match="no layer with parameters ran"):
+        InfoGAN(dense_generator(), nn.Sequential(nn.Flatten(), nn.LogSoftmax(1)), LATENT)
+    with pytest.raises(ValueError, match="nothing to tap"):
+        InfoGAN(dense_generator(), TupleDiscriminator(), LATENT, tap="trunk")
+
+
+@pytest.mark.parametrize("shape", [(7,), (3, 20), (5, 12, 9), (2, 3, 9, 9)])
+def test_q_head_takes_features_of_any_shape(shape):
+    head = QHead(shape, 6, hidden=4)
+    assert head(torch.randn(3, *shape)).shape == (3, 6)
+
+
+def test_q_head_averages_large_maps_down():
+    assert QHead((16, 64, 64), 3).body[0].in_features == 16 * 8 * 8
+    assert QHead((16, 4, 4), 3).body[0].in_features == 16 * 4 * 4

@@ -1,0 +1,333 @@
+"""The trainer: data of every kind, optimisers, streams of randomness, callbacks, and what is checked beforehand."""
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+
+import infogan_lib as ig
+from infogan_lib.training.data import epoch_order
+from infogan_lib.training.randomness import RandomStreams, derived_seed
+from toys import LATENT, dense_discriminator, dense_generator, images
+
+
+def trainer(**changes):
+    torch.manual_seed(0)
+    return ig.InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, **changes)
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter(images(40))
+
+
+DATA = {
+    "tensor": lambda: images(40),
+    "bytes": lambda: torch.randint(0, 256, (40, 1, 4, 4), dtype=torch.uint8),
+    "dataset": lambda: TensorDataset(images(40)),
+    "labelled dataset": lambda: TensorDataset(images(40), torch.arange(40)),
+    "iterable dataset": Stream,
+    "loader": lambda: DataLoader(TensorDataset(images(40)), batch_size=8),
+    "labelled loader": lambda: DataLoader(TensorDataset(images(40), torch.arange(40)), batch_size=8, shuffle=True),
+    "list of batches": lambda: list(images(40).split(8)),
+    "list of pairs": lambda: [(x, torch.zeros(8)) for x in images(40).split(8)],
+}
+
+
+@pytest.mark.parametrize("data", DATA.values(), ids=DATA)
+def test_data_of_every_kind(data):
+    t = trainer()
+    history = t.fit(data(), epochs=2, batch_size=8)
+    assert (t.steps, t.epochs) == (10, 2)
+    assert history.epochs == [5, 10]
+    assert len(history["loss/d"]) == 10
+    assert np.isfinite(history["loss/d"]).all()
+
+
+def test_steps_run_over_as_many_epochs_as_they_need():
+    t = trainer()
+    t.fit(images(40), steps=13, batch_size=8)
+    assert (t.steps, t.epochs) == (13, 2)
+    t.fit(images(40), steps=2, batch_size=8)
+    assert t.steps == 15
+
+
+def test_every_image_is_seen_once_in_an_epoch_and_in_another_order_in_the_next():
+    seen = []
+    t = trainer(augment=lambda x, generator: (seen.append(x[:, 0, 0, 0].clone()), x)[1])
+    data = images(40)
+    t.fit(data, epochs=2, batch_size=8)
+    first, second = torch.cat(seen[:5]), torch.cat(seen[5:])
+    assert torch.equal(first.sort().values, data[:, 0, 0, 0].sort().values)
+    assert torch.equal(first.sort().values, second.sort().values)
+    assert not torch.equal(first, second)
+
+
+def test_a_tensor_and_a_dataset_are_seen_in_the_same_order():
+    orders = []
+    for data in (images(40), TensorDataset(images(40))):
+        seen = []
+        trainer(augment=lambda x, generator, seen=seen: (seen.append(x), x)[1]).fit(data, epochs=2, batch_size=8)
+        orders.append(torch.cat(seen))
+    assert torch.equal(*orders)
+
+
+def test_bytes_are_mapped_onto_the_generators_range():
+    seen = []
+    t = trainer(augment=lambda x, generator: (seen.append(x), x)[1])
+    t.fit(torch.tensor([0, 255], dtype=torch.uint8).repeat(8, 8).reshape(8, 1, 4, 4), steps=1, batch_size=8)
+    assert sorted(seen[0].unique().tolist()) == [-1, 1]
+
+
+def test_same_seed_same_run_and_the_global_generator_is_left_alone():
+    runs = []
+    for seed in (1, 1, 2):
+        t = trainer(seed=seed)
+        torch.manual_seed(1234)  # must not matter
+        state = torch.get_rng_state()
+        t.fit(TensorDataset(images(40)), epochs=2, batch_size=8)
+        assert torch.equal(torch.get_rng_state(), state)
+        runs.append(t.history["loss/g"])
+    assert (runs[0] == runs[1]).all()
+    assert (runs[0] != runs[2]).any()
+
+
+def test_streams_are_independent_of_each_other():
+    device = torch.device("cpu")
+    streams, others = RandomStreams(3, device), RandomStreams(3, device)
+    torch.rand(100, generator=streams["data"])
+    assert torch.equal(torch.rand(4, generator=streams["latents"]), torch.rand(4, generator=others["latents"]))
+    assert derived_seed(3, "latents") != derived_seed(3, "data") != derived_seed(4, "data")
+    assert torch.equal(epoch_order(9, 0, 4), epoch_order(9, 0, 4))
+    assert not torch.equal(epoch_order(9, 0, 4), epoch_order(9, 0, 5))
+
+
+def test_augmentation_draws_from_its_own_stream():
+    draws = []
+    t = trainer(augment=lambda x, g: (draws.append(torch.rand(1, generator=g).item()), x)[1])
+    t.fit(images(16), steps=2, batch_size=8)
+    expected = torch.rand(2, generator=RandomStreams(0, torch.device("cpu"))["augmentation"]).tolist()
+    assert draws == pytest.approx(expected)
+
+
+def test_adam_with_the_papers_rates_by_default():
+    t = trainer(lr_q=5e-3)
+    (d,), (g, q) = t._step._d_optimizers, t._step._g_optimizers
+    assert [o.defaults["lr"] for o in (d, g, q)] == [2e-4, 1e-3, 5e-3]
+    assert all(o.defaults["betas"] == (0.5, 0.999) and o.defaults["fused"] for o in (d, g, q))
+    held = [id(p) for o in (d, g, q) for group in o.param_groups for p in group["params"]]
+    assert sorted(held) == sorted(id(p) for p in t.model.parameters())
+
+
+def test_own_optimisers_and_factories():
+    generator, discriminator, head = dense_generator(), dense_discriminator(), nn.Linear(16, 8)
+    both = torch.optim.RMSprop([*generator.parameters(), *head.parameters()])
+    t = ig.InfoGANTrainer(
+        generator, discriminator, LATENT, q_head=head, g_optimizer=both, d_optimizer=lambda p: torch.optim.SGD(p, 0.1)
+    )
+    assert t._step._g_optimizers == [both]
+    assert isinstance(t._step._d_optimizers[0], torch.optim.SGD)
+    t.fit(images(16), steps=1, batch_size=8)
+
+
+class Recorder(ig.Callback):
+    def __init__(self):
+        self.calls = []
+
+    def on_fit_start(self, trainer, total_steps):
+        self.calls.append(("start", total_steps))
+
+    def on_step_end(self, trainer, figures):
+        self.calls.append(("step", trainer.steps))
+
+    def on_epoch_end(self, trainer):
+        self.calls.append(("epoch", trainer.epochs))
+
+    def on_fit_end(self, trainer):
+        self.calls.append(("end", trainer.steps))
+
+
+def test_callbacks_are_told_in_order():
+    recorder = Recorder()
+    trainer().fit(images(16), epochs=2, batch_size=8, callbacks=[recorder])
+    steps = [("step", 1), ("step", 2), ("epoch", 1), ("step", 3), ("step", 4), ("epoch", 2)]
+    assert recorder.calls == [("start", 4), *steps, ("end", 4)]
+
+
+def test_callbacks_hear_of_the_end_also_after_an_error():
+    recorder = Recorder()
+    with pytest.raises(ValueError, match="NaN"):
+        trainer().fit([images(8), images(8) * float("nan")], epochs=1, callbacks=[recorder])
+    assert recorder.calls[-1] == ("end", 1)
+
+
+def test_metrics_are_json_lines(tmp_path):
+    t = trainer()
+    for _ in range(2):
+        t.fit(images(16), epochs=1, batch_size=8, callbacks=[ig.JSONLMetrics(tmp_path / "run" / "metrics.jsonl")])
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["step"], line["epoch"]) for line in lines] == [(1, 0), (2, 0), (3, 1), (4, 1)]
+    assert [line["loss/d"] for line in lines] == pytest.approx(t.history["loss/d"].tolist())
+
+
+def test_progress_is_quiet_when_not_in_a_terminal(capsys):
+    trainer().fit(images(16), epochs=1, batch_size=8, callbacks=[ig.Progress()])
+    assert capsys.readouterr() == ("", "")
+
+
+def test_history_keeps_figures_with_their_steps():
+    t = trainer(d_steps=2)
+    h = t.fit(images(40), epochs=1, batch_size=8)
+    assert h.steps("loss/d").tolist() == [1, 2, 3, 4, 5]
+    assert h.steps("loss/g").tolist() == [2, 4]
+    assert len(h["bound/digit"]) == 2
+    with pytest.raises(KeyError, match="no figure 'loss' in this history; it has 'loss/d'"):
+        h["loss"]
+
+
+def test_fit_trains_in_train_mode_and_callbacks_may_sample():
+    class Sampler(ig.Callback):
+        def on_step_end(self, trainer, figures):
+            trainer.model.sample(2)
+            assert all(m.training for m in trainer.model.modules())
+
+    t = trainer()
+    t.model.eval()
+    t.fit(images(16), epochs=1, batch_size=8, callbacks=[Sampler()])
+
+
+def test_a_step_of_ones_own_loop():
+    t = trainer()
+    figures = t.step((images(8), torch.zeros(8)))
+    assert set(figures) >= {"loss/d", "loss/g", "loss/information", "nll/digit", "bound/style", "d_real"}
+    assert t.steps == 1
+
+
+def byte_images(n):
+    return torch.zeros(n, 1, 4, 4, dtype=torch.uint8)
+
+
+REFUSALS = [
+    (lambda: trainer().fit(images(8)), ValueError, "give either epochs or steps"),
+    (lambda: trainer().fit(images(8), epochs=1, steps=1), ValueError, "give either epochs or steps"),
+    (lambda: trainer().fit(images(8), epochs=0), ValueError, "epochs must be a whole number of at least 1"),
+    (lambda: trainer().fit(images(8), steps=1, batch_size=0), ValueError, "batch_size must be a whole number"),
+    (lambda: trainer().fit(images(8)[:0], steps=1), ValueError, "data is empty"),
+    (lambda: trainer().fit(images(8), steps=1), ValueError, "8 images, fewer than one batch of 128; give batch_size=8"),
+    (lambda: trainer().fit("mnist", steps=1), TypeError, "data must be a Tensor of images.*but got 'mnist'"),
+    (lambda: trainer().fit(5, steps=1), TypeError, "data must be a Tensor of images"),
+    (lambda: trainer().fit({"image": images(8)}, steps=1), TypeError, "data must be a Tensor of images"),
+    (lambda: trainer().fit([{"image": images(8)}], steps=1), TypeError, "a batch must be a Tensor.*got dict"),
+    (lambda: trainer().fit([], steps=1), ValueError, "gave no batch in epoch 0"),
+    (lambda: trainer().fit(iter(images(16).split(8)), epochs=2), ValueError, "used up cannot begin again"),
+    (
+        lambda: trainer().fit(torch.zeros(8, 4, 4), steps=1, batch_size=8),
+        ValueError,
+        r"images of shape \(1, 4, 4\), but the data has \(4, 4\); add the channel with images.unsqueeze\(1\)",
+    ),
+    (lambda: trainer().fit(torch.zeros(8, 3, 4, 4), steps=1, batch_size=8), ValueError, r"the data has \(3, 4, 4\)"),
+    (lambda: trainer().fit(images(8) * float("nan"), steps=1, batch_size=8), ValueError, "8 of 8 images hold NaN"),
+    (lambda: trainer().fit([images(8) / 0], steps=1), ValueError, "hold NaN or infinite values"),
+    (lambda: trainer().fit(images(8).int(), steps=1, batch_size=8), TypeError, "floats, or uint8 .* got torch.int32"),
+    (lambda: trainer().fit(images(8), steps=1, batch_size=1), ValueError, "BatchNorm needs 2 images in each part"),
+    (lambda: trainer(accumulate=4).step(images(7)), ValueError, "at least 8 with accumulate=4"),
+    (lambda: trainer().fit(images(8), steps=1, batch_size=8, callbacks=[print]), TypeError, "must be Callback objects"),
+    (lambda: trainer(device="gpu"), ValueError, "device must be 'auto' or a device of this machine"),
+    (lambda: trainer(precision="int8"), ValueError, "precision must be one of 'fp32', 'bf16' and 'fp16'"),
+    (lambda: trainer(seed=1.5), TypeError, "seed must be a whole number"),
+    (lambda: trainer(lr_g=0), ValueError, "lr_g must be a finite number above 0"),
+    (lambda: trainer(lr_d="fast"), TypeError, "lr_d must be a finite number above 0"),
+    (lambda: trainer(betas=(0.5, 1.0)), ValueError, r"betas must be two numbers in \[0, 1\)"),
+    (lambda: trainer(betas=0.5), ValueError, "betas must be two numbers"),
+    (lambda: trainer(ema_decay=1.0), ValueError, "ema_decay must be below 1"),
+    (lambda: trainer(ema_decay=-0.1), ValueError, "ema_decay must be a finite number above 0"),
+    (lambda: trainer(d_steps=0), ValueError, "d_steps must be a whole number of at least 1"),
+    (lambda: trainer(g_steps=0), ValueError, "g_steps must be a whole number of at least 1"),
+    (lambda: trainer(accumulate=0), ValueError, "accumulate must be a whole number of at least 1"),
+    (lambda: trainer(adversarial="hinge"), TypeError, "adversarial must be an AdversarialLoss"),
+    (lambda: trainer(adversarial=ig.Hinge), TypeError, r"did you mean Hinge\(\)"),
+    (lambda: trainer(augment=3), TypeError, "augment must be a function"),
+    (lambda: trainer(pixel_range=(1, 0)), ValueError, "low < high"),
+    (lambda: trainer(pixel_range=5), ValueError, "pixel_range must be two numbers"),
+    (lambda: trainer(information_trains=["heads"]), ValueError, "must name some of 'generator', 'q_head' and 'trunk'"),
+    (lambda: trainer(information_trains=[]), ValueError, "information_trains must name some of"),
+    (
+        lambda: trainer(q_network=nn.Sequential(nn.Flatten(), nn.Linear(16, 8)), information_trains=["trunk"]),
+        ValueError,
+        "names the trunk, but Q shares no trainable layers",
+    ),
+    (lambda: trainer(g_optimizer=3), TypeError, "g_optimizer must be a torch Optimizer or a function"),
+    (lambda: trainer(d_optimizer=lambda p: 3), TypeError, "d_optimizer must make a torch Optimizer, but made 3"),
+    (
+        lambda: trainer(g_optimizer=lambda p: torch.optim.SGD(p, 0.1), lr_g=0.1),
+        ValueError,
+        "lr_g and g_optimizer were both given",
+    ),
+    (
+        lambda: trainer(d_optimizer=lambda p: torch.optim.SGD(p[:2], 0.1)),
+        ValueError,
+        "d_optimizer does not hold 4 parameters that it must train, 'discriminator.2.weight' first",
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "error", "message"), REFUSALS)
+def test_refusals_name_what_was_wrong(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_parameters_in_two_optimisers_are_refused():
+    generator, discriminator = dense_generator(), dense_discriminator()
+    everything = torch.optim.SGD([*generator.parameters(), *discriminator.parameters()], 0.1)
+    with pytest.raises(ValueError, match="two optimisers hold 'discriminator.1.weight'"):
+        ig.InfoGANTrainer(generator, discriminator, LATENT, g_optimizer=everything)
+
+
+@pytest.mark.parametrize(
+    ("end", "data", "message"),
+    [
+        (nn.Tanh(), images(8) * 127 + 128, r"ends in a Tanh and reaches \[-1, 1\] only"),
+        (nn.Tanh(), (images(8) + 1) / 2, r"scaled to \[0, 1\], use images \* 2 - 1"),
+        (nn.Sigmoid(), images(8), r"ends in a Sigmoid and reaches \[0, 1\] only"),
+    ],
+)
+def test_data_outside_the_generators_reach_is_warned_of(end, data, message):
+    t = ig.InfoGANTrainer(dense_generator(end=end), dense_discriminator(), LATENT)
+    with pytest.warns(UserWarning, match=message):
+        t.fit(data, steps=1, batch_size=8)
+    with pytest.warns(UserWarning, match=message):
+        t.fit([data], steps=1)
+
+
+@pytest.mark.parametrize("end", [nn.Tanh(), nn.Sigmoid(), nn.Identity()])
+def test_bytes_and_fitting_floats_are_not_warned_of(end):
+    t = ig.InfoGANTrainer(dense_generator(end=end), dense_discriminator(), LATENT)
+    data = torch.randint(0, 256, (8, 1, 4, 4), dtype=torch.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        t.fit(data, steps=1, batch_size=8)
+        t.fit([images(8) if not isinstance(end, nn.Sigmoid) else (images(8) + 1) / 2], steps=1)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_trains_on_cuda(precision):
+    t = trainer(device="cuda", precision=precision, ema_decay=0.9)
+    t.fit(images(64), steps=5, batch_size=16)
+    assert next(t.model.parameters()).is_cuda
+    assert t.model.sample(3, digit=1, seed=0).is_cuda
+    assert t.model.encode(images(3))["digit"].probs.isfinite().all()
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_samples_of_a_seed_are_the_same_on_both_devices():
+    t = trainer(device="cuda")
+    on_cuda = t.model.sample(4, seed=1).cpu()
+    torch.testing.assert_close(t.model.cpu().sample(4, seed=1), on_cuda, rtol=1e-4, atol=1e-4)
