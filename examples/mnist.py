@@ -62,6 +62,13 @@ class Lines(ig.Callback):
         )
 
 
+def positive(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number of at least 1 is needed, but got {text!r}")
+    return int(text)
+
+
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
@@ -72,8 +79,8 @@ def parse_arguments() -> argparse.Namespace:
         "minutes; 'auto' takes 'paper' on CUDA and 'small' on a CPU (default: auto)",
     )
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--epochs", type=int, help="passes over the 60,000 images (default: the recipe's steps)")
-    length.add_argument("--steps", type=int, help="updates of each network (default: the recipe's)")
+    length.add_argument("--epochs", type=positive, help="passes over the 60,000 images (default: the recipe's steps)")
+    length.add_argument("--steps", type=positive, help="updates of each network (default: the recipe's)")
     parser.add_argument("--seed", type=int, default=0, help="of weights, latents and data order (default: 0)")
     parser.add_argument("--device", default="auto", help="'auto', 'cpu', 'cuda', 'cuda:1', ... (default: auto)")
     parser.add_argument(

@@ -9,7 +9,7 @@ Name what the generator should learn to control, bring a generator and a discrim
 """
 
 from infogan_lib.codes import Bernoulli, Categorical, Gaussian, Noise, Uniform
-from infogan_lib.latent import LatentCode, LatentSpec, LatentVariable
+from infogan_lib.latent import LatentSpec
 from infogan_lib.losses import (
     MSE,
     AdversarialLoss,
@@ -34,6 +34,7 @@ from infogan_lib.training import (
     NonFiniteLossError,
     Progress,
 )
+from infogan_lib.variables import LatentCode, LatentVariable
 
 __version__ = "0.1.0"
 

@@ -18,7 +18,6 @@ from typing_extensions import override
 
 from infogan_lib._checks import choice, describe, real_number, whole_number
 from infogan_lib.joint import Draw
-from infogan_lib.latent import LatentCode, LatentVariable, drawing_device, numbers_of
 from infogan_lib.losses.information import (
     BernoulliCrossEntropy,
     CrossEntropy,
@@ -26,6 +25,7 @@ from infogan_lib.losses.information import (
     InformationLoss,
     NormalNLL,
 )
+from infogan_lib.variables import LatentCode, LatentVariable, drawing_device, numbers_of
 
 
 @dataclass(frozen=True, repr=False)

@@ -21,24 +21,36 @@ class Drawable(Protocol):
     """What the joint sampler asks of a latent variable."""
 
     @property
-    def width(self) -> int: ...
+    def width(self) -> int:
+        """Columns in the latent."""
+        ...
 
     @classmethod
-    def joint_draw(cls, variables: Sequence) -> Draw: ...
+    def joint_draw(cls, variables: Sequence) -> Draw:
+        """A function that draws all of them side by side."""
+        ...
 
 
 class Scorable(Protocol):
     """What the joint scorer asks of a code."""
 
     @property
-    def width(self) -> int: ...
+    def width(self) -> int:
+        """Columns in the latent."""
+        ...
 
     @property
-    def outputs(self) -> int: ...
+    def outputs(self) -> int:
+        """Raw outputs of Q."""
+        ...
 
-    def shared_loss(self) -> InformationLoss | None: ...
+    def shared_loss(self) -> InformationLoss | None:
+        """The loss by which codes alike are scored together, or None."""
+        ...
 
-    def nll(self, raw: Tensor, value: Tensor) -> Tensor: ...
+    def nll(self, raw: Tensor, value: Tensor) -> Tensor:
+        """The loss of the code alone, per sample."""
+        ...
 
 
 class JointSampler:

@@ -17,7 +17,7 @@ from torch.optim.swa_utils import AveragedModel
 from typing_extensions import override
 
 from infogan_lib._checks import describe, whole_number
-from infogan_lib.latent import LatentCode, LatentSpec
+from infogan_lib.latent import LatentSpec
 from infogan_lib.networks.forms import (
     DiscriminatorOutput,
     GeneratorInput,
@@ -32,6 +32,7 @@ from infogan_lib.networks.forms import (
 from infogan_lib.networks.heads import QHead
 from infogan_lib.networks.taps import Tap
 from infogan_lib.pixels import PixelRange, as_float
+from infogan_lib.variables import LatentCode
 
 Part = Literal["generator", "trunk", "d_head", "q_head"]
 
@@ -122,7 +123,6 @@ class InfoGAN(nn.Module):
             return q_head or q_network
         with dry_run(self.discriminator):
             _, features = self._discriminator_form(self.discriminator, images)
-            assert features is not None
             torch.manual_seed(seed)  # inside dry_run, which puts the random state back
             return QHead(features.shape[1:], self.latent.outputs).to(features)
 
@@ -174,7 +174,7 @@ class InfoGAN(nn.Module):
         logits, read = self._discriminator_form(self.discriminator, images)
         return Judgement(logits, flat_outputs(self._q_outputs(images, read)) if codes else None)
 
-    def _q_outputs(self, images: Tensor, read: Tensor | None) -> Any:
+    def _q_outputs(self, images: Tensor, read: Any) -> Any:
         if self.q is None:
             return read
         return self.q(images if self._q_reads_images else read)

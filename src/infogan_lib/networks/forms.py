@@ -58,8 +58,8 @@ class DiscriminatorForm:
     tap: Tap | None = None
     gives_codes: bool = False
 
-    def __call__(self, discriminator: nn.Module, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Logits, and what Q reads: the features at the tap, the raw outputs (N, R), or None."""
+    def __call__(self, discriminator: nn.Module, images: Tensor) -> tuple[Tensor, Any]:
+        """Logits, and what Q reads: the features at the tap, the codes that D itself returned, or None."""
         with ExitStack() as stack:
             caught = stack.enter_context(tapped(discriminator, self.tap)) if self.tap else None
             sigmoid = stack.enter_context(_LastSigmoid()) if self.output == "probabilities" else None
@@ -67,7 +67,7 @@ class DiscriminatorForm:
         validity = returned[0] if self.gives_codes else returned
         logits = validity if sigmoid is None else sigmoid.logits_of(validity)
         if self.gives_codes:
-            return logits, flat_outputs(returned[1:])
+            return logits, returned[1:]
         if caught is None:
             return logits, None
         if not isinstance(caught.features, Tensor):

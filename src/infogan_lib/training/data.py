@@ -36,9 +36,11 @@ class TensorBatches:
 
     @property
     def per_epoch(self) -> int:
+        """Full batches in an epoch."""
         return len(self._images) // self._size
 
     def epoch(self, number: int) -> Iterator[Tensor]:
+        """The epoch's batches, in the order that the seed and the number give."""
         order = epoch_order(len(self._images), self._seed, number).to(self._images.device)
         for i in range(self.per_epoch):
             yield self._images.index_select(0, order[i * self._size : (i + 1) * self._size])
@@ -52,12 +54,14 @@ class LoaderBatches:
 
     @property
     def per_epoch(self) -> int | None:
+        """The loader's length, where it has one."""
         try:
             return len(self._loader) if isinstance(self._loader, Sized) else None
         except TypeError:  # a DataLoader over an iterable data set has __len__, and refuses to answer
             return None
 
     def epoch(self, number: int) -> Iterator[Tensor]:
+        """One pass over the loader."""
         if self._order is not None:
             self._order.epoch = number
         for batch in self._loader:

@@ -37,8 +37,11 @@ class Precision:
         if inputs:
             self.scaler.scale(loss).backward(inputs=inputs)
 
-    def update(self, optimizers: list[Optimizer]) -> None:
+    def step(self, optimizers: list[Optimizer]) -> None:
         """Step the optimisers with the unscaled gradients, skipping one whose scaled gradients overflowed."""
         for optimizer in optimizers:
             self.scaler.step(optimizer)
+
+    def adapt(self) -> None:
+        """Choose the next loss scale from whether gradients overflowed since the last choice."""
         self.scaler.update()

@@ -11,7 +11,7 @@ what serves Q alone (q_head), and D's trunk, whose share is taken in the discrim
 computed for the parameters about to be updated and for no others.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from typing import Literal
 
@@ -24,6 +24,7 @@ from infogan_lib.latent import LatentSpec
 from infogan_lib.losses.adversarial import AdversarialLoss
 from infogan_lib.losses.information import information_bound
 from infogan_lib.model import InfoGAN
+from infogan_lib.regularizers import Regularizer
 from infogan_lib.training.dense import dense_convolutions
 from infogan_lib.training.precision import Precision
 
@@ -78,6 +79,8 @@ class InfoGANStep:
         information_trains: what L_I trains, of "generator", "q_head" and "trunk".
         precision: of the forward passes.
         accumulate: into how many parts a batch is split, their gradients adding up to the batch's.
+        regularizers: terms about real images, added to D's step; they train the trunk and the Q head.
+        augmentation: what the regularisers' random views are drawn from.
     """
 
     def __init__(
@@ -90,6 +93,8 @@ class InfoGANStep:
         information_trains: frozenset[Trained],
         precision: Precision,
         accumulate: int = 1,
+        regularizers: Sequence[Regularizer] = (),
+        augmentation: torch.Generator | None = None,
     ) -> None:
         self.model = model
         self.adversarial = adversarial
@@ -100,10 +105,14 @@ class InfoGANStep:
         self._d_optimizers, self._g_optimizers = d_optimizers, g_optimizers
         groups = model.parameter_groups()
         self._d_parameters = groups["trunk"] + groups["d_head"]
-        self._g_parameters = groups["generator"] + (groups["q_head"] if "q_head" in information_trains else [])
+        self._q_parameters = groups["q_head"] if "q_head" in information_trains else []
+        self._g_parameters = groups["generator"] + self._q_parameters
+        self._regularizers = regularizers
+        self._augmentation = augmentation
         codes = model.latent.codes.values()
         device = next(model.parameters()).device
         self._weights = torch.tensor([code.weight for code in codes], device=device)
+        self._regularizer_weights = torch.tensor([r.weight for r in regularizers], device=device)
         self._dense = dense_convolutions if device.type == "cpu" else nullcontext
 
     def __call__(self, real: Tensor, draw: Callable[[int], Tensor], *, generator_updates: int = 1) -> dict[str, float]:
@@ -128,6 +137,9 @@ class InfoGANStep:
             if update > 0:
                 latent, fake = draw(len(real)), None
             figures |= self._update_generator(latent, fake)
+        if generator_updates == 0:
+            _clear(self._q_parameters)
+            self._precision.adapt()
         self.count += 1
         names, values = list(figures), torch.stack([figure.detach().double() for figure in figures.values()])
         return dict(zip(names, values.tolist(), strict=True))
@@ -135,15 +147,21 @@ class InfoGANStep:
     def _update_discriminator(
         self, real: Tensor, latent: Tensor, keeps_graph: bool
     ) -> tuple[dict[str, Tensor], Tensor | None]:
-        real_terms, fake_terms, information, opinions = [], [], [], []
+        real_terms, fake_terms, information, opinions, regularized = [], [], [], [], []
         fake = None
         for x, c, share in self._parts(real, latent):
             with self._forward():
                 with torch.set_grad_enabled(keeps_graph):
                     fake = self.model.generate(c)
-                logits = _full(self.model.discriminate(x, codes=False).logits)
+                logits, raw = self.model.discriminate(x, codes=bool(self._regularizers))
+            logits = _full(logits)
             real_terms.append(share * self.adversarial.real(logits).mean())
-            self._precision.backward(real_terms[-1], self._d_parameters)
+            loss = real_terms[-1]
+            if raw is not None and self._regularizers:
+                regularized.append(share * self._regularizer_terms(x, raw))
+                loss = loss + (regularized[-1] * self._regularizer_weights.to(loss)).sum()
+            # What regularisers give the Q head waits there for the update of G and Q.
+            self._precision.backward(loss, self._d_parameters + (self._q_parameters if regularized else []))
             with self._forward():
                 fake_logits, raw = self.model.discriminate(fake.detach(), codes="trunk" in self._trains)
             fake_logits = _full(fake_logits)
@@ -160,11 +178,16 @@ class InfoGANStep:
         terms = {"discriminator's loss on real images": on_real, "discriminator's loss on fakes": on_fake}
         if information:
             terms |= self._named_terms(_sum(information))
+        named = {}
+        if regularized:
+            named = {r.name: term for r, term in zip(self._regularizers, _sum(regularized), strict=True)}
+            terms |= {f"regulariser {name!r}": term for name, term in named.items()}
         norm = self._checked_norm(terms, self._d_parameters, "discriminator")
-        self._precision.update(self._d_optimizers)
+        self._precision.step(self._d_optimizers)
         _clear(self._d_parameters)
         d_real, d_fake = _sum(opinions)
         figures = {"loss/d": on_real + on_fake, "d_real": d_real, "d_fake_before": d_fake, "grad_norm/d": norm}
+        figures |= {f"regularizer/{name}": term for name, term in named.items()}
         return figures, fake if keeps_graph else None
 
     def _update_generator(self, latent: Tensor, fake: Tensor | None) -> dict[str, Tensor]:
@@ -183,7 +206,8 @@ class InfoGANStep:
         nll = _sum(information)
         terms = {"generator's adversarial loss": _sum(adversarial)} | self._named_terms(nll)
         norm = self._checked_norm(terms, self._g_parameters, "generator")
-        self._precision.update(self._g_optimizers)
+        self._precision.step(self._g_optimizers)
+        self._precision.adapt()
         _clear(self._g_parameters)
         if self.model.averaged_generator is not None:
             self.model.averaged_generator.update_parameters(self.model.generator)
@@ -194,6 +218,16 @@ class InfoGANStep:
             "d_fake_after": _sum(opinions),
             "grad_norm/g": norm,
         }
+
+    def _regularizer_terms(self, real: Tensor, raw: Tensor) -> Tensor:
+        assert self._augmentation is not None
+        terms = []
+        for regularizer in self._regularizers:
+            views = regularizer.views(real, self._augmentation)
+            with self._forward():
+                raw_of_views = self.model.raw_codes(views)
+            terms.append(regularizer(self.model.latent, raw, raw_of_views))
+        return torch.stack(terms)
 
     def _parts(self, *batches: Tensor) -> Iterable[tuple]:
         """Equal parts of a batch, each with its share of the whole."""
@@ -222,10 +256,10 @@ class InfoGANStep:
         *losses, gradient = values
         for term, value in zip(terms, losses, strict=True):
             if not _is_finite(value):
-                _clear(parameters)
+                _clear(self._d_parameters + self._g_parameters)
                 raise NonFiniteLossError(term, self.count, value, _CAUSE)
         if self._precision.name != "fp16":  # an overflow there is met by a smaller scale, not by stopping
-            _clear(parameters)
+            _clear(self._d_parameters + self._g_parameters)
             raise NonFiniteLossError(f"gradient of the {whose}", self.count, gradient, _CAUSE)
         return norm
 

@@ -17,6 +17,7 @@ from infogan_lib.networks.forms import DiscriminatorOutput, GeneratorInput, plac
 from infogan_lib.networks.taps import Tap
 from infogan_lib.pixels import PixelRange, as_float
 from infogan_lib.pixels import pixel_range as checked_range
+from infogan_lib.regularizers import Regularizer
 from infogan_lib.training.callbacks import Callback
 from infogan_lib.training.data import Batches, TensorBatches, images_of, open_batches
 from infogan_lib.training.history import History
@@ -42,6 +43,7 @@ class InfoGANTrainer:
         d_steps: G and Q are updated at every `d_steps`-th step only.
         g_steps: how often G and Q are updated in such a step, each time with new latents.
         accumulate: into how many parts a batch is split, to save memory; the gradients add up to the batch's.
+        regularizers: further terms about real images, such as `RealImageInformation("digit")`.
         ema_decay: of the averaged generator that `model.sample` then uses, such as 0.999. None for none.
         precision: "fp32", or the networks under autocast with "bf16" or "fp16".
         pixel_range: what uint8 data is mapped onto; G's own reach if None, and (-1, 1) where it has none.
@@ -83,6 +85,7 @@ class InfoGANTrainer:
         d_steps: int = 1,
         g_steps: int = 1,
         accumulate: int = 1,
+        regularizers: Sequence[Regularizer] = (),
         ema_decay: float | None = None,
         precision: PrecisionName = "fp32",
         pixel_range: PixelRange | None = None,
@@ -110,6 +113,7 @@ class InfoGANTrainer:
             raise TypeError(f"adversarial must be an AdversarialLoss, but got {describe(adversarial)}{hint}")
         if augment is not None and not callable(augment):
             raise TypeError(f"augment must be a function of images and a generator, but got {describe(augment)}")
+        self._streams = RandomStreams(self._seed, self.device)
         self._augment = augment
         self._d_steps = whole_number("d_steps", d_steps, minimum=1)
         self._g_steps = whole_number("g_steps", g_steps, minimum=1)
@@ -133,10 +137,11 @@ class InfoGANTrainer:
             information_trains=trains,
             precision=Precision(precision, self.device),
             accumulate=whole_number("accumulate", accumulate, minimum=1),
+            regularizers=checked_regularizers(regularizers, latent),
+            augmentation=self._streams["augmentation"],
         )
         if ema_decay is not None:
             self.model.averaged_generator = averaged(self.model.generator, ema_decay)
-        self._streams = RandomStreams(self._seed, self.device)
         self._dtype = placement(self.model.generator)[1]
         self._smallest_batch = 2 * self._step.accumulate if _has_batch_norm(self.model) else self._step.accumulate
         self.history = History()
@@ -323,6 +328,16 @@ def chosen_device(device: torch.device | str) -> torch.device:
         raise ValueError(
             f"device must be 'auto' or a device of this machine such as 'cpu', but got {device!r}: {error}"
         ) from error
+    return found
+
+
+def checked_regularizers(regularizers: Any, latent: LatentSpec) -> tuple[Regularizer, ...]:
+    """The regularisers, each fit for the latent."""
+    found = tuple(regularizers) if isinstance(regularizers, Iterable) else (regularizers,)
+    for regularizer in found:
+        if not isinstance(regularizer, Regularizer):
+            raise TypeError(f"regularizers must be Regularizer objects, but got {describe(regularizer)}")
+        regularizer.check(latent)
     return found
 
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from infogan_lib._checks import whole_number
-from infogan_lib.latent import LatentCode
 from infogan_lib.model import InfoGAN
 from infogan_lib.pixels import PixelRange, as_unit
+from infogan_lib.variables import LatentCode
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,0 +1,63 @@
+"""Categories against labels: constructed cases, and every one-to-one matching tried by hand."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infogan_lib.evaluation import match_categories
+
+pairs = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=60)
+
+
+@given(pairs)
+def test_accuracy_is_the_best_over_all_matchings(found):
+    categories, labels = np.array(found).T
+    match = match_categories(categories, labels, category_count=5, label_count=5)
+    best = max(np.mean(np.array(order)[categories] == labels) for order in permutations(range(5)))
+    assert match.accuracy == pytest.approx(best)
+    assert match.accuracy <= match.purity <= 1
+    assert match.table.sum() == len(found)
+    assert np.mean(match.label_of[categories] == labels) == pytest.approx(match.accuracy)
+
+
+@given(pairs, st.permutations(range(5)))
+def test_renaming_the_categories_changes_nothing(found, order):
+    categories, labels = np.array(found).T
+    before = match_categories(categories, labels, category_count=5)
+    after = match_categories(np.array(order)[categories], labels, category_count=5)
+    assert after.accuracy == pytest.approx(before.accuracy)
+    assert after.purity == pytest.approx(before.purity)
+
+
+def test_perfect_merged_and_left_over():
+    labels = np.array([0, 1, 2, 0, 1, 2])
+    perfect = match_categories((labels + 1) % 3, labels)
+    assert (perfect.accuracy, perfect.purity) == (1, 1)
+    assert perfect.label_of.tolist() == [2, 0, 1]
+    merged = match_categories(np.zeros(6, int), labels, category_count=4)
+    assert merged.accuracy == merged.purity == pytest.approx(1 / 3)
+    assert (merged.label_of == -1).sum() == 1
+    assert merged.table[0].tolist() == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("categories", "labels", "message"),
+    [
+        ([0, 1], [0], "equally long, but got 2 and 1"),
+        ([], [], r"categories must have shape \(N,\) with N >= 1"),
+        ([0.5], [0], "categories must be whole numbers from 0"),
+        ([0], [-1], "labels must be whole numbers from 0"),
+        ([[0]], [0], r"but got \(1, 1\)"),
+    ],
+)
+def test_refusals(categories, labels, message):
+    with pytest.raises(ValueError, match=message):
+        match_categories(np.array(categories), np.array(labels))
+
+
+def test_counts_must_cover_the_values():
+    with pytest.raises(ValueError, match="category_count is 2, but a value of 3 was found"):
+        match_categories([3], [0], category_count=2)

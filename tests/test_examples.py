@@ -1,0 +1,130 @@
+"""The examples as a user runs them, shortened, and MNIST files that are missing or damaged."""
+
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib.image
+import pytest
+import torch
+
+from mnist_files import BUNDLED, DataFileError, load_mnist
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(*arguments, cwd, check=True):
+    command = [sys.executable, *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=check, timeout=280)
+
+
+def test_mnist_leaves_pictures_metrics_and_a_table(tmp_path):
+    done = run(ROOT / "examples/mnist.py", "--steps", 40, "--recipe", "small", "--device", "cpu", cwd=tmp_path)
+    out = tmp_path / "runs" / "mnist"
+    pictures = ["training_images", "categories", "style_0", "style_1", "curves"]
+    for name in pictures:
+        assert matplotlib.image.imread(out / f"{name}.png").std() > 0.01, name
+    metrics = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in metrics] == list(range(1, 41))
+    assert "step 40/40  0:00 left" in done.stdout
+    table = [line for line in done.stdout.splitlines() if line.count("*") == 1 and line.split()[0].isdigit()]
+    assert len(table) == 10
+    counts = [[int(cell.rstrip("*")) for cell in line.split()[1:]] for line in table]
+    assert sum(map(sum, counts)) == 10_000
+    accuracy = json.loads((out / "result.json").read_text())["accuracy"]
+    matched = sum(int(cell.rstrip("*")) for line in table for cell in line.split() if cell.endswith("*"))
+    assert accuracy == pytest.approx(matched / 10_000)
+    assert f"accuracy under the best matching: {accuracy:.1%}" in done.stdout
+
+
+def test_mnist_explains_itself(tmp_path):
+    text = run(ROOT / "examples/mnist.py", "--help", cwd=tmp_path).stdout
+    for option in ("--recipe", "--epochs", "--steps", "--seed", "--device", "--precision", "--data", "--out"):
+        assert option in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "nowhere"], "no file train-images-idx3-ubyte.gz or train-images-idx3-ubyte in nowhere"),
+        (["--device", "toaster"], "device must be 'auto' or a device of this machine"),
+        (["--steps", "0"], "--steps"),
+        (["--epochs", "-1"], "--epochs"),
+        (["--epochs", "1", "--steps", "1"], "not allowed with argument"),
+    ],
+)
+def test_mnist_refuses_in_one_line(tmp_path, arguments, message):
+    done = run(ROOT / "examples/mnist.py", *arguments, cwd=tmp_path, check=False)
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_own_gan_becomes_an_infogan(tmp_path):
+    done = run(ROOT / "examples/bring_your_own_gan.py", "--steps", 2, "--batch-size", 8, cwd=tmp_path)
+    assert "of 2.30 nats" in done.stdout
+    assert (tmp_path / "runs/own_gan/categories.png").is_file()
+
+
+def test_a_code_of_ones_own_is_learned(tmp_path):
+    done = run(ROOT / "examples/custom_code.py", cwd=tmp_path)
+    agreement = float(done.stdout.split("true angle: ")[1].split()[0])
+    assert agreement > 0.9
+
+
+def test_bundled_mnist_is_mnist():
+    data = load_mnist()
+    assert data["train"][0].shape == (60_000, 1, 28, 28)
+    assert data["test"][0].shape == (10_000, 1, 28, 28)
+    assert data["train"][0].dtype == torch.uint8
+    assert data["train"][1][:5].tolist() == [5, 0, 4, 1, 9]
+    assert torch.bincount(data["test"][1].long()).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+
+
+def test_raw_files_are_read_as_well(tmp_path):
+    for name in ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
+        raw = gzip.decompress((BUNDLED / f"{name}.gz").read_bytes())
+        (tmp_path / name).write_bytes(raw)
+        (tmp_path / name.replace("t10k", "train")).write_bytes(raw)
+    assert torch.equal(load_mnist(tmp_path)["train"][0], load_mnist()["test"][0])
+
+
+def damage_flip(content):
+    return content[:100] + bytes([content[100] ^ 1]) + content[101:]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (damage_flip, "t10k-labels-idx1-ubyte.gz is damaged"),
+        (lambda content: content[:1000], "t10k-labels-idx1-ubyte.gz is damaged"),
+        (lambda content: b"", "t10k-labels-idx1-ubyte.gz is damaged"),
+        (lambda content: gzip.compress(b"\0\0\x08\x03" + bytes(12)), "is no IDX file of bytes with 1 dimensions"),
+        (lambda content: gzip.compress(gzip.decompress(content)[:-1]), "10007 bytes, but its header speaks of 10008"),
+        (lambda content: gzip.compress(b"\0\0\x08\x01\0\0\0\x02ab"), "10000 test images, but 2 labels"),
+    ],
+)
+def test_damaged_files_are_named(tmp_path, damage, message):
+    for path in BUNDLED.glob("*.gz"):
+        shutil.copy(path, tmp_path)
+    target = tmp_path / "t10k-labels-idx1-ubyte.gz"
+    target.write_bytes(damage(target.read_bytes()))
+    with pytest.raises(DataFileError, match=message):
+        load_mnist(tmp_path)
+
+
+def test_bundled_files_are_checked_by_hash(tmp_path, monkeypatch):
+    for path in BUNDLED.glob("*.gz"):
+        shutil.copy(path, tmp_path)
+    target = tmp_path / "t10k-images-idx3-ubyte.gz"
+    content = bytearray(gzip.decompress(target.read_bytes()))
+    content[5000] ^= 1  # a pixel: a well-formed file that is not MNIST
+    target.write_bytes(gzip.compress(bytes(content)))
+    monkeypatch.setattr("mnist_files.BUNDLED", tmp_path)
+    with pytest.raises(DataFileError, match="its content is not MNIST's"):
+        load_mnist(tmp_path)

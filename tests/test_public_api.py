@@ -1,0 +1,114 @@
+"""The public face: names, docstrings, imports, versions."""
+
+import importlib
+import inspect
+import pkgutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import infogan_lib
+
+ROOT = Path(__file__).parent.parent
+MODULES = [m.name for m in pkgutil.walk_packages(infogan_lib.__path__, "infogan_lib.")]
+
+
+def public_objects():
+    found = {}
+    for module_name in ["infogan_lib", *MODULES]:
+        module = importlib.import_module(module_name)
+        for name, thing in vars(module).items():
+            own = getattr(thing, "__module__", "").startswith("infogan_lib")
+            if not name.startswith("_") and own and (inspect.isclass(thing) or inspect.isfunction(thing)):
+                found[f"{thing.__module__}.{thing.__qualname__}"] = thing
+    return found
+
+
+def test_the_public_names_are_there_and_at_most_thirty():
+    assert len(infogan_lib.__all__) <= 30
+    assert all(hasattr(infogan_lib, name) for name in infogan_lib.__all__)
+    assert infogan_lib.__all__ == sorted(infogan_lib.__all__, key=lambda name: (not name.isupper(), name))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_module_has_a_docstring(name):
+    assert importlib.import_module(name).__doc__
+
+
+@pytest.mark.parametrize(("name", "thing"), public_objects().items(), ids=public_objects())
+def test_every_public_name_has_a_docstring(name, thing):
+    assert thing.__doc__, f"{name} has no docstring"
+    if inspect.isclass(thing):
+        for method_name, method in vars(thing).items():
+            if inspect.isfunction(method) and not method_name.startswith("_"):
+                assert inspect.getdoc(getattr(thing, method_name)), f"{name}.{method_name} has no docstring"
+
+
+def run_python(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120).stdout
+
+
+def test_importing_pulls_in_torch_numpy_and_typing_extensions_only():
+    code = (
+        "import sys, torch, numpy, typing_extensions; before = set(sys.modules); import infogan_lib; "
+        "print(sorted({m.split('.')[0] for m in set(sys.modules) - before}))"
+    )
+    found = set(eval(run_python(code)))
+    allowed = {"infogan_lib", "torch", "numpy", "typing_extensions", "torchgen"}
+    assert found <= allowed | set(sys.stdlib_module_names)
+
+
+def test_importing_has_no_side_effects():
+    code = (
+        "import torch; torch.manual_seed(3); s = torch.get_rng_state(); t = torch.get_num_threads(); "
+        "import infogan_lib; assert torch.equal(s, torch.get_rng_state()) and t == torch.get_num_threads()"
+    )
+    assert run_python(code) == ""
+
+
+def test_missing_extras_are_named_with_their_pip_command():
+    code = """
+import sys
+for name in ("matplotlib", "tqdm", "scipy"):
+    sys.modules[name] = None
+sys.modules["tqdm.auto"] = None
+sys.modules["scipy.optimize"] = None
+import torch, infogan_lib
+from infogan_lib import viz, evaluation
+def attempt(f):
+    try:
+        f()
+    except ImportError as error:
+        print(error)
+attempt(lambda: infogan_lib.Progress())
+attempt(lambda: viz.grid_figure(torch.zeros(1, 1, 2, 2), 1, pixel_range=(0, 1)))
+attempt(lambda: viz.save_png(None, "x.png"))
+attempt(lambda: evaluation.match_categories([0], [0]))
+"""
+    lines = run_python(code).splitlines()
+    extras = ["progress", "viz", "viz", "eval"]
+    assert len(lines) == 4
+    assert all(f"pip install 'infogan-lib[{extra}]'" in line for extra, line in zip(extras, lines, strict=True))
+
+
+def test_no_module_is_longer_than_a_concept_needs():
+    longest = max((ROOT / "src").rglob("*.py"), key=lambda path: len(path.read_text().splitlines()))
+    assert len(longest.read_text().splitlines()) <= 430, longest
+
+
+def test_versions_agree():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pinned = dict(
+        line.split("==")
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if "==" in line and line[0] != "#"
+    )
+    import torch
+
+    assert pinned["torch"] == "2.13.0"
+    assert project["dependencies"][0] == "torch>=2.10"
+    assert f"## {infogan_lib.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    assert torch.__version__ >= "2.1"

@@ -1,0 +1,151 @@
+"""Pictures: which pixel lands where, and what the figures say."""
+
+import matplotlib.image
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import infogan_lib as ig
+from infogan_lib.viz import (
+    SampleGrid,
+    category_figure,
+    curves_figure,
+    grid_figure,
+    image_grid,
+    running_mean,
+    save_figure,
+    save_png,
+    sweep_figure,
+)
+from toys import LATENT, dense_discriminator, dense_generator, images
+
+
+def test_images_stand_row_by_row_with_gaps():
+    tiles = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0])[:, None, None, None].expand(5, 1, 3, 4)
+    grid = image_grid(tiles, 2, pixel_range=(0, 1))
+    assert grid.shape == (3 * 3 + 2 * 2, 2 * 4 + 2, 3)
+    corners = [grid[5 * row, 6 * column, 0] for row in range(3) for column in range(2)]
+    assert corners == pytest.approx([0, 0.25, 0.5, 0.75, 1, 1])  # the last place is filled up
+    assert (grid[3:5] == 1).all()
+    assert (grid[:, 4:6] == 1).all()
+    assert (grid[0:3, 6:10] == 0.25).all()
+
+
+def test_ranges_and_colours():
+    grey = torch.tensor([-1.0, 0.0, 1.0, 3.0]).reshape(4, 1, 1, 1)
+    assert image_grid(grey, 4, pixel_range=(-1, 1))[0, ::3, 0].tolist() == [0, 0.5, 1, 1]
+    bytes_ = torch.tensor([0, 255], dtype=torch.uint8).reshape(2, 1, 1, 1)
+    assert image_grid(bytes_, 2, pixel_range=(-1, 1))[0, ::3, 0].tolist() == [0, 1]
+    colour = torch.tensor([0.1, 0.2, 0.3]).reshape(1, 3, 1, 1)
+    assert image_grid(colour, 1, pixel_range=(0, 1))[0, 0].tolist() == pytest.approx([0.1, 0.2, 0.3])
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 4), (2, 2, 4, 4), (0, 1, 4, 4), (5, 9)])
+def test_what_is_no_picture_is_refused(shape):
+    with pytest.raises(ValueError, match=r"a picture needs images of shape \(N, 1 or 3, H, W\)"):
+        image_grid(torch.zeros(shape), 2, pixel_range=(0, 1))
+
+
+class Shows(nn.Module):
+    """Image of the latent itself: pixel (0, j) is entry j, so that pictures can be read back."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, z):
+        return (z * self.scale)[:, None, None, :].tanh()
+
+
+def showing_model():
+    shape = (1, 1, LATENT.width)
+    return ig.InfoGAN(Shows(), dense_discriminator(shape), LATENT)
+
+
+def pixels_of(figure):
+    return figure.axes[0].get_images()[0].get_array()
+
+
+def test_category_figure_has_categories_in_columns():
+    figure = category_figure(showing_model(), "digit", rows=3)
+    grid = pixels_of(figure)[:, :, 0].reshape(-1, 4 * 13 - 2)[::3]
+    for column in range(4):
+        digit = grid[:, column * 13 + 5 : column * 13 + 9]
+        assert (digit.argmax(1) == column).all()
+    assert np.array_equal(grid[:, 0:5], grid[:, 13:18])  # one noise per row
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["0", "1", "2", "3"]
+    assert figure.axes[0].get_xlabel() == "digit"
+
+
+def test_sweep_figure_goes_from_low_to_high_down_the_rows():
+    figure = sweep_figure(showing_model(), "style", dim=1, columns="digit", steps=3)
+    grid = pixels_of(figure)[::3, :, 0]
+    swept = grid[:, 10::13]
+    expected = (np.tanh([-1.0, 0.0, 1.0]) + 1) / 2
+    np.testing.assert_allclose(swept, np.repeat(expected[:, None], 4, axis=1), atol=1e-5)
+    np.testing.assert_allclose(grid[:, :5], 0.5)  # noise zero
+    labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    assert labels == ["-1.00", "+0.00", "+1.00"]
+
+
+def test_sweep_figure_with_drawn_columns():
+    figure = sweep_figure(showing_model(), "style", columns=5, steps=3, seed=1)
+    grid = pixels_of(figure)[::3, :, 0]
+    assert np.array_equal(grid[0, :9], grid[2, :9])
+    assert not np.array_equal(grid[0, :5], grid[0, 13:18])
+
+
+def test_grid_figure_checks_its_labels():
+    with pytest.raises(ValueError, match="3 labels are needed, but got 2"):
+        grid_figure(torch.zeros(6, 1, 4, 4), 3, pixel_range=(0, 1), column_labels=["a", "b"])
+
+
+def trained():
+    trainer = ig.InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT)
+    trainer.fit(images(64), steps=8, batch_size=16)
+    return trainer
+
+
+def test_curves_show_the_history():
+    trainer = trained()
+    figure = curves_figure(trainer.history, entropy=LATENT.entropy)
+    losses, opinions, information = figure.axes
+    assert losses.lines[0].get_ydata().tolist() == trainer.history["loss/d"].tolist()
+    assert [t.get_text() for t in losses.get_legend().get_texts()] == ["D", "G (adversarial)", "information (weighted)"]
+    assert len(opinions.lines) == 6
+    levels = [line.get_ydata()[0] for line in information.lines if line.get_linestyle() == "--"]
+    assert levels == pytest.approx(list(LATENT.entropy.values()))
+    with pytest.raises(ValueError, match="no steps yet"):
+        curves_figure(ig.History())
+
+
+def test_running_mean():
+    assert running_mean([1, 2, 3, 4], 2).tolist() == [1, 1.5, 2.5, 3.5]
+    assert running_mean([1, 2, 3], 10).tolist() == [1, 1.5, 2]
+
+
+def test_files(tmp_path):
+    save_png(image_grid(torch.ones(1, 1, 2, 3) / 2, 1, pixel_range=(0, 1)), tmp_path / "new" / "grid.png")
+    assert matplotlib.image.imread(tmp_path / "new" / "grid.png").shape[:2] == (2, 3)
+    save_figure(category_figure(showing_model(), "digit"), tmp_path / "other" / "figure.png")
+    assert (tmp_path / "other" / "figure.png").stat().st_size > 1000
+
+
+def test_sample_grids_at_chosen_steps(tmp_path):
+    trainer = ig.InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT)
+    callback = SampleGrid(tmp_path, every=2, rows=3)
+    trainer.fit(images(64), steps=5, batch_size=16, callbacks=[callback])
+    files = sorted(path.name for path in tmp_path.iterdir())
+    assert files == ["step_0000002.png", "step_0000004.png"]
+    assert matplotlib.image.imread(tmp_path / files[0]).shape[:2] == (3 * 6 - 2, 4 * 6 - 2)
+    latents, _ = callback._fixed
+    trainer.fit(images(64), steps=1, batch_size=16, callbacks=[callback])
+    assert torch.equal(callback._fixed[0], latents)
+
+
+def test_pictures_of_a_model_without_discrete_codes(tmp_path):
+    spec = ig.LatentSpec(z=ig.Noise(4), style=ig.Uniform(2))
+    trainer = ig.InfoGANTrainer(dense_generator(6), dense_discriminator(), spec)
+    trainer.fit(images(64), steps=1, batch_size=16, callbacks=[SampleGrid(tmp_path, every=1, rows=2)])
+    assert (tmp_path / "step_0000001.png").is_file()
