@@ -7,8 +7,8 @@ change its mind under a small warp,
 .. math:: L_R = \underbrace{E[H(Q(c|x))] - H(E[Q(c|x)])}_{-I_Q(c; x)} + E[-\textstyle\sum_c Q(c|x) \log Q(c|x')]
 
 the first two being minus the mutual information of the category and the image under Q (Krause et al.,
-*Discriminative Clustering by Regularized Information Maximization*, NeurIPS 2010, section 2), the third the
-agreement on an image and its warp (Hu et al., *Learning Discrete Representations via Information Maximizing Self-Augmented
+*Discriminative Clustering by Regularized Information Maximization*, NeurIPS 2010, section 2), the third the agreement
+on an image and its warp (Hu et al., *Learning Discrete Representations via Information Maximizing Self-Augmented
 Training*, ICML 2017, section 3).
 """
 

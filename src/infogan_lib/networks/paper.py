@@ -38,30 +38,29 @@ def paper_generator(latent_width: int, *, image_channels: int = 1, channels: int
     )
 
 
-def paper_discriminator(*, image_channels: int = 1, channels: int = 64, hidden: int = 1024) -> nn.Module:
+def paper_discriminator(
+    *, image_channels: int = 1, channels: int = 64, hidden: int = 1024, norm: bool = True
+) -> nn.Module:
     """D: Conv4 channels, Conv4 2 channels, FC hidden, FC 1; BatchNorm from the second; leaky ReLU 0.1. Logits.
 
     Args:
         image_channels: 1 for grey images, 3 for colour.
         channels, hidden: 64 and 1024 in the paper; less for a CPU.
+        norm: whether to normalise, as the paper does. Without it Q sees each image by itself, and real and generated
+            ones alike, which suits terms about real images.
 
     Shape:
         (N, image_channels, 28, 28) to logits (N, 1).
     """
-    return _initialised(
-        nn.Sequential(
-            nn.Conv2d(image_channels, channels, 4, 2, 1),
-            nn.LeakyReLU(0.1),
-            nn.Conv2d(channels, 2 * channels, 4, 2, 1, bias=False),
-            nn.BatchNorm2d(2 * channels),
-            nn.LeakyReLU(0.1),
-            nn.Flatten(),
-            nn.Linear(2 * channels * 49, hidden, bias=False),
-            nn.BatchNorm1d(hidden),
-            nn.LeakyReLU(0.1),
-            nn.Linear(hidden, 1),
-        )
-    )
+    layers = [
+        *(nn.Conv2d(image_channels, channels, 4, 2, 1), nn.LeakyReLU(0.1)),
+        *(nn.Conv2d(channels, 2 * channels, 4, 2, 1, bias=not norm), nn.BatchNorm2d(2 * channels), nn.LeakyReLU(0.1)),
+        nn.Flatten(),
+        *(nn.Linear(2 * channels * 49, hidden, bias=not norm), nn.BatchNorm1d(hidden), nn.LeakyReLU(0.1)),
+        nn.Linear(hidden, 1),
+    ]
+    norms = (nn.BatchNorm1d, nn.BatchNorm2d)
+    return _initialised(nn.Sequential(*(layer for layer in layers if norm or not isinstance(layer, norms))))
 
 
 def _initialised(network: nn.Module) -> nn.Module:
