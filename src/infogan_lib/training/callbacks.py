@@ -1,32 +1,14 @@
-"""Callbacks: what happens beside training, without the trainer knowing of it."""
+"""Callbacks that come with the library: a progress bar and a file of metrics."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from typing_extensions import override
 
 from infogan_lib._checks import whole_number
-
-if TYPE_CHECKING:
-    from infogan_lib.training.trainer import InfoGANTrainer
-
-
-class Callback:
-    """What `InfoGANTrainer.fit` tells of; subclass it and override what you need."""
-
-    def on_fit_start(self, trainer: "InfoGANTrainer", total_steps: int | None) -> None:
-        """Before the first step. `total_steps` is what `trainer.steps` will be at the end, where that is known."""
-
-    def on_step_end(self, trainer: "InfoGANTrainer", figures: Mapping[str, float]) -> None:
-        """After every step, with its figures; `trainer.steps` counts it already."""
-
-    def on_epoch_end(self, trainer: "InfoGANTrainer") -> None:
-        """After every whole epoch; `trainer.epochs` counts it already."""
-
-    def on_fit_end(self, trainer: "InfoGANTrainer") -> None:
-        """After the last step, also when an error ended the run."""
+from infogan_lib.training.trainer import Callback, InfoGANTrainer
 
 
 class Progress(Callback):
@@ -40,17 +22,17 @@ class Progress(Callback):
         self._tqdm, self._bar = tqdm, None
 
     @override
-    def on_fit_start(self, trainer: "InfoGANTrainer", total_steps: int | None) -> None:
+    def on_fit_start(self, trainer: InfoGANTrainer, total_steps: int | None) -> None:
         self._bar = self._tqdm(initial=trainer.steps, total=total_steps, unit="step", disable=None, leave=True)
 
     @override
-    def on_step_end(self, trainer: "InfoGANTrainer", figures: Mapping[str, float]) -> None:
+    def on_step_end(self, trainer: InfoGANTrainer, figures: Mapping[str, float]) -> None:
         assert self._bar is not None
         self._bar.set_postfix_str(summary(figures), refresh=False)
         self._bar.update(1)
 
     @override
-    def on_fit_end(self, trainer: "InfoGANTrainer") -> None:
+    def on_fit_end(self, trainer: InfoGANTrainer) -> None:
         if self._bar is not None:
             self._bar.close()
 
@@ -69,19 +51,19 @@ class JSONLMetrics(Callback):
         self._file: TextIO | None = None
 
     @override
-    def on_fit_start(self, trainer: "InfoGANTrainer", total_steps: int | None) -> None:
+    def on_fit_start(self, trainer: InfoGANTrainer, total_steps: int | None) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = self.path.open("a", encoding="utf-8")
 
     @override
-    def on_step_end(self, trainer: "InfoGANTrainer", figures: Mapping[str, float]) -> None:
+    def on_step_end(self, trainer: InfoGANTrainer, figures: Mapping[str, float]) -> None:
         assert self._file is not None
         if trainer.steps % self.every == 0:
             line: dict[str, Any] = {"step": trainer.steps, "epoch": trainer.epochs, **figures}
             self._file.write(json.dumps(line, allow_nan=False) + "\n")
 
     @override
-    def on_fit_end(self, trainer: "InfoGANTrainer") -> None:
+    def on_fit_end(self, trainer: InfoGANTrainer) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None

@@ -1,8 +1,7 @@
 """The trainer: data, devices, precision, averaging and callbacks around the step. It owns no maths."""
 
 import time
-import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -18,13 +17,29 @@ from infogan_lib.networks.taps import Tap
 from infogan_lib.pixels import PixelRange, as_float
 from infogan_lib.pixels import pixel_range as checked_range
 from infogan_lib.regularizers import Regularizer
-from infogan_lib.training.callbacks import Callback
 from infogan_lib.training.data import Batches, TensorBatches, images_of, open_batches
 from infogan_lib.training.history import History
 from infogan_lib.training.optimizers import OptimizerChoice, build_optimizers
 from infogan_lib.training.precision import Precision, PrecisionName
 from infogan_lib.training.randomness import RandomStreams
 from infogan_lib.training.step import InfoGANStep, Trained, trained_parts
+from infogan_lib.training.validation import check_images, check_kind, warn_of_reach
+
+
+class Callback:
+    """What `InfoGANTrainer.fit` tells of; subclass it and override what you need."""
+
+    def on_fit_start(self, trainer: "InfoGANTrainer", total_steps: int | None) -> None:
+        """Before the first step. `total_steps` is what `trainer.steps` will be at the end, where that is known."""
+
+    def on_step_end(self, trainer: "InfoGANTrainer", figures: Mapping[str, float]) -> None:
+        """After every step, with its figures; `trainer.steps` counts it already."""
+
+    def on_epoch_end(self, trainer: "InfoGANTrainer") -> None:
+        """After every whole epoch; `trainer.epochs` counts it already."""
+
+    def on_fit_end(self, trainer: "InfoGANTrainer") -> None:
+        """After the last step, also when an error ended the run."""
 
 
 class InfoGANTrainer:
@@ -188,8 +203,8 @@ class InfoGANTrainer:
                 raise TypeError(f"callbacks must be Callback objects, but got {describe(callback)}")
         source = open_batches(data, batch_size=batch_size, seed=self._seed, device=self.device)
         if isinstance(data, Tensor):
-            self._check_images(data)
-            self._check_reach(data)
+            check_images(data, self.model.image_shape)
+            warn_of_reach(data, self._bytes_onto, self.model.reach)
         if last_step is None and last_epoch is not None and source.per_epoch is not None:
             total = self.steps + source.per_epoch * (last_epoch - self.epochs)
         else:
@@ -209,8 +224,8 @@ class InfoGANTrainer:
         before = self.steps
         for images in source.epoch(self.epochs):
             if self.steps == before and not isinstance(source, TensorBatches):
-                self._check_images(images)
-                self._check_reach(images)
+                check_images(images, self.model.image_shape)
+                warn_of_reach(images, self._bytes_onto, self.model.reach)
             started = time.perf_counter()
             figures = self.step(images)
             figures["images_per_second"] = len(images) / (time.perf_counter() - started)
@@ -246,7 +261,7 @@ class InfoGANTrainer:
             NonFiniteLossError: before the update that it would have spoiled.
         """
         images = images_of(batch)
-        self._check_shape(images)
+        check_kind(images, self.model.image_shape)
         if len(images) < self._smallest_batch:
             raise ValueError(
                 f"a batch of {len(images)} images is too small: "
@@ -258,7 +273,7 @@ class InfoGANTrainer:
             raise ValueError(f"the batch of step {self.steps} holds NaN or infinite values; clean the data")
         if self._augment is not None:
             real = self._augment(real, self._streams["augmentation"])
-            self._check_shape(real)
+            check_kind(real, self.model.image_shape)
         updates = self._g_steps if (self.steps + 1) % self._d_steps == 0 else 0
         return self._step(real, self._draw, generator_updates=updates)
 
@@ -268,49 +283,6 @@ class InfoGANTrainer:
     @property
     def _bytes_onto(self) -> PixelRange:
         return self.model.pixel_range or (-1.0, 1.0)
-
-    def _check_images(self, images: Tensor) -> None:
-        """What must hold of data before its first step."""
-        self._check_shape(images)
-        if images.is_floating_point() and not images.isfinite().all():
-            bad = int((~images.isfinite()).flatten(1).any(1).sum())
-            raise ValueError(f"data must be finite, but {bad} of {len(images)} images hold NaN or infinite values")
-
-    def _check_shape(self, images: Tensor) -> None:
-        expected = self.model.image_shape
-        if tuple(images.shape[1:]) != expected:
-            hint = ""
-            if (1, *images.shape[1:]) == expected:
-                hint = "; add the channel with images.unsqueeze(1)"
-            raise ValueError(
-                f"the generator makes images of shape {expected}, but the data has {tuple(images.shape[1:])}{hint}"
-            )
-        if images.dtype != torch.uint8 and not images.is_floating_point():
-            raise TypeError(f"images must be floats, or uint8 from 0 to 255, but got {images.dtype}")
-
-    def _check_reach(self, images: Tensor) -> None:
-        """Warn of data that the generator's last activation cannot match."""
-        reach = self.model.reach
-        if reach is None:
-            return
-        if images.dtype == torch.uint8:
-            low, high = self._bytes_onto
-        else:
-            low, high = images.min().item(), images.max().item()
-        last = "Tanh" if reach == (-1.0, 1.0) else "Sigmoid"
-        slack = 0.01
-        if low < reach[0] - slack or high > reach[1] + slack:
-            warnings.warn(
-                f"data lies in [{low:.3g}, {high:.3g}], but the generator ends in a {last} and reaches "
-                f"[{reach[0]:g}, {reach[1]:g}] only: D will tell them apart by range; rescale the data",
-                stacklevel=4,
-            )
-        elif last == "Tanh" and low >= 0 and high > slack:
-            warnings.warn(
-                f"data lies in [{low:.3g}, {high:.3g}], but the generator ends in a Tanh and reaches [-1, 1]; "
-                "if the data is scaled to [0, 1], use images * 2 - 1",
-                stacklevel=4,
-            )
 
 
 def chosen_device(device: torch.device | str) -> torch.device:

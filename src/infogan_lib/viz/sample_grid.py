@@ -8,8 +8,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from infogan_lib._checks import whole_number
-from infogan_lib.training.callbacks import Callback
-from infogan_lib.training.trainer import InfoGANTrainer
+from infogan_lib.training.trainer import Callback, InfoGANTrainer
 from infogan_lib.variables import LatentCode
 from infogan_lib.viz.grids import image_grid, save_png, shown_range
 

@@ -1,0 +1,62 @@
+"""What must hold of images before they are trained on."""
+
+import warnings
+
+import torch
+from torch import Tensor
+
+from infogan_lib.pixels import PixelRange
+
+
+def check_images(images: Tensor, image_shape: tuple[int, ...]) -> None:
+    """Images of the generator's shape, of a kind that can be trained on, and finite.
+
+    Raises:
+        TypeError, ValueError: saying what was found, what was expected and what to change.
+    """
+    check_kind(images, image_shape)
+    if images.is_floating_point() and not images.isfinite().all():
+        bad = int((~images.isfinite()).flatten(1).any(1).sum())
+        raise ValueError(f"data must be finite, but {bad} of {len(images)} images hold NaN or infinite values")
+
+
+def check_kind(images: Tensor, image_shape: tuple[int, ...]) -> None:
+    """Images of the generator's shape, as floats or bytes.
+
+    Raises:
+        TypeError, ValueError: anything else.
+    """
+    if tuple(images.shape[1:]) != image_shape:
+        channel = (1, *images.shape[1:]) == image_shape
+        hint = "; add the channel with images.unsqueeze(1)" if channel else ""
+        raise ValueError(
+            f"the generator makes images of shape {image_shape}, but the data has {tuple(images.shape[1:])}{hint}"
+        )
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise TypeError(f"images must be floats, or uint8 from 0 to 255, but got {images.dtype}")
+
+
+def warn_of_reach(images: Tensor, bytes_onto: PixelRange, reach: PixelRange | None) -> None:
+    """Warn of data that the generator's last activation cannot match.
+
+    Args:
+        images: floats as they are, or uint8.
+        bytes_onto: the range that uint8 images are mapped onto.
+        reach: what the generator can make, or None where that is not known.
+    """
+    if reach is None:
+        return
+    low, high = bytes_onto if images.dtype == torch.uint8 else (images.min().item(), images.max().item())
+    last = "Tanh" if reach == (-1.0, 1.0) else "Sigmoid"
+    slack = 0.01
+    found = f"data lies in [{low:.3g}, {high:.3g}], but the generator ends in a {last} and reaches "
+    if low < reach[0] - slack or high > reach[1] + slack:
+        warnings.warn(
+            f"{found}[{reach[0]:g}, {reach[1]:g}] only: D will tell them apart by range; rescale the data",
+            stacklevel=4,
+        )
+    elif last == "Tanh" and low >= 0 and high > slack:
+        warnings.warn(
+            f"{found}[-1, 1]; if the data is scaled to [0, 1], use images * 2 - 1",
+            stacklevel=4,
+        )
