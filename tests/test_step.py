@@ -244,6 +244,16 @@ def test_the_averaged_generator_is_the_moving_average_of_the_weights():
     assert torch.equal(sampled[0], sampled[1])  # sample uses the average, which now ignores its input
 
 
+def test_the_average_takes_in_the_running_statistics():
+    trainer = InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, ema_decay=0.9)
+    running, average = trainer.model.generator[1].running_mean, None
+    for _ in range(5):
+        trainer.step(images(8))
+        now = running.clone()
+        average = now if average is None else 0.9 * average + 0.1 * now
+    torch.testing.assert_close(trainer.model.averaged_generator.module[1].running_mean, average)
+
+
 def test_figures_are_what_they_say():
     trainer = InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT)
     figures = trainer.step(images(16))
