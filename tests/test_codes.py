@@ -110,6 +110,7 @@ def test_sweeps_move_one_dimension_over_the_prior():
     assert Gaussian(2).sweep(base, dim=0, steps=2).tolist() == [[-2, 9], [2, 9]]
     assert Uniform(2).sweep(base, dim=0, steps=2, low=-5, high=5).tolist() == [[-5, 9], [5, 9]]
     assert Categorical(3).sweep(torch.zeros(3)).tolist() == torch.eye(3).tolist()
+    assert Bernoulli(2).sweep(torch.ones(2), dim=1).tolist() == [[1, 0], [1, 1]]
 
 
 def test_repr_says_what_differs_from_the_defaults():
@@ -156,6 +157,9 @@ REFUSALS = [
     (lambda: Uniform(2).sweep(torch.zeros(2), dim=2), ValueError, "dim must be from 0 to 1"),
     (lambda: Uniform(2).sweep(torch.zeros(2), steps=0), ValueError, "steps must be a whole number of at least 1"),
     (lambda: Categorical(3).sweep(torch.zeros(3), steps=5), ValueError, "swept over its 3 categories"),
+    (lambda: Categorical(3).rows([[5, -2, 0], [9, 9, 9]], 2), ValueError, "shares that add up to 1"),
+    (lambda: Bernoulli(2).rows(7.3, 2), ValueError, "bits of .* are from 0 to 1, but got 7.3"),
+    (lambda: Bernoulli(2).sweep(torch.zeros(2), steps=5), ValueError, "swept over its 2 values"),
     (lambda: Categorical(3).sample(0), ValueError, "n must be a whole number of at least 1"),
 ]
 

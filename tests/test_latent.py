@@ -21,6 +21,7 @@ from infogan_lib import (
     NormalNLL,
     Uniform,
 )
+from infogan_lib.latent import RESERVED_NAMES
 
 weights = st.floats(0, 10, allow_nan=False)
 real_losses = st.sampled_from([NormalNLL(), NormalNLL(scale=0.7), MSE()])
@@ -32,9 +33,7 @@ variables = st.one_of(
     st.builds(Bernoulli, st.integers(1, 4), weight=weights),
 )
 specs = st.dictionaries(st.text(min_size=1, max_size=6), variables, min_size=1, max_size=12).map(
-    lambda found: LatentSpec(
-        {name: v for name, v in found.items() if name not in ("seed", "generator")} or {"z": Noise(1)}
-    )
+    lambda found: LatentSpec({name: v for name, v in found.items() if name not in RESERVED_NAMES} or {"z": Noise(1)})
 )
 
 
@@ -168,6 +167,40 @@ def test_a_users_code_works_like_the_others():
     torch.testing.assert_close(spec.nll(raw, latent)[:, 0], expected)
     assert LatentSpec.from_json(spec.to_json()) == spec
     assert spec.sweep("own", steps=3)[:, 2].tolist() == [-1, 0, 1]
+
+
+def test_a_subclass_that_changes_how_it_samples_or_scores_is_heard():
+    @dataclass(frozen=True, repr=False)
+    class AlwaysLast(Categorical):
+        def sample(self, n, *, generator=None, device=None, dtype=None):
+            return torch.eye(self.k)[[-1] * n].to(device=device, dtype=dtype)
+
+        def nll(self, raw, value):
+            return torch.full((len(raw),), 42.0)
+
+    spec = LatentSpec(a=AlwaysLast(3), b=Categorical(3))
+    latent = spec.sample(20)
+    assert (latent[:, 2] == 1).all()
+    assert (latent[:, 5] != 1).any()
+    scores = spec.nll(torch.zeros(20, 6), latent)
+    assert (scores[:, 0] == 42).all()
+    assert (scores[:, 1] < 2).all()
+
+
+def test_a_code_whose_scores_have_another_shape_is_named():
+    class Unsummed(Shifted):
+        def posterior(self, raw):
+            return Normal(raw, 1.0)
+
+    with pytest.raises(ValueError, match=r"nll of .* one number per sample, shape \(4,\), but gave \(4, 1\)"):
+        LatentSpec(u=Unsummed()).nll(torch.zeros(4, 1), torch.zeros(4, 1))
+
+
+def test_specs_cannot_be_changed():
+    spec = LatentSpec(a=Categorical(3))
+    for view in (spec.codes, spec.columns, spec.entropy):
+        with pytest.raises(TypeError):
+            view["a"] = None
 
 
 def test_repr_reads_as_it_is_written():

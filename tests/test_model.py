@@ -190,6 +190,18 @@ def test_state_dict_round_trip():
     assert torch.equal(first.sample(2, seed=0), second.sample(2, seed=0))
 
 
+def shares_front_end():
+    front = nn.Sequential(nn.Flatten(), nn.Linear(16, 12))
+    discriminator = nn.Sequential(front, nn.Linear(12, 1))
+    InfoGAN(dense_generator(), discriminator, LATENT, q_network=nn.Sequential(front, nn.Linear(12, 8)))
+
+
+def ties_weights():
+    generator, discriminator = nn.Linear(11, 11), nn.Linear(11, 11)
+    discriminator.weight = generator.weight
+    InfoGAN(generator, discriminator, LATENT)
+
+
 REFUSALS = [
     (
         lambda: InfoGAN("g", dense_discriminator(), LATENT),
@@ -237,6 +249,15 @@ REFUSALS = [
         r"shape \(N, 1, 4, 4\) with N >= 1, but got \(3, 4, 4\)",
     ),
     (lambda: model().encode(torch.zeros(0, 1, 4, 4)), ValueError, "with N >= 1"),
+    (lambda: model().traverse("digit", digit=3), ValueError, "'digit' is what moves"),
+    (lambda: model().encode(torch.zeros(2, 1, 4, 4, dtype=torch.int64)), TypeError, "floats, or uint8"),
+    (
+        lambda: InfoGAN(dense_generator().double(), dense_discriminator(), LATENT),
+        ValueError,
+        "all networks must have one dtype",
+    ),
+    (shares_front_end, ValueError, "q_network and discriminator share .* give q_head= only the layers after"),
+    (ties_weights, ValueError, "discriminator and generator share the parameter 'weight'; tie no weights"),
     (lambda: model().encode([1]), TypeError, "images must be a Tensor"),
     (lambda: model().encode(torch.full((2, 1, 4, 4), float("nan"))), ValueError, "must be finite"),
 ]
@@ -246,6 +267,84 @@ REFUSALS = [
 def test_refusals_name_what_was_wrong(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_outputs_by_name_are_put_into_order():
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.style, self.digit = nn.Linear(16, 4), nn.Linear(16, 4)
+
+        def forward(self, features):
+            return {"style": self.style(features), "digit": self.digit(features)}
+
+    head = Named()
+    gan = model(q_head=head, tap="3").eval()
+    x = images(5)
+    features = gan.discriminator[:4](x)
+    torch.testing.assert_close(gan.encode(x)["digit"].logits.softmax(1), head.digit(features).softmax(1))
+
+
+def test_outputs_that_run_over_two_codes_are_refused():
+    class Swapped(TupleDiscriminator):
+        def __init__(self):
+            super().__init__()
+            self.category, self.style = nn.Linear(12, 2), nn.Linear(12, 6)
+
+    with pytest.raises(
+        ValueError, match=r"widths \[2, 6\], one of which runs over 'digit' and 'style'.*digit 4, style 4"
+    ):
+        InfoGAN(PartsGenerator(), Swapped(), LATENT)
+
+
+def test_the_tap_is_not_the_validity_itself():
+    discriminator = nn.Sequential(nn.Flatten(), nn.Linear(16, 12), nn.ReLU(), nn.Linear(12, 1), nn.BatchNorm1d(1))
+    gan = InfoGAN(dense_generator(), discriminator, LATENT)
+    assert gan.q.body[0].in_features == 12
+
+
+def test_layers_called_by_keyword_can_be_tapped():
+    class ByKeyword(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(16, 12), nn.Linear(12, 1)
+
+        def forward(self, x):
+            return self.b(input=self.a(input=x.flatten(1)).relu())
+
+    assert InfoGAN(dense_generator(), ByKeyword(), LATENT).discriminate(images(3)).raw.shape == (3, 8)
+
+
+def test_a_frozen_discriminators_sigmoid_is_seen():
+    discriminator = nn.Sequential(*dense_discriminator(norm=False), nn.Sigmoid()).requires_grad_(False)
+    gan = InfoGAN(dense_generator(), discriminator, LATENT)
+    x = images(3)
+    torch.testing.assert_close(gan.discriminate(x).logits, discriminator[:-1](x))
+
+
+@pytest.mark.parametrize(
+    "end", [lambda p: p.sigmoid_(), lambda p: p.sigmoid()[:, 0], lambda p: p.sigmoid().clamp(1e-6, 1 - 1e-6)]
+)
+def test_sigmoids_in_place_indexed_or_clamped_are_seen(end):
+    class Ends(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = dense_discriminator(norm=False)
+
+        def forward(self, x):
+            return end(self.body(x))
+
+    discriminator, x = Ends(), images(3)
+    gan = InfoGAN(dense_generator(), discriminator, LATENT)
+    expected = discriminator.body(x).flatten()
+    torch.testing.assert_close(gan.discriminate(x).logits.flatten(), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_global_generators_of_all_devices_are_left_alone(monkeypatch):
+    called = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", called.append)
+    model(seed=7)
+    assert called == []
 
 
 def test_bytes_need_a_known_range():

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import pkgutil
+import re
 import subprocess
 import sys
 import tomllib
@@ -43,7 +44,7 @@ def test_every_public_name_has_a_docstring(name, thing):
     assert thing.__doc__, f"{name} has no docstring"
     if inspect.isclass(thing):
         for method_name, method in vars(thing).items():
-            if inspect.isfunction(method) and not method_name.startswith("_"):
+            if (inspect.isfunction(method) or isinstance(method, property)) and not method_name.startswith("_"):
                 assert inspect.getdoc(getattr(thing, method_name)), f"{name}.{method_name} has no docstring"
 
 
@@ -96,7 +97,7 @@ attempt(lambda: evaluation.match_categories([0], [0]))
 
 def test_no_module_is_longer_than_a_concept_needs():
     longest = max((ROOT / "src").rglob("*.py"), key=lambda path: len(path.read_text().splitlines()))
-    assert len(longest.read_text().splitlines()) <= 430, longest
+    assert len(longest.read_text().splitlines()) <= 380, longest
 
 
 def test_versions_agree():
@@ -106,9 +107,15 @@ def test_versions_agree():
         for line in (ROOT / "constraints.txt").read_text().splitlines()
         if "==" in line and line[0] != "#"
     )
-    import torch
 
     assert pinned["torch"] == "2.13.0"
     assert project["dependencies"][0] == "torch>=2.10"
     assert f"## {infogan_lib.__version__}" in (ROOT / "CHANGELOG.md").read_text()
-    assert torch.__version__ >= "2.1"
+
+
+def test_documents_have_no_dead_links_and_no_placeholders():
+    for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        text = document.read_text()
+        for link in re.findall(r"\]\(([^)#:]+)\)", text):
+            assert (document.parent / link).exists(), f"{document.name} links to {link}"
+        assert not re.search(r"^[A-Z]{5,}$", text, re.MULTILINE), document.name

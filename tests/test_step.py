@@ -299,12 +299,11 @@ def test_a_non_finite_loss_stops_before_its_update_and_is_named(term, named):
     trainer = InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT)
     trainer.step(images(8))
     trainer._step.adversarial = Poisoned(term)
-    spared = trainer.model.generator if term == "generator" else trainer.model
-    before = [p.detach().clone() for p in spared.parameters()]
+    before = [p.detach().clone() for p in trainer.model.parameters()]
     with pytest.raises(NonFiniteLossError, match=f"{named} became nan in step 1; its update was not made") as caught:
         trainer.step(images(8))
     assert (caught.value.term, caught.value.step) == (named, 1)
-    assert all(torch.equal(p, old) for p, old in zip(spared.parameters(), before, strict=True))
+    assert all(torch.equal(p, old) for p, old in zip(trainer.model.parameters(), before, strict=True))
     assert all(p.grad is None for p in trainer.model.parameters())
 
 
@@ -312,8 +311,10 @@ def test_a_non_finite_information_loss_names_its_code():
     trainer = InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT)
     with torch.no_grad():
         trainer.model.q.out.bias[5] = float("inf")  # a mean of the style code
+    before = [p.detach().clone() for p in trainer.model.parameters()]
     with pytest.raises(NonFiniteLossError, match="information loss of 'style' became inf in step 0"):
         trainer.step(images(8))
+    assert all(torch.equal(p, old) for p, old in zip(trainer.model.parameters(), before, strict=True))
 
 
 def test_a_non_finite_gradient_of_a_finite_loss_stops_too():

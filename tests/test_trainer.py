@@ -1,6 +1,9 @@
 """The trainer: data of every kind, optimisers, streams of randomness, callbacks, and what is checked beforehand."""
 
+import io
 import json
+import pickle
+import time
 import warnings
 
 import numpy as np
@@ -134,6 +137,199 @@ def test_own_optimisers_and_factories():
     t.fit(images(16), steps=1, batch_size=8)
 
 
+def test_short_fits_see_all_of_the_data():
+    seen = []
+    t = trainer(augment=lambda x, generator: (seen.append(x), x)[1])
+    for _ in range(30):
+        t.fit(images(40), steps=2, batch_size=8)
+    assert torch.cat(seen).flatten(1).unique(dim=0).shape[0] == 40
+
+
+def test_gradients_left_by_another_loop_do_not_enter_the_first_step():
+    figures = []
+    for left in (False, True):
+        t = trainer()
+        if left:
+            for p in t.model.parameters():
+                p.grad = torch.full_like(p, 100.0)
+        figures.append(t.step(images(8)))
+    assert figures[0] == figures[1]
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_mixed_precision_runs_the_networks_in_it(precision):
+    seen = set()
+    t = trainer(precision=precision)
+    for network in (t.model.generator, t.model.discriminator):
+        network.register_forward_hook(lambda _, args, out: seen.add(out.dtype))
+    t.step(images(8))
+    assert seen == {torch.bfloat16 if precision == "bf16" else torch.float16}
+    assert t._step._precision.scaler.is_enabled() == (precision == "fp16")
+
+
+def test_an_overflow_in_float16_is_met_by_a_smaller_scale(tmp_path):
+    t = trainer(precision="fp16")
+    t._step._precision.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**100)
+    before = [p.detach().clone() for p in t.model.parameters()]
+    t.fit(images(8), steps=1, batch_size=8, callbacks=[ig.JSONLMetrics(tmp_path / "m.jsonl")])
+    assert all(torch.equal(p, old) for p, old in zip(t.model.parameters(), before, strict=True))
+    assert t._step._precision.scaler.get_scale() == 2.0**99
+    line = json.loads((tmp_path / "m.jsonl").read_text())
+    assert line["grad_norm/d"] is None
+    assert line["loss/d"] > 0
+
+
+def test_a_gradient_that_is_never_finite_stops_float16_too():
+    class Bad(ig.NonSaturating):
+        def real(self, logits):
+            return super().real(logits) + torch.sqrt(logits * 0).mean()
+
+    t = trainer(precision="fp16", adversarial=Bad())
+    with pytest.raises(ig.NonFiniteLossError, match="gradient of the discriminator"):
+        t.fit(images(64), steps=60, batch_size=16)
+
+
+def test_a_float16_run_can_go_on_after_a_bad_step():
+    calls = []
+
+    class Once(ig.NonSaturating):
+        def generator(self, logits):
+            calls.append(1)
+            return super().generator(logits) * (float("nan") if len(calls) == 2 else 1)
+
+    t = trainer(precision="fp16", adversarial=Once())
+    with pytest.raises(ig.NonFiniteLossError, match="generator's adversarial loss"):
+        t.step(images(8))
+    t.step(images(8))
+    assert t.steps == 1
+
+
+def test_figures_agree_with_a_forward_pass_of_ones_own():
+    """D(x) and D(G(z)) of the weights before the step, and the gradient's norm, computed apart from the step."""
+    torch.manual_seed(0)
+    t = ig.InfoGANTrainer(
+        dense_generator(), dense_discriminator(norm=False), LATENT, information_trains=["generator", "q_head"]
+    )
+    latent = LATENT.sample(8, generator=RandomStreams(0, torch.device("cpu"))["latents"])
+    x = images(8)
+    fake = t.model.generator(latent).detach()
+    real_logits, fake_logits = t.model.discriminator(x), t.model.discriminator(fake)
+    loss = torch.nn.functional.softplus(-real_logits).mean() + torch.nn.functional.softplus(fake_logits).mean()
+    gradients = torch.autograd.grad(loss, list(t.model.discriminator.parameters()))
+    generator = [p.detach().clone() for p in t.model.generator.parameters()]
+    figures = t.step(x)
+    assert figures["loss/d"] == pytest.approx(loss.item(), rel=1e-5)
+    assert figures["d_real"] == pytest.approx(real_logits.sigmoid().mean().item(), rel=1e-5)
+    assert figures["d_fake_before"] == pytest.approx(fake_logits.sigmoid().mean().item(), rel=1e-5)
+    assert figures["grad_norm/d"] == pytest.approx(torch.cat([g.flatten() for g in gradients]).norm().item(), rel=1e-4)
+    after = t.model.discriminator(fake)  # D is updated by now, and judges the same fakes
+    assert figures["d_fake_after"] == pytest.approx(after.sigmoid().mean().item(), rel=1e-5)
+    assert figures["loss/g"] == pytest.approx(torch.nn.functional.softplus(-after).mean().item(), rel=1e-5)
+    assert figures["grad_norm/g"] > 0
+    assert any(not torch.equal(p, old) for p, old in zip(t.model.generator.parameters(), generator, strict=True))
+
+
+def test_a_second_code_leaves_the_first_ones_share_of_the_step_alone():
+    """Through the trainer: Q's weights for a code move alike whether or not another code stands beside it."""
+    moves = []
+    for extra in ({}, {"more": ig.Categorical(3), "style": ig.Uniform(2)}):
+        spec = ig.LatentSpec({"z": ig.Noise(5), "digit": ig.Categorical(4), **extra})
+
+        class OwnColumns(nn.Module):
+            def __init__(self):
+                super().__init__()
+                torch.manual_seed(0)
+                self.body = nn.Linear(9, 16)
+
+            def forward(self, z):
+                if z.ndim != 2:
+                    raise ValueError
+                return self.body(torch.linspace(-1, 1, len(z))[:, None] * torch.ones(9))
+
+        torch.manual_seed(1)
+        head = nn.Linear(12, spec.outputs)
+        with torch.no_grad():
+            head.weight[:4] = 0.1
+            head.bias[:4] = 0
+        torch.manual_seed(2)
+        discriminator = nn.Sequential(nn.Linear(16, 12), nn.LeakyReLU(0.1), nn.Linear(12, 1))
+        t = ig.InfoGANTrainer(
+            OwnColumns(),
+            discriminator,
+            spec,
+            q_head=head,
+            information_trains=["q_head"],
+            g_optimizer=lambda p: torch.optim.SGD(p, 0.1),
+            d_optimizer=lambda p: torch.optim.SGD(p, 0.1),
+            q_optimizer=lambda p: torch.optim.SGD(p, 0.1),
+        )
+        fixed = spec.sample(8, generator=torch.Generator().manual_seed(0))
+        fixed[:, 5:9] = torch.eye(4)[torch.arange(8) % 4]
+        t._draw = lambda n, fixed=fixed: fixed
+        t.step(images(8, (16,)))
+        moves.append(head.weight[:4].detach() - 0.1)
+    assert moves[0].abs().max() > 1e-4
+    torch.testing.assert_close(moves[1], moves[0], rtol=1e-5, atol=1e-8)
+
+
+def test_parts_of_a_batch_are_as_equal_as_can_be():
+    sizes = []
+    t = trainer(accumulate=4)
+    t.model.discriminator.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
+    t.step(images(10))
+    assert sizes == [3, 3, 3, 3, 2, 2, 2, 2, 3, 3, 2, 2]  # real and fake in turn, then G's
+
+
+def test_images_per_second_count_the_loading():
+    def slow():
+        for x in images(24).split(8):
+            time.sleep(0.05)
+            yield x
+
+    h = trainer().fit(slow(), steps=3)
+    assert (h["images_per_second"] < 8 / 0.05).all()
+    assert (h["images_per_second"] > 1).all()
+
+
+def test_progress_shows_the_figures_in_a_terminal(monkeypatch):
+    shown = io.StringIO()
+    monkeypatch.setattr(shown, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stderr", shown)
+    trainer().fit(images(16), epochs=1, batch_size=8, callbacks=[ig.Progress()])
+    assert "2/2" in shown.getvalue()
+    assert "digit" in shown.getvalue()
+    assert "nats" in shown.getvalue()
+
+
+def test_a_failing_callback_lets_the_others_end():
+    class Fails(ig.Callback):
+        def on_fit_start(self, trainer, total_steps):
+            raise RuntimeError("mine")
+
+    first = Recorder()
+    with pytest.raises(RuntimeError, match="mine"):
+        trainer().fit(images(8), steps=1, batch_size=8, callbacks=[first, Fails()])
+    assert first.calls == [("start", 1), ("end", 0)]
+
+
+def test_models_with_an_average_and_errors_can_be_pickled():
+    t = trainer(ema_decay=0.9)
+    t.step(images(8))
+    twin = pickle.loads(pickle.dumps(t.model))
+    assert torch.equal(twin.sample(2, seed=0), t.model.sample(2, seed=0))
+    twin.averaged_generator.update_parameters(twin.generator)
+    error = pickle.loads(pickle.dumps(ig.NonFiniteLossError("loss", 3, float("nan"))))
+    assert (error.term, error.step) == ("loss", 3)
+
+
+def test_the_range_of_bytes_is_remembered_for_encoding():
+    t = ig.InfoGANTrainer(dense_generator(end=nn.Identity()), dense_discriminator(), LATENT)
+    assert t.model.pixel_range is None
+    t.fit(byte_images(8), steps=1, batch_size=8)
+    assert t.model.pixel_range == (-1, 1)
+    t.model.encode(byte_images(2))
+
+
 class Recorder(ig.Callback):
     def __init__(self):
         self.calls = []
@@ -233,8 +429,8 @@ REFUSALS = [
     (lambda: trainer().fit(images(8) * float("nan"), steps=1, batch_size=8), ValueError, "8 of 8 images hold NaN"),
     (lambda: trainer().fit([images(8) / 0], steps=1), ValueError, "hold NaN or infinite values"),
     (lambda: trainer().fit(images(8).int(), steps=1, batch_size=8), TypeError, "floats, or uint8 .* got torch.int32"),
-    (lambda: trainer().fit(images(8), steps=1, batch_size=1), ValueError, "BatchNorm needs 2 images in each part"),
-    (lambda: trainer(accumulate=4).step(images(7)), ValueError, "at least 8 with accumulate=4"),
+    (lambda: trainer().fit(images(8), steps=1, batch_size=1), ValueError, "BatchNorm needs 2 in each part"),
+    (lambda: trainer(accumulate=4).step(images(7)), ValueError, "with accumulate=4 a step takes at least 8"),
     (lambda: trainer().fit(images(8), steps=1, batch_size=8, callbacks=[print]), TypeError, "must be Callback objects"),
     (lambda: trainer(device="gpu"), ValueError, "device must be 'auto' or a device of this machine"),
     (lambda: trainer(precision="int8"), ValueError, "precision must be one of 'fp32', 'bf16' and 'fp16'"),
@@ -259,6 +455,28 @@ REFUSALS = [
         lambda: trainer(q_network=nn.Sequential(nn.Flatten(), nn.Linear(16, 8)), information_trains=["trunk"]),
         ValueError,
         "names the trunk, but Q shares no trainable layers",
+    ),
+    (lambda: trainer(information_trains=5), ValueError, "must name some of .* but got 5"),
+    (lambda: trainer().fit(np.zeros((8, 1, 4, 4)), steps=1), TypeError, "use torch.from_numpy"),
+    (
+        lambda: trainer().fit(DataLoader(TensorDataset(images(17)), batch_size=8), steps=1),
+        ValueError,
+        "last batch holds 1 of 17 images, fewer than the 2 .* drop_last=True",
+    ),
+    (
+        lambda: trainer(information_trains=["generator"], lr_q=0.1),
+        ValueError,
+        "lr_q would do nothing: Q has no Adam of its own here",
+    ),
+    (
+        lambda: trainer(betas=(0.5, 0.9), **{f"{who}_optimizer": lambda p: torch.optim.SGD(p, 0.1) for who in "gdq"}),
+        ValueError,
+        "betas would do nothing: no Adam is left",
+    ),
+    (
+        lambda: trainer(regularizers=2 * [ig.regularizers.RealImageInformation("digit")]),
+        ValueError,
+        "two regularisers are named 'digit'",
     ),
     (lambda: trainer(g_optimizer=3), TypeError, "g_optimizer must be a torch Optimizer or a function"),
     (lambda: trainer(d_optimizer=lambda p: 3), TypeError, "d_optimizer must make a torch Optimizer, but made 3"),

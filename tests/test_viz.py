@@ -120,6 +120,25 @@ def test_curves_show_the_history():
         curves_figure(ig.History())
 
 
+def test_squared_errors_have_a_panel_of_their_own():
+    spec = ig.LatentSpec(z=ig.Noise(5), digit=ig.Categorical(4), style=ig.Uniform(2, loss=ig.MSE()))
+    trainer = ig.InfoGANTrainer(dense_generator(), dense_discriminator(), spec, d_steps=3)
+    trainer.fit(images(32), steps=2, batch_size=16)
+    assert len(curves_figure(trainer.history).axes) == 2  # G has not been updated yet
+    trainer.fit(images(32), steps=2, batch_size=16)
+    figure = curves_figure(trainer.history, entropy=spec.entropy)
+    assert [axes.get_ylabel() for axes in figure.axes][2:] == ["bound on I(c; x), nats", "squared error"]
+    dashed = [sum(line.get_linestyle() == "--" for line in axes.lines) for axes in figure.axes]
+    assert dashed == [0, 0, 1, 0]
+
+
+def test_figures_ask_for_the_right_kind_of_code():
+    with pytest.raises(ValueError, match="for 'style' use sweep_figure"):
+        category_figure(showing_model(), "style")
+    with pytest.raises(ValueError, match="for 'digit' use category_figure"):
+        sweep_figure(showing_model(), "digit")
+
+
 def test_running_mean():
     assert running_mean([1, 2, 3, 4], 2).tolist() == [1, 1.5, 2.5, 3.5]
     assert running_mean([1, 2, 3], 10).tolist() == [1, 1.5, 2]

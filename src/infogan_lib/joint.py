@@ -60,7 +60,7 @@ class JointSampler:
         by_class: dict[type, list[int]] = {}
         for i, variable in enumerate(variables):
             by_class.setdefault(type(variable), []).append(i)
-        self._draws = [kind.joint_draw([variables[i] for i in of]) for kind, of in by_class.items()]
+        self._draws = [_joint_draw(kind, [variables[i] for i in of]) for kind, of in by_class.items()]
         drawn_order = [i for of in by_class.values() for i in of]
         columns = _column_ranges([variables[i].width for i in drawn_order])
         where = dict(zip(drawn_order, columns, strict=True))
@@ -71,6 +71,26 @@ class JointSampler:
         drawn = [draw(n, generator, device, dtype) for draw in self._draws]
         rows = drawn[0] if len(drawn) == 1 else torch.cat(drawn, dim=1)
         return rows if self._order is None else rows.index_select(1, self._order.on(device))
+
+
+def _joint_draw(kind: type, variables: Sequence) -> Draw:
+    """The joint draw of a class, or one draw after another where a subclass changed how it samples."""
+    if _says_later(kind, "joint_draw", "sample"):
+        return kind.joint_draw(variables)
+    return lambda n, generator, device, dtype: torch.cat(
+        [v.sample(n, generator=generator, device=device, dtype=dtype) for v in variables], dim=1
+    )
+
+
+def _shared_loss(code: "Scorable") -> InformationLoss | None:
+    """The loss a code shares, or None where a subclass changed how it is scored."""
+    return code.shared_loss() if _says_later(type(code), "shared_loss", "nll") else None
+
+
+def _says_later(kind: type, first: str, second: str) -> bool:
+    """Whether a class says `first` at the same level of its ancestry as `second`, or nearer to itself."""
+    level = [next(i for i, base in enumerate(kind.__mro__) if name in vars(base)) for name in (first, second)]
+    return level[0] <= level[1]
 
 
 class JointScorer:
@@ -103,9 +123,14 @@ class JointScorer:
         raw, latent = at_least_float32(raw).t().contiguous(), latent.t().contiguous()
         scores = []
         for codes, raw_block, value_block in self._groups:
-            loss = codes[0].shared_loss()
+            loss = _shared_loss(codes[0])
             if loss is None:
                 alone = codes[0].nll(raw_block.take(raw, 0.0)[0].t(), value_block.take(latent, 0.0)[0].t())
+                if alone.shape != raw.shape[1:]:
+                    raise ValueError(
+                        f"nll of {codes[0]!r} must give one number per sample, shape {tuple(raw.shape[1:])}, but gave "
+                        f"{tuple(alone.shape)}; a posterior over several numbers is wrapped in Independent(..., 1)"
+                    )
                 scores.append(alone[None])
             else:
                 scores.append(loss(raw_block.take(raw, loss.padding or 0.0), value_block.take(latent, 0.0)))
@@ -121,12 +146,12 @@ def _groups(codes: Sequence[Scorable]) -> list[list[int]]:
     """
     alike: dict[Hashable, list[int]] = {}
     for i, code in enumerate(codes):
-        loss = code.shared_loss()
+        loss = _shared_loss(code)
         alike.setdefault(i if loss is None else (loss, code.width), []).append(i)
     groups: list[list[int]] = []
     rare: dict[InformationLoss, list[int]] = {}
     for of in alike.values():
-        loss = codes[of[0]].shared_loss()
+        loss = _shared_loss(codes[of[0]])
         if loss is None or loss.padding is None or len(of) >= 4:
             groups.append(of)
         else:

@@ -12,6 +12,8 @@ Codes are summed and the batch is averaged, so adding a code changes no other co
 import json
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from itertools import accumulate
+from types import MappingProxyType
 from typing import Any, Self
 
 import torch
@@ -24,8 +26,8 @@ from infogan_lib.joint import JointSampler, JointScorer
 from infogan_lib.serialization import from_plain, read_object, to_plain
 from infogan_lib.variables import LatentCode, LatentVariable, drawing_device
 
-RESERVED_NAMES = frozenset({"seed", "generator"})
-"""Keywords of `InfoGAN.sample`, which takes code names as keywords too."""
+RESERVED_NAMES = frozenset({"seed", "generator", "n", "dim", "steps", "low", "high"})
+"""Keywords of `InfoGAN.sample` and `InfoGAN.traverse`, which take code names as keywords too."""
 
 
 class LatentSpec(Mapping[str, LatentVariable]):
@@ -39,7 +41,7 @@ class LatentSpec(Mapping[str, LatentVariable]):
 
     Raises:
         TypeError: something that is no `LatentVariable`, or a name that is no string.
-        ValueError: no variable at all, a name used twice, or a reserved one ("seed", "generator").
+        ValueError: no variable at all, a name used twice, or one of `RESERVED_NAMES`.
     """
 
     def __init__(self, variables: Mapping[str, LatentVariable] | None = None, /, **named: LatentVariable) -> None:
@@ -52,7 +54,9 @@ class LatentSpec(Mapping[str, LatentVariable]):
             if not isinstance(name, str) or not name:
                 raise TypeError(f"a name in a LatentSpec must be a non-empty string, but got {describe(name)}")
             if name in RESERVED_NAMES:
-                raise ValueError(f"{name!r} cannot name a code: it is a keyword of InfoGAN.sample; rename it")
+                raise ValueError(
+                    f"{name!r} cannot name a code: it is a keyword of InfoGAN.sample or traverse; rename it"
+                )
             if not isinstance(variable, LatentVariable):
                 hint = f"; did you mean {variable.__name__}(...)?" if isinstance(variable, type) else ""
                 raise TypeError(
@@ -102,18 +106,14 @@ class LatentSpec(Mapping[str, LatentVariable]):
         return NotImplemented
 
     @cached_property
-    def codes(self) -> dict[str, LatentCode]:
+    def codes(self) -> Mapping[str, LatentCode]:
         """The variables that Q recovers, in order; noise is left out."""
-        return {name: v for name, v in self.items() if isinstance(v, LatentCode)}
+        return MappingProxyType({name: v for name, v in self.items() if isinstance(v, LatentCode)})
 
     @cached_property
-    def columns(self) -> dict[str, slice]:
+    def columns(self) -> Mapping[str, slice]:
         """Where each variable stands in the flat latent."""
-        found, end = {}, 0
-        for name, variable in self.items():
-            found[name] = slice(end, end + variable.width)
-            end += variable.width
-        return found
+        return _side_by_side({name: variable.width for name, variable in self.items()})
 
     @cached_property
     def width(self) -> int:
@@ -126,18 +126,14 @@ class LatentSpec(Mapping[str, LatentVariable]):
         return sum(code.outputs for code in self.codes.values())
 
     @cached_property
-    def raw_columns(self) -> dict[str, slice]:
+    def raw_columns(self) -> Mapping[str, slice]:
         """Where each code's raw outputs stand in Q's output."""
-        found, end = {}, 0
-        for name, code in self.codes.items():
-            found[name] = slice(end, end + code.outputs)
-            end += code.outputs
-        return found
+        return _side_by_side({name: code.outputs for name, code in self.codes.items()})
 
     @cached_property
-    def entropy(self) -> dict[str, float]:
+    def entropy(self) -> Mapping[str, float]:
         """H(c) of each code under its true prior, in nats."""
-        return {name: code.entropy for name, code in self.codes.items()}
+        return MappingProxyType({name: code.entropy for name, code in self.codes.items()})
 
     def sample(
         self,
@@ -295,14 +291,14 @@ class LatentSpec(Mapping[str, LatentVariable]):
             down, down_dim = (rows, 0) if isinstance(rows, str) else rows
             if base is None:
                 base = self.sample(1, generator=generator, device=device)
-            base = self.sweep(down, dim=down_dim, steps=self._steps(down, steps), base=base)
+            base = self.sweep(down, dim=down_dim, steps=self.steps_of(down, steps), base=base)
         elif base is None:
             base = self.sample(whole_number("rows", rows, minimum=1), generator=generator, device=device)
-        latents = self.sweep(across, dim=across_dim, steps=self._steps(across, steps), base=base)
+        latents = self.sweep(across, dim=across_dim, steps=self.steps_of(across, steps), base=base)
         return latents, len(latents) // len(base)
 
-    def _steps(self, name: str, steps: int | None) -> int | None:
-        """`steps` for a variable that takes them; a discrete one has its own number of values."""
+    def steps_of(self, name: str, steps: int | None) -> int | None:
+        """`steps` for the sweep of a variable that takes them; None for a discrete one, which has its own values."""
         variable = self[name]
         return None if isinstance(variable, LatentCode) and variable.discrete else steps
 
@@ -331,6 +327,12 @@ class LatentSpec(Mapping[str, LatentVariable]):
             raise ValueError(
                 f"Q must give shape (N, {self.outputs}) for these codes ({needs}), but got {tuple(raw.shape)}"
             )
+
+
+def _side_by_side(widths: Mapping[str, int]) -> Mapping[str, slice]:
+    ends = list(accumulate(widths.values()))
+    columns = [slice(end - width, end) for end, width in zip(ends, widths.values(), strict=True)]
+    return MappingProxyType(dict(zip(widths, columns, strict=True)))
 
 
 def _refuse_twice(first: Mapping[str, Any], second: Mapping[str, Any]) -> None:

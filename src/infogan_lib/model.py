@@ -7,7 +7,6 @@ G and D are the user's and stay as they are; Q is attached to D's own features (
 section 6: "we parametrize Q as a neural network ... Q and D share all convolutional layers"), or is the user's.
 """
 
-from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -16,8 +15,9 @@ from torch.distributions import Distribution
 from torch.optim.swa_utils import AveragedModel
 from typing_extensions import override
 
-from infogan_lib._checks import describe, whole_number
+from infogan_lib._checks import whole_number
 from infogan_lib.latent import LatentSpec
+from infogan_lib.networks.fitting import check_parts, check_q_outputs, check_separate, reached
 from infogan_lib.networks.forms import (
     DiscriminatorOutput,
     GeneratorInput,
@@ -27,12 +27,12 @@ from infogan_lib.networks.forms import (
     find_discriminator_form,
     find_generator_form,
     flat_outputs,
+    output_parts,
     placement,
 )
 from infogan_lib.networks.heads import QHead
 from infogan_lib.networks.taps import Tap
-from infogan_lib.pixels import PixelRange, as_float
-from infogan_lib.variables import LatentCode
+from infogan_lib.pixels import PixelRange, as_float, check_dtype
 
 Part = Literal["generator", "trunk", "d_head", "q_head"]
 
@@ -88,7 +88,8 @@ class InfoGAN(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        _check_parts(generator, discriminator, latent, q_head, q_network, tap)
+        check_parts(generator, discriminator, latent, q_head, q_network, tap)
+        check_separate(generator, discriminator, q_head, q_network)
         whole_number("seed", seed, minimum=0)
         self.latent = latent
         self.generator = generator
@@ -123,7 +124,7 @@ class InfoGAN(nn.Module):
             return q_head or q_network
         with dry_run(self.discriminator):
             _, features = self._discriminator_form(self.discriminator, images)
-            torch.manual_seed(seed)  # inside dry_run, which puts the random state back
+            torch.default_generator.manual_seed(seed)  # inside dry_run, which puts its state back
             return QHead(features.shape[1:], self.latent.outputs).to(features)
 
     def _find_parts(self, images: Tensor) -> dict[str, frozenset[str]]:
@@ -131,18 +132,19 @@ class InfoGAN(nn.Module):
         modules = [self.discriminator] + ([self.q] if self.q is not None else [])
         with dry_run(*modules):
             logits, read = self._discriminator_form(self.discriminator, images)
-            returned = self._q_outputs(images, read)
-            raw = flat_outputs(returned)
+            parts = output_parts(self._q_outputs(images, read), self.latent)
+            raw = flat_outputs(parts, self.latent)
         if raw.shape != (len(images), self.latent.outputs):
             needs = ", ".join(f"{name} {code.outputs}" for name, code in self.latent.codes.items())
             raise ValueError(
                 f"Q gave raw outputs of shape {tuple(raw.shape)} for a batch of {len(images)}, but the codes need "
                 f"{self.latent.outputs} ({needs}); a NormalNLL takes a mean and a log-scale per dimension"
             )
-        _refuse_activated(returned, self.latent)
+        check_q_outputs(parts, self.latent)
+        self.latent.nll(raw, self.latent.sample(len(raw), generator=torch.Generator().manual_seed(0)).to(raw))
         names = {id(parameter): name for name, parameter in self.discriminator.named_parameters()}
-        judges = {names[i] for i in _reached(logits) if i in names}
-        feeds_q = set() if self._q_reads_images else {names[i] for i in _reached(raw) if i in names}
+        judges = {names[i] for i in reached(logits) if i in names}
+        feeds_q = set() if self._q_reads_images else {names[i] for i in reached(raw) if i in names}
         return {"trunk": frozenset(feeds_q & judges), "q_head": frozenset(feeds_q - judges)}
 
     def parameter_groups(self) -> dict[Part, list[nn.Parameter]]:
@@ -172,7 +174,7 @@ class InfoGAN(nn.Module):
     def discriminate(self, images: Tensor, *, codes: bool = True) -> Judgement:
         """D's logits and, unless `codes` is False, Q's raw outputs for images (N, *image_shape)."""
         logits, read = self._discriminator_form(self.discriminator, images)
-        return Judgement(logits, flat_outputs(self._q_outputs(images, read)) if codes else None)
+        return Judgement(logits, flat_outputs(self._q_outputs(images, read), self.latent) if codes else None)
 
     def _q_outputs(self, images: Tensor, read: Any) -> Any:
         if self.q is None:
@@ -182,14 +184,14 @@ class InfoGAN(nn.Module):
     def raw_codes(self, images: Tensor) -> Tensor:
         """Q's raw outputs (N, R) for images (N, *image_shape)."""
         if self._q_reads_images:
-            return flat_outputs(self._q_outputs(images, None))
+            return flat_outputs(self._q_outputs(images, None), self.latent)
         raw = self.discriminate(images).raw
         assert raw is not None
         return raw
 
     @torch.no_grad()
     def sample(
-        self, n: int, *, seed: int | None = None, generator: torch.Generator | None = None, **codes: Any
+        self, n: int, /, *, seed: int | None = None, generator: torch.Generator | None = None, **codes: Any
     ) -> Tensor:
         """Make n images in eval mode, from the averaged generator where there is one.
 
@@ -213,6 +215,7 @@ class InfoGAN(nn.Module):
     def traverse(
         self,
         code: str,
+        /,
         *,
         dim: int = 0,
         steps: int | None = None,
@@ -238,6 +241,8 @@ class InfoGAN(nn.Module):
         """
         base = self.latent.sample(n, generator=_cpu_generator(seed, generator), device="cpu")
         base = self.latent.with_values(base, codes)
+        if code in codes:
+            raise ValueError(f"{code!r} is what moves, so it cannot be set as well; leave {code}= out")
         return self.render(self.latent.sweep(code, dim=dim, steps=steps, base=base, low=low, high=high))
 
     @torch.no_grad()
@@ -263,7 +268,8 @@ class InfoGAN(nn.Module):
             `probs`), normal for a continuous one, `PointEstimate` for one with `MSE`.
 
         Raises:
-            ValueError: images of another shape, none at all, or with values that are not finite.
+            TypeError: images that are neither floats nor uint8.
+        ValueError: images of another shape, none at all, or with values that are not finite.
         """
         if not isinstance(images, Tensor):
             raise TypeError(f"images must be a Tensor, but got {type(images).__name__}")
@@ -272,6 +278,7 @@ class InfoGAN(nn.Module):
                 f"images must have shape (N, {', '.join(map(str, self.image_shape))}) with N >= 1, "
                 f"but got {tuple(images.shape)}"
             )
+        check_dtype(images)
         if images.dtype == torch.uint8 and self.pixel_range is None:
             raise ValueError(
                 "the generator ends in neither Tanh nor Sigmoid, so the range of uint8 images is not known; "
@@ -290,62 +297,6 @@ class InfoGAN(nn.Module):
 
 
 _REACH: dict[str | None, PixelRange] = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0)}
-
-
-def _check_parts(generator: Any, discriminator: Any, latent: Any, q_head: Any, q_network: Any, tap: Any) -> None:
-    for name, module in (("generator", generator), ("discriminator", discriminator)):
-        if not isinstance(module, nn.Module):
-            raise TypeError(f"{name} must be a torch.nn.Module, but got {describe(module)}")
-    for name, module in (("q_head", q_head), ("q_network", q_network)):
-        if module is not None and not isinstance(module, nn.Module):
-            raise TypeError(f"{name} must be a torch.nn.Module or None, but got {describe(module)}")
-    if not isinstance(latent, LatentSpec):
-        raise TypeError(f"latent must be a LatentSpec such as Noise(62) + Categorical(10), but got {describe(latent)}")
-    if not latent.codes:
-        raise ValueError(f"an InfoGAN needs at least one code beside the noise, such as Categorical(10), in {latent!r}")
-    if q_network is not None and (q_head is not None or tap is not None):
-        raise ValueError("q_network looks at the images itself; give either it, or q_head and tap")
-    if tap is not None and not isinstance(tap, (str, Tap)):
-        raise TypeError(f"tap must be the name of a layer of the discriminator or a Tap, but got {describe(tap)}")
-
-
-def _refuse_activated(returned: Any, latent: LatentSpec) -> None:
-    """Cross-entropies take logits: a Softmax or Sigmoid before them is a mistake that trains badly in silence."""
-    if isinstance(returned, Tensor):
-        parts: Sequence[Tensor] = [returned]
-    else:
-        parts = list(returned.values()) if isinstance(returned, dict) else list(returned)
-    at, discrete, start = 0, [], 0
-    for name, code in latent.codes.items():
-        discrete.append((name, code, range(start, start + code.outputs)))
-        start += code.outputs
-    for part in parts:
-        width = part.flatten(1).shape[1]
-        activation = final_activation(part)
-        for name, code, columns in discrete:
-            overlaps = columns.start < at + width and at < columns.stop
-            if isinstance(code, LatentCode) and code.discrete and overlaps and activation in ("sigmoid", "softmax"):
-                raise ValueError(
-                    f"Q's outputs for {name!r} come out of a {activation.capitalize()}, but the cross-entropy of "
-                    f"{code!r} takes logits; remove the {activation.capitalize()} from the end of Q"
-                )
-        at += width
-
-
-def _reached(output: Tensor) -> set[int]:
-    """The ids of all parameters that an output's graph leads to."""
-    found: set[int] = set()
-    seen, queue = set(), [output.grad_fn]
-    while queue:
-        node = queue.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        variable = getattr(node, "variable", None)
-        if variable is not None:
-            found.add(id(variable))
-        queue.extend(next_node for next_node, _ in node.next_functions)
-    return found
 
 
 def _cpu_generator(seed: int | None, generator: torch.Generator | None) -> torch.Generator | None:

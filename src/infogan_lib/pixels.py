@@ -25,6 +25,16 @@ def pixel_range(value: Any) -> PixelRange:
     return low, high
 
 
+def check_dtype(images: Tensor) -> None:
+    """Floats or bytes.
+
+    Raises:
+        TypeError: any other dtype.
+    """
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise TypeError(f"images must be floats, or uint8 from 0 to 255, but got {images.dtype}")
+
+
 def as_float(images: Tensor, to_range: PixelRange, dtype: torch.dtype = torch.float32) -> Tensor:
     """uint8 images 0..255 mapped onto `to_range`; floating images in `dtype`, values as they are."""
     if images.dtype != torch.uint8:

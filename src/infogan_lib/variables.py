@@ -151,7 +151,6 @@ class LatentCode(LatentVariable):
 
     Attributes:
         weight: lambda of the paper, the factor on this code's information loss. Not negative.
-        likelihood: whether `nll` is a negative log-likelihood in nats, so that a bound can be given.
     """
 
     weight: float
@@ -171,6 +170,7 @@ class LatentCode(LatentVariable):
 
     @property
     def likelihood(self) -> bool:
+        """Whether `nll` is a negative log-likelihood in nats, so that a bound can be given."""
         return True
 
     @property

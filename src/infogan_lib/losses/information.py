@@ -71,7 +71,7 @@ class InformationLoss(ABC):
         """The loss of every sample.
 
         Args:
-            raw: Q's raw outputs, any finite values, shape (N, outputs) or (N, outputs, *).
+            raw: Q's raw outputs, shape (N, outputs) or (N, outputs, *).
             value: the code, shape (N, width) or (N, width, *).
 
         Returns:
@@ -109,8 +109,8 @@ class NormalNLL(InformationLoss):
 
     Q's raw outputs are the means and, where the scale is learned, one more number s per dimension. The scale's
     logarithm is bounded, :math:`\log\sigma = m + h\,s/(h + |s|)` with m and h the middle and half-width of
-    `log_scale_range`: near the middle s is :math:`\log\sigma - m`, every finite s gives a finite loss and
-    gradient, and the gradient far out falls off as 1/s^2 only, so a scale that went astray comes back.
+    `log_scale_range`: near the middle s is :math:`\log\sigma - m`, every s gives a finite scale, and the gradient far
+    out falls off as 1/s^2 only, so a scale that went astray comes back.
 
     Args:
         scale: the standard deviation if it is to be fixed (above 0), or None to learn it per sample. With a

@@ -78,12 +78,22 @@ class DiscriminatorForm:
         return logits, caught.features
 
 
-def flat_outputs(returned: Any) -> Tensor:
-    """What a Q head returned, one tensor or several in a tuple, list or dict, as raw outputs (N, R)."""
+def output_parts(returned: Any, spec: LatentSpec) -> list[Tensor]:
+    """What a Q head returned, one tensor or several in a tuple, list or dict, as tensors (N, *) in the codes' order.
+
+    A dict whose keys are the codes' names is put into their order; any other keeps its own.
+    """
     if isinstance(returned, Tensor):
-        return returned.flatten(1)
-    parts = list(returned.values()) if isinstance(returned, dict) else list(returned)
-    return torch.cat([part.flatten(1) for part in parts], dim=1) if len(parts) > 1 else parts[0].flatten(1)
+        return [returned]
+    if isinstance(returned, dict):
+        return [returned[name] for name in spec.codes] if set(returned) == set(spec.codes) else list(returned.values())
+    return list(returned)
+
+
+def flat_outputs(returned: Any, spec: LatentSpec) -> Tensor:
+    """What a Q head returned as raw outputs (N, R)."""
+    parts = [part.flatten(1) for part in output_parts(returned, spec)]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
 
 def find_generator_form(
@@ -142,6 +152,8 @@ def find_discriminator_form(
     if tap is not None:
         tap.module(discriminator)
     with dry_run(discriminator):
+        # With a graph from the images on, a frozen D shows its last activation as well.
+        images = images.detach().requires_grad_(images.is_floating_point())
         try:
             returned = discriminator(images)
         except Exception as error:
@@ -172,7 +184,7 @@ def find_discriminator_form(
 
 
 def final_activation(output: Tensor) -> Literal["tanh", "sigmoid", "softmax"] | None:
-    """The activation that made this output, read off its graph behind any reshaping."""
+    """The activation that made this output, read off its graph behind any reshaping, clamping or averaging."""
     node = output.grad_fn
     while node is not None and node.name().startswith(_RESHAPING):
         node = node.next_functions[0][0]
@@ -183,7 +195,10 @@ def final_activation(output: Tensor) -> Literal["tanh", "sigmoid", "softmax"] | 
     return None
 
 
-_RESHAPING = ("View", "Reshape", "Unsafe", "Squeeze", "Unsqueeze", "Alias", "Permute", "Transpose", "ToCopy", "Clone")
+_RESHAPING = (
+    *("View", "Reshape", "Unsafe", "Squeeze", "Unsqueeze", "Alias", "Permute", "Transpose", "ToCopy", "Clone"),
+    *("Select", "Slice", "Split", "Narrow", "Index", "Clamp", "Mean"),
+)
 
 
 class _LastSigmoid(TorchFunctionMode):
@@ -198,10 +213,12 @@ class _LastSigmoid(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Sequence[type], args: Any = (), kwargs: Any = None
     ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if func in _SIGMOIDS:
-            self._logits, self._probabilities = args[0] if args else (kwargs or {})["input"], result
-        return result
+        if func not in _SIGMOIDS:
+            return func(*args, **(kwargs or {}))
+        given = args[0] if args else (kwargs or {})["input"]
+        self._logits = given.clone() if func in _IN_PLACE else given
+        self._probabilities = func(*args, **(kwargs or {}))
+        return self._probabilities
 
     def logits_of(self, validity: Tensor) -> Tensor:
         """The logits of D's output: the Sigmoid's input if that Sigmoid made the output, else its inverse."""
@@ -214,7 +231,8 @@ class _LastSigmoid(TorchFunctionMode):
         return p.log() - (-p).log1p()
 
 
-_SIGMOIDS = frozenset({torch.sigmoid, torch.special.expit, Tensor.sigmoid})
+_IN_PLACE = frozenset({torch.sigmoid_, Tensor.sigmoid_})
+_SIGMOIDS = frozenset({torch.sigmoid, torch.special.expit, Tensor.sigmoid}) | _IN_PLACE
 
 
 def placement(module: nn.Module) -> tuple[torch.device, torch.dtype]:

@@ -60,13 +60,16 @@ def tapped(discriminator: nn.Module, tap: Tap) -> Iterator[Caught]:
     """Record the features at a tap while D runs; nothing stays on D afterwards."""
     module, caught = tap.module(discriminator), Caught()
 
-    def before(_: nn.Module, args: tuple[Any, ...]) -> None:
-        caught.features = args[0] if args else None
+    def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        caught.features = _first_tensor(args, kwargs)
 
     def after(_: nn.Module, __: tuple[Any, ...], output: Any) -> None:
         caught.features = output
 
-    handle = module.register_forward_pre_hook(before) if tap.side == "input" else module.register_forward_hook(after)
+    if tap.side == "input":
+        handle = module.register_forward_pre_hook(before, with_kwargs=True)
+    else:
+        handle = module.register_forward_hook(after)
     try:
         yield caught
     finally:
@@ -76,6 +79,9 @@ def tapped(discriminator: nn.Module, tap: Tap) -> Iterator[Caught]:
 def find_tap(discriminator: nn.Module, images: Tensor) -> Tap:
     """The input of the last layer with parameters that runs in D's forward: D's own features.
 
+    A layer that receives no more numbers than D returns (a norm or a scale behind the last weights) has the validity
+    itself before it, so the layer before that one is taken.
+
     Raises:
         ValueError: no layer of D has parameters.
     """
@@ -84,21 +90,33 @@ def find_tap(discriminator: nn.Module, images: Tensor) -> Tap:
         for name, module in discriminator.named_modules()
         if name and _has_weights(module) and "parametrizations" not in name.split(".")
     }
-    ran: list[str] = []
+    ran: list[tuple[str, int]] = []
+
+    def note(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        received = _first_tensor(args, kwargs)
+        if received is not None:
+            ran.append((name, received.numel()))
+
     handles = [
-        module.register_forward_pre_hook(lambda _, __, name=name: ran.append(name)) for name, module in layers.items()
+        module.register_forward_pre_hook(lambda _, a, k, name=name: note(name, a, k), with_kwargs=True)
+        for name, module in layers.items()
     ]
     try:
-        discriminator(images)
+        validity = discriminator(images)
     finally:
         for handle in handles:
             handle.remove()
     if not ran:
         raise ValueError(
-            "no layer with parameters ran inside the discriminator, so there are no features to tap; "
-            "give a q_network, which looks at the images itself"
+            "no layer with parameters was seen to run inside the discriminator, so there are no features to tap; give "
+            "the module itself instead of a compiled or traced one, or a q_network, which looks at the images itself"
         )
-    return Tap(ran[-1], "input")
+    features = [name for name, numbers in ran if numbers > validity.numel()]
+    return Tap((features or [ran[-1][0]])[-1], "input")
+
+
+def _first_tensor(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+    return next((given for given in (*args, *kwargs.values()) if isinstance(given, Tensor)), None)
 
 
 def _has_weights(module: nn.Module) -> bool:

@@ -1,6 +1,7 @@
 """Callbacks that come with the library: a progress bar and a file of metrics."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -40,6 +41,8 @@ class Progress(Callback):
 class JSONLMetrics(Callback):
     """Writes a line of JSON per step: {"step": 1, "epoch": 0, "loss/d": ...}. Appends to what is there.
 
+    A figure that is not finite is written as null.
+
     Args:
         path: the file; its folder is made.
         every: write every so many steps.
@@ -53,6 +56,7 @@ class JSONLMetrics(Callback):
     @override
     def on_fit_start(self, trainer: InfoGANTrainer, total_steps: int | None) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.on_fit_end(trainer)
         self._file = self.path.open("a", encoding="utf-8")
 
     @override
@@ -60,7 +64,9 @@ class JSONLMetrics(Callback):
         assert self._file is not None
         if trainer.steps % self.every == 0:
             line: dict[str, Any] = {"step": trainer.steps, "epoch": trainer.epochs, **figures}
-            self._file.write(json.dumps(line, allow_nan=False) + "\n")
+            # JSON has no NaN or infinity; the gradient's norm is infinite where a float16 scale was too large.
+            finite = {k: v if isinstance(v, int) or math.isfinite(v) else None for k, v in line.items()}
+            self._file.write(json.dumps(finite, allow_nan=False) + "\n")
 
     @override
     def on_fit_end(self, trainer: InfoGANTrainer) -> None:

@@ -6,6 +6,7 @@ The order of a tensor's or a data set's epoch depends on the seed and the number
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
@@ -109,6 +110,10 @@ def open_batches(data: Any, *, batch_size: int, seed: int, device: torch.device)
     if isinstance(data, IterableDataset):
         base = torch.Generator().manual_seed(derived_seed(seed, "data", "workers"))
         return LoaderBatches(DataLoader(data, batch_size, drop_last=True, generator=base))
+    if isinstance(data, np.ndarray):
+        raise TypeError(
+            f"data must be a Tensor, but got a numpy array of shape {data.shape}; use torch.from_numpy(data)"
+        )
     if isinstance(data, (str, bytes, Mapping)) or not isinstance(data, Iterable):
         raise TypeError(
             "data must be a Tensor of images, a Dataset, a DataLoader or an iterable of batches, "

@@ -48,8 +48,6 @@ def build_optimizers(
                 f"lr_{who[0]} and {who[0]}_optimizer were both given; set the rate in the optimiser and leave "
                 f"lr_{who[0]} out"
             )
-    if betas is not None and all(optimizer is not None for optimizer in given.values()):
-        raise ValueError("betas are Adam's, but all optimisers are your own; set them there and leave betas out")
 
     g_holds = _held(g_optimizer)
     q_parameters = [p for p in groups["q_head"] if id(p) not in g_holds] if "q_head" in trains else []
@@ -81,11 +79,20 @@ def build_optimizers(
                 f"{who[0]}_optimizer must be a torch Optimizer or a function that makes one of a list of parameters, "
                 f"but got {describe(optimizer)}"
             )
+    _refuse_idle({"lr_q": lr_q}, "q" in built and q_optimizer is None, "Q has no Adam of its own here")
+    _refuse_idle({"betas": betas}, any(given[who] is None for who in built), "no Adam is left to use them")
     _check_holders(wanted, built, names)
     return (
         [built[who] for who in ("discriminator",) if who in built],
         [built[who] for who in ("generator", "q") if who in built],
     )
+
+
+def _refuse_idle(settings: dict[str, Any], used: bool, why: str) -> None:
+    """Refuse a setting that was given and would do nothing."""
+    for name, value in settings.items():
+        if value is not None and not used:
+            raise ValueError(f"{name} would do nothing: {why}; leave it out")
 
 
 def _check_holders(wanted: dict[str, list[nn.Parameter]], built: dict[str, Optimizer], names: dict[int, str]) -> None:

@@ -38,12 +38,17 @@ class NonFiniteLossError(RuntimeError):
     Attributes:
         term: the loss term, in words.
         step: the number of the step, from 0.
+        value: what it became.
     """
 
-    def __init__(self, term: str, step: int, value: float, cause: str) -> None:
-        super().__init__(f"the {term} became {value} in step {step}; its update was not made. {cause}")
+    def __init__(self, term: str, step: int, value: float) -> None:
+        super().__init__(f"the {term} became {value} in step {step}; its update was not made. {_CAUSE}")
         self.term = term
         self.step = step
+        self.value = value
+
+    def __reduce__(self) -> tuple[type, tuple[str, int, float]]:
+        return type(self), (self.term, self.step, self.value)
 
 
 def trained_parts(information_trains: Iterable[str] | None, model: InfoGAN) -> frozenset[Trained]:
@@ -55,9 +60,11 @@ def trained_parts(information_trains: Iterable[str] | None, model: InfoGAN) -> f
     shares = bool(model.parameter_groups()["trunk"])
     if information_trains is None:
         return frozenset(TRAINED if shares else TRAINED[:2])
-    given = {information_trains} if isinstance(information_trains, str) else set(information_trains)
-    unknown = given - set(TRAINED)
-    if unknown or not given:
+    try:
+        given = {information_trains} if isinstance(information_trains, str) else set(information_trains)
+    except TypeError:
+        given = set()
+    if not given or given - set(TRAINED):
         raise ValueError(
             f"information_trains must name some of {listed(TRAINED)}, but got {describe(information_trains)}"
         )
@@ -129,6 +136,7 @@ class InfoGANStep:
         Raises:
             NonFiniteLossError: before the update that the loss or gradient would have spoiled.
         """
+        _clear(self._d_parameters + self._g_parameters)  # of whatever came before: another loop, a step cut off
         latent = draw(len(real))
         # The fakes that D has just judged are the ones that G is judged by, so their graph is kept for it.
         keeps_graph = generator_updates > 0 and self.accumulate == 1
@@ -147,7 +155,7 @@ class InfoGANStep:
     def _update_discriminator(
         self, real: Tensor, latent: Tensor, keeps_graph: bool
     ) -> tuple[dict[str, Tensor], Tensor | None]:
-        real_terms, fake_terms, information, opinions, regularized = [], [], [], [], []
+        real_terms, fake_terms, foreseen, information, opinions, regularized = [], [], [], [], [], []
         fake = None
         for x, c, share in self._parts(real, latent):
             with self._forward():
@@ -166,6 +174,7 @@ class InfoGANStep:
                 fake_logits, raw = self.model.discriminate(fake.detach(), codes="trunk" in self._trains)
             fake_logits = _full(fake_logits)
             fake_terms.append(share * self.adversarial.fake(fake_logits).mean())
+            foreseen.append(share * self.adversarial.generator(fake_logits.detach()).mean())
             loss = fake_terms[-1]
             if raw is not None and "trunk" in self._trains:
                 information.append(share * self.model.latent.nll(raw, c).mean(0))
@@ -176,6 +185,8 @@ class InfoGANStep:
             )
         on_real, on_fake = _sum(real_terms), _sum(fake_terms)
         terms = {"discriminator's loss on real images": on_real, "discriminator's loss on fakes": on_fake}
+        # What G is about to pay is looked at here, too, so that a bad term stops the step before any weight changes.
+        terms[_GENERATORS_TERM] = _sum(foreseen)
         if information:
             terms |= self._named_terms(_sum(information))
         named = {}
@@ -204,7 +215,7 @@ class InfoGANStep:
             self._precision.backward(adversarial[-1] + self._weighted(information[-1]), self._g_parameters)
             opinions.append(share * _mean_opinion(self.adversarial, logits))
         nll = _sum(information)
-        terms = {"generator's adversarial loss": _sum(adversarial)} | self._named_terms(nll)
+        terms = {_GENERATORS_TERM: _sum(adversarial)} | self._named_terms(nll)
         norm = self._checked_norm(terms, self._g_parameters, "generator")
         self._precision.step(self._g_optimizers)
         self._precision.adapt()
@@ -230,9 +241,9 @@ class InfoGANStep:
         return torch.stack(terms)
 
     def _parts(self, *batches: Tensor) -> Iterable[tuple]:
-        """Equal parts of a batch, each with its share of the whole."""
+        """Parts of a batch that differ by one sample at most, each with its share of the whole."""
         whole = len(batches[0])
-        for part in zip(*(batch.chunk(self.accumulate) for batch in batches), strict=True):
+        for part in zip(*(batch.tensor_split(self.accumulate) for batch in batches), strict=True):
             yield *part, len(part[0]) / whole
 
     def _forward(self) -> "_Forward":
@@ -256,12 +267,19 @@ class InfoGANStep:
         *losses, gradient = values
         for term, value in zip(terms, losses, strict=True):
             if not _is_finite(value):
-                _clear(self._d_parameters + self._g_parameters)
-                raise NonFiniteLossError(term, self.count, value, _CAUSE)
-        if self._precision.name != "fp16":  # an overflow there is met by a smaller scale, not by stopping
-            _clear(self._d_parameters + self._g_parameters)
-            raise NonFiniteLossError(f"gradient of the {whose}", self.count, gradient, _CAUSE)
+                self._abandon(whose)
+                raise NonFiniteLossError(term, self.count, value)
+        # In float16 a gradient may overflow by its scale alone; that is met by a smaller scale and not by stopping.
+        if self._precision.name != "fp16" or scale <= 1:
+            self._abandon(whose)
+            raise NonFiniteLossError(f"gradient of the {whose}", self.count, gradient)
         return norm
+
+    def _abandon(self, whose: str) -> None:
+        """Leave nothing behind of a step that cannot be finished."""
+        _clear(self._d_parameters + self._g_parameters)
+        if whose == "generator":
+            self._precision.adapt()  # D has stepped under this scale
 
 
 class _Forward:
@@ -278,6 +296,8 @@ class _Forward:
         self._dense.__exit__(*error)
         self._autocast.__exit__(*error)
 
+
+_GENERATORS_TERM = "generator's adversarial loss"
 
 _CAUSE = (
     "Likely causes: a learning rate that is too high, weights that are already NaN or very large, "

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
 
 from infogan_lib._checks import describe, real_number, whole_number
 from infogan_lib.latent import LatentSpec
@@ -23,7 +25,10 @@ from infogan_lib.training.optimizers import OptimizerChoice, build_optimizers
 from infogan_lib.training.precision import Precision, PrecisionName
 from infogan_lib.training.randomness import RandomStreams
 from infogan_lib.training.step import InfoGANStep, Trained, trained_parts
-from infogan_lib.training.validation import check_images, check_kind, warn_of_reach
+from infogan_lib.training.validation import check_images, check_kind, check_last_batch, warn_of_reach
+
+_UNKNOWN_REACH: PixelRange = (-1.0, 1.0)
+"""What bytes are mapped onto where the generator's last activation does not say."""
 
 
 class Callback:
@@ -64,7 +69,8 @@ class InfoGANTrainer:
         pixel_range: what uint8 data is mapped onto; G's own reach if None, and (-1, 1) where it has none.
         augment: applied to every batch of real images, as ``augment(images, generator)``.
         device: "auto" for CUDA where there is one, else the CPU; or any torch device.
-        seed: of latents, data order and augmentation, each with its own stream. Torch's global one is not touched.
+        seed: of latents, data order and augmentation, each with its own stream. The library neither reads nor seeds
+            torch's global generator; dropout in your networks and a shuffling DataLoader of yours do read it.
 
     Attributes:
         model: the `InfoGAN`, to sample from, encode with and traverse.
@@ -158,9 +164,11 @@ class InfoGANTrainer:
         if ema_decay is not None:
             self.model.averaged_generator = averaged(self.model.generator, ema_decay)
         self._dtype = placement(self.model.generator)[1]
-        self._smallest_batch = 2 * self._step.accumulate if _has_batch_norm(self.model) else self._step.accumulate
+        self._batch_norm = _has_batch_norm(self.model)
+        self._smallest_batch = (2 if self._batch_norm else 1) * self._step.accumulate
         self.history = History()
         self.epochs = 0
+        self._passes = 0
 
     @property
     def steps(self) -> int:
@@ -202,6 +210,8 @@ class InfoGANTrainer:
             if not isinstance(callback, Callback):
                 raise TypeError(f"callbacks must be Callback objects, but got {describe(callback)}")
         source = open_batches(data, batch_size=batch_size, seed=self._seed, device=self.device)
+        if isinstance(data, DataLoader):
+            check_last_batch(data, self._smallest_batch)
         if isinstance(data, Tensor):
             check_images(data, self.model.image_shape)
             warn_of_reach(data, self._bytes_onto, self.model.reach)
@@ -210,25 +220,26 @@ class InfoGANTrainer:
         else:
             total = last_step
         self.model.train()
-        for callback in callbacks:
-            callback.on_fit_start(self, total)
-        try:
+        with ExitStack() as ending:
+            for callback in callbacks:
+                ending.callback(callback.on_fit_end, self)
+                callback.on_fit_start(self, total)
             while self.epochs != last_epoch and self.steps != last_step:
                 self._run_epoch(source, last_step, callbacks)
-        finally:
-            for callback in callbacks:
-                callback.on_fit_end(self)
         return self.history
 
     def _run_epoch(self, source: Batches, last_step: int | None, callbacks: Sequence[Callback]) -> None:
-        before = self.steps
-        for images in source.epoch(self.epochs):
+        before, started = self.steps, time.perf_counter()
+        # Each pass has an order of its own, also one that ended early, so that short fits see all of the data.
+        self._passes += 1
+        for images in source.epoch(self._passes - 1):
             if self.steps == before and not isinstance(source, TensorBatches):
                 check_images(images, self.model.image_shape)
                 warn_of_reach(images, self._bytes_onto, self.model.reach)
-            started = time.perf_counter()
             figures = self.step(images)
-            figures["images_per_second"] = len(images) / (time.perf_counter() - started)
+            ended = time.perf_counter()
+            figures["images_per_second"] = len(images) / (ended - started)
+            started = ended
             self.history.record(self.steps, figures)
             for callback in callbacks:
                 callback.on_step_end(self, figures)
@@ -263,11 +274,13 @@ class InfoGANTrainer:
         images = images_of(batch)
         check_kind(images, self.model.image_shape)
         if len(images) < self._smallest_batch:
+            why = ", as BatchNorm needs 2 in each part" if self._batch_norm else ""
             raise ValueError(
-                f"a batch of {len(images)} images is too small: "
-                + ("BatchNorm needs 2 images in each part" if self._smallest_batch > self._step.accumulate else "")
-                + f", so a batch of at least {self._smallest_batch} with accumulate={self._step.accumulate}"
+                f"a batch of {len(images)} images is too small: with accumulate={self._step.accumulate} a step takes "
+                f"at least {self._smallest_batch}{why}; if it is a loader's last batch, use drop_last=True"
             )
+        if images.dtype == torch.uint8 and self.model.pixel_range is None:
+            self.model.pixel_range = _UNKNOWN_REACH
         real = as_float(images.to(self.device, non_blocking=True), self._bytes_onto, self._dtype)
         if not real.isfinite().all():
             raise ValueError(f"the batch of step {self.steps} holds NaN or infinite values; clean the data")
@@ -282,7 +295,7 @@ class InfoGANTrainer:
 
     @property
     def _bytes_onto(self) -> PixelRange:
-        return self.model.pixel_range or (-1.0, 1.0)
+        return self.model.pixel_range or _UNKNOWN_REACH
 
 
 def chosen_device(device: torch.device | str) -> torch.device:
@@ -306,10 +319,13 @@ def chosen_device(device: torch.device | str) -> torch.device:
 def checked_regularizers(regularizers: Any, latent: LatentSpec) -> tuple[Regularizer, ...]:
     """The regularisers, each fit for the latent."""
     found = tuple(regularizers) if isinstance(regularizers, Iterable) else (regularizers,)
+    names = [getattr(regularizer, "name", None) for regularizer in found]
     for regularizer in found:
         if not isinstance(regularizer, Regularizer):
             raise TypeError(f"regularizers must be Regularizer objects, but got {describe(regularizer)}")
         regularizer.check(latent)
+        if names.count(regularizer.name) > 1:
+            raise ValueError(f"two regularisers are named {regularizer.name!r}; give one of them another name")
     return found
 
 
@@ -318,8 +334,17 @@ def averaged(generator: nn.Module, decay: float) -> AveragedModel:
     decay = real_number("ema_decay", decay, above=0)
     if decay >= 1:
         raise ValueError(f"ema_decay must be below 1, but got {decay}")
-    model = AveragedModel(generator, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
-    return model.requires_grad_(False)
+    return AveragedModel(generator, multi_avg_fn=_MovingAverage(decay), use_buffers=True).requires_grad_(False)
+
+
+class _MovingAverage:
+    """Torch's moving average as an object that can be pickled, which its closure cannot."""
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+
+    def __call__(self, averages: Any, current: Any, count: Any) -> None:
+        get_ema_multi_avg_fn(self.decay)(averages, current, count)
 
 
 def _has_batch_norm(model: nn.Module) -> bool:

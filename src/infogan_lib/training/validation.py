@@ -1,11 +1,13 @@
 """What must hold of images before they are trained on."""
 
 import warnings
+from collections.abc import Sized
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
-from infogan_lib.pixels import PixelRange
+from infogan_lib.pixels import PixelRange, check_dtype
 
 
 def check_images(images: Tensor, image_shape: tuple[int, ...]) -> None:
@@ -32,8 +34,23 @@ def check_kind(images: Tensor, image_shape: tuple[int, ...]) -> None:
         raise ValueError(
             f"the generator makes images of shape {image_shape}, but the data has {tuple(images.shape[1:])}{hint}"
         )
-    if images.dtype != torch.uint8 and not images.is_floating_point():
-        raise TypeError(f"images must be floats, or uint8 from 0 to 255, but got {images.dtype}")
+    check_dtype(images)
+
+
+def check_last_batch(loader: DataLoader, smallest: int) -> None:
+    """Refuse a loader whose last batch of an epoch would be too small, before the first step.
+
+    Raises:
+        ValueError: saying how many images are left over.
+    """
+    if loader.drop_last or loader.batch_size is None or not isinstance(loader.dataset, Sized):
+        return
+    left_over = len(loader.dataset) % loader.batch_size
+    if 0 < left_over < smallest:
+        raise ValueError(
+            f"the loader's last batch holds {left_over} of {len(loader.dataset)} images, fewer than the {smallest} "
+            "that a step takes; make the loader with drop_last=True"
+        )
 
 
 def warn_of_reach(images: Tensor, bytes_onto: PixelRange, reach: PixelRange | None) -> None:

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from infogan_lib._checks import listed
 from infogan_lib.training.history import History
 from infogan_lib.viz.grids import new_figure
 
@@ -24,10 +23,10 @@ _LEGEND = {
 
 
 def curves_figure(history: History, *, entropy: Mapping[str, float] | None = None) -> "Figure":
-    """Three panels over the steps: the losses; what D says of real and fake images; the information of each code.
+    """Panels over the steps: the losses; what D says of real and fake images; the information of the codes.
 
-    The last shows the bound on I(c; G(z, c)) in nats for codes with a likelihood, and the squared error for those
-    without. Faint lines are single steps, strong ones a running mean.
+    The bound on I(c; G(z, c)) is in nats and for codes with a likelihood; the squared error of those without has a
+    panel of its own. Faint lines are single steps, strong ones a running mean.
 
     Args:
         history: of a run.
@@ -39,17 +38,23 @@ def curves_figure(history: History, *, entropy: Mapping[str, float] | None = Non
     """
     if not history:
         raise ValueError("the history holds no steps yet; call fit first")
-    figure = new_figure((7.5, 8.0))
-    losses, opinions, information = figure.subplots(3, 1, sharex=True)
-    _draw(losses, history, ["loss/d", "loss/g", "loss/information"], "loss")
-    _draw(opinions, history, ["d_real", "d_fake_before", "d_fake_after"], "mean opinion of D")
-    of_codes = [name for name in history if name.startswith(("bound/", "mse/"))]
-    _draw(information, history, of_codes, "bound on I(c; x), nats")
-    for name, nats in (entropy or {}).items():
-        information.axhline(nats, color="0.5", linestyle="--", linewidth=0.8)
-        information.annotate(f"H({name})", (0, nats), fontsize=7, color="0.35")
-    information.set_xlabel("step")
-    losses.set_title("Losses, opinions and information", fontsize=10)
+    panels = {
+        "loss": ["loss/d", "loss/g", "loss/information"],
+        "mean opinion of D": ["d_real", "d_fake_before", "d_fake_after"],
+        "bound on I(c; x), nats": [name for name in history if name.startswith("bound/")],
+        "squared error": [name for name in history if name.startswith("mse/")],
+    }
+    shown = {label: names for label, names in panels.items() if any(name in history for name in names)}
+    figure = new_figure((7.5, 2.7 * len(shown)))
+    panels_of_figure = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (label, names) in zip(panels_of_figure, shown.items(), strict=True):
+        _draw(axes, history, names, label)
+        for name, nats in (entropy or {}).items():
+            if f"bound/{name}" in names:
+                axes.axhline(nats, color="0.5", linestyle="--", linewidth=0.8)
+                axes.annotate(f"H({name})", (0, nats), fontsize=7, color="0.35")
+    figure.axes[-1].set_xlabel("step")
+    figure.axes[0].set_title("Losses, opinions and information", fontsize=10)
     return figure
 
 
@@ -62,8 +67,6 @@ def running_mean(values: Sequence[float] | np.ndarray, width: int) -> np.ndarray
 
 
 def _draw(axes: "Axes", history: History, names: list[str], ylabel: str) -> None:
-    if not any(name in history for name in names):
-        raise ValueError(f"the history has none of {listed(names)}; it has {listed(history)}")
     for i, name in enumerate(name for name in names if name in history):
         steps, values = history.steps(name), history[name]
         colour = f"C{i}"

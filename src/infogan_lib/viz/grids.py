@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from infogan_lib._checks import whole_number
+from infogan_lib.latent import LatentSpec
 from infogan_lib.model import InfoGAN
 from infogan_lib.pixels import PixelRange, as_unit
 from infogan_lib.variables import LatentCode
@@ -96,7 +97,12 @@ def category_figure(model: InfoGAN, code: str, *, rows: int = 10, seed: int = 0,
         code: the name of a code with finitely many values.
         rows: how many rows.
         seed: of the draws.
+
+    Raises:
+        ValueError: a code with more than finitely many values.
     """
+    if not is_discrete(model.latent, code):
+        raise ValueError(f"category_figure shows a code with finitely many values; for {code!r} use sweep_figure")
     generator = torch.Generator().manual_seed(seed)
     latents, columns = model.latent.grid(rows=rows, columns=code, generator=generator, device="cpu")
     return grid_figure(
@@ -129,14 +135,19 @@ def sweep_figure(
             number of columns, each with its own random noise and codes.
         steps: how many rows.
         seed: of the draws where `columns` is a number.
+
+    Raises:
+        ValueError: a code with finitely many values.
     """
     if isinstance(columns, str):
-        across = model.latent.sweep(columns, steps=None if _discrete(model, columns) else steps)
+        across = model.latent.sweep(columns, steps=model.latent.steps_of(columns, steps))
         xlabel, labels = f"{columns}, noise zero", [str(i) for i in range(len(across))]
     else:
         generator = torch.Generator().manual_seed(seed)
         across = model.latent.sample(columns, generator=generator, device="cpu")
         xlabel, labels = "noise and other codes drawn per column", None
+    if is_discrete(model.latent, code):
+        raise ValueError(f"sweep_figure moves a continuous code; for {code!r} use category_figure")
     latents = model.latent.sweep(code, dim=dim, steps=steps, base=across)
     by_row = latents.unflatten(0, (len(across), steps)).transpose(0, 1).flatten(0, 1)
     low, high = model.latent[code].sweep_range
@@ -187,8 +198,9 @@ def _require_matplotlib() -> None:
         raise ImportError("pictures need matplotlib: pip install 'infogan-lib[viz]'") from error
 
 
-def _discrete(model: InfoGAN, code: str) -> bool:
-    variable = model.latent[code]
+def is_discrete(latent: LatentSpec, name: str) -> bool:
+    """Whether a variable is a code with finitely many values."""
+    variable = latent[name]
     return isinstance(variable, LatentCode) and variable.discrete
 
 

@@ -9,8 +9,7 @@ from typing_extensions import override
 
 from infogan_lib._checks import whole_number
 from infogan_lib.training.trainer import Callback, InfoGANTrainer
-from infogan_lib.variables import LatentCode
-from infogan_lib.viz.grids import image_grid, save_png, shown_range
+from infogan_lib.viz.grids import image_grid, is_discrete, save_png, shown_range
 
 
 class SampleGrid(Callback):
@@ -35,7 +34,7 @@ class SampleGrid(Callback):
     @override
     def on_fit_start(self, trainer: InfoGANTrainer, total_steps: int | None) -> None:
         latent, generator = trainer.model.latent, torch.Generator().manual_seed(self.seed)
-        discrete = [n for n, v in latent.items() if isinstance(v, LatentCode) and v.discrete]
+        discrete = [name for name in latent if is_discrete(latent, name)]
         if discrete:
             self._fixed = latent.grid(rows=self.rows, columns=discrete[0], generator=generator, device="cpu")
         else:
