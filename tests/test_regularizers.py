@@ -9,7 +9,7 @@ import infogan_lib as ig
 from infogan_lib.regularizers import RandomAffine, RealImageInformation
 from toys import LATENT, dense_discriminator, dense_generator, images
 
-TERM = RealImageInformation("digit")
+TERM = RealImageInformation("digit", information=1, balance=1)
 
 
 def raw_of(categories, sure=50.0):
@@ -35,6 +35,16 @@ def test_value_of_constructed_cases(real, views, value):
 def test_an_undecided_q_is_worth_nothing():
     undecided = torch.zeros(4, LATENT.outputs, dtype=torch.float64)
     assert TERM(LATENT, undecided, undecided).item() == pytest.approx(math.log(4))
+
+
+def test_the_weights_are_those_of_the_formula():
+    raw, views = raw_of([0, 0, 1, 1], sure=2.0), raw_of([0, 1, 1, 1], sure=1.0)
+    q, p = raw[:, :4].softmax(1), views[:, :4].softmax(1)
+    agreement = -(q * p.log()).sum(1).mean()
+    surprise, mean = -(q * q.log()).sum(1).mean(), q.mean(0)
+    expected = agreement + 0.3 * (surprise + 5 * (mean * mean.log()).sum())
+    term = RealImageInformation("digit", information=0.3, balance=5)
+    assert term(LATENT, raw, views).item() == pytest.approx(expected.item())
 
 
 def test_stays_finite_for_extreme_outputs():
@@ -139,6 +149,8 @@ def trainer(regularizers):
         (lambda: trainer([RealImageInformation("hue")]), ValueError, "but got 'hue'"),
         (lambda: trainer(["digit"]), TypeError, "must be Regularizer objects, but got 'digit'"),
         (lambda: RealImageInformation("digit", weight=-1), ValueError, "weight must be a finite number of at least 0"),
+        (lambda: RealImageInformation("digit", information=-1), ValueError, "information must be a finite number"),
+        (lambda: RealImageInformation("digit", balance="4"), TypeError, "balance must be a finite number"),
         (lambda: RealImageInformation("digit", augment=3), TypeError, "augment must be a function"),
         (lambda: RandomAffine(degrees=-1), ValueError, "degrees must be a finite number of at least 0"),
         (lambda: RandomAffine()(torch.zeros(3, 8), torch.Generator()), ValueError, r"images \(N, C, H, W\)"),

@@ -1,15 +1,15 @@
 r"""Regularisers: terms about real images, added to the discriminator's step. Off unless asked for.
 
 InfoGAN's bound speaks of generated images only, and a categorical code can satisfy it with any ten kinds of image.
-`RealImageInformation` asks for the same of real images: that Q be sure of each, use all categories alike, and not
-change its mind under a small warp,
+`RealImageInformation` asks for the same of real images: that Q not change its mind about one under a small warp x', be
+sure of each, and use all categories alike,
 
-.. math:: L_R = \underbrace{E[H(Q(c|x))] - H(E[Q(c|x)])}_{-I_Q(c; x)} + E[-\textstyle\sum_c Q(c|x) \log Q(c|x')]
+.. math:: L_R = E[-\textstyle\sum_c Q(c|x) \log Q(c|x')] + \alpha \big( E[H(Q(c|x))] - \beta H(E[Q(c|x)]) \big)
 
-the first two being minus the mutual information of the category and the image under Q (Krause et al.,
-*Discriminative Clustering by Regularized Information Maximization*, NeurIPS 2010, section 2), the third the agreement
-on an image and its warp (Hu et al., *Learning Discrete Representations via Information Maximizing Self-Augmented
-Training*, ICML 2017, section 3).
+With :math:`\beta = 1` the bracket is minus the mutual information of category and image under Q (Krause et al.,
+*Discriminative Clustering by Regularized Information Maximization*, NeurIPS 2010, section 2). A small :math:`\alpha`
+and a large :math:`\beta` leave Q free to regroup until the warps agree (Hu et al., *Learning Discrete Representations
+via Information Maximizing Self-Augmented Training*, ICML 2017, with 0.1 and 4).
 """
 
 import math
@@ -53,19 +53,31 @@ class Regularizer(ABC):
 
 
 class RealImageInformation(Regularizer):
-    """Q of a categorical code: sure of each real image, even over the batch, and the same under a warp.
+    """Q of a categorical code on real images: the same under a warp, sure of each, and even over the batch.
 
     Args:
         code: the name of a `Categorical` code.
         weight: the factor on the term.
+        information: alpha, the weight of being sure and even against agreeing under the warp.
+        balance: beta, the weight of being even over the batch against being sure of each image.
         augment: makes the other view of an image, which must keep what the category should mean; `RandomAffine()`
             if None.
     """
 
-    def __init__(self, code: str, *, weight: float = 1.0, augment: Augmentation | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        *,
+        weight: float = 1.0,
+        information: float = 0.2,
+        balance: float = 4.0,
+        augment: Augmentation | None = None,
+    ) -> None:
         self.code = code
         self.name = code
         self.weight = real_number("weight", weight, minimum=0)
+        self.information = real_number("information", information, minimum=0)
+        self.balance = real_number("balance", balance, minimum=0)
         self.augment = RandomAffine() if augment is None else augment
         if not callable(self.augment):
             raise TypeError(f"augment must be a function of images and a generator, but got {describe(augment)}")
@@ -92,7 +104,7 @@ class RealImageInformation(Regularizer):
         surprise = -(q * log_q).sum(1).mean()
         spread = -torch.special.xlogy(mean, mean).sum()
         agreement = -(q.detach() * log_q_of_views).sum(1).mean()
-        return surprise - spread + agreement
+        return agreement + self.information * (surprise - self.balance * spread)
 
 
 class RandomAffine:
