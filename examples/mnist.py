@@ -146,7 +146,7 @@ def main() -> None:
             latent,
             lr_d=recipe.lr_d,
             ema_decay=recipe.ema_decay,
-            regularizers=[RealImageInformation("digit")] if recipe.about_real_images else [],
+            regularizers=[RealImageInformation("digit", weight=2.0)] if recipe.about_real_images else [],
             device=options.device,
             precision=options.precision,
             seed=options.seed,

@@ -117,7 +117,7 @@ class RandomAffine:
         shift: the largest shift, as a part of the image's side.
     """
 
-    def __init__(self, *, degrees: float = 15.0, scale: float = 0.15, shear: float = 0.2, shift: float = 0.08) -> None:
+    def __init__(self, *, degrees: float = 22.5, scale: float = 0.225, shear: float = 0.3, shift: float = 0.12) -> None:
         self.degrees = real_number("degrees", degrees, minimum=0)
         self.scale = real_number("scale", scale, minimum=0)
         self.shear = real_number("shear", shear, minimum=0)
