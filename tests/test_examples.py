@@ -2,16 +2,22 @@
 
 import gzip
 import json
+import math
 import os
+import re
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib.image
 import pytest
 import torch
 
+from bring_your_own_gan import dcgan_discriminator, dcgan_generator
+from custom_code import Angle
+from infogan_lib import LatentCode
 from mnist_files import BUNDLED, DataFileError, load_mnist
 
 ROOT = Path(__file__).parent.parent
@@ -75,6 +81,37 @@ def test_a_code_of_ones_own_is_learned(tmp_path):
     done = run(ROOT / "examples/custom_code.py", cwd=tmp_path)
     agreement = float(done.stdout.split("true angle: ")[1].split()[0])
     assert agreement > 0.9
+
+
+def test_the_readmes_own_gan_runs_as_printed():
+    block = next(
+        b for b in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL) if "my_dcgan" in b
+    )
+    names = {
+        "my_dcgan": lambda: (dcgan_generator(ngf=4), dcgan_discriminator(ndf=4)),
+        "images": torch.rand(100, 1, 64, 64) * 2 - 1,
+    }
+    exec(block.replace("epochs=20", "steps=2, batch_size=4"), names)
+    assert names["model"].sample(2, digit=7).shape == (2, 1, 64, 64)
+    assert len(names["trainer"].history["bound/digit"]) == 2
+
+
+def test_the_documented_code_is_the_examples_code():
+    """docs/extending.md shows the class of examples/custom_code.py, up to its comments and annotations."""
+    documented = re.search(r"```python\n(.*?)```", (ROOT / "docs/extending.md").read_text(), re.DOTALL).group(1)
+    names = {
+        "dataclass": dataclass,
+        "LatentCode": LatentCode,
+        "math": math,
+        "torch": torch,
+        "VonMises": torch.distributions.VonMises,
+        "softplus": torch.nn.functional.softplus,
+    }
+    exec(documented, names)
+    mine, theirs = names["Angle"](), Angle()
+    assert (mine.width, mine.outputs, mine.entropy) == (theirs.width, theirs.outputs, theirs.entropy)
+    raw, value = torch.randn(5, 3), torch.nn.functional.normalize(torch.randn(5, 2))
+    assert torch.equal(mine.nll(raw, value), theirs.nll(raw, value))
 
 
 def test_bundled_mnist_is_mnist():

@@ -260,7 +260,7 @@ class InfoGANStep:
         """The gradient's norm, if it and all loss terms are finite; else stop before the update."""
         scale = self._precision.scaler.get_scale()
         gradients = [p.grad for p in parameters if p.grad is not None]
-        norm = nn.utils.get_total_norm(gradients) / scale if gradients else torch.zeros(())
+        norm = nn.utils.get_total_norm(gradients) / scale if gradients else torch.zeros_like(next(iter(terms.values())))
         values = torch.stack([*(term.detach().double() for term in terms.values()), norm.double()]).tolist()
         if all(map(_is_finite, values)):
             return norm
