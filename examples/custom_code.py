@@ -38,10 +38,17 @@ class Angle(LatentCode):
         return torch.stack([angle.cos(), angle.sin()], dim=1)
 
     def posterior(self, raw: Tensor) -> VonMises:
-        return VonMises(torch.atan2(raw[:, 1], raw[:, 0]), 0.1 + nn.functional.softplus(raw[:, 2]))
+        return VonMises(torch.atan2(raw[:, 1], raw[:, 0]), 0.1 + 100 * torch.sigmoid(raw[:, 2] - 4))
 
     def nll(self, raw: Tensor, value: Tensor) -> Tensor:
         return -self.posterior(raw).log_prob(torch.atan2(value[:, 1], value[:, 0]))
+
+    def neutral(self) -> Tensor:
+        return torch.tensor([1.0, 0.0])
+
+    def sweep(self, base: Tensor, *, dim=0, steps=None, low=None, high=None) -> Tensor:
+        angle = torch.linspace(low or 0.0, high or 2 * math.pi, steps or 10, device=base.device, dtype=base.dtype)
+        return torch.stack([angle.cos(), angle.sin()], dim=1)
 
 
 def clock_hands(n: int, size: int = 16) -> tuple[Tensor, Tensor]:
@@ -77,7 +84,7 @@ def main() -> None:
     trainer.fit(images, steps=options.steps)
 
     # The code may run the other way round and start anywhere: take the better of both directions.
-    found = trainer.model.encode(images)["hand"].mean
+    found = trainer.model.encode(images)["hand"].mean.cpu()
     agreement = max(abs(torch.exp(1j * (found - sign * angle)).mean()).item() for sign in (1, -1))
     bound = trainer.history["bound/hand"][-50:].mean()
     print(f"bound on I(angle; image): {bound:.2f} nats; agreement with the true angle: {agreement:.2f} of 1")

@@ -112,6 +112,11 @@ def test_the_documented_code_is_the_examples_code():
     assert (mine.width, mine.outputs, mine.entropy) == (theirs.width, theirs.outputs, theirs.entropy)
     raw, value = torch.randn(5, 3), torch.nn.functional.normalize(torch.randn(5, 2))
     assert torch.equal(mine.nll(raw, value), theirs.nll(raw, value))
+    assert torch.equal(mine.sweep(mine.neutral()), theirs.sweep(theirs.neutral()))
+    torch.testing.assert_close(theirs.sweep(theirs.neutral(), steps=7).norm(dim=1), torch.ones(7))
+    extreme = (torch.cartesian_prod(*[torch.tensor([-1e4, 1.0, 1e4])] * 3)).requires_grad_()
+    theirs.nll(extreme, value[:1].expand(27, 2)).sum().backward()
+    assert extreme.grad.isfinite().all()
 
 
 def test_bundled_mnist_is_mnist():

@@ -317,6 +317,18 @@ def test_a_non_finite_information_loss_names_its_code():
     assert all(torch.equal(p, old) for p, old in zip(trainer.model.parameters(), before, strict=True))
 
 
+def test_nan_behind_a_code_of_ones_own_is_named_as_well():
+    class Own(Categorical):
+        def nll(self, raw, value):
+            return -self.posterior(raw).log_prob(value)
+
+    trainer = InfoGANTrainer(dense_generator(9), dense_discriminator(), LatentSpec(z=Noise(5), own=Own(4)))
+    with torch.no_grad():
+        trainer.model.q.out.bias[0] = float("nan")
+    with pytest.raises(NonFiniteLossError, match="raw output of Q became nan in step 0"):
+        trainer.step(images(8))
+
+
 def test_a_non_finite_gradient_of_a_finite_loss_stops_too():
     class SquareRoot(NonSaturating):
         def real(self, logits):

@@ -150,6 +150,21 @@ def test_logits_are_what_the_last_sigmoid_was_given(how):
     assert discriminator(x).max() == 1
 
 
+def test_a_sigmoid_after_the_validity_does_not_hide_its_logits():
+    class Gated(TupleDiscriminator):
+        def forward(self, x):
+            features = self.trunk(x)
+            validity = self.validity(features)
+            gated = features * torch.sigmoid(features)
+            return validity, self.category(gated), self.style(gated)
+
+    discriminator, x = Gated(), images(5)
+    with torch.no_grad():
+        discriminator.validity[0].bias.fill_(50)
+    logits, _ = find_discriminator_form(discriminator, x)(discriminator, x)
+    assert torch.equal(logits, discriminator.validity[0](discriminator.trunk(x)))
+
+
 def test_two_sigmoids_in_a_head_give_the_logits_of_the_last():
     """Lab 28's head: Conv, Sigmoid, Conv, Sigmoid."""
     trunk = nn.Sequential(nn.Conv2d(1, 8, 4), nn.LeakyReLU(0.1))

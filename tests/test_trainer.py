@@ -51,6 +51,13 @@ def test_data_of_every_kind(data):
     assert np.isfinite(history["loss/d"]).all()
 
 
+def test_steps_that_make_a_whole_epoch_end_it():
+    recorder, t = Recorder(), trainer()
+    t.fit(images(40), steps=5, batch_size=8, callbacks=[recorder])
+    assert (t.steps, t.epochs, t.history.epochs) == (5, 1, [5])
+    assert ("epoch", 1) in recorder.calls
+
+
 def test_steps_run_over_as_many_epochs_as_they_need():
     t = trainer()
     t.fit(images(40), steps=13, batch_size=8)
@@ -401,6 +408,7 @@ def test_a_step_of_ones_own_loop():
     figures = t.step((images(8), torch.zeros(8)))
     assert set(figures) >= {"loss/d", "loss/g", "loss/information", "nll/digit", "bound/style", "d_real"}
     assert t.steps == 1
+    assert t.history["loss/d"].tolist() == [figures["loss/d"]]
 
 
 def byte_images(n):
@@ -418,7 +426,24 @@ REFUSALS = [
     (lambda: trainer().fit(5, steps=1), TypeError, "data must be a Tensor of images"),
     (lambda: trainer().fit({"image": images(8)}, steps=1), TypeError, "data must be a Tensor of images"),
     (lambda: trainer().fit([{"image": images(8)}], steps=1), TypeError, "a batch must be a Tensor.*got dict"),
-    (lambda: trainer().fit([], steps=1), ValueError, "gave no batch in epoch 0"),
+    (lambda: trainer().fit([], steps=1), ValueError, "data is empty: it gives no batches"),
+    (
+        lambda: trainer().fit(DataLoader(TensorDataset(images(5)), batch_size=8, drop_last=True), steps=1),
+        ValueError,
+        "gives no batches .with drop_last=True",
+    ),
+    (lambda: trainer().fit((images(8), torch.arange(8)), steps=1), TypeError, "one .images, labels. pair"),
+    (lambda: trainer().fit(list(images(8)), steps=1), ValueError, "this is one image and not a batch"),
+    (
+        lambda: ig.InfoGANTrainer(
+            nn.Sequential(nn.utils.spectral_norm(nn.Linear(11, 16)), nn.Unflatten(1, (1, 4, 4)), nn.Tanh()),
+            dense_discriminator(),
+            LATENT,
+            ema_decay=0.9,
+        ),
+        ValueError,
+        "ema_decay needs a generator that can be copied",
+    ),
     (lambda: trainer().fit(iter(images(16).split(8)), epochs=2), ValueError, "used up cannot begin again"),
     (
         lambda: trainer().fit(torch.zeros(8, 4, 4), steps=1, batch_size=8),

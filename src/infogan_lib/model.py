@@ -265,11 +265,11 @@ class InfoGAN(nn.Module):
 
         Returns:
             A torch `Distribution` per code name, with batch shape (N,): one-hot for a categorical code (see its
-            `probs`), normal for a continuous one, `PointEstimate` for one with `MSE`.
+            `probs`), normal for a continuous one, `PointEstimate` for one with `MSE`. They lie on the model's device.
 
         Raises:
             TypeError: images that are neither floats nor uint8.
-        ValueError: images of another shape, none at all, or with values that are not finite.
+            ValueError: images of another shape, none at all, or with values that are not finite.
         """
         if not isinstance(images, Tensor):
             raise TypeError(f"images must be a Tensor, but got {type(images).__name__}")

@@ -32,6 +32,9 @@ Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 class Regularizer(ABC):
     """A term of the discriminator's step. It trains D's trunk and the Q head through what Q says of real images.
 
+    The Q head's share waits for the update of G and Q in the same step; it is dropped in a step without one, and where
+    `information_trains` leaves the Q head out.
+
     Attributes:
         name: under which its value is reported, as "regularizer/NAME".
         weight: the factor on it.

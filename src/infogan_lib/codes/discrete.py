@@ -109,7 +109,7 @@ class Categorical(ScoredCode):
         """
         given = numbers_of(value, self)
         if given.shape == (n, self.k):
-            if given.min() < 0 or not torch.allclose(given.sum(1), torch.ones(n)):
+            if given.min() < 0 or not torch.allclose(given.sum(1), given.new_ones(n)):
                 raise ValueError(f"rows of {self!r} must be shares that add up to 1, but got {describe(value)}")
             return given.clone()
         if given.ndim > 1 or (given.ndim == 1 and given.shape != (n,)):

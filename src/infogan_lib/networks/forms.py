@@ -62,7 +62,7 @@ class DiscriminatorForm:
         """Logits, and what Q reads: the features at the tap, the codes that D itself returned, or None."""
         with ExitStack() as stack:
             caught = stack.enter_context(tapped(discriminator, self.tap)) if self.tap else None
-            sigmoid = stack.enter_context(_LastSigmoid()) if self.output == "probabilities" else None
+            sigmoid = stack.enter_context(_Sigmoids()) if self.output == "probabilities" else None
             returned = discriminator(images)
         validity = returned[0] if self.gives_codes else returned
         logits = validity if sigmoid is None else sigmoid.logits_of(validity)
@@ -201,13 +201,12 @@ _RESHAPING = (
 )
 
 
-class _LastSigmoid(TorchFunctionMode):
-    """Remembers what the last Sigmoid was given: D's logits, exactly, with no logarithm of a rounded probability."""
+class _Sigmoids(TorchFunctionMode):
+    """Remembers what each Sigmoid was given: D's logits, exactly, with no logarithm of a rounded probability."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._logits: Tensor | None = None
-        self._probabilities: Tensor | None = None
+        self._seen: list[tuple[Tensor, Tensor]] = []
 
     @override
     def __torch_function__(
@@ -216,16 +215,16 @@ class _LastSigmoid(TorchFunctionMode):
         if func not in _SIGMOIDS:
             return func(*args, **(kwargs or {}))
         given = args[0] if args else (kwargs or {})["input"]
-        self._logits = given.clone() if func in _IN_PLACE else given
-        self._probabilities = func(*args, **(kwargs or {}))
-        return self._probabilities
+        logits = given.clone() if func in _IN_PLACE else given
+        probabilities = func(*args, **(kwargs or {}))
+        self._seen.append((logits, probabilities))
+        return probabilities
 
     def logits_of(self, validity: Tensor) -> Tensor:
-        """The logits of D's output: the Sigmoid's input if that Sigmoid made the output, else its inverse."""
-        if self._logits is not None and self._probabilities is not None:
-            same = self._probabilities.numel() == validity.numel()
-            if same and self._probabilities.data_ptr() == validity.data_ptr():
-                return self._logits.reshape(validity.shape)
+        """The logits of D's output: the input of the Sigmoid that made it, else the inverse of a Sigmoid."""
+        for logits, probabilities in reversed(self._seen):
+            if probabilities.numel() == validity.numel() and probabilities.data_ptr() == validity.data_ptr():
+                return logits.reshape(validity.shape)
         p = validity.float() if validity.dtype in (torch.float16, torch.bfloat16) else validity
         p = p.clamp(torch.finfo(p.dtype).tiny, 1 - torch.finfo(p.dtype).eps / 2)
         return p.log() - (-p).log1p()
@@ -246,10 +245,11 @@ def placement(module: nn.Module) -> tuple[torch.device, torch.dtype]:
 @contextmanager
 def dry_run(*modules: nn.Module) -> Iterator[None]:
     """Run modules in eval mode, with a graph, and leave their modes and torch's random state as they were."""
-    cuda = any(placement(module)[0].type == "cuda" for module in modules)
+    on_cuda = [device for device in (placement(module)[0] for module in modules) if device.type == "cuda"]
+    used = {torch.cuda.current_device() if device.index is None else device.index for device in on_cuda}
     with (
         torch.enable_grad(),
-        torch.random.fork_rng() if cuda else torch.random.fork_rng(devices=[]),
+        torch.random.fork_rng(devices=sorted(used)),
         eval_mode(*modules),
     ):
         yield

@@ -86,7 +86,7 @@ class _EpochOrder(Sampler[int]):
 def epoch_order(length: int, seed: int, epoch: int) -> Tensor:
     """A permutation of 0..length-1 that depends on the seed and the epoch alone."""
     generator = torch.Generator().manual_seed(derived_seed(seed, "data", epoch))
-    return torch.randperm(length, generator=generator)
+    return torch.randperm(length, generator=generator, device="cpu")
 
 
 def open_batches(data: Any, *, batch_size: int, seed: int, device: torch.device) -> Batches:
@@ -110,6 +110,11 @@ def open_batches(data: Any, *, batch_size: int, seed: int, device: torch.device)
     if isinstance(data, IterableDataset):
         base = torch.Generator().manual_seed(derived_seed(seed, "data", "workers"))
         return LoaderBatches(DataLoader(data, batch_size, drop_last=True, generator=base))
+    if isinstance(data, tuple) and _is_one_labelled_set(data):
+        raise TypeError(
+            "data is one (images, labels) pair and not an iterable of batches; give the images alone, or "
+            "torch.utils.data.TensorDataset(images, labels)"
+        )
     if isinstance(data, np.ndarray):
         raise TypeError(
             f"data must be a Tensor, but got a numpy array of shape {data.shape}; use torch.from_numpy(data)"
@@ -119,7 +124,12 @@ def open_batches(data: Any, *, batch_size: int, seed: int, device: torch.device)
             "data must be a Tensor of images, a Dataset, a DataLoader or an iterable of batches, "
             f"but got {describe(data)}"
         )
-    return LoaderBatches(data)
+    source = LoaderBatches(data)
+    if source.per_epoch == 0:
+        raise ValueError(
+            "data is empty: it gives no batches" + (" (with drop_last=True?)" if isinstance(data, DataLoader) else "")
+        )
+    return source
 
 
 def images_of(batch: Any) -> Tensor:
@@ -135,6 +145,13 @@ def images_of(batch: Any) -> Tensor:
             f"but got {type(batch).__name__}" + (f" of {type(images).__name__}" if images is not batch else "")
         )
     return images
+
+
+def _is_one_labelled_set(data: tuple[Any, ...]) -> bool:
+    """Whether a tuple holds images and as many labels, and not two batches."""
+    if len(data) != 2 or not all(isinstance(part, Tensor) and part.ndim > 0 for part in data):
+        return False
+    return data[0].ndim != data[1].ndim and len(data[0]) == len(data[1])
 
 
 def _check_enough(length: int, batch_size: int) -> None:

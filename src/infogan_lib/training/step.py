@@ -87,7 +87,7 @@ class InfoGANStep:
         precision: of the forward passes.
         accumulate: into how many parts a batch is split, their gradients adding up to the batch's.
         regularizers: terms about real images, added to D's step; they train the trunk and the Q head.
-        augmentation: what the regularisers' random views are drawn from.
+        augmentation: what the regularisers' random views are drawn from; torch's global generator if None.
     """
 
     def __init__(
@@ -149,8 +149,7 @@ class InfoGANStep:
             _clear(self._q_parameters)
             self._precision.adapt()
         self.count += 1
-        names, values = list(figures), torch.stack([figure.detach().double() for figure in figures.values()])
-        return dict(zip(names, values.tolist(), strict=True))
+        return dict(zip(figures, _numbers(figures.values()), strict=True))
 
     def _update_discriminator(
         self, real: Tensor, latent: Tensor, keeps_graph: bool
@@ -177,7 +176,7 @@ class InfoGANStep:
             foreseen.append(share * self.adversarial.generator(fake_logits.detach()).mean())
             loss = fake_terms[-1]
             if raw is not None and "trunk" in self._trains:
-                information.append(share * self.model.latent.nll(raw, c).mean(0))
+                information.append(share * self._scored(raw, c))
                 loss = loss + self._weighted(information[-1])
             self._precision.backward(loss, self._d_parameters)
             opinions.append(
@@ -211,7 +210,7 @@ class InfoGANStep:
                     raw = self.model.raw_codes(images.detach())
             logits = _full(logits)
             adversarial.append(share * self.adversarial.generator(logits).mean())
-            information.append(share * self.model.latent.nll(raw, c).mean(0))
+            information.append(share * self._scored(raw, c))
             self._precision.backward(adversarial[-1] + self._weighted(information[-1]), self._g_parameters)
             opinions.append(share * _mean_opinion(self.adversarial, logits))
         nll = _sum(information)
@@ -230,11 +229,19 @@ class InfoGANStep:
             "grad_norm/g": norm,
         }
 
+    def _scored(self, raw: Tensor, latent: Tensor) -> Tensor:
+        """The mean information loss of every code, shape (codes,)."""
+        try:
+            return self.model.latent.nll(raw, latent).mean(0)
+        except ValueError as error:  # a torch Distribution refuses NaN in words of its own
+            if raw.isfinite().all():
+                raise
+            raise NonFiniteLossError("raw output of Q", self.count, float("nan")) from error
+
     def _regularizer_terms(self, real: Tensor, raw: Tensor) -> Tensor:
-        assert self._augmentation is not None
         terms = []
         for regularizer in self._regularizers:
-            views = regularizer.views(real, self._augmentation)
+            views = regularizer.views(real, self._augmentation or torch.default_generator)
             with self._forward():
                 raw_of_views = self.model.raw_codes(views)
             terms.append(regularizer(self.model.latent, raw, raw_of_views))
@@ -261,7 +268,7 @@ class InfoGANStep:
         scale = self._precision.scaler.get_scale()
         gradients = [p.grad for p in parameters if p.grad is not None]
         norm = nn.utils.get_total_norm(gradients) / scale if gradients else torch.zeros_like(next(iter(terms.values())))
-        values = torch.stack([*(term.detach().double() for term in terms.values()), norm.double()]).tolist()
+        values = _numbers([*terms.values(), norm])
         if all(map(_is_finite, values)):
             return norm
         *losses, gradient = values
@@ -321,6 +328,13 @@ def information_figures(latent: LatentSpec, nll: Tensor) -> dict[str, Tensor]:
         if code.entropy > 0:
             figures[f"bound_fraction/{name}"] = bound / code.entropy
     return figures
+
+
+def _numbers(scalars: Iterable[Tensor]) -> list[float]:
+    """Scalars as numbers, with one transfer from their device for all."""
+    given = [scalar.detach() for scalar in scalars]
+    widest = torch.float32 if given[0].device.type == "mps" else torch.float64
+    return torch.stack([scalar.to(widest) for scalar in given]).tolist()
 
 
 def _mean_opinion(adversarial: AdversarialLoss, logits: Tensor) -> Tensor:

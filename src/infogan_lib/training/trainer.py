@@ -58,11 +58,13 @@ class InfoGANTrainer:
             that Q reads through). None for all that there are.
         g_optimizer, d_optimizer, q_optimizer: your own optimisers, or functions that make one of a list of
             parameters. None for Adam. An optimiser for G that holds Q's parameters too serves both.
-        lr_g, lr_d, lr_q: Adam's learning rates; 1e-3 for G, 2e-4 for D, and G's for Q.
+        lr_g, lr_d, lr_q: Adam's learning rates; 1e-3 for G, 2e-4 for D, and for Q that of G's Adam, or 1e-3 where G has
+            an optimiser of yours.
         betas: Adam's, (0.5, 0.999).
         d_steps: G and Q are updated at every `d_steps`-th step only.
         g_steps: how often G and Q are updated in such a step, each time with new latents.
-        accumulate: into how many parts a batch is split, to save memory; the gradients add up to the batch's.
+        accumulate: into how many parts a batch is split, to save memory; the gradients add up to the batch's, except
+            that what looks at a whole batch (BatchNorm, `RealImageInformation`) sees its part only.
         regularizers: further terms about real images, such as `RealImageInformation("digit")`.
         ema_decay: of the averaged generator that `model.sample` then uses, such as 0.999. None for none.
         precision: "fp32", or the networks under autocast with "bf16" or "fp16".
@@ -116,6 +118,9 @@ class InfoGANTrainer:
     ) -> None:
         self._seed = whole_number("seed", seed, minimum=0)
         self.device = chosen_device(device)
+        for module in (generator, discriminator, q_head, q_network):
+            if isinstance(module, nn.Module):
+                module.to(self.device)
         self.model = InfoGAN(
             generator,
             discriminator,
@@ -238,12 +243,13 @@ class InfoGANTrainer:
                 warn_of_reach(images, self._bytes_onto, self.model.reach)
             figures = self.step(images)
             ended = time.perf_counter()
-            figures["images_per_second"] = len(images) / (ended - started)
+            speed = {"images_per_second": len(images) / (ended - started)}
             started = ended
-            self.history.record(self.steps, figures)
+            self.history.record(self.steps, speed)
+            figures |= speed
             for callback in callbacks:
                 callback.on_step_end(self, figures)
-            if self.steps == last_step:
+            if self.steps == last_step and self.steps - before != source.per_epoch:
                 return
         if self.steps == before:
             raise ValueError(
@@ -288,7 +294,9 @@ class InfoGANTrainer:
             real = self._augment(real, self._streams["augmentation"])
             check_kind(real, self.model.image_shape)
         updates = self._g_steps if (self.steps + 1) % self._d_steps == 0 else 0
-        return self._step(real, self._draw, generator_updates=updates)
+        figures = self._step(real, self._draw, generator_updates=updates)
+        self.history.record(self.steps, figures)
+        return figures
 
     def _draw(self, n: int) -> Tensor:
         return self.model.latent.sample(n, generator=self._streams["latents"], device=self.device, dtype=self._dtype)
@@ -334,7 +342,14 @@ def averaged(generator: nn.Module, decay: float) -> AveragedModel:
     decay = real_number("ema_decay", decay, above=0)
     if decay >= 1:
         raise ValueError(f"ema_decay must be below 1, but got {decay}")
-    return AveragedModel(generator, multi_avg_fn=_MovingAverage(decay), use_buffers=True).requires_grad_(False)
+    try:
+        model = AveragedModel(generator, multi_avg_fn=_MovingAverage(decay), use_buffers=True)
+    except RuntimeError as error:
+        raise ValueError(
+            f"ema_decay needs a generator that can be copied, but got: {error}; the older torch.nn.utils.spectral_norm "
+            "cannot be copied, torch.nn.utils.parametrizations.spectral_norm can"
+        ) from error
+    return model.requires_grad_(False)
 
 
 class _MovingAverage:

@@ -29,8 +29,11 @@ def check_kind(images: Tensor, image_shape: tuple[int, ...]) -> None:
         TypeError, ValueError: anything else.
     """
     if tuple(images.shape[1:]) != image_shape:
-        channel = (1, *images.shape[1:]) == image_shape
-        hint = "; add the channel with images.unsqueeze(1)" if channel else ""
+        hint = ""
+        if tuple(images.shape) == image_shape:
+            hint = "; this is one image and not a batch of them, which images.unsqueeze(0) would make it"
+        elif (1, *images.shape[1:]) == image_shape:
+            hint = "; add the channel with images.unsqueeze(1)"
         raise ValueError(
             f"the generator makes images of shape {image_shape}, but the data has {tuple(images.shape[1:])}{hint}"
         )
@@ -70,10 +73,10 @@ def warn_of_reach(images: Tensor, bytes_onto: PixelRange, reach: PixelRange | No
     if low < reach[0] - slack or high > reach[1] + slack:
         warnings.warn(
             f"{found}[{reach[0]:g}, {reach[1]:g}] only: D will tell them apart by range; rescale the data",
-            stacklevel=4,
+            stacklevel=3,
         )
     elif last == "Tanh" and low >= 0 and high > slack:
         warnings.warn(
             f"{found}[-1, 1]; if the data is scaled to [0, 1], use images * 2 - 1",
-            stacklevel=4,
+            stacklevel=3,
         )
