@@ -38,7 +38,7 @@ class Angle(LatentCode):
         return torch.stack([angle.cos(), angle.sin()], dim=1)
 
     def posterior(self, raw: Tensor) -> VonMises:
-        return VonMises(torch.atan2(raw[:, 1], raw[:, 0]), 0.1 + 100 * torch.sigmoid(raw[:, 2] - 4))
+        return VonMises(torch.atan2(raw[:, 1], raw[:, 0]), 0.1 + 5 * torch.sigmoid(raw[:, 2] - 1))
 
     def nll(self, raw: Tensor, value: Tensor) -> Tensor:
         return -self.posterior(raw).log_prob(torch.atan2(value[:, 1], value[:, 0]))
