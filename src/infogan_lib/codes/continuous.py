@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from infogan_lib._checks import real_number, whole_number
+from infogan_lib._checks import real_number
 from infogan_lib.codes.drawing import gaussian_draw, uniform_draw
-from infogan_lib.codes.scored import ScoredCode
+from infogan_lib.codes.scored import VectorCode
 from infogan_lib.joint import Draw
 from infogan_lib.losses.information import (
     Domain,
@@ -21,7 +21,7 @@ from infogan_lib.losses.information import (
 
 
 @dataclass(frozen=True, repr=False)
-class Uniform(ScoredCode):
+class Uniform(VectorCode):
     """Continuous codes, each uniform on [low, high]. H(c) = dim ln(high - low).
 
     Args:
@@ -46,17 +46,11 @@ class Uniform(ScoredCode):
 
     @override
     def __post_init__(self) -> None:
-        object.__setattr__(self, "dim", whole_number("dim", self.dim, minimum=1))
         for end in ("low", "high"):
             object.__setattr__(self, end, real_number(end, getattr(self, end)))
         if self.low >= self.high:
             raise ValueError(f"low must be below high in Uniform, but got low={self.low} and high={self.high}")
         super().__post_init__()
-
-    @property
-    @override
-    def width(self) -> int:
-        return self.dim
 
     @property
     @override
@@ -81,7 +75,7 @@ class Uniform(ScoredCode):
 
 
 @dataclass(frozen=True, repr=False)
-class Gaussian(ScoredCode):
+class Gaussian(VectorCode):
     """Continuous codes, each N(0, 1). H(c) = dim/2 ln(2 pi e).
 
     Args:
@@ -97,16 +91,6 @@ class Gaussian(ScoredCode):
 
     short_name: ClassVar[str] = "gaussian"
     domain: ClassVar[Domain] = "real"
-
-    @override
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "dim", whole_number("dim", self.dim, minimum=1))
-        super().__post_init__()
-
-    @property
-    @override
-    def width(self) -> int:
-        return self.dim
 
     @property
     @override

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from infogan_lib._checks import describe, whole_number
 from infogan_lib.codes.drawing import constants_by_device
-from infogan_lib.codes.scored import ScoredCode
+from infogan_lib.codes.scored import ScoredCode, VectorCode
 from infogan_lib.joint import Draw
 from infogan_lib.losses.information import (
     BernoulliCrossEntropy,
@@ -127,7 +127,7 @@ class Categorical(ScoredCode):
 
 
 @dataclass(frozen=True, repr=False)
-class Bernoulli(ScoredCode):
+class Bernoulli(VectorCode):
     """Independent fair bits, 0 or 1. H(c) = dim ln 2.
 
     Args:
@@ -143,16 +143,6 @@ class Bernoulli(ScoredCode):
 
     short_name: ClassVar[str] = "bits"
     domain: ClassVar[Domain] = "binary"
-
-    @override
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "dim", whole_number("dim", self.dim, minimum=1))
-        super().__post_init__()
-
-    @property
-    @override
-    def width(self) -> int:
-        return self.dim
 
     @property
     @override

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 from typing_extensions import override
 
-from infogan_lib._checks import describe
+from infogan_lib._checks import describe, whole_number
 from infogan_lib.codes.drawing import draw_one
 from infogan_lib.losses.information import (
     Domain,
@@ -67,3 +67,19 @@ class ScoredCode(LatentCode):
     @override
     def sample(self, n, *, generator=None, device=None, dtype=None) -> Tensor:
         return draw_one(self, n, generator, device, dtype)
+
+
+class VectorCode(ScoredCode):
+    """A scored code of `dim` numbers, one column each."""
+
+    dim: int
+
+    @override
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dim", whole_number("dim", self.dim, minimum=1))
+        super().__post_init__()
+
+    @property
+    @override
+    def width(self) -> int:
+        return self.dim
