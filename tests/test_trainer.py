@@ -58,6 +58,16 @@ def test_steps_that_make_a_whole_epoch_end_it():
     assert ("epoch", 1) in recorder.calls
 
 
+def test_steps_end_also_where_a_loader_gives_more_than_its_length_says():
+    class Understated(list):
+        def __len__(self):
+            return 2
+
+    t = trainer()
+    t.fit(Understated(images(40).split(8)), steps=2)
+    assert t.steps == 2
+
+
 def test_steps_run_over_as_many_epochs_as_they_need():
     t = trainer()
     t.fit(images(40), steps=13, batch_size=8)

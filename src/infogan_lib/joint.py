@@ -75,8 +75,11 @@ class JointSampler:
 
 def _joint_draw(kind: type, variables: Sequence) -> Draw:
     """The joint draw of a class, or one draw after another where a subclass changed how it samples."""
-    if _says_later(kind, "joint_draw", "sample"):
-        return kind.joint_draw(variables)
+    return kind.joint_draw(variables) if _says_later(kind, "joint_draw", "sample") else one_by_one(variables)
+
+
+def one_by_one(variables: Sequence) -> Draw:
+    """A draw that asks each variable for its own sample."""
     return lambda n, generator, device, dtype: torch.cat(
         [v.sample(n, generator=generator, device=device, dtype=dtype) for v in variables], dim=1
     )
@@ -102,7 +105,6 @@ class JointScorer:
     """
 
     def __init__(self, codes: Sequence[Scorable], columns: Sequence[range]) -> None:
-        self._codes = codes
         raw_columns = _column_ranges([code.outputs for code in codes])
         groups = _groups(codes)
         self._groups = [

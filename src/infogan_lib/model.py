@@ -121,7 +121,7 @@ class InfoGAN(nn.Module):
         self, images: Tensor, q_head: nn.Module | None, q_network: nn.Module | None, seed: int
     ) -> nn.Module | None:
         if self._discriminator_form.gives_codes or q_head is not None or q_network is not None:
-            return q_head or q_network
+            return q_head if q_head is not None else q_network
         with dry_run(self.discriminator):
             _, features = self._discriminator_form(self.discriminator, images)
             torch.default_generator.manual_seed(seed)  # inside dry_run, which puts its state back
@@ -141,6 +141,7 @@ class InfoGAN(nn.Module):
                 f"{self.latent.outputs} ({needs}); a NormalNLL takes a mean and a log-scale per dimension"
             )
         check_q_outputs(parts, self.latent)
+        # Scored once here, so that a code of the user's own that cannot be scored says so before training.
         self.latent.nll(raw, self.latent.sample(len(raw), generator=torch.Generator().manual_seed(0)).to(raw))
         names = {id(parameter): name for name, parameter in self.discriminator.named_parameters()}
         judges = {names[i] for i in reached(logits) if i in names}

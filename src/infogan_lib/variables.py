@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from infogan_lib._checks import describe, real_number, whole_number
-from infogan_lib.joint import Draw
+from infogan_lib.joint import Draw, one_by_one
 from infogan_lib.losses.information import InformationLoss
 
 
@@ -68,12 +68,7 @@ class LatentVariable(ABC):
 
         Override it where one call can draw them all: that is what keeps a hundred codes cheap.
         """
-
-        def draw(n: int, generator: torch.Generator | None, device: torch.device, dtype: torch.dtype) -> Tensor:
-            drawn = [v.sample(n, generator=generator, device=device, dtype=dtype) for v in variables]
-            return torch.cat(drawn, dim=1)
-
-        return draw
+        return one_by_one(variables)
 
     def neutral(self) -> Tensor:
         """The value that stands for "nothing in particular", shape (width,): zeros unless overridden."""

@@ -249,8 +249,10 @@ class InfoGANTrainer:
             figures |= speed
             for callback in callbacks:
                 callback.on_step_end(self, figures)
-            if self.steps == last_step and self.steps - before != source.per_epoch:
-                return
+            if self.steps == last_step:
+                if self.steps - before != source.per_epoch:
+                    return
+                break  # a whole epoch, also where the loader gives more batches than its length says
         if self.steps == before:
             raise ValueError(
                 f"data gave no batch in epoch {self.epochs}; an iterator that is used up cannot begin again: "
