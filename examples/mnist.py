@@ -1,7 +1,8 @@
 """InfoGAN on MNIST: ten categories become the ten digits without labels, two continuous codes become style.
 
 Run it without arguments. It trains on the MNIST files beside it, on CUDA where there is one and else on the CPU, and
-leaves pictures, metrics and a table of categories against digits in the output folder.
+leaves pictures, metrics, the model and a table of categories against digits in the output folder. Stopped at any
+moment (Ctrl-C, kill, power), the same command goes on from the last checkpoint in that folder.
 """
 
 import argparse
@@ -72,6 +73,8 @@ class Lines(ig.Callback):
         self.every = every
 
     def on_fit_start(self, trainer: ig.InfoGANTrainer, total_steps: int | None) -> None:
+        if trainer.steps:
+            print(f"going on after step {trainer.steps}", flush=True)
         self.total, self.started, self.start = total_steps or 0, time.monotonic(), trainer.steps
 
     def on_step_end(self, trainer: ig.InfoGANTrainer, figures: Mapping[str, float]) -> None:
@@ -123,7 +126,12 @@ def parse_arguments() -> argparse.Namespace:
         help="folder with the four IDX files of MNIST or of a data set in its format, gzipped or raw "
         "(default: the files that come with this example)",
     )
-    parser.add_argument("--out", type=Path, default=Path("runs/mnist"), help="output folder (default: runs/mnist)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs/mnist"),
+        help="folder of the run; one that holds a run goes on with it (default: runs/mnist)",
+    )
     return parser.parse_args()
 
 
@@ -155,18 +163,20 @@ def main() -> None:
         sys.exit(f"mnist.py: {error}")
     print(f"recipe '{name}' on {trainer.device}, seed {options.seed}, output in {options.out}/")
 
-    steps = None if options.epochs is not None else options.steps or recipe.steps
-    metrics = options.out / "metrics.jsonl"
-    metrics.unlink(missing_ok=True)  # of an earlier run in this folder
     progress = ig.Progress() if sys.stderr.isatty() else Lines(every=50)
+    metrics, pictures = ig.JSONLMetrics(options.out / "metrics.jsonl"), SampleGrid(options.out / "progress", every=250)
     started = time.monotonic()
-    trainer.fit(
-        data["train"][0],
-        epochs=options.epochs,
-        steps=steps,
-        batch_size=recipe.batch_size,
-        callbacks=[progress, ig.JSONLMetrics(metrics), SampleGrid(options.out / "progress", every=250)],
-    )
+    try:
+        trainer.fit(
+            data["train"][0],
+            epochs=options.epochs,
+            steps=None if options.epochs is not None else options.steps or recipe.steps,
+            batch_size=recipe.batch_size,
+            callbacks=[progress, metrics, pictures],
+            run_dir=options.out,
+        )
+    except (ig.CheckpointError, OSError) as error:
+        sys.exit(f"mnist.py: {error}")
     minutes = (time.monotonic() - started) / 60
 
     draw_pictures(trainer, data["train"][0], options.out)
@@ -181,7 +191,8 @@ def main() -> None:
     result = {"recipe": name, "seed": options.seed, "device": str(trainer.device), "steps": trainer.steps}
     result |= {"minutes": round(minutes, 2), "accuracy": match.accuracy, "purity": match.purity}
     (options.out / "result.json").write_text(json.dumps(result) + "\n")
-    print(f"{trainer.steps} steps in {minutes:.1f} minutes; pictures and metrics are in {options.out}/")
+    trainer.model.save(options.out / "model")
+    print(f"{trainer.steps} steps, {minutes:.1f} minutes of them now; pictures, metrics and the model: {options.out}/")
 
 
 def draw_pictures(trainer: ig.InfoGANTrainer, images: Tensor, out: Path) -> None:

@@ -22,8 +22,7 @@ from infogan_lib import (
     Uniform,
     Wasserstein,
 )
-from infogan_lib.training.randomness import RandomStreams
-from toys import LATENT, PartsGenerator, TupleDiscriminator, dense_discriminator, dense_generator, images
+from toys import LATENT, PartsGenerator, TupleDiscriminator, dense_discriminator, dense_generator, images, stream
 
 
 class Parts:
@@ -94,8 +93,8 @@ def test_several_steps_equal_the_textbook_loop(trunk_too):
         seed=5,
         device="cpu",
     )
-    stream = RandomStreams(5, torch.device("cpu"))["latents"]
-    latents = [LATENT.sample(n, generator=stream, dtype=torch.float64) for _ in range(steps)]
+    draws = stream(5, "latents")
+    latents = [LATENT.sample(n, generator=draws, dtype=torch.float64) for _ in range(steps)]
     trainer.fit(list(data.split(n)), steps=steps)
     expected = textbook(theirs, data.split(n), latents, steps, trunk_too=trunk_too)
 
@@ -300,7 +299,7 @@ def test_a_non_finite_loss_stops_before_its_update_and_is_named(term, named):
     trainer.step(images(8))
     trainer._step.adversarial = Poisoned(term)
     before = [p.detach().clone() for p in trainer.model.parameters()]
-    with pytest.raises(NonFiniteLossError, match=f"{named} became nan in step 1; its update was not made") as caught:
+    with pytest.raises(NonFiniteLossError, match=f"{named} became nan in step 1; the step was not made") as caught:
         trainer.step(images(8))
     assert (caught.value.term, caught.value.step) == (named, 1)
     assert all(torch.equal(p, old) for p, old in zip(trainer.model.parameters(), before, strict=True))

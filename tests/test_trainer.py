@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 import infogan_lib as ig
 from infogan_lib.training.data import epoch_order
 from infogan_lib.training.randomness import RandomStreams, derived_seed
-from toys import LATENT, dense_discriminator, dense_generator, images
+from toys import LATENT, dense_discriminator, dense_generator, images, stream
 
 
 def trainer(**changes):
@@ -118,7 +118,7 @@ def test_same_seed_same_run_and_the_global_generator_is_left_alone():
 
 def test_streams_are_independent_of_each_other():
     device = torch.device("cpu")
-    streams, others = RandomStreams(3, device), RandomStreams(3, device)
+    streams, others = (RandomStreams(3, device, ("latents", "data")) for _ in range(2))
     torch.rand(100, generator=streams["data"])
     assert torch.equal(torch.rand(4, generator=streams["latents"]), torch.rand(4, generator=others["latents"]))
     assert derived_seed(3, "latents") != derived_seed(3, "data") != derived_seed(4, "data")
@@ -130,7 +130,7 @@ def test_augmentation_draws_from_its_own_stream():
     draws = []
     t = trainer(augment=lambda x, g: (draws.append(torch.rand(1, generator=g).item()), x)[1])
     t.fit(images(16), steps=2, batch_size=8)
-    expected = torch.rand(2, generator=RandomStreams(0, torch.device("cpu"))["augmentation"]).tolist()
+    expected = torch.rand(2, generator=stream(0, "augmentation")).tolist()
     assert draws == pytest.approx(expected)
 
 
@@ -227,7 +227,7 @@ def test_figures_agree_with_a_forward_pass_of_ones_own():
     t = ig.InfoGANTrainer(
         dense_generator(), dense_discriminator(norm=False), LATENT, information_trains=["generator", "q_head"]
     )
-    latent = LATENT.sample(8, generator=RandomStreams(0, torch.device("cpu"))["latents"])
+    latent = LATENT.sample(8, generator=stream(0, "latents"))
     x = images(8)
     fake = t.model.generator(latent).detach()
     real_logits, fake_logits = t.model.discriminator(x), t.model.discriminator(fake)

@@ -8,6 +8,7 @@ Name what the generator should learn to control, bring a generator and a discrim
     trainer.model.sample(16, digit=7)
 """
 
+from infogan_lib._version import __version__ as __version__
 from infogan_lib.codes import Bernoulli, Categorical, Gaussian, Noise, Uniform
 from infogan_lib.latent import LatentSpec
 from infogan_lib.losses import (
@@ -26,6 +27,7 @@ from infogan_lib.losses import (
 )
 from infogan_lib.model import InfoGAN
 from infogan_lib.networks import QHead, Tap
+from infogan_lib.storage import CheckpointError
 from infogan_lib.training import (
     Callback,
     History,
@@ -36,8 +38,6 @@ from infogan_lib.training import (
 )
 from infogan_lib.variables import LatentCode, LatentVariable
 
-__version__ = "0.1.0"
-
 __all__ = [
     "MSE",
     "AdversarialLoss",
@@ -45,6 +45,7 @@ __all__ = [
     "BernoulliCrossEntropy",
     "Callback",
     "Categorical",
+    "CheckpointError",
     "CrossEntropy",
     "Gaussian",
     "Hinge",

@@ -7,6 +7,9 @@ G and D are the user's and stay as they are; Q is attached to D's own features (
 section 6: "we parametrize Q as a neural network ... Q and D share all convolutional layers"), or is the user's.
 """
 
+import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -16,8 +19,10 @@ from torch.optim.swa_utils import AveragedModel
 from typing_extensions import override
 
 from infogan_lib._checks import whole_number
+from infogan_lib.category_names import checked_names, numbered
 from infogan_lib.latent import LatentSpec
-from infogan_lib.networks.fitting import check_parts, check_q_outputs, check_separate, reached
+from infogan_lib.networks.averaging import averaged, decay_of
+from infogan_lib.networks.fitting import check_modules, check_parts, check_q_outputs, check_separate, reached
 from infogan_lib.networks.forms import (
     DiscriminatorOutput,
     GeneratorInput,
@@ -32,7 +37,9 @@ from infogan_lib.networks.forms import (
 )
 from infogan_lib.networks.heads import QHead
 from infogan_lib.networks.taps import Tap
-from infogan_lib.pixels import PixelRange, as_float, check_dtype
+from infogan_lib.pixels import PixelRange, as_float, check_real_images
+from infogan_lib.saved_model import ModelPlan, QKind, read_model, write_model
+from infogan_lib.storage import CheckpointError, check_tensors
 
 Part = Literal["generator", "trunk", "d_head", "q_head"]
 
@@ -66,6 +73,7 @@ class InfoGAN(nn.Module):
         image_shape: the shape of one image, without the batch.
         reach: what G's final Tanh (-1, 1) or Sigmoid (0, 1) can reach; None where it ends in neither.
         pixel_range: what uint8 images are mapped onto; `reach` unless set.
+        category_names: of codes whose categories were named by `set_names`.
 
     Raises:
         TypeError: an argument of another type.
@@ -95,6 +103,7 @@ class InfoGAN(nn.Module):
         self.generator = generator
         self.discriminator = discriminator
         self.averaged_generator = None
+        self.category_names: dict[str, tuple[str | None, ...]] = {}
 
         self._generator_form, images = find_generator_form(generator, latent, input=generator_input)
         self.image_shape = tuple(images.shape[1:])
@@ -115,6 +124,7 @@ class InfoGAN(nn.Module):
             )
         self.q = self._build_q(images, q_head, q_network, seed)
         self._q_reads_images = q_network is not None
+        self._q_kind: QKind = "network" if q_network is not None else "head" if q_head is not None else "default"
         self._parts = self._find_parts(images)
 
     def _build_q(
@@ -134,13 +144,7 @@ class InfoGAN(nn.Module):
             logits, read = self._discriminator_form(self.discriminator, images)
             parts = output_parts(self._q_outputs(images, read), self.latent)
             raw = flat_outputs(parts, self.latent)
-        if raw.shape != (len(images), self.latent.outputs):
-            needs = ", ".join(f"{name} {code.outputs}" for name, code in self.latent.codes.items())
-            raise ValueError(
-                f"Q gave raw outputs of shape {tuple(raw.shape)} for a batch of {len(images)}, but the codes need "
-                f"{self.latent.outputs} ({needs}); a NormalNLL takes a mean and a log-scale per dimension"
-            )
-        check_q_outputs(parts, self.latent)
+        check_q_outputs(parts, raw, len(images), self.latent)
         # Scored once here, so that a code of the user's own that cannot be scored says so before training.
         self.latent.nll(raw, self.latent.sample(len(raw), generator=torch.Generator().manual_seed(0)).to(raw))
         names = {id(parameter): name for name, parameter in self.discriminator.named_parameters()}
@@ -190,6 +194,91 @@ class InfoGAN(nn.Module):
         assert raw is not None
         return raw
 
+    def set_names(self, code: str, names: Sequence[str | None]) -> None:
+        """Name the categories of a code, for `sample` and `traverse`; saved with the model and its checkpoints.
+
+        Args:
+            code: the name of a categorical code.
+            names: one for each category, in order; None for a category without a name.
+
+        Raises:
+            KeyError: no code of that name.
+            TypeError: a code without categories, or names that are no strings.
+            ValueError: too few or too many names, or one that is given twice.
+        """
+        self.category_names[code] = checked_names(self.latent, code, names)
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the model into a folder: all weights, the latent, the names of categories, and how the parts fit.
+
+        Args:
+            folder: made where there is none; a model in it is replaced in one piece.
+
+        Raises:
+            CheckpointError: a fault of the disk; what was saved before is still there.
+            TypeError: a latent with a code that cannot be written as JSON.
+        """
+        form = self._discriminator_form
+        plan = ModelPlan(
+            latent=self.latent,
+            image_shape=self.image_shape,
+            category_names=self.category_names,
+            pixel_range=self.pixel_range,
+            generator_input=self._generator_form.input,
+            discriminator_output=form.output,
+            tap=None if self._q_kind == "network" else form.tap,
+            q=self._q_kind,
+            ema_decay=decay_of(self.averaged_generator),
+        )
+        write_model(Path(folder), plan, self.state_dict())
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | os.PathLike[str],
+        *,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        q_head: nn.Module | None = None,
+        q_network: nn.Module | None = None,
+    ) -> "InfoGAN":
+        """The model that `save` wrote, in networks built as they were then.
+
+        Args:
+            folder: where it was saved.
+            generator, discriminator: networks of the same layers; they take over the saved weights, on the device they
+                are on.
+            q_head, q_network: likewise, where the model was made with one.
+
+        Raises:
+            CheckpointError: damage, or networks of other layers; the message names the first tensor that differs, and
+                the networks are as they were.
+        """
+        check_modules(generator, discriminator, q_head, q_network)
+        plan, tensors = read_model(Path(folder), generator, discriminator, q_head, q_network)
+        try:
+            model = cls(
+                generator,
+                discriminator,
+                plan.latent,
+                q_head=q_head,
+                q_network=q_network,
+                tap=plan.tap,
+                generator_input=plan.generator_input,
+                discriminator_output=plan.discriminator_output,
+            )
+            for code, names in plan.category_names.items():
+                model.set_names(code, names)
+            if plan.ema_decay is not None:
+                model.averaged_generator = averaged(generator, plan.ema_decay)
+        except (TypeError, ValueError, KeyError) as error:
+            raise CheckpointError(folder, f"what it holds does not fit these networks: {error}") from error
+        model.pixel_range = plan.pixel_range
+        model.to(*placement(generator))
+        check_tensors(Path(folder), "network", tensors, model.state_dict())
+        model.load_state_dict(tensors)
+        return model
+
     @torch.no_grad()
     def sample(
         self, n: int, /, *, seed: int | None = None, generator: torch.Generator | None = None, **codes: Any
@@ -200,7 +289,8 @@ class InfoGAN(nn.Module):
             n: how many, at least 1.
             seed: fixes all that is not given, the same on every device.
             generator: a CPU generator to draw from instead; torch's global one if neither is given.
-            **codes: values by name: ``digit=7``, ``style=[-1.0, 0.5]``, or one row per image.
+            **codes: values by name: ``digit=7``, ``style=[-1.0, 0.5]``, or one row per image; ``digit="seven"`` where
+                the categories have names.
 
         Returns:
             Shape (n, *image_shape), in the generator's own pixel range.
@@ -210,7 +300,7 @@ class InfoGAN(nn.Module):
             ValueError, TypeError: a category out of range, or a value of another shape.
         """
         latent = self.latent.sample(n, generator=_cpu_generator(seed, generator), device="cpu")
-        return self.render(self.latent.with_values(latent, codes))
+        return self.render(self.latent.with_values(latent, numbered(self.latent, self.category_names, codes)))
 
     @torch.no_grad()
     def traverse(
@@ -241,7 +331,7 @@ class InfoGAN(nn.Module):
             Shape (n * steps, *image_shape), the sweep of the first starting point first.
         """
         base = self.latent.sample(n, generator=_cpu_generator(seed, generator), device="cpu")
-        base = self.latent.with_values(base, codes)
+        base = self.latent.with_values(base, numbered(self.latent, self.category_names, codes))
         if code in codes:
             raise ValueError(f"{code!r} is what moves, so it cannot be set as well; leave {code}= out")
         return self.render(self.latent.sweep(code, dim=dim, steps=steps, base=base, low=low, high=high))
@@ -272,19 +362,7 @@ class InfoGAN(nn.Module):
             TypeError: images that are neither floats nor uint8.
             ValueError: images of another shape, none at all, or with values that are not finite.
         """
-        if not isinstance(images, Tensor):
-            raise TypeError(f"images must be a Tensor, but got {type(images).__name__}")
-        if images.ndim == 0 or len(images) == 0 or tuple(images.shape[1:]) != self.image_shape:
-            raise ValueError(
-                f"images must have shape (N, {', '.join(map(str, self.image_shape))}) with N >= 1, "
-                f"but got {tuple(images.shape)}"
-            )
-        check_dtype(images)
-        if images.dtype == torch.uint8 and self.pixel_range is None:
-            raise ValueError(
-                "the generator ends in neither Tanh nor Sigmoid, so the range of uint8 images is not known; "
-                "give floats, or set model.pixel_range = (low, high)"
-            )
+        check_real_images(images, self.image_shape, self.pixel_range)
         device, dtype = placement(self.discriminator)
         modules = [self.discriminator] + ([self.q] if self.q is not None else [])
         raws = []

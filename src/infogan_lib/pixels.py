@@ -47,3 +47,24 @@ def as_unit(images: Tensor, from_range: PixelRange) -> Tensor:
     """Floating images in `from_range` mapped onto [0, 1] and clipped to it."""
     low, high = from_range
     return ((images.detach().float() - low) / (high - low)).clamp(0, 1)
+
+
+def check_real_images(images: Any, image_shape: tuple[int, ...], onto: PixelRange | None) -> None:
+    """Images (N, *image_shape) that can be looked at; bytes only where it is known what they are mapped onto.
+
+    Raises:
+        TypeError: no Tensor, or one that is neither floats nor uint8.
+        ValueError: another shape, or bytes without a range.
+    """
+    if not isinstance(images, Tensor):
+        raise TypeError(f"images must be a Tensor, but got {type(images).__name__}")
+    if images.ndim == 0 or len(images) == 0 or tuple(images.shape[1:]) != image_shape:
+        raise ValueError(
+            f"images must have shape (N, {', '.join(map(str, image_shape))}) with N >= 1, but got {tuple(images.shape)}"
+        )
+    check_dtype(images)
+    if images.dtype == torch.uint8 and onto is None:
+        raise ValueError(
+            "the generator ends in neither Tanh nor Sigmoid, so the range of uint8 images is not known; "
+            "give floats, or set model.pixel_range = (low, high)"
+        )

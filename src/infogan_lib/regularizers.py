@@ -14,7 +14,8 @@ via Information Maximizing Self-Augmented Training*, ICML 2017, with 0.1 and 4).
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -143,3 +144,16 @@ class RandomAffine:
         warps = torch.stack([first, second], dim=1).to(images.dtype)
         grid = F.affine_grid(warps, list(images.shape), align_corners=False)
         return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
+def checked_regularizers(regularizers: Any, latent: LatentSpec) -> tuple[Regularizer, ...]:
+    """The regularisers, each fit for the latent."""
+    found = tuple(regularizers) if isinstance(regularizers, Iterable) else (regularizers,)
+    names = [getattr(regularizer, "name", None) for regularizer in found]
+    for regularizer in found:
+        if not isinstance(regularizer, Regularizer):
+            raise TypeError(f"regularizers must be Regularizer objects, but got {describe(regularizer)}")
+        regularizer.check(latent)
+        if names.count(regularizer.name) > 1:
+            raise ValueError(f"two regularisers are named {regularizer.name!r}; give one of them another name")
+    return found

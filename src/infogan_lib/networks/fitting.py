@@ -13,12 +13,7 @@ from infogan_lib.networks.taps import Tap
 
 def check_parts(generator: Any, discriminator: Any, latent: Any, q_head: Any, q_network: Any, tap: Any) -> None:
     """Arguments of the right types, in combinations that mean something. Raises TypeError or ValueError."""
-    for name, module in (("generator", generator), ("discriminator", discriminator)):
-        if not isinstance(module, nn.Module):
-            raise TypeError(f"{name} must be a torch.nn.Module, but got {describe(module)}")
-    for name, module in (("q_head", q_head), ("q_network", q_network)):
-        if module is not None and not isinstance(module, nn.Module):
-            raise TypeError(f"{name} must be a torch.nn.Module or None, but got {describe(module)}")
+    check_modules(generator, discriminator, q_head, q_network)
     if not isinstance(latent, LatentSpec):
         raise TypeError(f"latent must be a LatentSpec such as Noise(62) + Categorical(10), but got {describe(latent)}")
     if not latent.codes:
@@ -27,6 +22,16 @@ def check_parts(generator: Any, discriminator: Any, latent: Any, q_head: Any, q_
         raise ValueError("q_network looks at the images itself; give either it, or q_head and tap")
     if tap is not None and not isinstance(tap, (str, Tap)):
         raise TypeError(f"tap must be the name of a layer of the discriminator or a Tap, but got {describe(tap)}")
+
+
+def check_modules(generator: Any, discriminator: Any, q_head: Any, q_network: Any) -> None:
+    """Networks where networks belong. Raises TypeError."""
+    for name, module in (("generator", generator), ("discriminator", discriminator)):
+        if not isinstance(module, nn.Module):
+            raise TypeError(f"{name} must be a torch.nn.Module, but got {describe(module)}")
+    for name, module in (("q_head", q_head), ("q_network", q_network)):
+        if module is not None and not isinstance(module, nn.Module):
+            raise TypeError(f"{name} must be a torch.nn.Module or None, but got {describe(module)}")
 
 
 def check_separate(
@@ -52,11 +57,17 @@ def check_separate(
             raise ValueError(f"{who} and {other} share the parameter {name!r}; {advice}")
 
 
-def check_q_outputs(parts: Sequence[Tensor], latent: LatentSpec) -> None:
-    """Each of Q's outputs within one code, unless there is one for all; and logits where logits are due.
+def check_q_outputs(parts: Sequence[Tensor], raw: Tensor, n: int, latent: LatentSpec) -> None:
+    """As many outputs of Q as the codes need, each within one code unless there is one for all, and logits where due.
 
     A Softmax or Sigmoid before a cross-entropy is a mistake that trains badly in silence.
     """
+    if raw.shape != (n, latent.outputs):
+        needs = ", ".join(f"{name} {code.outputs}" for name, code in latent.codes.items())
+        raise ValueError(
+            f"Q gave raw outputs of shape {tuple(raw.shape)} for a batch of {n}, but the codes need "
+            f"{latent.outputs} ({needs}); a NormalNLL takes a mean and a log-scale per dimension"
+        )
     start, widths = 0, [part.flatten(1).shape[1] for part in parts]
     for part, width in zip(parts, widths, strict=True):
         within = [name for name, at in latent.raw_columns.items() if at.start < start + width and start < at.stop]

@@ -2,14 +2,19 @@
 
 import json
 import math
-from collections.abc import Mapping
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
 from typing_extensions import override
 
 from infogan_lib._checks import whole_number
-from infogan_lib.training.trainer import Callback, InfoGANTrainer
+from infogan_lib.training.callback import Callback
+from infogan_lib.training.trainer import InfoGANTrainer
 
 
 class Progress(Callback):
@@ -41,23 +46,51 @@ class Progress(Callback):
 class JSONLMetrics(Callback):
     """Writes a line of JSON per step: {"step": 1, "epoch": 0, "loss/d": ...}. Appends to what is there.
 
-    A figure that is not finite is written as null.
+    A figure that is not finite is written as null. A run that goes on from a checkpoint first takes away the lines of
+    the steps after it.
 
     Args:
         path: the file; its folder is made.
         every: write every so many steps.
+
+    Raises:
+        OSError: a line that cannot be written, with the file's name.
     """
 
-    def __init__(self, path: str | Path, *, every: int = 1) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, every: int = 1) -> None:
         self.path = Path(path)
         self.every = whole_number("every", every, minimum=1)
         self._file: TextIO | None = None
+        self._start = self._lines = 0  # where this run's lines begin, in bytes, and how many there are
+        self._resumes = False
 
     @override
     def on_fit_start(self, trainer: InfoGANTrainer, total_steps: int | None) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         self.on_fit_end(trainer)
-        self._file = self.path.open("a", encoding="utf-8")
+        with _named(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("a", encoding="utf-8", newline="\n")
+            if self._resumes:
+                self._cut()
+            elif self._lines == 0:
+                self._start = self.path.stat().st_size
+
+    def _cut(self) -> None:
+        """Take away what was written after the checkpoint that was loaded."""
+        self._resumes = False
+        with self.path.open("rb") as written:
+            written.seek(self._start)
+            kept = [line for line in islice(written, self._lines) if line.endswith(b"\n")]
+        if len(kept) < self._lines:
+            warnings.warn(
+                f"{self.path} had {self._lines} lines of this run at the checkpoint and has {len(kept)} now; "
+                "trainer.history has all figures",
+                stacklevel=4,
+            )
+            self._lines = len(kept)
+        size = self._start + sum(map(len, kept))
+        if self.path.stat().st_size > size:
+            os.truncate(self.path, size)
 
     @override
     def on_step_end(self, trainer: InfoGANTrainer, figures: Mapping[str, float]) -> None:
@@ -66,13 +99,39 @@ class JSONLMetrics(Callback):
             line: dict[str, Any] = {"step": trainer.steps, "epoch": trainer.epochs, **figures}
             # JSON has no NaN or infinity; the gradient's norm is infinite where a float16 scale was too large.
             finite = {k: v if isinstance(v, int) or math.isfinite(v) else None for k, v in line.items()}
-            self._file.write(json.dumps(finite, allow_nan=False) + "\n")
+            with _named(self.path):
+                self._file.write(json.dumps(finite, allow_nan=False) + "\n")
+            self._lines += 1
 
     @override
     def on_fit_end(self, trainer: InfoGANTrainer) -> None:
         if self._file is not None:
-            self._file.close()
-            self._file = None
+            file, self._file = self._file, None
+            with _named(self.path):
+                file.close()
+
+    @override
+    def state_dict(self) -> dict[str, int]:
+        """How many lines the run has written, once they are on the disk."""
+        if self._file is not None:
+            with _named(self.path):
+                self._file.flush()
+                os.fsync(self._file.fileno())
+        return {"start": self._start, "lines": self._lines}
+
+    @override
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Remember how many there were; the rest is taken away when the fit starts."""
+        self._start, self._lines, self._resumes = int(state["start"]), int(state["lines"]), True
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """A fault of the disk with the name of the file."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, f"cannot write metrics: {error.strerror}", str(path)) from error
 
 
 def summary(figures: Mapping[str, float]) -> str:

@@ -1,86 +1,261 @@
 """Where real images come from: epochs of batches out of a tensor, a data set, a loader or any iterable.
 
-The order of a tensor's or a data set's epoch depends on the seed and the number of the epoch alone.
+The order of a tensor's or a data set's epoch depends on the seed and the number of the epoch alone, and what a data
+set's items draw at random on the seed, the epoch and the batch: any batch of any epoch can be made at once, in any
+process. That is what lets a run go on from the middle of an epoch (`infogan_lib.training.stream`).
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sized
-from typing import Any, Protocol
+import signal
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, default_collate
 from typing_extensions import override
 
 from infogan_lib._checks import describe
-from infogan_lib.training.randomness import derived_seed
+from infogan_lib.training.randomness import GlobalRandomness, derived_seed, seeded
 
 
-class Batches(Protocol):
-    """Epochs of image batches."""
+class Batches(ABC):
+    """Epochs of image batches that can be entered at any batch.
 
-    @property
-    def per_epoch(self) -> int | None:
-        """How many batches an epoch has, or None where that is not known."""
-        ...
+    Attributes:
+        per_epoch: how many batches an epoch has, where that is certain.
+        expected: how many it probably has; for a progress bar.
+        no_position: why an epoch cannot be entered in its middle; None where it can.
+        keeps_position: whether the data itself knows where it stands, so that `start` means nothing to it.
+    """
 
-    def epoch(self, number: int) -> Iterator[Tensor]:
-        """The batches of an epoch, images only."""
-        ...
+    per_epoch: int | None = None
+    expected: int | None = None
+    no_position: str | None = None
+    keeps_position: bool = False
+
+    @abstractmethod
+    def epoch(self, number: int, start: int = 0) -> Iterator[Tensor]:
+        """The batches of an epoch from `start` on, images only."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the data beside the number of the epoch and of the batch."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take what a checkpoint kept, before `epoch` is called.
+
+        Raises:
+            ValueError: the data is not what it was.
+        """
+        mine = self.state_dict()
+        for name in mine:
+            if state.get(name) != mine[name]:
+                raise ValueError(f"the run's data had {name} {state.get(name)}, and this data has {mine[name]}")
 
 
-class TensorBatches:
+class TensorBatches(Batches):
     """Batches of a tensor that lies on the training device; the last part of a batch is left out."""
 
     def __init__(self, images: Tensor, batch_size: int, seed: int) -> None:
         self._images, self._size, self._seed = images, batch_size, seed
-
-    @property
-    def per_epoch(self) -> int:
-        """Full batches in an epoch."""
-        return len(self._images) // self._size
-
-    def epoch(self, number: int) -> Iterator[Tensor]:
-        """The epoch's batches, in the order that the seed and the number give."""
-        order = epoch_order(len(self._images), self._seed, number).to(self._images.device)
-        for i in range(self.per_epoch):
-            yield self._images.index_select(0, order[i * self._size : (i + 1) * self._size])
-
-
-class LoaderBatches:
-    """Batches of a loader or of any iterable, labels taken off."""
-
-    def __init__(self, loader: Iterable[Any], order: "_EpochOrder | None" = None) -> None:
-        self._loader, self._order = loader, order
-
-    @property
-    def per_epoch(self) -> int | None:
-        """The loader's length, where it has one."""
-        try:
-            return len(self._loader) if isinstance(self._loader, Sized) else None
-        except TypeError:  # a DataLoader over an iterable data set has __len__, and refuses to answer
-            return None
-
-    def epoch(self, number: int) -> Iterator[Tensor]:
-        """One pass over the loader."""
-        if self._order is not None:
-            self._order.epoch = number
-        for batch in self._loader:
-            yield images_of(batch)
-
-
-class _EpochOrder(Sampler[int]):
-    """The order of a data set's items in the epoch it is told of."""
-
-    def __init__(self, length: int, seed: int) -> None:
-        self._length, self._seed, self.epoch = length, seed, 0
-
-    def __len__(self) -> int:
-        return self._length
+        self.per_epoch = self.expected = len(images) // batch_size
 
     @override
-    def __iter__(self) -> Iterator[int]:
-        return iter(epoch_order(self._length, self._seed, self.epoch).tolist())
+    def epoch(self, number: int, start: int = 0) -> Iterator[Tensor]:
+        order = epoch_order(len(self._images), self._seed, number).to(self._images.device)
+        for i in range(start, len(self._images) // self._size):
+            yield self._images.index_select(0, order[i * self._size : (i + 1) * self._size])
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return {"length": len(self._images), "batch size": self._size}
+
+
+class DatasetBatches(Batches):
+    """Batches of a map-style data set, made here or by worker processes; the last part of a batch is left out."""
+
+    def __init__(self, dataset: Dataset[Any], batch_size: int, seed: int, workers: int) -> None:
+        self._length, self._size = len(dataset), batch_size  # type: ignore[arg-type]
+        self.per_epoch = self.expected = self._length // batch_size
+        self._plan = _Plan(self._length, batch_size, seed)
+        self._loader = DataLoader(
+            _Fetcher(dataset, seed),
+            batch_size=None,
+            sampler=self._plan,
+            collate_fn=_as_it_is,
+            num_workers=workers,
+            worker_init_fn=_leave_signals_to_the_trainer,
+            persistent_workers=workers > 0,
+            generator=torch.Generator().manual_seed(derived_seed(seed, "data", "workers")),
+        )
+
+    @override
+    def epoch(self, number: int, start: int = 0) -> Iterator[Tensor]:
+        self._plan.epoch, self._plan.start = number, start
+        return map(images_of, self._loader)
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return {"length": self._length, "batch size": self._size}
+
+
+class _Plan(Sampler[tuple[int, int, list[int]]]):
+    """Which items make which batch of an epoch."""
+
+    def __init__(self, length: int, batch_size: int, seed: int) -> None:
+        self._length, self._size, self._seed = length, batch_size, seed
+        self.epoch = self.start = 0
+
+    def __len__(self) -> int:
+        return self._length // self._size - self.start
+
+    @override
+    def __iter__(self) -> Iterator[tuple[int, int, list[int]]]:
+        order = epoch_order(self._length, self._seed, self.epoch).tolist()
+        batches = range(self.start, self._length // self._size)
+        return iter([(self.epoch, i, order[i * self._size : (i + 1) * self._size]) for i in batches])
+
+
+class _Fetcher(Dataset[Any]):
+    """A data set whose items are batches of another's, each made from a seed of its own."""
+
+    def __init__(self, dataset: Dataset[Any], seed: int) -> None:
+        self._dataset, self._seed = dataset, seed
+
+    @override
+    def __getitem__(self, wanted: tuple[int, int, list[int]]) -> Any:
+        epoch, number, indices = wanted
+        with seeded(derived_seed(self._seed, "items", epoch, number)):
+            if hasattr(self._dataset, "__getitems__"):
+                return default_collate(self._dataset.__getitems__(indices))  # type: ignore[attr-defined]
+            return default_collate([self._dataset[i] for i in indices])
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _leave_signals_to_the_trainer(worker: int) -> None:
+    """A Ctrl-C reaches workers too, but it is the trainer that stops them, when the step is done and saved."""
+    for which in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(which, signal.SIG_IGN)
+
+
+class SequenceBatches(Batches):
+    """A list or tuple of batches, in its own order."""
+
+    def __init__(self, batches: Sequence[Any]) -> None:
+        self._batches = batches
+        self.per_epoch = self.expected = len(batches)
+
+    @override
+    def epoch(self, number: int, start: int = 0) -> Iterator[Tensor]:
+        return map(images_of, islice(self._batches, start, len(self._batches)))
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return {"length": len(self._batches)}
+
+
+class LoaderBatches(Batches):
+    """A DataLoader of the user's over a map-style data set.
+
+    To enter an epoch in its middle, the generators that the loader may draw from are put back to where they were at
+    the epoch's beginning, and the batches before the place are made again and dropped.
+    """
+
+    def __init__(self, loader: DataLoader[Any]) -> None:
+        self._loader = loader
+        self.per_epoch = self.expected = len(loader)
+        samplers = [loader, loader.sampler, loader.batch_sampler, getattr(loader.batch_sampler, "sampler", None)]
+        found = [getattr(sampler, "generator", None) for sampler in samplers]
+        self._generators = list({id(g): g for g in found if isinstance(g, torch.Generator)}.values())
+        self._outside = GlobalRandomness(torch.device("cpu"))
+        self._at_start = self._randomness()
+        if loader.num_workers > 0 and loader.persistent_workers:
+            self.no_position = (
+                "the workers of this DataLoader are persistent and carry their randomness over epochs; set "
+                "persistent_workers=False, or give the Dataset itself with batch_size= and workers="
+            )
+
+    @override
+    def epoch(self, number: int, start: int = 0) -> Iterator[Tensor]:
+        if start == 0:
+            self._at_start = self._randomness()
+            return map(images_of, self._loader)
+        now = self._randomness()
+        self._set(self._at_start)
+        batches = iter(self._loader)
+        for _ in islice(batches, start):
+            pass
+        self._set(now)
+        return map(images_of, batches)
+
+    def _randomness(self) -> dict[str, Any]:
+        own = [generator.get_state() for generator in self._generators]
+        return {"outside": self._outside.state_dict(), "own": own}
+
+    def _set(self, state: Mapping[str, Any]) -> None:
+        self._outside.load_state_dict(state["outside"])
+        for generator, of in zip(self._generators, state["own"], strict=True):
+            generator.set_state(of)
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        own = [generator.get_state() for generator in self._generators]
+        return {"length": self.per_epoch, "at_start": self._at_start, "own": own}
+
+    @override
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        if (state["length"], len(state["own"])) != (self.per_epoch, len(self._generators)):
+            raise ValueError(
+                f"the run's loader had {state['length']} batches and {len(state['own'])} generators of its own, and "
+                f"this one has {self.per_epoch} and {len(self._generators)}"
+            )
+        self._at_start = state["at_start"]
+        for generator, of in zip(self._generators, state["own"], strict=True):
+            generator.set_state(of)
+
+
+class IterableBatches(Batches):
+    """Any other iterable of batches.
+
+    Args:
+        batches: the iterable.
+        keeper: what keeps the position by `state_dict` and `load_state_dict`; the iterable itself if None.
+    """
+
+    def __init__(self, batches: Iterable[Any], keeper: Any = None) -> None:
+        self._batches = batches
+        self._keeper: Any = batches if keeper is None else keeper
+        try:
+            self.expected = len(batches) if isinstance(batches, Sized) else None
+        except TypeError:  # a DataLoader over an iterable data set has __len__, and refuses to answer
+            self.expected = None
+        self.keeps_position = all(
+            callable(getattr(self._keeper, name, None)) for name in ("state_dict", "load_state_dict")
+        )
+        if not self.keeps_position:
+            self.no_position = (
+                f"{type(self._keeper).__name__} has no position to go on from; give a map-style Dataset or a list of "
+                "batches, or give the iterable state_dict() and load_state_dict(state)"
+            )
+
+    @override
+    def epoch(self, number: int, start: int = 0) -> Iterator[Tensor]:
+        return map(images_of, self._batches)
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return {"own": self._keeper.state_dict()} if self.keeps_position else {}
+
+    @override
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        if self.keeps_position:
+            self._keeper.load_state_dict(state["own"])
 
 
 def epoch_order(length: int, seed: int, epoch: int) -> Tensor:
@@ -89,27 +264,26 @@ def epoch_order(length: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(length, generator=generator, device="cpu")
 
 
-def open_batches(data: Any, *, batch_size: int, seed: int, device: torch.device) -> Batches:
+def open_batches(data: Any, *, batch_size: int, workers: int, seed: int, device: torch.device) -> Batches:
     """Batches out of whatever was given to `fit`.
 
     Raises:
         TypeError: something that holds no batches of images.
-        ValueError: no data, or fewer than one batch.
+        ValueError: no data, fewer than one batch, or workers for what needs none.
     """
+    if workers and not (isinstance(data, Dataset) and not isinstance(data, IterableDataset)):
+        raise ValueError(f"workers={workers} would do nothing: only the items of a map-style Dataset are made by them")
     if isinstance(data, Tensor):
         if data.ndim < 2:
             raise ValueError(f"data must be a Tensor of images (N, *), but got shape {tuple(data.shape)}")
         _check_enough(len(data), batch_size)
         return TensorBatches(data.to(device), batch_size, seed)
     if isinstance(data, Dataset) and not isinstance(data, IterableDataset):
-        length = len(data)  # type: ignore[arg-type]
-        _check_enough(length, batch_size)
-        order = _EpochOrder(length, seed)
-        base = torch.Generator().manual_seed(derived_seed(seed, "data", "workers"))
-        return LoaderBatches(DataLoader(data, batch_size, sampler=order, drop_last=True, generator=base), order)
+        _check_enough(len(data), batch_size)  # type: ignore[arg-type]
+        return DatasetBatches(data, batch_size, seed, workers)
     if isinstance(data, IterableDataset):
         base = torch.Generator().manual_seed(derived_seed(seed, "data", "workers"))
-        return LoaderBatches(DataLoader(data, batch_size, drop_last=True, generator=base))
+        return IterableBatches(DataLoader(data, batch_size, drop_last=True, generator=base), keeper=data)
     if isinstance(data, tuple) and _is_one_labelled_set(data):
         raise TypeError(
             "data is one (images, labels) pair and not an iterable of batches; give the images alone, or "
@@ -124,12 +298,22 @@ def open_batches(data: Any, *, batch_size: int, seed: int, device: torch.device)
             "data must be a Tensor of images, a Dataset, a DataLoader or an iterable of batches, "
             f"but got {describe(data)}"
         )
-    source = LoaderBatches(data)
-    if source.per_epoch == 0:
+    source = _batches_given(data)
+    if source.expected == 0:
         raise ValueError(
             "data is empty: it gives no batches" + (" (with drop_last=True?)" if isinstance(data, DataLoader) else "")
         )
     return source
+
+
+def _batches_given(data: Iterable[Any]) -> Batches:
+    """Batches that were made elsewhere."""
+    if isinstance(data, (list, tuple)):
+        return SequenceBatches(data)
+    keeps_position = all(hasattr(data, name) for name in ("state_dict", "load_state_dict"))
+    if isinstance(data, DataLoader) and not isinstance(data.dataset, IterableDataset) and not keeps_position:
+        return LoaderBatches(data)
+    return IterableBatches(data)
 
 
 def images_of(batch: Any) -> Tensor:

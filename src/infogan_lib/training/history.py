@@ -1,10 +1,14 @@
 """The figures of a run, step by step, in memory."""
 
+import hashlib
 from array import array
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from typing_extensions import override
 
 from infogan_lib._checks import listed
@@ -32,6 +36,22 @@ class History(Mapping[str, NDArray[np.float64]]):
         """The steps, from 1, whose values ``history[name]`` holds."""
         self[name]
         return np.array(self._steps[name], dtype=np.int64)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All figures as tensors; figures of the same steps share the tensor of steps."""
+        shared: dict[bytes, Tensor] = {}
+        steps = {}
+        for name, of in self._steps.items():
+            digest = hashlib.sha256(of).digest()
+            steps[name] = shared.setdefault(digest, torch.from_numpy(np.array(of, dtype=np.int64)))
+        values = {name: torch.from_numpy(np.array(of, dtype=np.float64)) for name, of in self._values.items()}
+        return {"values": values, "steps": steps, "epochs": list(self.epochs)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Become what `state_dict` was taken of."""
+        self._values = {name: array("d", of.numpy().tobytes()) for name, of in state["values"].items()}
+        self._steps = {name: array("q", of.numpy().tobytes()) for name, of in state["steps"].items()}
+        self.epochs[:] = state["epochs"]
 
     @override
     def __getitem__(self, name: str) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.optim import Adam, Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from infogan_lib._checks import describe, real_number
 from infogan_lib.model import InfoGAN
@@ -86,6 +87,28 @@ def build_optimizers(
         [built[who] for who in ("discriminator",) if who in built],
         [built[who] for who in ("generator", "q") if who in built],
     )
+
+
+def build_schedulers(
+    schedule: Callable[[Optimizer], LRScheduler] | None, optimizers: Iterable[Optimizer]
+) -> list[LRScheduler]:
+    """A scheduler for each optimiser; none without a schedule.
+
+    Raises:
+        TypeError: something that makes no scheduler, or one that waits for a metric.
+    """
+    if schedule is None:
+        return []
+    if not callable(schedule):
+        raise TypeError(f"schedule must be a function that makes an LRScheduler, but got {describe(schedule)}")
+    made = [schedule(optimizer) for optimizer in optimizers]
+    for scheduler in made:
+        if not isinstance(scheduler, LRScheduler) or isinstance(scheduler, ReduceLROnPlateau):
+            raise TypeError(
+                "schedule must make a torch LRScheduler of an optimiser, such as lambda o: LinearLR(o, 1, 0, 5000), "
+                f"and one that needs no metric, but made {describe(scheduler)}"
+            )
+    return made
 
 
 def _refuse_idle(settings: dict[str, Any], used: bool, why: str) -> None:

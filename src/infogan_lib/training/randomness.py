@@ -1,11 +1,19 @@
 """Named random streams: each use of randomness has a generator of its own, seeded from one number.
 
-Drawing more latents then changes no data order, and torch's global generator is neither read nor seeded.
+Drawing more latents then changes no data order. The global generators of torch, numpy and Python belong to the user's
+own code (dropout, data sets); they are kept in checkpoints, and put back whenever they had to be touched.
 """
 
 import hashlib
+import random
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
+import numpy as np
 import torch
+
+from infogan_lib._checks import listed
 
 
 def derived_seed(seed: int, *names: object) -> int:
@@ -15,19 +23,75 @@ def derived_seed(seed: int, *names: object) -> int:
 
 
 class RandomStreams:
-    """Generators by name, made when first asked for.
+    """Generators by name.
 
     Args:
         seed: the number that all of them derive from.
         device: where their draws are made.
+        names: of the streams there are.
     """
 
-    def __init__(self, seed: int, device: torch.device) -> None:
-        self.seed = seed
-        self.device = device
-        self._streams: dict[str, torch.Generator] = {}
+    def __init__(self, seed: int, device: torch.device, names: Iterable[str]) -> None:
+        self._streams = {name: torch.Generator(device).manual_seed(derived_seed(seed, name)) for name in names}
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Where every stream stands."""
+        return {name: stream.get_state() for name, stream in self._streams.items()}
+
+    def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Put the streams back to where they stood."""
+        if set(state) != set(self._streams):
+            raise ValueError(f"its random streams are {listed(state)}, and here are {listed(self._streams)}")
+        for name, stream in self._streams.items():
+            stream.set_state(state[name])
 
     def __getitem__(self, name: str) -> torch.Generator:
-        if name not in self._streams:
-            self._streams[name] = torch.Generator(self.device).manual_seed(derived_seed(self.seed, name))
         return self._streams[name]
+
+
+class GlobalRandomness:
+    """The global generators: torch's on the CPU and on the device of training, numpy's and Python's.
+
+    Args:
+        device: of training.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
+    def state_dict(self) -> dict[str, Any]:
+        """Their states, as plain data."""
+        _, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002 - the global one
+        version, words, next_gauss = random.getstate()
+        state = {
+            "torch": torch.get_rng_state(),
+            "numpy": [torch.from_numpy(np.asarray(keys, dtype=np.int64)), int(position), int(has_gauss), float(gauss)],
+            "python": [version, torch.tensor(words, dtype=torch.int64), next_gauss],
+        }
+        if self._device.type == "cuda":
+            state["cuda"] = torch.cuda.get_rng_state(self._device)
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Put them back to these states."""
+        torch.set_rng_state(state["torch"])
+        keys, *rest = state["numpy"]
+        np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+        version, words, next_gauss = state["python"]
+        random.setstate((version, tuple(words.tolist()), next_gauss))
+        if self._device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda"], self._device)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """The global generators of the CPU seeded for a while, and then as they were."""
+    outside = GlobalRandomness(torch.device("cpu"))
+    before = outside.state_dict()
+    torch.default_generator.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - what a data set's items may draw from
+    try:
+        yield
+    finally:
+        outside.load_state_dict(before)

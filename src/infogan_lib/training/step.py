@@ -11,9 +11,9 @@ what serves Q alone (q_head), and D's trunk, whose share is taken in the discrim
 computed for the parameters about to be updated and for no others.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -26,29 +26,12 @@ from infogan_lib.losses.information import information_bound
 from infogan_lib.model import InfoGAN
 from infogan_lib.regularizers import Regularizer
 from infogan_lib.training.dense import dense_convolutions
+from infogan_lib.training.nonfinite import NonFiniteLossError
 from infogan_lib.training.precision import Precision
+from infogan_lib.training.undo import Undo
 
 Trained = Literal["generator", "q_head", "trunk"]
 TRAINED: tuple[Trained, ...] = ("generator", "q_head", "trunk")
-
-
-class NonFiniteLossError(RuntimeError):
-    """A loss or gradient turned NaN or infinite; the parameters it would have updated are as they were.
-
-    Attributes:
-        term: the loss term, in words.
-        step: the number of the step, from 0.
-        value: what it became.
-    """
-
-    def __init__(self, term: str, step: int, value: float) -> None:
-        super().__init__(f"the {term} became {value} in step {step}; its update was not made. {_CAUSE}")
-        self.term = term
-        self.step = step
-        self.value = value
-
-    def __reduce__(self) -> tuple[type, tuple[str, int, float]]:
-        return type(self), (self.term, self.step, self.value)
 
 
 def trained_parts(information_trains: Iterable[str] | None, model: InfoGAN) -> frozenset[Trained]:
@@ -121,6 +104,7 @@ class InfoGANStep:
         self._weights = torch.tensor([code.weight for code in codes], device=device)
         self._regularizer_weights = torch.tensor([r.weight for r in regularizers], device=device)
         self._dense = dense_convolutions if device.type == "cpu" else nullcontext
+        self._undo = Undo()
 
     def __call__(self, real: Tensor, draw: Callable[[int], Tensor], *, generator_updates: int = 1) -> dict[str, float]:
         """Update D once, then G and Q `generator_updates` times.
@@ -134,9 +118,36 @@ class InfoGANStep:
             The step's figures by name; see `InfoGANTrainer.step`.
 
         Raises:
-            NonFiniteLossError: before the update that the loss or gradient would have spoiled.
+            NonFiniteLossError: the loss or gradient would have spoiled an update; weights, buffers and optimisers are
+                as they were before the step.
         """
         _clear(self._d_parameters + self._g_parameters)  # of whatever came before: another loop, a step cut off
+        self._undo.remember(
+            self.model.buffers(),
+            self._d_parameters + (self._g_parameters if generator_updates > 1 else []),
+            self._d_optimizers + (self._g_optimizers if generator_updates > 1 else []),
+        )
+        try:
+            figures = self._updates(real, draw, generator_updates)
+        except BaseException:
+            self._undo()
+            raise
+        self.count += 1
+        return dict(zip(figures, _numbers(figures.values()), strict=True))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The count of steps, and the state of the loss scale where there is one."""
+        return {"count": self.count, "scaler": self._precision.scaler.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self.count = int(state["count"])
+        if bool(state["scaler"]) != self._precision.scaler.is_enabled():
+            raise ValueError("its precision is another one")
+        if state["scaler"]:
+            self._precision.scaler.load_state_dict(state["scaler"])
+
+    def _updates(self, real: Tensor, draw: Callable[[int], Tensor], generator_updates: int) -> dict[str, Tensor]:
         latent = draw(len(real))
         # The fakes that D has just judged are the ones that G is judged by, so their graph is kept for it.
         keeps_graph = generator_updates > 0 and self.accumulate == 1
@@ -148,8 +159,7 @@ class InfoGANStep:
         if generator_updates == 0:
             _clear(self._q_parameters)
             self._precision.adapt()
-        self.count += 1
-        return dict(zip(figures, _numbers(figures.values()), strict=True))
+        return figures
 
     def _update_discriminator(
         self, real: Tensor, latent: Tensor, keeps_graph: bool
@@ -305,11 +315,6 @@ class _Forward:
 
 
 _GENERATORS_TERM = "generator's adversarial loss"
-
-_CAUSE = (
-    "Likely causes: a learning rate that is too high, weights that are already NaN or very large, "
-    "data outside the range the generator makes, or a loss of your own."
-)
 
 
 def information_figures(latent: LatentSpec, nll: Tensor) -> dict[str, Tensor]:

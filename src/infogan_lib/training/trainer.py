@@ -1,50 +1,45 @@
 """The trainer: data, devices, precision, averaging and callbacks around the step. It owns no maths."""
 
+import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 
-from infogan_lib._checks import describe, real_number, whole_number
+from infogan_lib._checks import describe, whole_number
 from infogan_lib.latent import LatentSpec
 from infogan_lib.losses.adversarial import AdversarialLoss, NonSaturating
 from infogan_lib.model import InfoGAN
+from infogan_lib.networks.averaging import averaged
 from infogan_lib.networks.forms import DiscriminatorOutput, GeneratorInput, placement
 from infogan_lib.networks.taps import Tap
 from infogan_lib.pixels import PixelRange, as_float
 from infogan_lib.pixels import pixel_range as checked_range
-from infogan_lib.regularizers import Regularizer
-from infogan_lib.training.data import Batches, TensorBatches, images_of, open_batches
+from infogan_lib.regularizers import Regularizer, checked_regularizers
+from infogan_lib.training.callback import Callback
+from infogan_lib.training.data import TensorBatches, images_of, open_batches
+from infogan_lib.training.devices import chosen_device
 from infogan_lib.training.history import History
-from infogan_lib.training.optimizers import OptimizerChoice, build_optimizers
+from infogan_lib.training.optimizers import OptimizerChoice, build_optimizers, build_schedulers
 from infogan_lib.training.precision import Precision, PrecisionName
-from infogan_lib.training.randomness import RandomStreams
+from infogan_lib.training.randomness import GlobalRandomness, RandomStreams
+from infogan_lib.training.run import Resume, Run, RunOptions, Runs
+from infogan_lib.training.settings import run_settings
+from infogan_lib.training.signals import StopSignals
+from infogan_lib.training.state import ListState, ModelState, OptimizerState
 from infogan_lib.training.step import InfoGANStep, Trained, trained_parts
-from infogan_lib.training.validation import check_images, check_kind, check_last_batch, warn_of_reach
+from infogan_lib.training.stream import DataStream, Position
+from infogan_lib.training.validation import check_images, check_kind, check_last_batch, has_batch_norm, warn_of_reach
 
 _UNKNOWN_REACH: PixelRange = (-1.0, 1.0)
 """What bytes are mapped onto where the generator's last activation does not say."""
-
-
-class Callback:
-    """What `InfoGANTrainer.fit` tells of; subclass it and override what you need."""
-
-    def on_fit_start(self, trainer: "InfoGANTrainer", total_steps: int | None) -> None:
-        """Before the first step. `total_steps` is what `trainer.steps` will be at the end, where that is known."""
-
-    def on_step_end(self, trainer: "InfoGANTrainer", figures: Mapping[str, float]) -> None:
-        """After every step, with its figures; `trainer.steps` counts it already."""
-
-    def on_epoch_end(self, trainer: "InfoGANTrainer") -> None:
-        """After every whole epoch; `trainer.epochs` counts it already."""
-
-    def on_fit_end(self, trainer: "InfoGANTrainer") -> None:
-        """After the last step, also when an error ended the run."""
 
 
 class InfoGANTrainer:
@@ -61,6 +56,8 @@ class InfoGANTrainer:
         lr_g, lr_d, lr_q: Adam's learning rates; 1e-3 for G, 2e-4 for D, and for Q that of G's Adam, or 1e-3 where G has
             an optimiser of yours.
         betas: Adam's, (0.5, 0.999).
+        schedule: a function that makes a torch `LRScheduler` of an optimiser; each optimiser gets one, and it is
+            stepped after every step.
         d_steps: G and Q are updated at every `d_steps`-th step only.
         g_steps: how often G and Q are updated in such a step, each time with new latents.
         accumulate: into how many parts a batch is split, to save memory; the gradients add up to the batch's, except
@@ -71,8 +68,9 @@ class InfoGANTrainer:
         pixel_range: what uint8 data is mapped onto; G's own reach if None, and (-1, 1) where it has none.
         augment: applied to every batch of real images, as ``augment(images, generator)``.
         device: "auto" for CUDA where there is one, else the CPU; or any torch device.
-        seed: of latents, data order and augmentation, each with its own stream. The library neither reads nor seeds
-            torch's global generator; dropout in your networks and a shuffling DataLoader of yours do read it.
+        seed: of latents, data order and augmentation, each with its own stream. What the items of a Dataset draw at
+            random is seeded from it as well, epoch by epoch and batch by batch. Dropout in your networks and a
+            shuffling DataLoader of yours draw from torch's global generator, which the library does not seed.
 
     Attributes:
         model: the `InfoGAN`, to sample from, encode with and traverse.
@@ -105,6 +103,7 @@ class InfoGANTrainer:
         lr_d: float | None = None,
         lr_q: float | None = None,
         betas: tuple[float, float] | None = None,
+        schedule: Callable[[Optimizer], LRScheduler] | None = None,
         d_steps: int = 1,
         g_steps: int = 1,
         accumulate: int = 1,
@@ -139,7 +138,7 @@ class InfoGANTrainer:
             raise TypeError(f"adversarial must be an AdversarialLoss, but got {describe(adversarial)}{hint}")
         if augment is not None and not callable(augment):
             raise TypeError(f"augment must be a function of images and a generator, but got {describe(augment)}")
-        self._streams = RandomStreams(self._seed, self.device)
+        self._streams = RandomStreams(self._seed, self.device, ("latents", "augmentation"))
         self._augment = augment
         self._d_steps = whole_number("d_steps", d_steps, minimum=1)
         self._g_steps = whole_number("g_steps", g_steps, minimum=1)
@@ -155,6 +154,8 @@ class InfoGANTrainer:
             lr_q=lr_q,
             betas=betas,
         )
+        self._schedulers = build_schedulers(schedule, d_optimizers + g_optimizers)
+        found = checked_regularizers(regularizers, latent)
         self._step = InfoGANStep(
             self.model,
             d_optimizers,
@@ -163,22 +164,52 @@ class InfoGANTrainer:
             information_trains=trains,
             precision=Precision(precision, self.device),
             accumulate=whole_number("accumulate", accumulate, minimum=1),
-            regularizers=checked_regularizers(regularizers, latent),
+            regularizers=found,
             augmentation=self._streams["augmentation"],
         )
         if ema_decay is not None:
             self.model.averaged_generator = averaged(self.model.generator, ema_decay)
         self._dtype = placement(self.model.generator)[1]
-        self._batch_norm = _has_batch_norm(self.model)
+        self._batch_norm = has_batch_norm(self.model)
         self._smallest_batch = (2 if self._batch_norm else 1) * self._step.accumulate
         self.history = History()
-        self.epochs = 0
-        self._passes = 0
+        self._position = Position()
+        parts = {
+            "model": ModelState(self.model),
+            "optimizers": OptimizerState(d_optimizers + g_optimizers),
+            "schedulers": ListState(self._schedulers),
+            "step": self._step,
+            "streams": self._streams,
+            "global_randomness": GlobalRandomness(self.device),
+            "position": self._position,
+            "history": self.history,
+        }
+        settings = run_settings(
+            latent,
+            self._step.adversarial,
+            d_optimizers + g_optimizers,
+            found,
+            information_trains=sorted(trains),
+            d_steps=self._d_steps,
+            g_steps=self._g_steps,
+            accumulate=self._step.accumulate,
+            ema_decay=ema_decay,
+            precision=precision,
+            device=self.device.type,
+            seed=self._seed,
+        )
+        largest = 64 * sum(p.numel() * p.element_size() for p in self.model.parameters()) + 2**30
+        self._runs = Runs(parts, self._position, settings, lambda: self.steps, largest)
 
     @property
     def steps(self) -> int:
         """How many steps have been made."""
         return self._step.count
+
+    @property
+    def epochs(self) -> int:
+        """How many passes over the data were completed."""
+        return self._position.epochs
 
     def fit(
         self,
@@ -187,9 +218,18 @@ class InfoGANTrainer:
         epochs: int | None = None,
         steps: int | None = None,
         batch_size: int = 128,
+        workers: int = 0,
         callbacks: Sequence[Callback] = (),
+        run_dir: str | os.PathLike[str] | None = None,
+        checkpoint_every: int | None = None,
+        keep_checkpoints: int | None = None,
+        resume: Resume = "auto",
     ) -> History:
         """Train for so many more epochs or steps.
+
+        With `run_dir` the run is saved at its beginning and end, every so many steps, and at a SIGINT (Ctrl-C) or
+        SIGTERM, after which the program ends with exit status 130 or 143 (a notebook with KeyboardInterrupt). The same
+        program started again goes on from the last checkpoint, on a CPU to the last bit as if it had never stopped.
 
         Args:
             data: a Tensor of images (N, *image_shape), which is kept on the device; a Dataset; a DataLoader; or any
@@ -197,71 +237,127 @@ class InfoGANTrainer:
                 images are mapped onto `pixel_range`; floats are taken as they are.
             epochs, steps: give exactly one. Steps run over as many epochs as they need.
             batch_size: of a Tensor or Dataset; a loader or iterable brings its own.
+            workers: how many processes make the batches of a Dataset; 0 for none beside this one.
             callbacks: told of the run's progress, in order.
+            run_dir: the run's folder, for one trainer at a time. None to save nothing.
+            checkpoint_every: save after every so many steps, 500 if None.
+            keep_checkpoints: how many of the newest checkpoints stay, 2 if None.
+            resume: "auto" to go on with what is in `run_dir`; False to refuse a folder that holds a run; or a run
+                folder or checkpoint to go on from.
 
         Returns:
             The history of all steps so far.
 
         Raises:
-            TypeError, ValueError: data that cannot be trained on, before the first step.
-            NonFiniteLossError: before the update that it would have spoiled.
+            TypeError, ValueError: data that cannot be trained on, before the first step; with `run_dir`, also data in
+                which a place cannot be found again.
+            CheckpointError: a checkpoint that cannot be used or written, a run with other settings, a folder in which
+                another trainer is at work. What was saved before is still there.
+            NonFiniteLossError: a loss turned NaN or infinite; weights and checkpoints are those of the step before.
         """
         if (epochs is None) == (steps is None):
             raise ValueError(f"give either epochs or steps to fit, but got epochs={epochs} and steps={steps}")
-        last_epoch = None if epochs is None else self.epochs + whole_number("epochs", epochs, minimum=1)
-        last_step = None if steps is None else self.steps + whole_number("steps", steps, minimum=1)
+        more_epochs = None if epochs is None else whole_number("epochs", epochs, minimum=1)
+        more_steps = None if steps is None else whole_number("steps", steps, minimum=1)
         batch_size = whole_number("batch_size", batch_size, minimum=1)
+        workers = whole_number("workers", workers, minimum=0)
         for callback in callbacks:
             if not isinstance(callback, Callback):
                 raise TypeError(f"callbacks must be Callback objects, but got {describe(callback)}")
-        source = open_batches(data, batch_size=batch_size, seed=self._seed, device=self.device)
+        options = RunOptions.checked(run_dir, checkpoint_every, keep_checkpoints, resume)
+        source = open_batches(data, batch_size=batch_size, workers=workers, seed=self._seed, device=self.device)
+        if source.no_position and (options.run_dir is not None or isinstance(options.resume, Path)):
+            raise ValueError(f"a run that can be resumed needs data with a position: {source.no_position}")
         if isinstance(data, DataLoader):
             check_last_batch(data, self._smallest_batch)
         if isinstance(data, Tensor):
             check_images(data, self.model.image_shape)
             warn_of_reach(data, self._bytes_onto, self.model.reach)
-        if last_step is None and last_epoch is not None and source.per_epoch is not None:
-            total = self.steps + source.per_epoch * (last_epoch - self.epochs)
-        else:
-            total = last_step
-        self.model.train()
+        stream = DataStream(source, self._position)
+        stateful = [callback for callback in callbacks if type(callback).state_dict is not Callback.state_dict]
         with ExitStack() as ending:
+            run = ending.enter_context(Run(self._runs, options, stream, stateful))
+            if not run.resume():
+                return self.history
+            step, epoch = self._position.begin_fit(self._runs.finished, self.steps)
+            last_step = None if more_steps is None else step + more_steps
+            last_epoch = None if more_epochs is None else epoch + more_epochs
+            total = last_step
+            if last_epoch is not None and source.expected is not None:
+                total = self.steps - self._position.offset + source.expected * (last_epoch - self.epochs)
+            self.model.train()
             for callback in callbacks:
                 ending.callback(callback.on_fit_end, self)
                 callback.on_fit_start(self, total)
-            while self.epochs != last_epoch and self.steps != last_step:
-                self._run_epoch(source, last_step, callbacks)
+            run.save()
+            stop = ending.enter_context(StopSignals(terminate=run.saves))
+            self._train(stream, callbacks, run, stop, last_step, last_epoch)
+            run.finish()
         return self.history
 
-    def _run_epoch(self, source: Batches, last_step: int | None, callbacks: Sequence[Callback]) -> None:
-        before, started = self.steps, time.perf_counter()
-        # Each pass has an order of its own, also one that ended early, so that short fits see all of the data.
-        self._passes += 1
-        for images in source.epoch(self._passes - 1):
-            if self.steps == before and not isinstance(source, TensorBatches):
-                check_images(images, self.model.image_shape)
-                warn_of_reach(images, self._bytes_onto, self.model.reach)
-            figures = self.step(images)
-            ended = time.perf_counter()
-            speed = {"images_per_second": len(images) / (ended - started)}
-            started = ended
-            self.history.record(self.steps, speed)
-            figures |= speed
-            for callback in callbacks:
-                callback.on_step_end(self, figures)
-            if self.steps == last_step:
-                if self.steps - before != source.per_epoch:
-                    return
-                break  # a whole epoch, also where the loader gives more batches than its length says
-        if self.steps == before:
-            raise ValueError(
-                f"data gave no batch in epoch {self.epochs}; an iterator that is used up cannot begin again: "
-                "give a list, a DataLoader or another iterable that can"
-            )
-        self.epochs += 1
-        self.history.epochs.append(self.steps)
-        for callback in callbacks:
-            callback.on_epoch_end(self)
+    def _train(
+        self,
+        stream: DataStream,
+        callbacks: Sequence[Callback],
+        run: Run,
+        stop: StopSignals,
+        last_step: int | None,
+        last_epoch: int | None,
+    ) -> None:
+        checks_batches = not isinstance(stream.source, TensorBatches)
+        started = time.perf_counter()
+        while self._is_before(last_step, last_epoch):
+            is_first, images = stream.at_pass_start, stream.take()
+            if images is not None:
+                if is_first and checks_batches:
+                    check_images(images, self.model.image_shape)
+                    warn_of_reach(images, self._bytes_onto, self.model.reach)
+                figures = self.step(images)
+                ended = time.perf_counter()
+                speed = {"images_per_second": len(images) / (ended - started)}
+                started = ended
+                self.history.record(self.steps, speed)
+                figures |= speed
+                for callback in callbacks:
+                    callback.on_step_end(self, figures)
+            elif self._position.offset == 0:
+                raise ValueError(
+                    f"data gave no batch in epoch {self.epochs}; an iterator that is used up cannot begin again: "
+                    "give a list, a DataLoader or another iterable that can"
+                )
+            if images is None or stream.at_end():
+                stream.end_pass()
+                self.history.epochs.append(self.steps)
+                for callback in callbacks:
+                    callback.on_epoch_end(self)
+            if stop.received is not None:
+                path = run.save()
+                where = f"saved in {path}; the same command goes on from there" if path else "nothing is saved"
+                stop.end(f"after step {self.steps}; {where}")
+            if run.due(self.steps):
+                run.save()
+
+    def _is_before(self, last_step: int | None, last_epoch: int | None) -> bool:
+        return self.epochs < last_epoch if last_epoch is not None else self.steps < (last_step or 0)
+
+    def save_checkpoint(self, folder: str | os.PathLike[str]) -> None:
+        """Save everything the next step depends on, for those who own their loop; `fit` does this by itself.
+
+        Args:
+            folder: made where there is none; an earlier checkpoint in it is replaced in one piece.
+
+        Raises:
+            CheckpointError: a fault of the disk; what was saved before is still there.
+        """
+        self._runs.save(Path(folder))
+
+    def load_checkpoint(self, folder: str | os.PathLike[str]) -> None:
+        """Go on from what `save_checkpoint` saved: the next steps are those that would have followed.
+
+        Raises:
+            CheckpointError: damage, other settings or other networks; the trainer is then as it was.
+        """
+        self._runs.load(Path(folder))
 
     def step(self, batch: Any) -> dict[str, float]:
         """Make one step on a batch, for those who own their loop.
@@ -296,7 +392,10 @@ class InfoGANTrainer:
             real = self._augment(real, self._streams["augmentation"])
             check_kind(real, self.model.image_shape)
         updates = self._g_steps if (self.steps + 1) % self._d_steps == 0 else 0
+        self._runs.has_stepped = True
         figures = self._step(real, self._draw, generator_updates=updates)
+        for scheduler in self._schedulers:
+            scheduler.step()
         self.history.record(self.steps, figures)
         return figures
 
@@ -306,63 +405,3 @@ class InfoGANTrainer:
     @property
     def _bytes_onto(self) -> PixelRange:
         return self.model.pixel_range or _UNKNOWN_REACH
-
-
-def chosen_device(device: torch.device | str) -> torch.device:
-    """The device asked for; for "auto" CUDA where there is one, else the CPU.
-
-    Raises:
-        ValueError: no such device on this machine.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.device(device)
-        torch.empty(0, device=found)
-    except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(
-            f"device must be 'auto' or a device of this machine such as 'cpu', but got {device!r}: {error}"
-        ) from error
-    return found
-
-
-def checked_regularizers(regularizers: Any, latent: LatentSpec) -> tuple[Regularizer, ...]:
-    """The regularisers, each fit for the latent."""
-    found = tuple(regularizers) if isinstance(regularizers, Iterable) else (regularizers,)
-    names = [getattr(regularizer, "name", None) for regularizer in found]
-    for regularizer in found:
-        if not isinstance(regularizer, Regularizer):
-            raise TypeError(f"regularizers must be Regularizer objects, but got {describe(regularizer)}")
-        regularizer.check(latent)
-        if names.count(regularizer.name) > 1:
-            raise ValueError(f"two regularisers are named {regularizer.name!r}; give one of them another name")
-    return found
-
-
-def averaged(generator: nn.Module, decay: float) -> AveragedModel:
-    """An exponential moving average of a generator, buffers included."""
-    decay = real_number("ema_decay", decay, above=0)
-    if decay >= 1:
-        raise ValueError(f"ema_decay must be below 1, but got {decay}")
-    try:
-        model = AveragedModel(generator, multi_avg_fn=_MovingAverage(decay), use_buffers=True)
-    except RuntimeError as error:
-        raise ValueError(
-            f"ema_decay needs a generator that can be copied, but got: {error}; the older torch.nn.utils.spectral_norm "
-            "cannot be copied, torch.nn.utils.parametrizations.spectral_norm can"
-        ) from error
-    return model.requires_grad_(False)
-
-
-class _MovingAverage:
-    """Torch's moving average as an object that can be pickled, which its closure cannot."""
-
-    def __init__(self, decay: float) -> None:
-        self.decay = decay
-
-    def __call__(self, averages: Any, current: Any, count: Any) -> None:
-        get_ema_multi_avg_fn(self.decay)(averages, current, count)
-
-
-def _has_batch_norm(model: nn.Module) -> bool:
-    return any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())

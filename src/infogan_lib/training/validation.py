@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Sized
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from infogan_lib.pixels import PixelRange, check_dtype
@@ -80,3 +80,8 @@ def warn_of_reach(images: Tensor, bytes_onto: PixelRange, reach: PixelRange | No
             f"{found}[-1, 1]; if the data is scaled to [0, 1], use images * 2 - 1",
             stacklevel=3,
         )
+
+
+def has_batch_norm(model: nn.Module) -> bool:
+    """Whether any of its layers looks at a batch as a whole, and so needs more than one sample."""
+    return any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())

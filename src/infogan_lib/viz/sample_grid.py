@@ -8,7 +8,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from infogan_lib._checks import whole_number
-from infogan_lib.training.trainer import Callback, InfoGANTrainer
+from infogan_lib.training.callback import Callback
+from infogan_lib.training.trainer import InfoGANTrainer
 from infogan_lib.viz.grids import image_grid, is_discrete, save_png, shown_range
 
 

@@ -1,0 +1,30 @@
+"""What a callback may be told of."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from infogan_lib.training.trainer import InfoGANTrainer
+
+
+class Callback:
+    """What `InfoGANTrainer.fit` tells of; subclass it and override what you need."""
+
+    def on_fit_start(self, trainer: "InfoGANTrainer", total_steps: int | None) -> None:
+        """Before the first step. `total_steps` is what `trainer.steps` will be at the end, where that is known."""
+
+    def on_step_end(self, trainer: "InfoGANTrainer", figures: Mapping[str, float]) -> None:
+        """After every step, with its figures; `trainer.steps` counts it already."""
+
+    def on_epoch_end(self, trainer: "InfoGANTrainer") -> None:
+        """After every whole epoch; `trainer.epochs` counts it already."""
+
+    def on_fit_end(self, trainer: "InfoGANTrainer") -> None:
+        """After the last step, also when an error ended the run."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What checkpoints keep of the callback: tensors, numbers, strings, and lists, tuples and dicts of them."""
+        return {}
+
+    def load_state_dict(self, state: Any) -> None:
+        """Go on from what `state_dict` gave; called before `on_fit_start`."""

@@ -1,0 +1,236 @@
+"""A fit that can be left and gone on with: what is loaded before it, and saved while it lasts.
+
+A run is one program's work on one trainer, which may call `fit` several times. Its checkpoints say which of these calls
+they belong to. The same program, started again, passes over the calls that were completed and goes on in the middle of
+the one that was not.
+"""
+
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from infogan_lib._checks import describe, whole_number
+from infogan_lib._version import __version__
+from infogan_lib.storage import CheckpointError, seal, unseal
+from infogan_lib.storage.disk import faults_named, make_folder
+from infogan_lib.training.checkpoint import Checkpoint, RunFolder, read_checkpoint
+from infogan_lib.training.settings import check_settings
+from infogan_lib.training.state import ListState, RunState, Stateful
+from infogan_lib.training.stream import DataStream, Position
+
+Resume = Literal["auto", False] | str | os.PathLike[str]
+
+_STATE = "trainer state"
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where and how often a fit is saved, and what it goes on from; see `InfoGANTrainer.fit`."""
+
+    run_dir: Path | None
+    every: int
+    keep: int
+    resume: Literal["auto", False] | Path
+
+    @classmethod
+    def checked(
+        cls,
+        run_dir: str | os.PathLike[str] | None,
+        checkpoint_every: int | None,
+        keep_checkpoints: int | None,
+        resume: Resume,
+    ) -> "RunOptions":
+        """The options as `fit` was given them.
+
+        Raises:
+            TypeError, ValueError: options of another kind, or that would do nothing.
+        """
+        if run_dir is not None and not isinstance(run_dir, (str, os.PathLike)):
+            raise TypeError(f"run_dir must be a folder or None, but got {describe(run_dir)}")
+        for name, value in (("checkpoint_every", checkpoint_every), ("keep_checkpoints", keep_checkpoints)):
+            if value is not None and run_dir is None:
+                raise ValueError(f"{name} would do nothing without run_dir; give both or neither")
+        if resume is not False and not isinstance(resume, (str, os.PathLike)):
+            raise TypeError(f"resume must be 'auto', False or the path of a checkpoint, but got {describe(resume)}")
+        return cls(
+            None if run_dir is None else Path(run_dir),
+            whole_number("checkpoint_every", 500 if checkpoint_every is None else checkpoint_every, minimum=1),
+            whole_number("keep_checkpoints", 2 if keep_checkpoints is None else keep_checkpoints, minimum=1),
+            resume if resume in ("auto", False) else Path(resume),  # type: ignore[arg-type]
+        )
+
+
+class Runs:
+    """What a trainer remembers of its fits and their folders.
+
+    Args:
+        parts: the trainer's own state, by name.
+        position: the part that says where the run stands.
+        settings: what the run was set up with.
+        step: tells how many steps have been made.
+        largest: the most bytes that a saved state may have.
+    """
+
+    def __init__(
+        self,
+        parts: Mapping[str, Stateful],
+        position: Position,
+        settings: dict[str, Any],
+        step: Callable[[], int],
+        largest: int,
+    ) -> None:
+        self.parts, self.position, self.settings, self.step, self.largest = parts, position, settings, step, largest
+        self.finished = 0
+        self.has_stepped = False
+        self.folders: set[str] = set()
+        self.left: dict[str, Any] | None = None  # of a fit that was not completed, what is not the trainer's own
+
+    def about(self) -> dict[str, Any]:
+        """What a manifest says of the state."""
+        now = {"step": self.step(), "epoch": self.position.epochs, "library": __version__, "torch": torch.__version__}
+        return now | {"settings": self.settings}
+
+    def check(self, path: Path, about: Mapping[str, Any]) -> None:
+        """Raise CheckpointError unless a checkpoint was made with these settings; warn of another torch."""
+        check_settings(path, about.get("settings"), self.settings)
+        if about.get("torch") != torch.__version__:
+            warnings.warn(
+                f"{path} was saved with torch {about.get('torch')}, and this is {torch.__version__}: the run goes on, "
+                "but not necessarily to the last bit as it would have",
+                stacklevel=2,
+            )
+
+    def save(self, folder: Path) -> None:
+        """Write the trainer's own state into a folder."""
+        with faults_named(folder, "making the folder"):
+            make_folder(folder)
+        seal(folder, _STATE, self.about(), RunState(**self.parts).state_dict())
+
+    def load(self, folder: Path) -> None:
+        """Take over the state in a folder."""
+        about, state = unseal(folder, _STATE, largest=self.largest)
+        self.check(folder, about)
+        RunState(**self.parts).load(folder, state)
+        self.has_stepped = True
+        self.finished = len(self.position.fits)
+
+
+class Run:
+    """One fit: a context that holds the run folder, if there is one.
+
+    Args:
+        runs: what the trainer remembers.
+        options: where to save and what to go on from.
+        stream: the fit's data.
+        callbacks: those with a state of their own.
+    """
+
+    def __init__(self, runs: Runs, options: RunOptions, stream: DataStream, callbacks: Sequence[Stateful]) -> None:
+        self._runs, self._options, self._stream = runs, options, stream
+        self._state = RunState(**runs.parts, data=stream, callbacks=ListState(callbacks))
+        self._folder: RunFolder | None = None
+        self._last: Path | None = None
+        self._done = False
+        self._held = ExitStack()
+
+    @property
+    def saves(self) -> bool:
+        """Whether there is a run folder."""
+        return self._folder is not None
+
+    def __enter__(self) -> "Run":
+        runs, options = self._runs, self._options
+        if options.run_dir is not None:
+            self._folder = self._held.enter_context(RunFolder(options.run_dir, keep=options.keep, largest=runs.largest))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        runs = self._runs
+        if self._done or self._folder is None:
+            runs.finished += 1
+            runs.left = None
+        elif self._last is not None:  # the next call with this folder goes on with this fit
+            runs.left = {"data": self._stream.state_dict()}
+            if isinstance(error, Exception):
+                error.add_note(f"The run can go on from {self._last}, its last checkpoint.")
+        self._held.close()
+
+    def resume(self) -> bool:
+        """Load what there is to go on from. False if this call of `fit` was completed in the run before."""
+        runs = self._runs
+        found = self._found()
+        if found is not None:
+            self._load(found)
+        elif runs.left is not None and self._folder is not None:
+            self._stream.load_state_dict(runs.left["data"])
+        if self._folder is not None:
+            runs.folders.add(os.path.realpath(self._folder.folder))
+        self._done = runs.finished < len(runs.position.fits) - 1
+        return not self._done
+
+    def _found(self) -> Checkpoint | None:
+        runs, folder, resume = self._runs, self._folder, self._options.resume
+        newest = None if folder is None else folder.newest_step()
+        if isinstance(resume, Path):
+            found = read_checkpoint(resume, largest=runs.largest)
+            if newest is not None and newest > found.about.get("step", -1):
+                raise CheckpointError(
+                    folder.folder,  # type: ignore[union-attr]
+                    f"it holds a checkpoint of step {newest}, after the one to resume from; give another run_dir, or "
+                    "move the newer checkpoints away",
+                )
+            return found
+        if folder is None or newest is None:
+            return None
+        if os.path.realpath(folder.folder) in runs.folders:
+            return None  # these are this trainer's own
+        if resume is False:
+            raise CheckpointError(
+                folder.folder,
+                f"it holds a run at step {newest}; go on with it by resume='auto', or begin anew in another run_dir",
+            )
+        if runs.has_stepped:
+            raise CheckpointError(
+                folder.folder,
+                f"it holds a run at step {newest}, and this trainer has made steps of its own, which loading would "
+                "lose; use a new trainer to go on with that run, or another run_dir for this one",
+            )
+        return folder.latest()
+
+    def _load(self, found: Checkpoint) -> None:
+        runs = self._runs
+        runs.check(found.path, found.about)
+        try:
+            belongs_to = len(found.state["position"]["fits"]) - 1
+            rest = {name: found.state[name] for name in ("data", "callbacks")}
+        except (TypeError, KeyError) as error:
+            raise CheckpointError(found.path, f"its state is not that of a run: {error!r}") from error
+        if belongs_to > runs.finished:  # a later call of fit was under way: its data is not this call's
+            own = {name: part for name, part in found.state.items() if name not in rest}
+            RunState(**runs.parts).load(found.path, own)
+            runs.left = rest
+            return
+        self._state.load(found.path, found.state)
+        runs.finished = belongs_to
+
+    def save(self) -> Path | None:
+        """Write a checkpoint of now, if there is a folder for it."""
+        if self._folder is None:
+            return None
+        self._last = self._folder.save(self._runs.step(), self._runs.about(), self._state.state_dict())
+        return self._last
+
+    def due(self, step: int) -> bool:
+        """Whether a checkpoint is to be written after a step."""
+        return self.saves and step % self._options.every == 0
+
+    def finish(self) -> None:
+        """Write the last checkpoint of a fit that was completed."""
+        self.save()
+        self._done = True

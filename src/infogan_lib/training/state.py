@@ -1,0 +1,190 @@
+"""The whole state of a run, put together of its parts, and put back all or nothing.
+
+A part has `state_dict` and `load_state_dict`, as torch's modules and optimisers do. Loading checks names, shapes and
+kinds before anything is changed; should a part still refuse, all parts are put back to what they were.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+from infogan_lib.model import InfoGAN
+from infogan_lib.storage import CheckpointError, check_names, check_tensors
+from infogan_lib.storage.pickles import Plain, plain
+
+
+class Stateful(Protocol):
+    """A part of a run's state."""
+
+    def state_dict(self) -> Any:
+        """The part's state."""
+        ...
+
+    def load_state_dict(self, state: Any, /) -> None:
+        """Become what a state was taken of."""
+        ...
+
+
+class RunState:
+    """Named parts as one state.
+
+    Args:
+        **parts: the parts; each is named in a checkpoint as it is here.
+    """
+
+    def __init__(self, **parts: Stateful) -> None:
+        self._parts = parts
+
+    def state_dict(self) -> Plain:
+        """A copy of all parts' states that no later step changes, as plain data on the CPU."""
+        return plain({name: part.state_dict() for name, part in self._parts.items()})
+
+    def load(self, path: Path, state: Any) -> None:
+        """Put every part back to a saved state.
+
+        Args:
+            path: where the state comes from, for messages.
+            state: as `state_dict` gave it.
+
+        Raises:
+            CheckpointError: a part missing, unknown or not fitting; everything is then as it was before.
+        """
+        check_names(path, "state", state, self._parts)
+        for name, part in self._parts.items():
+            if isinstance(part, (ModelState, OptimizerState)):
+                part.check(path, state[name])
+        before = _copied(self.state_dict())
+        try:
+            self._set(state)
+        except Exception as error:
+            self._set(before)
+            if isinstance(error, CheckpointError):
+                raise
+            raise CheckpointError(path, f"it does not fit this trainer or its data: {error}") from error
+
+    def _set(self, state: Any) -> None:
+        for name, part in self._parts.items():
+            part.load_state_dict(state[name])
+
+
+def _copied(state: Any) -> Any:
+    """A copy whose tensors share nothing with the parts they came from."""
+    if isinstance(state, Tensor):
+        return state.clone()
+    if isinstance(state, dict):
+        return {key: _copied(value) for key, value in state.items()}
+    if isinstance(state, (list, tuple)):
+        return type(state)(map(_copied, state))
+    return state
+
+
+class ModelState:
+    """The weights and buffers of all networks, buffers that a module keeps out of its own state included.
+
+    Args:
+        model: the model.
+    """
+
+    def __init__(self, model: InfoGAN) -> None:
+        self._model = model
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors by name, and the names of categories."""
+        return {
+            "tensors": self._model.state_dict(),
+            "unsaved_buffers": self._unsaved_buffers(),
+            "category_names": {name: list(names) for name, names in self._model.category_names.items()},
+            "pixel_range": self._model.pixel_range,
+        }
+
+    def check(self, path: Path, state: Any) -> None:
+        """Raise CheckpointError unless the tensors fit by name, shape and dtype."""
+        mine = self.state_dict()
+        check_names(path, "model", state, mine)
+        for part in ("tensors", "unsaved_buffers"):
+            check_tensors(path, "network", state[part], mine[part])
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over the tensors, in place, and the names."""
+        self._model.load_state_dict(state["tensors"])
+        for name, buffer in self._unsaved_buffers().items():
+            buffer.copy_(state["unsaved_buffers"][name])
+        self._model.category_names = {name: tuple(names) for name, names in state["category_names"].items()}
+        self._model.pixel_range = state["pixel_range"]
+
+    def _unsaved_buffers(self) -> dict[str, Tensor]:
+        saved = self._model.state_dict()
+        return {name: buffer for name, buffer in self._model.named_buffers() if name not in saved}
+
+
+class OptimizerState:
+    """The optimisers, in their order, D's first.
+
+    Args:
+        optimizers: all that a run has.
+    """
+
+    def __init__(self, optimizers: Sequence[Optimizer]) -> None:
+        self._optimizers = optimizers
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        """Each optimiser's state."""
+        return [optimizer.state_dict() for optimizer in self._optimizers]
+
+    def check(self, path: Path, states: Any) -> None:
+        """Raise CheckpointError unless there are as many optimisers, with as many parameters in their groups."""
+        sizes = [_group_sizes(optimizer.state_dict()) for optimizer in self._optimizers]
+        try:
+            saved = [_group_sizes(state) for state in states]
+        except (TypeError, KeyError, IndexError) as error:
+            raise CheckpointError(path, "it holds no state of optimisers") from error
+        if saved != sizes:
+            raise CheckpointError(
+                path,
+                f"its optimisers hold groups of {saved} parameters, and those of this trainer {sizes}; use the same "
+                "optimisers and the same frozen parameters",
+            )
+
+    def load_state_dict(self, states: Sequence[dict[str, Any]]) -> None:
+        """Take over moments and settings, each tensor in the precision it was saved in."""
+        for optimizer, state in zip(self._optimizers, states, strict=True):
+            optimizer.load_state_dict(state)
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            for number, of in state["state"].items():
+                mine = optimizer.state[parameters[number]]
+                for key, value in of.items():
+                    # torch casts what it loads to the parameter's dtype; a moment kept in another one would change.
+                    if isinstance(value, Tensor) and mine[key].dtype != value.dtype:
+                        mine[key] = value.to(mine[key].device)
+
+
+def _group_sizes(state: dict[str, Any]) -> list[int]:
+    return [len(group["params"]) for group in state["param_groups"]]
+
+
+class ListState:
+    """Several parts of one kind, in their order.
+
+    Args:
+        parts: the parts.
+        names: what tells them apart in a message.
+    """
+
+    def __init__(self, parts: Sequence[Stateful], names: Sequence[str] | None = None) -> None:
+        self._parts = parts
+        self._names = [type(part).__name__ for part in parts] if names is None else list(names)
+
+    def state_dict(self) -> list[list[Any]]:
+        """The name and the state of each."""
+        return [[name, part.state_dict()] for name, part in zip(self._names, self._parts, strict=True)]
+
+    def load_state_dict(self, states: Sequence[Sequence[Any]]) -> None:
+        """Give each its state back."""
+        saved = [name for name, _ in states]
+        if saved != self._names:
+            raise ValueError(f"it was saved with {saved or 'none'}, and here are {self._names or 'none'}")
+        for part, (_, state) in zip(self._parts, states, strict=True):
+            part.load_state_dict(state)
