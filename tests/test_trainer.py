@@ -483,7 +483,7 @@ REFUSALS = [
     (lambda: trainer(adversarial=ig.Hinge), TypeError, r"did you mean Hinge\(\)"),
     (lambda: trainer(augment=3), TypeError, "augment must be a function"),
     (lambda: trainer(pixel_range=(1, 0)), ValueError, "low < high"),
-    (lambda: trainer(pixel_range=5), ValueError, "pixel_range must be two numbers"),
+    (lambda: trainer(pixel_range=5), ValueError, "pixel_range must be two finite numbers"),
     (lambda: trainer(information_trains=["heads"]), ValueError, "must name some of 'generator', 'q_head' and 'trunk'"),
     (lambda: trainer(information_trains=[]), ValueError, "information_trains must name some of"),
     (

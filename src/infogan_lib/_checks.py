@@ -47,6 +47,15 @@ def real_number(name: str, value: object, *, minimum: float | None = None, above
     return number
 
 
+def number_pair(name: str, value: object, wanted: str) -> tuple[float, float]:
+    """Return `value` as two finite floats, or raise naming the argument; `wanted` says what they should be."""
+    try:
+        first, second = (real_number(name, part) for part in value)  # type: ignore[attr-defined]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be {wanted}, but got {describe(value)}") from error
+    return first, second
+
+
 def choice(name: str, value: object, options: Collection[str]) -> str:
     """Return `value` if it is one of `options`, or raise listing them."""
     if isinstance(value, str) and value in options:

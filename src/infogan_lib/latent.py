@@ -227,7 +227,11 @@ class LatentSpec(Mapping[str, LatentVariable]):
         self._check_width(latent)
         latent = latent.clone()
         for name, value in values.items():
-            rows = self[name].rows(value, len(latent))
+            variable = self[name]
+            try:
+                rows = variable.rows(value, len(latent))
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"{name}: {error}") from error
             latent[:, self.columns[name]] = rows.to(latent)
         return latent
 

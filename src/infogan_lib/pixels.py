@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from infogan_lib._checks import describe, real_number
+from infogan_lib._checks import describe, number_pair
 
 PixelRange = tuple[float, float]
 
@@ -16,10 +16,7 @@ def pixel_range(value: Any) -> PixelRange:
     Raises:
         ValueError: anything else, or low >= high.
     """
-    try:
-        low, high = (real_number("pixel_range", end) for end in value)
-    except TypeError as error:
-        raise ValueError(f"pixel_range must be two numbers (low, high), but got {describe(value)}") from error
+    low, high = number_pair("pixel_range", value, "two finite numbers (low, high)")
     if low >= high:
         raise ValueError(f"pixel_range must be (low, high) with low < high, but got {describe(value)}")
     return low, high

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent, Normal, OneHotCategorical, constraints
 from typing_extensions import override
 
-from infogan_lib._checks import real_number
+from infogan_lib._checks import number_pair, real_number
 
 Domain = Literal["one-hot", "binary", "real"]
 
@@ -131,12 +131,10 @@ class NormalNLL(InformationLoss):
     def __post_init__(self) -> None:
         if self.scale is not None:
             object.__setattr__(self, "scale", real_number("scale", self.scale, above=0))
-        low, high = (real_number("log_scale_range", end) for end in self.log_scale_range)
+        wanted = "(low, high) with -10 <= low < high <= 10"
+        low, high = number_pair("log_scale_range", self.log_scale_range, wanted)
         if low >= high or low < -10 or high > 10:
-            raise ValueError(
-                "log_scale_range must be (low, high) with -10 <= low < high <= 10, "
-                f"but got {tuple(self.log_scale_range)}"
-            )
+            raise ValueError(f"log_scale_range must be {wanted}, but got {tuple(self.log_scale_range)}")
         object.__setattr__(self, "log_scale_range", (low, high))
 
     @override

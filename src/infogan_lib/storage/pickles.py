@@ -112,19 +112,23 @@ def _is_storage_or_dtype(name: str) -> bool:
     return what.endswith("Storage") or isinstance(getattr(torch, what, None), torch.dtype)
 
 
+_DEEPEST = 64
+
+
 def _check_plain(state: Any) -> None:
-    """Nothing but plain data, and no tensor larger than what is stored of it. Iterative, each container once."""
+    """A tree of plain data, not deeper than any state is, with no tensor larger than what is stored of it."""
     seen: set[int] = set()
-    waiting = [state]
+    waiting = [(state, 0)]
     while waiting:
-        value = waiting.pop()
+        value, depth = waiting.pop()
         if isinstance(value, Tensor):
             if value.numel() * value.element_size() > value.untyped_storage().nbytes():
                 raise ValueError("a tensor in it is larger than what is stored of it")
         elif isinstance(value, (dict, list, tuple)):
-            if id(value) in seen:
-                continue
+            if (id(value) in seen and value) or depth > _DEEPEST:
+                raise ValueError("it is no tree, or a very deep one")
             seen.add(id(value))
-            waiting.extend([*value.keys(), *value.values()] if isinstance(value, dict) else value)
+            inside = [*value.keys(), *value.values()] if isinstance(value, dict) else value
+            waiting.extend((part, depth + 1) for part in inside)
         elif value is not None and type(value) not in (bool, int, float, str):
             raise ValueError(f"it holds a {type(value).__name__}")

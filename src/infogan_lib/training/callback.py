@@ -1,7 +1,9 @@
 """What a callback may be told of."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
+
+from infogan_lib._checks import describe
 
 if TYPE_CHECKING:
     from infogan_lib.training.trainer import InfoGANTrainer
@@ -28,3 +30,15 @@ class Callback:
 
     def load_state_dict(self, state: Any) -> None:
         """Go on from what `state_dict` gave; called before `on_fit_start`."""
+
+
+def stateful_among(callbacks: Iterable[Callback]) -> list[Callback]:
+    """Those with a state of their own, which checkpoints keep.
+
+    Raises:
+        TypeError: something that is no callback.
+    """
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            raise TypeError(f"callbacks must be Callback objects, but got {describe(callback)}")
+    return [callback for callback in callbacks if type(callback).state_dict is not Callback.state_dict]

@@ -105,8 +105,10 @@ class RunFolder:
         good = False
         for i, (_, path) in enumerate(_found(self.checkpoints)):
             if i >= self._keep and good:
-                with faults_named(path, "removing an old checkpoint"):
+                try:
                     remove_folder(path)
+                except OSError as error:  # the new one is safe, so training goes on
+                    warnings.warn(f"the old checkpoint {path} could not be removed: {error}", stacklevel=2)
             elif not good:
                 good = _is_good(path)
 

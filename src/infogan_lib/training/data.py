@@ -37,8 +37,8 @@ class Batches(ABC):
     keeps_position: bool = False
 
     @abstractmethod
-    def epoch(self, number: int, start: int = 0) -> Iterator[Tensor]:
-        """The batches of an epoch from `start` on, images only."""
+    def epoch(self, number: int, start: int | None = None) -> Iterator[Tensor]:
+        """The batches of an epoch, images only: all, or those from `start` on in an epoch that was begun before."""
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps of the data beside the number of the epoch and of the batch."""
@@ -64,9 +64,9 @@ class TensorBatches(Batches):
         self.per_epoch = self.expected = len(images) // batch_size
 
     @override
-    def epoch(self, number: int, start: int = 0) -> Iterator[Tensor]:
+    def epoch(self, number: int, start: int | None = None) -> Iterator[Tensor]:
         order = epoch_order(len(self._images), self._seed, number).to(self._images.device)
-        for i in range(start, len(self._images) // self._size):
+        for i in range(start or 0, len(self._images) // self._size):
             yield self._images.index_select(0, order[i * self._size : (i + 1) * self._size])
 
     @override
@@ -93,8 +93,8 @@ class DatasetBatches(Batches):
         )
 
     @override
-    def epoch(self, number: int, start: int = 0) -> Iterator[Tensor]:
-        self._plan.epoch, self._plan.start = number, start
+    def epoch(self, number: int, start: int | None = None) -> Iterator[Tensor]:
+        self._plan.epoch, self._plan.start = number, start or 0
         return map(images_of, self._loader)
 
     @override
@@ -152,8 +152,8 @@ class SequenceBatches(Batches):
         self.per_epoch = self.expected = len(batches)
 
     @override
-    def epoch(self, number: int, start: int = 0) -> Iterator[Tensor]:
-        return map(images_of, islice(self._batches, start, len(self._batches)))
+    def epoch(self, number: int, start: int | None = None) -> Iterator[Tensor]:
+        return map(images_of, islice(self._batches, start or 0, len(self._batches)))
 
     @override
     def state_dict(self) -> dict[str, Any]:
@@ -174,7 +174,7 @@ class LoaderBatches(Batches):
         found = [getattr(sampler, "generator", None) for sampler in samplers]
         self._generators = list({id(g): g for g in found if isinstance(g, torch.Generator)}.values())
         self._outside = GlobalRandomness(torch.device("cpu"))
-        self._at_start = self._randomness()
+        self._at_start = self._before_last = self._randomness()
         if loader.num_workers > 0 and loader.persistent_workers:
             self.no_position = (
                 "the workers of this DataLoader are persistent and carry their randomness over epochs; set "
@@ -182,17 +182,25 @@ class LoaderBatches(Batches):
             )
 
     @override
-    def epoch(self, number: int, start: int = 0) -> Iterator[Tensor]:
-        if start == 0:
+    def epoch(self, number: int, start: int | None = None) -> Iterator[Tensor]:
+        if start is None:
             self._at_start = self._randomness()
-            return map(images_of, self._loader)
-        now = self._randomness()
-        self._set(self._at_start)
-        batches = iter(self._loader)
-        for _ in islice(batches, start):
-            pass
-        self._set(now)
-        return map(images_of, batches)
+            batches = iter(self._loader)
+        else:
+            now = self._randomness()
+            self._set(self._at_start)
+            batches = iter(self._loader)
+            for _ in islice(batches, start):
+                pass
+            self._set(self._before_last)  # other draws came between these batches then, those of dropout for one
+            yield from map(images_of, islice(batches, 1))
+            self._set(now)
+        while True:
+            self._before_last = self._randomness()
+            batch = next(batches, None)
+            if batch is None:
+                return
+            yield images_of(batch)
 
     def _randomness(self) -> dict[str, Any]:
         own = [generator.get_state() for generator in self._generators]
@@ -206,7 +214,8 @@ class LoaderBatches(Batches):
     @override
     def state_dict(self) -> dict[str, Any]:
         own = [generator.get_state() for generator in self._generators]
-        return {"length": self.per_epoch, "at_start": self._at_start, "own": own}
+        at = {"at_start": self._at_start, "before_last": self._before_last}
+        return {"length": self.per_epoch, "own": own, **at}
 
     @override
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -215,7 +224,7 @@ class LoaderBatches(Batches):
                 f"the run's loader had {state['length']} batches and {len(state['own'])} generators of its own, and "
                 f"this one has {self.per_epoch} and {len(self._generators)}"
             )
-        self._at_start = state["at_start"]
+        self._at_start, self._before_last = state["at_start"], state["before_last"]
         for generator, of in zip(self._generators, state["own"], strict=True):
             generator.set_state(of)
 
@@ -245,7 +254,7 @@ class IterableBatches(Batches):
             )
 
     @override
-    def epoch(self, number: int, start: int = 0) -> Iterator[Tensor]:
+    def epoch(self, number: int, start: int | None = None) -> Iterator[Tensor]:
         return map(images_of, self._batches)
 
     @override

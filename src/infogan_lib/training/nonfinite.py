@@ -7,7 +7,7 @@ _CAUSE = (
 
 
 class NonFiniteLossError(RuntimeError):
-    """A loss or gradient turned NaN or infinite; weights, buffers and optimisers are as they were before the step.
+    """A loss, gradient or weight turned NaN or infinite; all is as it was before the step.
 
     Attributes:
         term: the loss term, in words.

@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from infogan_lib._checks import describe, real_number
+from infogan_lib._checks import describe, number_pair, real_number
 from infogan_lib.model import InfoGAN
 from infogan_lib.training.step import Trained
 
@@ -142,13 +142,11 @@ def _held(optimizer: Any) -> set[int]:
 def _betas(betas: Iterable[float] | None) -> tuple[float, float]:
     if betas is None:
         return PAPER_BETAS
-    try:
-        first, second = (real_number("betas", beta, minimum=0) for beta in betas)
-    except TypeError as error:
-        raise ValueError(f"betas must be two numbers in [0, 1), but got {describe(betas)}") from error
-    if first >= 1 or second >= 1:
-        raise ValueError(f"betas must be two numbers in [0, 1), but got {describe(betas)}")
-    return first, second
+    wanted = "two numbers in [0, 1)"
+    found = number_pair("betas", betas, wanted)
+    if not all(0 <= beta < 1 for beta in found):
+        raise ValueError(f"betas must be {wanted}, but got {describe(betas)}")
+    return found
 
 
 def _has_fused_kernel(parameters: list[nn.Parameter]) -> bool:

@@ -223,7 +223,9 @@ class Run:
         """Write a checkpoint of now, if there is a folder for it."""
         if self._folder is None:
             return None
-        self._last = self._folder.save(self._runs.step(), self._runs.about(), self._state.state_dict())
+        with faults_named(self._folder.folder, "saving"):  # also where a callback writes what is its own
+            state = self._state.state_dict()
+        self._last = self._folder.save(self._runs.step(), self._runs.about(), state)
         return self._last
 
     def due(self, step: int) -> bool:

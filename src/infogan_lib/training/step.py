@@ -20,12 +20,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from infogan_lib._checks import describe, listed
-from infogan_lib.latent import LatentSpec
 from infogan_lib.losses.adversarial import AdversarialLoss
-from infogan_lib.losses.information import information_bound
 from infogan_lib.model import InfoGAN
 from infogan_lib.regularizers import Regularizer
 from infogan_lib.training.dense import dense_convolutions
+from infogan_lib.training.figures import information_figures, largest_magnitude, numbers
 from infogan_lib.training.nonfinite import NonFiniteLossError
 from infogan_lib.training.precision import Precision
 from infogan_lib.training.undo import Undo
@@ -133,7 +132,7 @@ class InfoGANStep:
             self._undo()
             raise
         self.count += 1
-        return dict(zip(figures, _numbers(figures.values()), strict=True))
+        return dict(zip(figures, numbers(figures.values()), strict=True))
 
     def state_dict(self) -> dict[str, Any]:
         """The count of steps, and the state of the loss scale where there is one."""
@@ -148,10 +147,12 @@ class InfoGANStep:
             self._precision.scaler.load_state_dict(state["scaler"])
 
     def _updates(self, real: Tensor, draw: Callable[[int], Tensor], generator_updates: int) -> dict[str, Tensor]:
+        # Before any forward pass, as BatchNorm takes in whatever is not finite elsewhere.
+        magnitude = largest_magnitude(self.model)
         latent = draw(len(real))
         # The fakes that D has just judged are the ones that G is judged by, so their graph is kept for it.
         keeps_graph = generator_updates > 0 and self.accumulate == 1
-        figures, fake = self._update_discriminator(real, latent, keeps_graph)
+        figures, fake = self._update_discriminator(real, latent, keeps_graph, magnitude)
         for update in range(generator_updates):
             if update > 0:
                 latent, fake = draw(len(real)), None
@@ -162,7 +163,7 @@ class InfoGANStep:
         return figures
 
     def _update_discriminator(
-        self, real: Tensor, latent: Tensor, keeps_graph: bool
+        self, real: Tensor, latent: Tensor, keeps_graph: bool, magnitude: Tensor
     ) -> tuple[dict[str, Tensor], Tensor | None]:
         real_terms, fake_terms, foreseen, information, opinions, regularized = [], [], [], [], [], []
         fake = None
@@ -193,7 +194,8 @@ class InfoGANStep:
                 share * torch.stack([_mean_opinion(self.adversarial, judged) for judged in (logits, fake_logits)])
             )
         on_real, on_fake = _sum(real_terms), _sum(fake_terms)
-        terms = {"discriminator's loss on real images": on_real, "discriminator's loss on fakes": on_fake}
+        terms = {_WEIGHTS: magnitude, "discriminator's loss on real images": on_real}
+        terms["discriminator's loss on fakes"] = on_fake
         # What G is about to pay is looked at here, too, so that a bad term stops the step before any weight changes.
         terms[_GENERATORS_TERM] = _sum(foreseen)
         if information:
@@ -278,19 +280,26 @@ class InfoGANStep:
         scale = self._precision.scaler.get_scale()
         gradients = [p.grad for p in parameters if p.grad is not None]
         norm = nn.utils.get_total_norm(gradients) / scale if gradients else torch.zeros_like(next(iter(terms.values())))
-        values = _numbers([*terms.values(), norm])
+        values = numbers([*terms.values(), norm])
         if all(map(_is_finite, values)):
             return norm
         *losses, gradient = values
         for term, value in zip(terms, losses, strict=True):
             if not _is_finite(value):
                 self._abandon(whose)
-                raise NonFiniteLossError(term, self.count, value)
+                raise NonFiniteLossError(self._named_weight() if term is _WEIGHTS else term, self.count, value)
         # In float16 a gradient may overflow by its scale alone; that is met by a smaller scale and not by stopping.
         if self._precision.name != "fp16" or scale <= 1:
             self._abandon(whose)
             raise NonFiniteLossError(f"gradient of the {whose}", self.count, gradient)
         return norm
+
+    def _named_weight(self) -> str:
+        """The first weight or buffer that was not finite when the step began."""
+        self._undo()
+        tensors = self.model.state_dict()
+        name = next(name for name, t in tensors.items() if t.is_floating_point() and not t.isfinite().all())
+        return f"weight {name!r}"
 
     def _abandon(self, whose: str) -> None:
         """Leave nothing behind of a step that cannot be finished."""
@@ -315,31 +324,7 @@ class _Forward:
 
 
 _GENERATORS_TERM = "generator's adversarial loss"
-
-
-def information_figures(latent: LatentSpec, nll: Tensor) -> dict[str, Tensor]:
-    """The mean information losses (codes,) under the names they are reported by.
-
-    "nll/NAME" and "bound/NAME" in nats, and "bound_fraction/NAME" of H(c) where that is positive; "mse/NAME" where
-    the loss is no likelihood. For a continuous code H(c) is differential, and the fraction may exceed 1.
-    """
-    figures = {}
-    for (name, code), value in zip(latent.codes.items(), nll, strict=True):
-        if not code.likelihood:
-            figures[f"mse/{name}"] = value
-            continue
-        bound = information_bound(code.entropy, value)
-        figures |= {f"nll/{name}": value, f"bound/{name}": bound}
-        if code.entropy > 0:
-            figures[f"bound_fraction/{name}"] = bound / code.entropy
-    return figures
-
-
-def _numbers(scalars: Iterable[Tensor]) -> list[float]:
-    """Scalars as numbers, with one transfer from their device for all."""
-    given = [scalar.detach() for scalar in scalars]
-    widest = torch.float32 if given[0].device.type == "mps" else torch.float64
-    return torch.stack([scalar.to(widest) for scalar in given]).tolist()
+_WEIGHTS = "weights"
 
 
 def _mean_opinion(adversarial: AdversarialLoss, logits: Tensor) -> Tensor:

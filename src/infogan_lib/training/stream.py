@@ -85,7 +85,7 @@ class DataStream:
     def _enter(self) -> Iterator[Tensor]:
         offset = self._position.offset
         if offset == 0 or self._seen is None or self.source.keeps_position:
-            return self.source.epoch(self._position.number, offset)
+            return self.source.epoch(self._position.number, offset or None)
         batches = self.source.epoch(self._position.number, offset - 1)
         before = next(batches, None)
         if before is None or _fingerprint(before) != self._seen:

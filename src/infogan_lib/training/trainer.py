@@ -23,7 +23,7 @@ from infogan_lib.networks.taps import Tap
 from infogan_lib.pixels import PixelRange, as_float
 from infogan_lib.pixels import pixel_range as checked_range
 from infogan_lib.regularizers import Regularizer, checked_regularizers
-from infogan_lib.training.callback import Callback
+from infogan_lib.training.callback import Callback, stateful_among
 from infogan_lib.training.data import TensorBatches, images_of, open_batches
 from infogan_lib.training.devices import chosen_device
 from infogan_lib.training.history import History
@@ -261,9 +261,7 @@ class InfoGANTrainer:
         more_steps = None if steps is None else whole_number("steps", steps, minimum=1)
         batch_size = whole_number("batch_size", batch_size, minimum=1)
         workers = whole_number("workers", workers, minimum=0)
-        for callback in callbacks:
-            if not isinstance(callback, Callback):
-                raise TypeError(f"callbacks must be Callback objects, but got {describe(callback)}")
+        stateful = stateful_among(callbacks)
         options = RunOptions.checked(run_dir, checkpoint_every, keep_checkpoints, resume)
         source = open_batches(data, batch_size=batch_size, workers=workers, seed=self._seed, device=self.device)
         if source.no_position and (options.run_dir is not None or isinstance(options.resume, Path)):
@@ -274,7 +272,6 @@ class InfoGANTrainer:
             check_images(data, self.model.image_shape)
             warn_of_reach(data, self._bytes_onto, self.model.reach)
         stream = DataStream(source, self._position)
-        stateful = [callback for callback in callbacks if type(callback).state_dict is not Callback.state_dict]
         with ExitStack() as ending:
             run = ending.enter_context(Run(self._runs, options, stream, stateful))
             if not run.resume():
@@ -373,7 +370,8 @@ class InfoGANTrainer:
 
         Raises:
             ValueError: images of another shape, too few for batch normalisation, or not finite.
-            NonFiniteLossError: before the update that it would have spoiled.
+            NonFiniteLossError: a loss, a gradient or a weight is NaN or infinite; the step is not made, and weights,
+                buffers, optimisers and the library's streams of randomness are as they were before it.
         """
         images = images_of(batch)
         check_kind(images, self.model.image_shape)
@@ -388,12 +386,17 @@ class InfoGANTrainer:
         real = as_float(images.to(self.device, non_blocking=True), self._bytes_onto, self._dtype)
         if not real.isfinite().all():
             raise ValueError(f"the batch of step {self.steps} holds NaN or infinite values; clean the data")
-        if self._augment is not None:
-            real = self._augment(real, self._streams["augmentation"])
-            check_kind(real, self.model.image_shape)
         updates = self._g_steps if (self.steps + 1) % self._d_steps == 0 else 0
+        streams = self._streams.state_dict()
+        try:
+            if self._augment is not None:
+                real = self._augment(real, self._streams["augmentation"])
+                check_kind(real, self.model.image_shape)
+            figures = self._step(real, self._draw, generator_updates=updates)
+        except BaseException:
+            self._streams.load_state_dict(streams)
+            raise
         self._runs.has_stepped = True
-        figures = self._step(real, self._draw, generator_updates=updates)
         for scheduler in self._schedulers:
             scheduler.step()
         self.history.record(self.steps, figures)

@@ -1,0 +1,108 @@
+"""Damages checkpoints at random: flipped bits, cuts, holes, splices with another checkpoint of the same run, swapped,
+missing and lengthened files. Each must be refused with a CheckpointError, in bounded memory.
+
+    python benchmarks/damaged_checkpoints.py             25,000 of them, a few minutes
+    python benchmarks/damaged_checkpoints.py --count 1000
+"""
+
+import argparse
+import random
+import resource
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import infogan_lib as ig
+from infogan_lib.training.checkpoint import read_checkpoint
+from small_run import LARGEST, Kind, train
+
+Files = dict[str, bytes]
+
+
+def flip_a_bit(files: Files, name: str, other: bytes, chance: random.Random) -> None:
+    content = bytearray(files[name])
+    content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+    files[name] = bytes(content)
+
+
+def cut_short(files: Files, name: str, other: bytes, chance: random.Random) -> None:
+    files[name] = files[name][: chance.randrange(len(files[name]))]
+
+
+def make_a_hole(files: Files, name: str, other: bytes, chance: random.Random) -> None:
+    start = chance.randrange(len(files[name]))
+    hole = files[name][start : start + chance.randrange(1, 4097)]
+    files[name] = files[name][:start] + bytes(len(hole)) + files[name][start + len(hole) :]
+
+
+def splice(files: Files, name: str, other: bytes, chance: random.Random) -> None:
+    start = chance.randrange(len(files[name]))
+    end = start + chance.randrange(1, len(files[name]))
+    files[name] = files[name][:start] + other[start:end] + files[name][end:]
+
+
+def swap(files: Files, name: str, other: bytes, chance: random.Random) -> None:
+    files[name] = other
+
+
+def lengthen(files: Files, name: str, other: bytes, chance: random.Random) -> None:
+    files[name] += chance.randbytes(chance.randrange(1, 100))
+
+
+def lose(files: Files, name: str, other: bytes, chance: random.Random) -> None:
+    del files[name]
+
+
+DAMAGES: list[Callable[[Files, str, bytes, random.Random], None]] = [
+    *(flip_a_bit, flip_a_bit, flip_a_bit, cut_short, make_a_hole, splice, swap, lengthen, lose)
+]
+
+
+def damage(count: int, seed: int = 0) -> Counter[str]:
+    """How many damaged checkpoints of which kind were refused, and how many were not."""
+    chance, results = random.Random(seed), Counter[str]()
+    with tempfile.TemporaryDirectory() as scratch:
+        run, broken = Path(scratch) / "run", Path(scratch) / "broken"
+        train(Kind(), run, steps=3, checkpoint_every=1, keep_checkpoints=4)
+        one, two = (_files(run / "checkpoints" / f"step_{step:010d}") for step in (2, 3))
+        other = {name: next(theirs for ours, theirs in two.items() if ours[:5] == name[:5]) for name in one}
+        broken.mkdir()
+        while results.total() < count:
+            files, name, how = dict(one), chance.choice(sorted(one)), chance.choice(DAMAGES)
+            how(files, name, other[name], chance)
+            if files == one:
+                continue
+            for path in broken.iterdir():
+                path.unlink()
+            for path, content in files.items():
+                (broken / path).write_bytes(content)
+            results[f"{how.__name__.replace('_', ' ')}: {_outcome(broken)}"] += 1
+    return results
+
+
+def _files(folder: Path) -> Files:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def _outcome(folder: Path) -> str:
+    try:
+        read_checkpoint(folder, largest=LARGEST)
+    except ig.CheckpointError:
+        return "CheckpointError"
+    except Exception as error:
+        return f"WRONG ERROR {type(error).__name__}"
+    return "LOADED"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=25_000)
+    options = parser.parse_args()
+    damage(100)
+    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    for what, number in sorted(damage(options.count).items()):
+        print(f"{what:<40}{number:>7}")
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    print(f"peak memory grew by {grown:.1f} MiB, {time.monotonic() - started:.0f} seconds")

@@ -1,0 +1,146 @@
+"""Puts a fault into every write, fsync, rename and removal of a save, one after the other: no space, an input/output
+error, and death before the call and in the middle of it. Afterwards the run must still have its previous checkpoint or
+the new one, whole, and be able to go on.
+
+    python benchmarks/save_faults.py
+"""
+
+import contextlib
+import errno
+import os
+import shutil
+import signal
+import tempfile
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import infogan_lib as ig
+from infogan_lib.training.run import Run
+from small_run import Kind, comparable, images, last_checkpoint, same, train, trainer
+
+CALLS = ("mkdir", "open", "write", "fsync", "replace", "rename", "unlink", "rmdir")
+FAULTS = ("ENOSPC", "EIO", "killed", "killed halfway")
+BEFORE, AFTER = 5, 6
+
+
+class Faulty:
+    """Counts the calls of the system that may change the disk, and puts a fault into one of them.
+
+    Args:
+        at: which call fails, from 0; None to let all pass.
+        fault: how it fails.
+    """
+
+    def __init__(self, at: int | None = None, fault: str = "EIO") -> None:
+        self._at, self._fault = at, fault
+        self.calls: list[str] = []
+        self._real = {name: getattr(os, name) for name in CALLS}
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[None]:
+        for name in CALLS:
+            setattr(os, name, self._made(name))
+        try:
+            yield
+        finally:
+            for name, real in self._real.items():
+                setattr(os, name, real)
+
+    def _made(self, name: str) -> Any:
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            if name == "open" and not arguments[1] & os.O_CREAT:
+                return self._real[name](*arguments, **keywords)  # it changes nothing
+            self.calls.append(name)
+            if len(self.calls) - 1 != self._at:
+                return self._real[name](*arguments, **keywords)
+            if self._fault.startswith("killed"):
+                if name == "write" and self._fault == "killed halfway":
+                    self._real[name](arguments[0], arguments[1][: len(arguments[1]) // 2])
+                elif self._fault == "killed halfway":
+                    self._real[name](*arguments, **keywords)  # death just after it
+                os.kill(os.getpid(), signal.SIGKILL)
+            number = getattr(errno, self._fault)
+            raise OSError(number, os.strerror(number))
+
+        return call
+
+
+def _save_with(run_dir: Path, faulty: Faulty) -> None:
+    """Go on by one step, with a fault in the save that follows it."""
+    real = Run.save
+
+    def save(self: Run) -> Path | None:
+        if self._runs.step() < AFTER:
+            return real(self)
+        with faulty():
+            return real(self)
+
+    Run.save = save
+    try:
+        train(Kind(), run_dir, steps=AFTER, checkpoint_every=1, keep_checkpoints=1)
+    finally:
+        Run.save = real
+
+
+def _in_a_process(run_dir: Path, faulty: Faulty) -> str:
+    """How a process ended that ran into the fault."""
+    child = os.fork()
+    if not child:
+        code = 2
+        try:
+            _save_with(run_dir, faulty)
+            code = 0
+        except ig.CheckpointError:
+            code = 1
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    return (
+        "killed" if os.WIFSIGNALED(status) else {0: "saved", 1: "CheckpointError"}.get(os.WEXITSTATUS(status), "CRASH")
+    )
+
+
+def inject(every: int = 1) -> tuple[list[str], Counter[tuple[str, str]]]:
+    """The calls of a save; and how often which fault ended how, with what could be loaded afterwards."""
+    torch.set_num_threads(1)
+    trainer().step(images()[:12])
+    with tempfile.TemporaryDirectory() as scratch:
+        start, work = Path(scratch) / "start", Path(scratch) / "work"
+        train(Kind(), start, steps=BEFORE, checkpoint_every=1, keep_checkpoints=1)
+        counting = Faulty()
+        shutil.copytree(start, work)
+        _save_with(work, counting)
+        whole = {BEFORE: _state(start), AFTER: _state(work)}
+        results = Counter[tuple[str, str]]()
+        for at in range(0, len(counting.calls), every):
+            for fault in FAULTS:
+                shutil.rmtree(work)
+                shutil.copytree(start, work)
+                ended = _in_a_process(work, Faulty(at, fault))
+                found = last_checkpoint(work)
+                loads = found is not None and same(comparable(found.state), whole[found.about["step"]])
+                which = {BEFORE: "the previous loads", AFTER: "the new one loads"}[found.about["step"]] if found else ""
+                train(Kind(), work, steps=AFTER, checkpoint_every=1, keep_checkpoints=1)
+                tidy = [path.name for path in (work / "checkpoints").iterdir()] == [f"step_{AFTER:010d}"]
+                recovers = same(_state(work), whole[AFTER]) and tidy
+                results[fault, f"{ended}; {which if loads else 'NOTHING LOADS'}{'' if recovers else '; STUCK'}"] += 1
+    return counting.calls, results
+
+
+def _state(run_dir: Path) -> Any:
+    found = last_checkpoint(run_dir)
+    assert found is not None
+    return comparable(found.state)
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore", message=".*old checkpoint")
+    calls, results = inject()
+    print(f"a save makes {len(calls)} calls: {', '.join(calls)}")
+    for (fault, outcome), count in sorted(results.items()):
+        print(f"{fault:<16}{outcome:<45}{count:>4}")

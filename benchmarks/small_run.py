@@ -1,0 +1,136 @@
+"""A small run that the checks of resuming share: tiny networks with BatchNorm and dropout on data made by code.
+
+Run as a program it trains in a folder, as a user's script would: python benchmarks/small_run.py FOLDER
+"""
+
+import json
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+import infogan_lib as ig
+from infogan_lib.training.checkpoint import Checkpoint, latest_checkpoint
+
+LATENT = ig.LatentSpec(z=ig.Noise(5), digit=ig.Categorical(4), style=ig.Uniform(2, weight=0.5))
+LARGEST = 2**30
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What varies between runs."""
+
+    ema: bool = True
+    accumulate: int = 1
+    precision: Any = "fp32"
+    data: str = "tensor"
+    workers: int = 0
+
+
+def trainer(kind: Kind = Kind()) -> ig.InfoGANTrainer:
+    torch.manual_seed(0)
+    generator = nn.Sequential(
+        *(nn.Linear(LATENT.width, 32), nn.BatchNorm1d(32), nn.ReLU()),
+        *(nn.Linear(32, 64), nn.Unflatten(1, (1, 8, 8)), nn.Tanh()),
+    )
+    discriminator = nn.Sequential(
+        *(nn.Flatten(), nn.Linear(64, 32), nn.BatchNorm1d(32), nn.LeakyReLU(0.1)),
+        *(nn.Dropout(0.2), nn.Linear(32, 1)),
+    )
+    return ig.InfoGANTrainer(
+        generator,
+        discriminator,
+        LATENT,
+        ema_decay=0.9 if kind.ema else None,
+        accumulate=kind.accumulate,
+        precision=kind.precision,
+        device="cpu",
+        seed=7,
+    )
+
+
+def images() -> Tensor:
+    return torch.rand(100, 1, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+class Augmented(Dataset[Tensor]):
+    """Items that draw from torch's global generator, as a user's augmentation does."""
+
+    def __init__(self) -> None:
+        self._images = images()
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return (self._images[index] + 0.1 * torch.randn(1, 8, 8)).clamp(-1, 1)
+
+
+def data(kind: Kind) -> Any:
+    if kind.data == "loader":
+        return DataLoader(Augmented(), batch_size=12, shuffle=True, drop_last=True, num_workers=kind.workers)
+    return Augmented() if kind.data == "dataset" else images()
+
+
+def train(kind: Kind, run_dir: Path | None, *, steps: int = 60, **options: Any) -> ig.InfoGANTrainer:
+    """One run, or what is left of it. Twelve images a batch, so that 60 steps end in the middle of an epoch."""
+    made = trainer(kind)
+    workers = kind.workers if kind.data == "dataset" else 0  # a loader brings its own
+    log = [] if run_dir is None else [ig.JSONLMetrics(run_dir / "metrics.jsonl")]
+    made.fit(data(kind), steps=steps, batch_size=12, workers=workers, callbacks=log, run_dir=run_dir, **options)
+    return made
+
+
+def last_checkpoint(run_dir: Path) -> Checkpoint | None:
+    return latest_checkpoint(run_dir, largest=LARGEST)
+
+
+def comparable(state: dict[str, Any]) -> dict[str, Any]:
+    """A run's state without how fast it was, which no run repeats."""
+    history = {part: dict(of) if isinstance(of, dict) else of for part, of in state["history"].items()}
+    for part in ("values", "steps"):
+        del history[part]["images_per_second"]
+    return state | {"history": history}
+
+
+def log_lines(run_dir: Path) -> list[dict[str, Any]]:
+    """The run's log, without how fast it was."""
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "images_per_second"} for line in lines]
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two states are equal to the last bit."""
+    if isinstance(a, Tensor):
+        return isinstance(b, Tensor) and a.dtype == b.dtype and torch.equal(a, b)
+    if isinstance(a, dict):
+        return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, (list, tuple)):
+        return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
+    return a == b
+
+
+class Slow(ig.Callback):
+    """Makes a step last long enough to be met by a signal."""
+
+    def on_step_end(self, trainer: ig.InfoGANTrainer, figures: Any) -> None:
+        time.sleep(0.01)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    folder = Path(sys.argv[1])
+    made = trainer()
+    made.fit(
+        images(),
+        steps=100_000,
+        batch_size=12,
+        callbacks=[ig.JSONLMetrics(folder / "metrics.jsonl"), Slow()],
+        run_dir=folder,
+        checkpoint_every=1_000,
+    )

@@ -1,0 +1,63 @@
+"""Sends real SIGTERM and SIGINT to real programs in training, and looks at how they end: the exit status, the line that
+says how to go on, and whether the checkpoint is that of the last step made.
+
+    python benchmarks/stop_signals.py              100 programs, a few minutes
+    python benchmarks/stop_signals.py --count 4
+"""
+
+import argparse
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from small_run import last_checkpoint, log_lines
+
+PROGRAM = Path(__file__).with_name("small_run.py")
+
+
+def stop(which: signal.Signals, delay: float) -> str:
+    """What became of a program that got the signal some time after its first step."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        # A shell's background jobs ignore SIGINT, and hand that down.
+        begin = "import signal, runpy; signal.signal(signal.SIGINT, signal.default_int_handler)"
+        code = f"{begin}; runpy.run_path({str(PROGRAM)!r}, run_name='__main__')"
+        command = [sys.executable, "-c", code, str(folder)]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as program:
+            log = folder / "metrics.jsonl"
+            deadline = time.monotonic() + 60
+            while not (folder / "checkpoints" / f"step_{0:010d}").exists() and time.monotonic() < deadline:
+                time.sleep(0.01)
+            time.sleep(delay)
+            program.send_signal(which)
+            _, said = program.communicate(timeout=60)
+        steps = log_lines(folder)[-1]["step"] if log.stat().st_size else 0
+        found = last_checkpoint(folder)
+        problems = [
+            *([] if program.returncode == 128 + which else [f"EXIT STATUS {program.returncode}"]),
+            *([] if found is not None and found.about["step"] == steps else ["NOT THE LAST STEP"]),
+            *([] if f"stopped by {which.name} after step {steps}; saved in" in said else [f"SAID {said!r}"]),
+        ]
+        return ", ".join(problems) or "right"
+
+
+def stop_many(count: int, seed: int = 0) -> Counter[str]:
+    """Outcomes, half of them of SIGTERM and half of SIGINT."""
+    chance = random.Random(seed)
+    trials = [(signal.SIGTERM if i % 2 else signal.SIGINT, chance.uniform(0, 1)) for i in range(count)]
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = pool.map(lambda trial: f"{trial[0].name}: {stop(*trial)}", trials)
+        return Counter(outcomes)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=100)
+    for outcome, number in sorted(stop_many(parser.parse_args().count).items()):
+        print(f"{outcome:<40}{number:>5}")

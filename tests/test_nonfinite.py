@@ -1,0 +1,240 @@
+"""NaN and infinity put everywhere: training stops within the step, says where, and nothing has changed."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+import infogan_lib as ig
+from infogan_lib.regularizers import RealImageInformation, Regularizer
+from toys import LATENT, TupleDiscriminator, dense_discriminator, dense_generator, images
+
+BAD = [float("nan"), float("inf"), float("-inf")]
+
+
+def trainer(**changes):
+    torch.manual_seed(0)
+    return ig.InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, device="cpu", **changes)
+
+
+def everything(t):
+    optimizers = [o.state_dict() for o in t._step._d_optimizers + t._step._g_optimizers]
+    return copy.deepcopy([t.model.state_dict(), optimizers, t._streams.state_dict(), t._step.state_dict()])
+
+
+def equal(a, b):
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a.nan_to_num(7.0), b.nan_to_num(7.0))
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(equal(a[k], b[k]) for k in a)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(equal, a, b))
+    return a == b
+
+
+def stops(t, match, error=ig.NonFiniteLossError, data=None):
+    """The next step stops, and leaves the trainer as it was."""
+    before, steps = everything(t), t.steps
+    with pytest.raises(error, match=match) as stopped:
+        t.step(images(8) if data is None else data)
+    assert equal(everything(t), before)
+    assert all(p.grad is None for p in t.model.parameters())
+    assert (t.steps, len(t.history["loss/d"])) == (steps, steps)
+    return stopped.value
+
+
+class Sabotage(ig.NonSaturating):
+    """A game of which one term goes bad at one of its calls, in its value or in its gradient alone."""
+
+    def __init__(self, term, value, call, gradient):
+        object.__setattr__(self, "plan", (term, value, gradient))
+        object.__setattr__(self, "calls", [call])
+
+    def _spoil(self, term, logits, loss):
+        wanted, value, gradient = self.plan
+        if term != wanted:
+            return loss
+        self.calls[0] -= 1
+        if self.calls[0] != 0:
+            return loss
+        if gradient:
+            return loss + torch.sqrt(logits * 0)  # 0, with a gradient of 0 / 0
+        return loss * value
+
+    def real(self, logits):
+        return self._spoil("real", logits, super().real(logits))
+
+    def fake(self, logits):
+        return self._spoil("fake", logits, super().fake(logits))
+
+    def generator(self, logits):
+        return self._spoil("generator", logits, super().generator(logits))
+
+
+TERMS = {
+    "real": ("real", 3, "discriminator's loss on real images"),
+    "fake": ("fake", 3, "discriminator's loss on fakes"),
+    "generator, foreseen": ("generator", 5, "generator's adversarial loss"),
+    "generator, after D's update": ("generator", 6, "generator's adversarial loss"),
+}
+
+
+@pytest.mark.parametrize("value", BAD)
+@pytest.mark.parametrize(("term", "call", "message"), TERMS.values(), ids=TERMS)
+def test_a_term_of_the_game(term, call, message, value):
+    t = trainer(adversarial=Sabotage(term, value, call, gradient=False), ema_decay=0.9)
+    for _ in range(2):
+        t.step(images(8))
+    stopped = stops(t, f"the {message} became .* in step 2; the step was not made. Likely causes")
+    assert (stopped.term, stopped.step) == (message, 2)
+    t.step(images(8))
+
+
+@pytest.mark.parametrize(
+    ("term", "call", "whose"),
+    [("real", 3, "discriminator"), ("fake", 3, "discriminator"), ("generator", 6, "generator")],
+)
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_gradient_alone(term, call, whose, accumulate):
+    call = call if accumulate == 1 else 2 * call - 1
+    t = trainer(adversarial=Sabotage(term, 0.0, call, gradient=True), accumulate=accumulate)
+    for _ in range(2):
+        t.step(images(8))
+    stops(t, f"the gradient of the {whose} became nan in step 2")
+    t.step(images(8))
+
+
+@pytest.mark.parametrize("value", BAD)
+@pytest.mark.parametrize("code", ["digit", "style"])
+@pytest.mark.parametrize("trains", [["generator", "q_head", "trunk"], ["generator", "q_head"], ["q_head"]])
+def test_an_information_loss(code, value, trains):
+    class Spoilt(ig.CrossEntropy if code == "digit" else ig.NormalNLL):
+        bad = False
+
+        def __call__(self, raw, target):
+            return super().__call__(raw, target) * (value if Spoilt.bad else 1.0)
+
+    latent = ig.LatentSpec(
+        z=ig.Noise(5),
+        digit=ig.Categorical(4, loss=Spoilt()) if code == "digit" else ig.Categorical(4),
+        style=ig.Uniform(2, loss=Spoilt()) if code == "style" else ig.Uniform(2),
+    )
+    torch.manual_seed(0)
+    t = ig.InfoGANTrainer(dense_generator(), dense_discriminator(), latent, device="cpu", information_trains=trains)
+    t.step(images(8))
+    Spoilt.bad = True
+    stops(t, f"the information loss of '{code}' became .* in step 1")
+
+
+@pytest.mark.parametrize("value", BAD)
+def test_a_regulariser(value):
+    class Spoilt(Regularizer):
+        name, weight, bad = "spoilt", 0.5, False
+
+        def views(self, real, generator):
+            return real
+
+        def __call__(self, latent, raw, raw_of_views):
+            return (raw - raw_of_views).mean() + (value if self.bad else 0.0)
+
+    regularizer = Spoilt()
+    t = trainer(regularizers=[regularizer, RealImageInformation("digit")])
+    t.step(images(8))
+    regularizer.bad = True
+    stops(t, "the regulariser 'spoilt' became .* in step 1")
+
+
+NAMES = list(trainer(ema_decay=0.9).model.state_dict())
+
+
+@pytest.mark.parametrize("value", BAD)
+@pytest.mark.parametrize("name", [name for name in NAMES if "num_batches" not in name and "n_averaged" not in name])
+def test_a_weight(name, value):
+    t = trainer(ema_decay=0.9)
+    t.step(images(8))
+    t.model.state_dict()[name].flatten()[0] = value
+    stops(t, f"the weight '{name}' became .* in step 1")
+
+
+@pytest.mark.parametrize("value", BAD)
+def test_a_weight_of_a_separate_q(value):
+    q = nn.Sequential(nn.Flatten(), nn.Linear(16, 8))
+    torch.manual_seed(0)
+    t = ig.InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, q_network=q, device="cpu")
+    t.step(images(8))
+    q[1].weight.data[0, 0] = value
+    stops(t, "the weight 'q.1.weight' became .* in step 1")
+
+
+@pytest.mark.parametrize("value", BAD)
+def test_a_discriminator_that_holds_q(value):
+    torch.manual_seed(0)
+    t = ig.InfoGANTrainer(dense_generator(), TupleDiscriminator(), LATENT, device="cpu")
+    t.step(images(8))
+    t.model.discriminator.style.bias.data[0] = value
+    stops(t, "the weight 'discriminator.style.bias' became .* in step 1")
+
+
+@pytest.mark.parametrize("value", BAD)
+@pytest.mark.parametrize("kind", ["tensor", "list of batches"])
+def test_the_data(value, kind):
+    data = images(24)
+    data[20, 0, 1, 2] = value
+    t = trainer()
+    if kind == "tensor":
+        with pytest.raises(ValueError, match="data must be finite, but 1 of 24 images hold NaN or infinite values"):
+            t.fit(data, steps=3, batch_size=8)
+        assert t.steps == 0
+    else:
+        for batch in data[:16].split(8):
+            t.step(batch)
+        stops(t, "the batch of step 2 holds NaN or infinite values; clean the data", ValueError, data[16:])
+
+
+def test_with_several_updates_of_g_all_are_undone():
+    t = trainer(g_steps=3, adversarial=Sabotage("generator", float("nan"), 8, gradient=False))
+    t.step(images(8))
+    stops(t, "generator's adversarial loss")
+
+
+def test_the_first_step_of_all_is_undone_too():
+    t = trainer(adversarial=Sabotage("generator", float("nan"), 2, gradient=False))
+    before = everything(t)
+    with pytest.raises(ig.NonFiniteLossError):
+        t.step(images(8))
+    assert equal(everything(t), before)
+    assert not t._step._d_optimizers[0].state
+
+
+def test_the_last_good_checkpoint_stays_and_is_named(tmp_path):
+    def run(game):
+        t = trainer(adversarial=game)
+        t.fit(images(24), steps=9, batch_size=8, run_dir=tmp_path, checkpoint_every=2)
+        return t
+
+    with pytest.raises(ig.NonFiniteLossError, match="in step 5") as stopped:
+        run(Sabotage("real", float("nan"), 6, gradient=False))
+    assert stopped.value.__notes__ == [
+        f"The run can go on from {tmp_path}/checkpoints/step_0000000004, its last checkpoint."
+    ]
+    again = run(Sabotage("real", float("nan"), 100, gradient=False))
+    assert again.steps == 9
+
+
+def test_an_error_of_the_users_in_the_middle_of_a_step_is_undone_too():
+    class Raises(ig.NonSaturating):
+        calls = 0
+
+        def generator(self, logits):
+            Raises.calls += 1
+            if Raises.calls == 4:
+                raise KeyError("mine")
+            return super().generator(logits)
+
+    t = trainer(adversarial=Raises())
+    t.step(images(8))
+    before = everything(t)
+    with pytest.raises(KeyError):
+        t.step(images(8))
+    assert equal(everything(t), before)

@@ -1,0 +1,630 @@
+"""Going on with a run: what is loaded, what is refused, and who may work in a folder."""
+
+import json
+import math
+import os
+import random
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LinearLR, ReduceLROnPlateau
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+
+import infogan_lib as ig
+from infogan_lib.training.checkpoint import RunFolder, read_checkpoint
+from infogan_lib.training.lock import RunLock
+from infogan_lib.training.randomness import GlobalRandomness
+from toys import LATENT, dense_discriminator, dense_generator, images
+
+STEPS = 12  # of five batches an epoch
+
+
+def trainer(latent=LATENT, **changes):
+    torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002 - what a user's items may draw from
+    random.seed(0)
+    discriminator = dense_discriminator()
+    discriminator.insert(4, nn.Dropout(0.3))
+    return ig.InfoGANTrainer(dense_generator(latent.width), discriminator, latent, device="cpu", **changes)
+
+
+def fit(t, data=None, *, steps=STEPS, **options):
+    t.fit(images(40) if data is None else data, steps=steps, **{"batch_size": 8} | options)
+    return t
+
+
+def weights(t):
+    return {**t.model.state_dict()}
+
+
+def same_run(a, b):
+    figures = [name for name in a.history if name != "images_per_second"]
+    optimizers = zip(a._step._d_optimizers + a._step._g_optimizers, b._step._d_optimizers + b._step._g_optimizers)  # noqa: B905
+    return (
+        all(torch.equal(weights(a)[name], weights(b)[name]) for name in weights(a))
+        and all(np.array_equal(a.history[name], b.history[name], equal_nan=True) for name in figures)
+        and all(
+            torch.equal(torch.as_tensor(mine[key]), torch.as_tensor(other[key]))
+            for one, two in optimizers
+            for mine, other in zip(one.state.values(), two.state.values(), strict=True)
+            for key in mine
+        )
+        and (a.steps, a.epochs, a.history.epochs) == (b.steps, b.epochs, b.history.epochs)
+        and torch.equal(a._streams["latents"].get_state(), b._streams["latents"].get_state())
+    )
+
+
+class StopsAt(ig.Callback):
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, trainer, figures):
+        if trainer.steps == self.step:
+            raise KeyError("stopped")
+
+
+class Noisy(Dataset):
+    """Items that draw from all three global generators."""
+
+    def __len__(self):
+        return 40
+
+    def __getitem__(self, index):
+        noise = torch.randn(1, 4, 4) + np.random.rand() + random.random()  # noqa: NPY002
+        return (images(40)[index] + 0.1 * noise).clamp(-1, 1)
+
+
+class Tape:
+    """An iterable that keeps its position itself."""
+
+    def __init__(self):
+        self.at = 0
+
+    def __iter__(self):
+        for start in range(self.at, 5):
+            self.at = start + 1
+            yield images(40)[8 * start : 8 * start + 8]
+        self.at = 0
+
+    def state_dict(self):
+        return {"at": self.at}
+
+    def load_state_dict(self, state):
+        self.at = state["at"]
+
+
+class TapedDataset(IterableDataset):
+    def __init__(self):
+        self.tape = Tape()
+
+    def __iter__(self):
+        for batch in self.tape:
+            yield batch[0]
+
+    def state_dict(self):
+        return self.tape.state_dict()
+
+    def load_state_dict(self, state):
+        self.tape.load_state_dict(state)
+
+
+DATA = {
+    "tensor": lambda: images(40),
+    "dataset": lambda: TensorDataset(images(40), torch.arange(40)),
+    "noisy dataset": Noisy,
+    "loader": lambda: DataLoader(TensorDataset(images(40)), 8, shuffle=True),
+    "noisy loader": lambda: DataLoader(Noisy(), 8, shuffle=True),
+    "loader with a generator": lambda: DataLoader(Noisy(), 8, shuffle=True, generator=torch.Generator().manual_seed(3)),
+    "loader with workers": lambda: DataLoader(Noisy(), 8, shuffle=True, num_workers=1),
+    "list of batches": lambda: list(images(40).split(8)),
+    "iterable with a position": Tape,
+    "iterable dataset with a position": TapedDataset,
+}
+
+
+@pytest.mark.parametrize("data", DATA.values(), ids=DATA)
+def test_resuming_at_any_step_is_as_if_it_had_never_stopped(tmp_path, data):
+    size = 2 if data is TapedDataset else 8
+    whole = fit(trainer(), data(), batch_size=size)
+    kept = fit(trainer(), data(), batch_size=size, run_dir=tmp_path, checkpoint_every=1, keep_checkpoints=99)
+    assert same_run(whole, kept)
+    for step in (0, 1, 2, 4, 5, 6, 11, 12):
+        path = tmp_path / "checkpoints" / f"step_{step:010d}"
+        again = fit(trainer(), data(), batch_size=size, resume=path)  # a warning would be an error
+        assert same_run(whole, again), step
+
+
+def test_workers_change_nothing():
+    runs = [fit(trainer(), Noisy(), steps=7, workers=workers) for workers in (0, 1, 2)]
+    assert same_run(runs[0], runs[1])
+    assert same_run(runs[0], runs[2])
+
+
+def test_items_draw_anew_in_every_epoch_and_leave_the_global_generators_alone():
+    seen = []
+
+    class Seen(Noisy):
+        def __getitem__(self, index):
+            item = super().__getitem__(index)
+            seen.append((index, float(item.sum())))
+            return item
+
+    t = ig.InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, device="cpu")  # without dropout
+    before = GlobalRandomness(torch.device("cpu")).state_dict()
+    t.fit(Seen(), steps=10, batch_size=8)
+    after = GlobalRandomness(torch.device("cpu")).state_dict()
+    first, second = dict(seen[:40]), dict(seen[40:])
+    assert first.keys() == second.keys() == set(range(40))
+    assert all(first[i] != second[i] for i in first)
+    assert torch.equal(before["torch"], after["torch"])
+    assert torch.equal(before["numpy"][0], after["numpy"][0])
+    assert torch.equal(before["python"][1], after["python"][1])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ema_decay": 0.9},
+        {"accumulate": 3},
+        {"precision": "bf16"},
+        {"precision": "fp16"},
+        {"d_steps": 2},
+        {"g_steps": 2, "augment": lambda x, generator: x + 0.1 * torch.randn(x.shape, generator=generator)},
+        {"schedule": lambda optimizer: LinearLR(optimizer, 1.0, 0.0, 20)},
+        {"g_optimizer": lambda p: torch.optim.RMSprop(p, 1e-3, momentum=0.5), "lr_q": 1e-4},
+    ],
+    ids=str,
+)
+def test_every_setting_resumes(tmp_path, changes):
+    whole = fit(trainer(**changes))
+    fit(trainer(**changes), run_dir=tmp_path, checkpoint_every=1, keep_checkpoints=99)
+    for step in (0, 3, 5, 10):
+        again = fit(trainer(**changes), resume=tmp_path / "checkpoints" / f"step_{step:010d}")
+        assert same_run(whole, again), step
+
+
+def test_a_schedule_is_followed_and_goes_on(tmp_path):
+    def schedule(optimizer):
+        return LinearLR(optimizer, 1.0, 0.0, 20)
+
+    fit(trainer(schedule=schedule), steps=10, run_dir=tmp_path)
+    again = fit(trainer(schedule=schedule), steps=15, run_dir=tmp_path)
+    assert again._step._d_optimizers[0].param_groups[0]["lr"] == pytest.approx(2e-4 * 5 / 20)
+    assert again._step._g_optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-3 * 5 / 20)
+
+
+@pytest.mark.parametrize("schedule", [3, lambda o: None, ReduceLROnPlateau])
+def test_what_is_no_schedule_is_refused(schedule):
+    with pytest.raises(TypeError, match="schedule must"):
+        trainer(schedule=schedule)
+
+
+def test_the_same_command_goes_on_and_then_has_nothing_to_do(tmp_path):
+    with pytest.raises(KeyError) as stopped:
+        fit(trainer(), run_dir=tmp_path, checkpoint_every=3, callbacks=[StopsAt(7)])
+    assert "The run can go on from" in stopped.value.__notes__[0]
+    again = fit(trainer(), run_dir=tmp_path, checkpoint_every=3)
+    assert same_run(fit(trainer()), again)
+    finished = fit(trainer(), run_dir=tmp_path)
+    assert same_run(again, finished)
+    further = fit(trainer(), run_dir=tmp_path, steps=STEPS + 4)
+    assert same_run(fit(trainer(), steps=STEPS + 4), further)
+    shorter = fit(trainer(), run_dir=tmp_path, steps=3)
+    assert shorter.steps == STEPS + 4
+
+
+def test_epochs_are_counted_from_where_the_run_began(tmp_path):
+    data = images(40)
+    trainer().fit(data, epochs=1, batch_size=8, run_dir=tmp_path)
+    t = trainer()
+    t.fit(data, epochs=3, batch_size=8, run_dir=tmp_path)
+    assert (t.steps, t.epochs) == (15, 3)
+
+
+def test_two_fits_in_one_program_resume_where_the_program_was(tmp_path):
+    other = images(24, seed=9)
+
+    def program(run_dir, stop_at=None):
+        t = trainer()
+        fit(t, steps=7, run_dir=run_dir, checkpoint_every=1, callbacks=[StopsAt(stop_at)])
+        fit(t, other, steps=5, run_dir=run_dir, checkpoint_every=1, callbacks=[StopsAt(stop_at)])
+        return t
+
+    whole = fit(fit(trainer(), steps=7), other, steps=5)
+    for stop_at in (3, 7, 9, 12):
+        run_dir = tmp_path / str(stop_at)
+        with pytest.raises(KeyError):
+            program(run_dir, stop_at)
+        again = program(run_dir)
+        assert same_run(whole, again), stop_at
+
+
+def test_a_fit_that_failed_is_gone_on_with_by_the_same_trainer(tmp_path):
+    class Once(ig.Callback):
+        def on_step_end(self, trainer, figures):
+            if trainer.steps == 7 and not hasattr(self, "done"):
+                self.done = True
+                raise KeyError("once")
+
+    t, once = trainer(), Once()
+    data = DataLoader(TensorDataset(images(40)), 8, shuffle=True)
+    with pytest.raises(KeyError):
+        fit(t, data, run_dir=tmp_path, callbacks=[once])
+    fit(t, data, run_dir=tmp_path, callbacks=[once])
+    assert same_run(fit(trainer(), DataLoader(TensorDataset(images(40)), 8, shuffle=True)), t)
+
+
+def test_logs_are_cut_back_to_the_checkpoint(tmp_path):
+    log = tmp_path / "metrics.jsonl"
+    log.write_text('{"another": "run"}\n')
+    fit(trainer(), run_dir=tmp_path, checkpoint_every=5, keep_checkpoints=9, callbacks=[ig.JSONLMetrics(log)])
+    (tmp_path / "checkpoints" / f"step_{12:010d}").rename(tmp_path / "away")
+    with log.open("a") as file:
+        file.write('{"step": 13, "half a li')
+    fit(trainer(), run_dir=tmp_path, callbacks=[ig.JSONLMetrics(log)])
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert lines[0] == {"another": "run"}
+    assert [line["step"] for line in lines[1:]] == list(range(1, STEPS + 1))
+
+
+def test_a_log_that_lost_lines_is_named(tmp_path):
+    log = tmp_path / "metrics.jsonl"
+    fit(trainer(), run_dir=tmp_path, callbacks=[ig.JSONLMetrics(log)])
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[:3]))
+    with pytest.warns(UserWarning, match=r"metrics.jsonl had 12 lines of this run at the checkpoint and has 3 now"):
+        fit(trainer(), run_dir=tmp_path, steps=STEPS + 1, callbacks=[ig.JSONLMetrics(log)])
+    assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == [1, 2, 3, 13]
+
+
+def test_data_that_has_changed_is_warned_of(tmp_path):
+    fit(trainer(), run_dir=tmp_path)
+    with pytest.warns(UserWarning, match="batch 2 of epoch 2 is not what it was"):
+        fit(trainer(), images(40, seed=1), run_dir=tmp_path, steps=STEPS + 1)
+
+
+def other_latent():
+    return ig.LatentSpec(z=ig.Noise(3), digit=ig.Categorical(6), style=ig.Uniform(2, weight=0.5))
+
+
+def wider():
+    torch.manual_seed(0)
+    generator = nn.Sequential(nn.Linear(11, 20), nn.BatchNorm1d(20), nn.ReLU(), nn.Linear(20, 16))
+    generator.extend([nn.Unflatten(1, (1, 4, 4)), nn.Tanh()])
+    discriminator = dense_discriminator()
+    discriminator.insert(4, nn.Dropout(0.3))
+    return ig.InfoGANTrainer(generator, discriminator, LATENT, device="cpu")
+
+
+OTHERS = [
+    (lambda: trainer(seed=1), {}, "seed was 0 and is 1"),
+    (lambda: trainer(lr_g=5e-4), {}, r"optimizers\[1\].groups\[0\].lr was 0.001 and is 0.0005"),
+    (lambda: trainer(ema_decay=0.9), {}, "ema_decay was absent and is 0.9"),
+    (lambda: trainer(adversarial=ig.Hinge()), {}, r"adversarial was NonSaturating\(\) and is Hinge\(\)"),
+    (lambda: trainer(precision="bf16"), {}, "precision was fp32 and is bf16"),
+    (lambda: trainer(latent=other_latent()), {}, r'latent was .*"k": 4.* and is .*"k": 6'),
+    (wider, {}, r"'generator.0.weight' is float32 of shape \(16, 11\) in it, but float32 of shape \(20, 11\) here"),
+    (trainer, {"batch_size": 10}, "the run's data had batch size 8, and this data has 10"),
+    (trainer, {"data": images(48)}, "the run's data had length 40, and this data has 48"),
+    (trainer, {"callbacks": [ig.JSONLMetrics("never.jsonl")]}, r"saved with none, and here are \['JSONLMetrics'\]"),
+    (trainer, {"resume": False}, "holds a run at step 12; go on with it by resume='auto'"),
+    (lambda: fit(trainer(), steps=2), {}, "has made steps of its own, which loading would lose"),
+]
+
+
+@pytest.mark.parametrize(("make", "options", "message"), OTHERS)
+def test_another_run_in_the_folder_is_refused_and_left_alone(tmp_path, make, options, message):
+    fit(trainer(), run_dir=tmp_path)
+    before = sorted(path.name for path in tmp_path.rglob("*"))
+    t = make()
+    old = weights(t)
+    old = {name: value.clone() for name, value in old.items()}
+    with pytest.raises(ig.CheckpointError, match=message) as refusal:
+        fit(t, steps=20, run_dir=tmp_path, **options)
+    assert str(tmp_path) in str(refusal.value)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == before
+    assert all(torch.equal(value, old[name]) for name, value in weights(t).items())
+
+
+def test_an_older_checkpoint_is_not_gone_on_with_beside_newer_ones(tmp_path):
+    fit(trainer(), run_dir=tmp_path / "a", checkpoint_every=5, keep_checkpoints=9)
+    older = tmp_path / "a" / "checkpoints" / f"step_{5:010d}"
+    with pytest.raises(ig.CheckpointError, match="it holds a checkpoint of step 12, after the one to resume from"):
+        fit(trainer(), run_dir=tmp_path / "a", resume=older)
+    branch = fit(trainer(), run_dir=tmp_path / "b", resume=older)
+    assert same_run(branch, fit(trainer()))
+    assert same_run(fit(trainer(), run_dir=tmp_path / "b"), branch)
+
+
+class Endless(IterableDataset):
+    def __iter__(self):
+        return iter(images(40))
+
+
+NO_POSITION = {
+    "generator": lambda: (batch for batch in images(40).split(8)),
+    "iterable dataset": Endless,
+    "loader of an iterable dataset": lambda: DataLoader(Endless(), 8),
+    "persistent workers": lambda: DataLoader(TensorDataset(images(40)), 8, num_workers=1, persistent_workers=True),
+}
+
+
+@pytest.mark.parametrize("data", NO_POSITION.values(), ids=NO_POSITION)
+def test_data_without_a_position_is_refused_where_it_matters(tmp_path, data):
+    t = trainer()
+    with pytest.raises(ValueError, match="a run that can be resumed needs data with a position: .*; .*give"):
+        fit(t, data(), run_dir=tmp_path)
+    assert t.steps == 0
+    fit(t, data(), steps=2)  # without a folder it is as good as any
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path):
+    fit(trainer(), run_dir=tmp_path, checkpoint_every=5, keep_checkpoints=3)
+    newest = tmp_path / "checkpoints" / f"step_{12:010d}"
+    state = next(newest.glob("state-*.pt"))
+    content = bytearray(state.read_bytes())
+    content[len(content) // 2] ^= 1
+    state.write_bytes(content)
+    with pytest.warns(UserWarning, match=r"step_0000000012.*is damaged; the checkpoint before it is looked at"):
+        again = fit(trainer(), run_dir=tmp_path)
+    assert same_run(fit(trainer()), again)
+    read_checkpoint(newest, largest=2**30)  # it was written anew
+
+
+def test_if_all_are_damaged_nothing_is_begun_anew(tmp_path):
+    fit(trainer(), run_dir=tmp_path, checkpoint_every=5)
+    for state in tmp_path.rglob("state-*.pt"):
+        state.write_bytes(b"")
+    with (
+        pytest.warns(UserWarning, match="is damaged"),
+        pytest.raises(ig.CheckpointError, match="none of its checkpoints can be used"),
+    ):
+        fit(trainer(), run_dir=tmp_path)
+
+
+def test_rotation_keeps_the_newest_and_never_the_last_good_one_away(tmp_path):
+    def steps():
+        return sorted(int(path.name[5:]) for path in (tmp_path / "checkpoints").iterdir())
+
+    fit(trainer(), run_dir=tmp_path, checkpoint_every=1, keep_checkpoints=3)
+    assert steps() == [10, 11, 12]
+    with RunFolder(tmp_path, keep=2, largest=2**30) as folder:
+        for step in (11, 12):
+            next((tmp_path / "checkpoints" / f"step_{step:010d}").glob("state-*")).write_bytes(b"")
+        folder._rotate()
+        assert steps() == [10, 11, 12]  # the two newest are damaged, so the third stays
+        found = read_checkpoint(tmp_path / "checkpoints" / f"step_{10:010d}", largest=2**30)
+        folder.save(13, found.about, found.state)
+        assert steps() == [12, 13]
+
+
+def test_leftovers_of_dead_writers_are_cleared(tmp_path):
+    fit(trainer(), run_dir=tmp_path)
+    for name in (".saving-abc", ".removing-def"):
+        left = tmp_path / "checkpoints" / name
+        left.mkdir()
+        (left / "state-0.pt").write_bytes(b"half")
+    fit(trainer(), run_dir=tmp_path)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] != []
+    assert not list((tmp_path / "checkpoints").glob(".*"))
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from infogan_lib.training.lock import RunLock
+from infogan_lib.training.randomness import GlobalRandomness
+with RunLock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_two_processes_cannot_share_a_folder_and_a_dead_one_leaves_no_lock(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(ig.CheckpointError, match=f"process {other.pid} on .* is at work in it"):
+            fit(trainer(), run_dir=tmp_path)
+        other.kill()
+        other.wait()
+        fit(trainer(), run_dir=tmp_path)
+    assert f"process {os.getpid()} on " in (tmp_path / "lock").read_text()
+
+
+def test_two_trainers_of_one_process_cannot_share_a_folder(tmp_path):
+    tmp_path.joinpath("link").symlink_to(tmp_path)
+    with RunLock(tmp_path), pytest.raises(ig.CheckpointError, match="another trainer of this process"):
+        fit(trainer(), run_dir=tmp_path / "link")
+    fit(trainer(), run_dir=tmp_path)
+
+
+def test_forked_workers_do_not_keep_the_lock(tmp_path):
+    with RunLock(tmp_path):
+        child = os.fork()
+        if not child:
+            time.sleep(30)
+            os._exit(0)
+    try:
+        with RunLock(tmp_path):
+            pass
+    finally:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_the_right_to_write_is_named(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(ig.CheckpointError, match="permission is denied, so choose a folder"):
+        fit(trainer(), run_dir=tmp_path / "run")
+    tmp_path.chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        ("ENOSPC", "the disk is full, so free some space"),
+        ("EDQUOT", "your quota is used up"),
+        ("EACCES", "permission is denied, so choose a folder"),
+        ("EROFS", "the file system is read-only"),
+        ("EIO", "the disk reported an error of its own"),
+    ],
+)
+def test_faults_of_the_disk_are_named_before_the_first_step(tmp_path, monkeypatch, number, message):
+    import errno
+
+    def fails(*arguments, **keywords):
+        raise OSError(getattr(errno, number), os.strerror(getattr(errno, number)), str(tmp_path / "run"))
+
+    monkeypatch.setattr(os, "mkdir", fails)
+    t = trainer()
+    with pytest.raises(ig.CheckpointError, match=message):
+        fit(t, run_dir=tmp_path / "run")
+    assert t.steps == 0
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
+    (tmp_path / "run").write_text("")
+    with pytest.raises(ig.CheckpointError, match="a file is in"):
+        fit(trainer(), run_dir=tmp_path / "run")
+
+
+def test_a_log_that_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(OSError, match="cannot write metrics: No space left on device: '/dev/full'"):
+        fit(trainer(), steps=200, callbacks=[ig.JSONLMetrics("/dev/full")])
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"run_dir": 3}, TypeError, "run_dir must be a folder or None, but got 3"),
+        ({"checkpoint_every": 5}, ValueError, "checkpoint_every would do nothing without run_dir"),
+        ({"keep_checkpoints": 5}, ValueError, "keep_checkpoints would do nothing without run_dir"),
+        ({"run_dir": "x", "checkpoint_every": 0}, ValueError, "checkpoint_every must be a whole number of at least 1"),
+        ({"run_dir": "x", "keep_checkpoints": 0}, ValueError, "keep_checkpoints must be a whole number of at least 1"),
+        ({"run_dir": "x", "resume": True}, TypeError, "resume must be 'auto', False or the path of a checkpoint"),
+        ({"resume": "nowhere"}, ig.CheckpointError, "nowhere: there is no such folder"),
+        ({"workers": 1}, ValueError, "workers=1 would do nothing"),
+        ({"workers": -1}, ValueError, "workers must be a whole number of at least 0"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(tmp_path, monkeypatch, options, error, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=message):
+        fit(trainer(), **options)
+
+
+def test_a_callback_with_a_state_that_cannot_be_saved_is_named(tmp_path):
+    class Odd(ig.Callback):
+        def state_dict(self):
+            return {"what": [1, math.sin]}
+
+    with pytest.raises(TypeError, match=r"state\['callbacks'\].*\['what'\]\[1\] cannot be saved: it is a builtin"):
+        fit(trainer(), run_dir=tmp_path, callbacks=[Odd()])
+
+
+def test_callbacks_of_ones_own_keep_their_state(tmp_path):
+    class Sum(ig.Callback):
+        total = 0.0
+
+        def on_step_end(self, trainer, figures):
+            self.total += figures["loss/d"]
+
+        def state_dict(self):
+            return {"total": self.total}
+
+        def load_state_dict(self, state):
+            self.total = state["total"]
+
+    first, second = Sum(), Sum()
+    fit(trainer(), steps=5, run_dir=tmp_path, callbacks=[first])
+    t = fit(trainer(), run_dir=tmp_path, callbacks=[second])
+    assert second.total == pytest.approx(t.history["loss/d"].sum())
+
+
+def test_a_loop_of_ones_own_saves_and_goes_on(tmp_path):
+    batches = images(96).split(8)
+    whole, half = trainer(ema_decay=0.9), trainer(ema_decay=0.9)
+    state = torch.get_rng_state()
+    for batch in batches:
+        whole.step(batch)
+    torch.set_rng_state(state)
+    for batch in batches[:5]:
+        half.step(batch)
+    half.save_checkpoint(tmp_path / "c")
+    half.save_checkpoint(tmp_path / "c")
+    again = trainer(ema_decay=0.9)
+    again.load_checkpoint(tmp_path / "c")
+    for batch in batches[5:]:
+        again.step(batch)
+    assert same_run(whole, again)
+    with pytest.raises(ig.CheckpointError, match="seed was 0 and is 1"):
+        trainer(ema_decay=0.9, seed=1).load_checkpoint(tmp_path / "c")
+
+
+def test_another_torch_is_warned_of(tmp_path, monkeypatch):
+    fit(trainer(), run_dir=tmp_path)
+    monkeypatch.setattr(torch, "__version__", "9.9")
+    with pytest.warns(UserWarning, match=r"was saved with torch .*, and this is 9.9"):
+        fit(trainer(), run_dir=tmp_path)
+
+
+def test_moments_keep_their_precision(tmp_path):
+    """torch casts what it loads to the parameter's dtype; float64 moments must stay what they are."""
+
+    class Mixed(torch.optim.SGD):
+        def step(self, closure=None):
+            for group in self.param_groups:
+                for p in group["params"]:
+                    mean = self.state[p].setdefault("mean", torch.zeros_like(p, dtype=torch.float64))
+                    mean += p.grad.double() / 3
+                    p.data.sub_(mean.float(), alpha=group["lr"])
+
+    def make():
+        return trainer(g_optimizer=lambda p: Mixed(p, 1e-3))
+
+    whole = fit(make())
+    fit(make(), run_dir=tmp_path, checkpoint_every=5, keep_checkpoints=9)
+    assert same_run(whole, fit(make(), resume=tmp_path / "checkpoints" / f"step_{5:010d}"))
+
+
+def test_buffers_that_a_module_does_not_save_are_saved(tmp_path):
+    class Counts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("seen", torch.zeros(()), persistent=False)
+
+        def forward(self, x):
+            self.seen += 1
+            return x * (1 + 0.001 * self.seen)
+
+    def make():
+        t = trainer()
+        torch.manual_seed(0)
+        discriminator = dense_discriminator()
+        discriminator.insert(1, Counts())
+        return ig.InfoGANTrainer(t.model.generator, discriminator, LATENT, device="cpu")
+
+    whole = fit(make())
+    fit(make(), run_dir=tmp_path, checkpoint_every=5, keep_checkpoints=9)
+    assert same_run(whole, fit(make(), resume=tmp_path / "checkpoints" / f"step_{5:010d}"))
+
+
+def test_fitting_in_a_thread_installs_no_handlers(tmp_path):
+    found = []
+    thread = threading.Thread(target=lambda: found.append(fit(trainer(), run_dir=tmp_path).steps))
+    thread.start()
+    thread.join()
+    assert found == [STEPS]
+
+
+def test_checkpoints_can_be_copied_elsewhere(tmp_path):
+    fit(trainer(), steps=5, run_dir=tmp_path / "a")
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    assert same_run(fit(trainer(), run_dir=tmp_path / "a"), fit(trainer(), run_dir=tmp_path / "b"))

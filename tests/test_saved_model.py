@@ -1,0 +1,203 @@
+"""A model saved and loaded elsewhere, and what is refused."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import infogan_lib as ig
+from toys import LATENT, PartsGenerator, TupleDiscriminator, dense_discriminator, dense_generator, images
+
+
+def trained(generator=None, discriminator=None, **changes):
+    torch.manual_seed(0)
+    t = ig.InfoGANTrainer(
+        generator or dense_generator(), discriminator or dense_discriminator(), LATENT, device="cpu", **changes
+    )
+    t.fit(images(16), steps=3, batch_size=8)
+    return t.model
+
+
+def head():
+    return nn.Sequential(nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 8))
+
+
+def network():
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, 8))
+
+
+FORMS = {
+    "default head": (dense_generator, dense_discriminator, {}),
+    "own head": (dense_generator, dense_discriminator, {"q_head": head}),
+    "own network": (dense_generator, dense_discriminator, {"q_network": network}),
+    "codes of D's own": (dense_generator, TupleDiscriminator, {}),
+    "arguments apart": (PartsGenerator, dense_discriminator, {}),
+    "ends in a Sigmoid": (dense_generator, lambda: dense_discriminator().append(nn.Sigmoid()), {}),
+}
+
+
+@pytest.mark.parametrize(("generator", "discriminator", "q"), FORMS.values(), ids=FORMS)
+@pytest.mark.parametrize("ema_decay", [None, 0.9])
+def test_a_loaded_model_is_the_model_that_was_saved(tmp_path, generator, discriminator, q, ema_decay):
+    model = trained(generator(), discriminator(), ema_decay=ema_decay, **{name: made() for name, made in q.items()})
+    model.set_names("digit", ["zero", "one", None, "three"])
+    model.pixel_range = (-1.0, 1.0)
+    model.save(tmp_path / "model")
+    torch.manual_seed(99)  # other weights to begin with
+    loaded = ig.InfoGAN.load(
+        tmp_path / "model", generator=generator(), discriminator=discriminator(), **{n: m() for n, m in q.items()}
+    )
+    assert torch.equal(loaded.sample(5, digit="three", seed=1), model.sample(5, digit=3, seed=1))
+    assert torch.equal(loaded.traverse("style", digit="one", seed=2), model.traverse("style", digit=1, seed=2))
+    mine, theirs = loaded.encode(images(6)), model.encode(images(6))
+    assert torch.equal(mine["digit"].probs, theirs["digit"].probs)
+    assert torch.equal(mine["style"].mean, theirs["style"].mean)
+    assert loaded.latent == model.latent
+    assert (loaded.category_names, loaded.pixel_range, loaded.reach) == (
+        model.category_names,
+        model.pixel_range,
+        model.reach,
+    )
+    assert (loaded.averaged_generator is None) == (ema_decay is None)
+
+
+def test_a_tap_of_the_users_is_kept(tmp_path):
+    torch.manual_seed(0)
+    model = ig.InfoGAN(dense_generator(), dense_discriminator(), LATENT, tap="1")
+    model.save(tmp_path)
+    loaded = ig.InfoGAN.load(tmp_path, generator=dense_generator(), discriminator=dense_discriminator())
+    assert torch.equal(loaded.encode(images(3))["digit"].probs, model.encode(images(3))["digit"].probs)
+
+
+def test_saving_again_replaces_what_was_there(tmp_path):
+    first, second = trained(), trained(ema_decay=0.5)
+    first.save(tmp_path)
+    second.save(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+    loaded = ig.InfoGAN.load(tmp_path, generator=dense_generator(), discriminator=dense_discriminator())
+    assert torch.equal(loaded.sample(2, seed=0), second.sample(2, seed=0))
+
+
+def test_a_fault_while_replacing_leaves_the_old_model(tmp_path, monkeypatch):
+    first, second = trained(), trained(ema_decay=0.5)
+    first.save(tmp_path)
+    calls, real = [], os.fsync
+
+    def fails(descriptor):
+        calls.append(descriptor)
+        if len(calls) == 3:
+            raise OSError(28, "No space left on device")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(ig.CheckpointError, match="the disk is full"):
+        second.save(tmp_path)
+    monkeypatch.undo()
+    loaded = ig.InfoGAN.load(tmp_path, generator=dense_generator(), discriminator=dense_discriminator())
+    assert torch.equal(loaded.sample(2, seed=0), first.sample(2, seed=0))
+
+
+def test_the_names_of_categories_are_in_the_checkpoints_of_a_run(tmp_path):
+    torch.manual_seed(0)
+    t = ig.InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, device="cpu")
+    t.model.set_names("digit", list("abcd"))
+    t.fit(images(16), steps=2, batch_size=8, run_dir=tmp_path)
+    again = ig.InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, device="cpu")
+    again.fit(images(16), steps=2, batch_size=8, run_dir=tmp_path)
+    assert again.model.category_names == {"digit": ("a", "b", "c", "d")}
+
+
+WRONG = [
+    (lambda: {"generator": dense_generator(12)}, "generator: '0.weight' is float32 of shape (16, 11) in it, but"),
+    (lambda: {"generator": dense_generator().double()}, "another generator: '0.weight' is float32 of shape (16, 11)"),
+    (
+        lambda: {"discriminator": dense_discriminator(norm=False)},
+        "'2.running_mean' and 2 more are unknown",
+    ),
+    (lambda: {"discriminator": dense_discriminator().append(nn.Linear(1, 1))}, "'5.weight' and '5.bias' are not in it"),
+    (lambda: {"q_head": head()}, "its Q is the library's own head"),
+    (lambda: {"q_network": network()}, "and what was given is a q_network of the user's"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), WRONG)
+def test_wrong_modules_are_refused_by_tensor_and_left_alone(tmp_path, changes, message):
+    trained().save(tmp_path)
+    given = {"generator": dense_generator(), "discriminator": dense_discriminator()} | changes()
+    before = {name: {k: v.clone() for k, v in module.state_dict().items()} for name, module in given.items()}
+    with pytest.raises(ig.CheckpointError) as refusal:
+        ig.InfoGAN.load(tmp_path, **given)
+    assert message in str(refusal.value)
+    assert str(tmp_path) in str(refusal.value)
+    for name, module in given.items():
+        assert all(torch.equal(value, before[name][key]) for key, value in module.state_dict().items())
+
+
+def test_a_missing_q_head_is_named(tmp_path):
+    trained(q_head=head()).save(tmp_path)
+    with pytest.raises(ig.CheckpointError, match="its Q is a q_head of the user's"):
+        ig.InfoGAN.load(tmp_path, generator=dense_generator(), discriminator=dense_discriminator())
+
+
+def test_a_checkpoint_is_no_model_and_nothing_is_none(tmp_path):
+    t = ig.InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, device="cpu")
+    t.save_checkpoint(tmp_path / "c")
+    for folder, message in ((tmp_path / "c", "is a trainer state, not a model"), (tmp_path, "this file is missing")):
+        with pytest.raises(ig.CheckpointError, match=message):
+            ig.InfoGAN.load(folder, generator=dense_generator(), discriminator=dense_discriminator())
+    with pytest.raises(TypeError, match=r"generator must be a torch.nn.Module, but got None"):
+        ig.InfoGAN.load(tmp_path, generator=None, discriminator=dense_discriminator())
+
+
+def test_a_code_that_was_not_defined_here_is_named(tmp_path):
+    """The latent is data: a class is looked up among those that exist, and nothing is imported."""
+    save = """
+import sys
+from dataclasses import dataclass
+import torch
+import infogan_lib as ig
+from toys import dense_discriminator, dense_generator
+@dataclass(frozen=True)
+class Mine(ig.Categorical):
+    pass
+latent = ig.LatentSpec(z=ig.Noise(7), digit=Mine(4))
+ig.InfoGAN(dense_generator(latent.width), dense_discriminator(), latent).save(sys.argv[1])
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    subprocess.run([sys.executable, "-c", save, str(tmp_path)], check=True, env=environment, timeout=60)
+    with pytest.raises(ig.CheckpointError, match=r"its plan cannot be read: .*import the module that defines yours"):
+        ig.InfoGAN.load(tmp_path, generator=dense_generator(), discriminator=dense_discriminator())
+
+
+@pytest.mark.parametrize(
+    ("code", "names", "error", "message"),
+    [
+        ("colour", list("abcd"), KeyError, "no 'colour' in this latent"),
+        ("style", ["a", "b"], TypeError, "only the categories of a Categorical have names"),
+        ("digit", list("abc"), ValueError, "'digit' needs 4 different names, one a category"),
+        ("digit", list("abca"), ValueError, "'digit' needs 4 different names, one a category"),
+        ("digit", [0, 1, 2, 3], TypeError, "names must be strings, or None"),
+        ("digit", "abcd", ValueError, "'digit' needs 4 different names"),
+        ("digit", 7, TypeError, "names must be strings"),
+    ],
+)
+def test_names_that_cannot_be_are_refused(code, names, error, message):
+    with pytest.raises(error, match=message):
+        trained().set_names(code, names)
+
+
+def test_samples_by_name():
+    model = trained()
+    with pytest.raises(ValueError, match="'digit' has no category named '7'; it has no names yet; model.set_names"):
+        model.sample(2, digit="7")
+    model.set_names("digit", ["three", "one", None, "four"])
+    assert torch.equal(model.sample(2, digit="four", seed=0), model.sample(2, digit=3, seed=0))
+    assert torch.equal(model.sample(2, digit=["one", "four"], seed=0), model.sample(2, digit=[1, 3], seed=0))
+    with pytest.raises(ValueError, match="'digit' has no category named 'two'; it has 'three', 'one' and 'four'"):
+        model.sample(2, digit="two")
+    with pytest.raises(KeyError, match="no 'colour'"):
+        model.sample(2, colour="red")
