@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import torch
 
 from bring_your_own_gan import dcgan_discriminator, dcgan_generator
 from custom_code import Angle
-from infogan_lib import LatentCode
+from infogan_lib import InfoGAN, LatentCode
 from mnist_files import BUNDLED, DataFileError, load_mnist
 
 ROOT = Path(__file__).parent.parent
@@ -71,6 +72,31 @@ def test_mnist_refuses_in_one_line(tmp_path, arguments, message):
     assert "Traceback" not in done.stderr
 
 
+def test_mnist_goes_on_when_it_is_run_again(tmp_path):
+    program = [sys.executable, str(ROOT / "examples/mnist.py"), "--steps", "40", "--recipe", "small", "--device", "cpu"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    metrics, pipes = tmp_path / "runs/mnist/metrics.jsonl", {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(program, cwd=tmp_path, env=environment, text=True, **pipes) as first:
+        while not (tmp_path / "runs/mnist/checkpoints/step_0000000000").exists():
+            assert first.poll() is None
+            time.sleep(0.05)
+        time.sleep(1)
+        first.terminate()
+        _, said = first.communicate(timeout=60)
+    assert first.returncode == 143
+    reached = int(re.search(r"stopped by SIGTERM after step (\d+); saved in", said).group(1))
+    assert 0 < reached < 40
+    again = run(*program[1:], cwd=tmp_path)
+    assert f"going on after step {reached}" in again.stdout
+    assert [json.loads(line)["step"] for line in metrics.read_text().splitlines()] == list(range(1, 41))
+    table = again.stdout.split("category  ")[1].split("accuracy")[0]
+    finished = run(*program[1:], cwd=tmp_path)
+    assert table in finished.stdout  # nothing left to do, and the same result
+    other = run(*program[1:], "--seed", 1, cwd=tmp_path, check=False)
+    assert other.returncode == 1
+    assert re.fullmatch(r"mnist.py: .*seed was 0 and is 1.*another run_dir to begin a new one\n", other.stderr)
+
+
 def test_an_own_gan_becomes_an_infogan(tmp_path):
     done = run(ROOT / "examples/bring_your_own_gan.py", "--steps", 2, "--batch-size", 8, cwd=tmp_path)
     assert "of 2.30 nats" in done.stdout
@@ -83,7 +109,8 @@ def test_a_code_of_ones_own_is_learned(tmp_path):
     assert agreement > 0.9
 
 
-def test_the_readmes_own_gan_runs_as_printed():
+def test_the_readmes_own_gan_runs_as_printed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     block = next(
         b for b in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL) if "my_dcgan" in b
     )
@@ -94,6 +121,8 @@ def test_the_readmes_own_gan_runs_as_printed():
     exec(block.replace("epochs=20", "steps=2, batch_size=4"), names)
     assert names["model"].sample(2, digit=7).shape == (2, 1, 64, 64)
     assert len(names["trainer"].history["bound/digit"]) == 2
+    loaded = InfoGAN.load("my_model", generator=dcgan_generator(ngf=4), discriminator=dcgan_discriminator(ndf=4))
+    assert torch.equal(loaded.sample(2, seed=0), names["model"].sample(2, seed=0))
 
 
 def test_the_documented_code_is_the_examples_code():

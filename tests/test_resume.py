@@ -82,12 +82,16 @@ class Noisy(Dataset):
 
 
 class Tape:
-    """An iterable that keeps its position itself."""
+    """An iterable that keeps its position itself, and draws a seed to begin with, as torch's loaders do."""
 
     def __init__(self):
         self.at = 0
 
     def __iter__(self):
+        torch.rand(1)
+        return self._batches()
+
+    def _batches(self):
         for start in range(self.at, 5):
             self.at = start + 1
             yield images(40)[8 * start : 8 * start + 8]
@@ -105,8 +109,7 @@ class TapedDataset(IterableDataset):
         self.tape = Tape()
 
     def __iter__(self):
-        for batch in self.tape:
-            yield batch[0]
+        return (batch[0] for batch in self.tape)
 
     def state_dict(self):
         return self.tape.state_dict()

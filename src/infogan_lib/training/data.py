@@ -255,7 +255,12 @@ class IterableBatches(Batches):
 
     @override
     def epoch(self, number: int, start: int | None = None) -> Iterator[Tensor]:
-        return map(images_of, self._batches)
+        outside = GlobalRandomness(torch.device("cpu"))
+        now = outside.state_dict()
+        batches = iter(self._batches)
+        if start is not None:  # what it drew to begin, it drew when the epoch began
+            outside.load_state_dict(now)
+        return map(images_of, batches)
 
     @override
     def state_dict(self) -> dict[str, Any]:
