@@ -10,60 +10,26 @@ import json
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
 from torch import Tensor
 
 import infogan_lib as ig
-from infogan_lib.evaluation import CategoryMatch, match_categories
-from infogan_lib.networks import paper_discriminator, paper_generator
-from infogan_lib.regularizers import RealImageInformation
-from infogan_lib.viz import SampleGrid, category_figure, curves_figure, grid_figure, save_figure, sweep_figure
+from infogan_lib import recipes
+from infogan_lib.evaluation import CategoryMatch
+from infogan_lib.training.callbacks import summary
+from infogan_lib.viz import (
+    SampleGrid,
+    category_figure,
+    curves_figure,
+    fixed_condition_figure,
+    fixed_noise_figure,
+    grid_figure,
+    requested_figure,
+    save_figure,
+    sweep_figure,
+)
 from mnist_files import BUNDLED, DataFileError, load_mnist
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """The sizes of the networks and of the run, and what helps the codes to become digits and styles.
-
-    "paper" is the InfoGAN paper's: nothing but the bound. "small" finds the digits in minutes. It asks Q to be decided
-    about real images as well, with a D without BatchNorm, so that Q sees real and generated images alike; it keeps the
-    styles from crowding out the digits with a floor under Q's scale; and it shows the average of G's last weights.
-    """
-
-    channels: int
-    hidden: int
-    steps: int
-    lr_d: float
-    style: ig.Uniform
-    about_real_images: bool
-    ema_decay: float | None
-    batch_size: int = 128
-
-
-RECIPES = {
-    "paper": Recipe(
-        channels=64,
-        hidden=1024,
-        steps=5000,
-        lr_d=2e-4,
-        style=ig.Uniform(2),
-        about_real_images=False,
-        ema_decay=None,
-    ),
-    "small": Recipe(
-        channels=32,
-        hidden=256,
-        steps=1400,
-        lr_d=5e-4,
-        style=ig.Uniform(2, weight=0.05, loss=ig.NormalNLL(log_scale_range=(-1.5, 0.5))),
-        about_real_images=True,
-        ema_decay=0.995,
-    ),
-}
 
 
 class Lines(ig.Callback):
@@ -83,9 +49,7 @@ class Lines(ig.Callback):
             return
         left = int((time.monotonic() - self.started) / done * (self.total - trainer.steps))
         print(
-            f"step {trainer.steps}/{self.total}  {left // 60}:{left % 60:02} left  "
-            f"D {figures['loss/d']:.2f}  G {figures['loss/g']:.2f}  "
-            f"digit {figures['bound/digit']:.2f} of 2.30 nats  style {figures['bound/style']:.2f} nats  "
+            f"step {trainer.steps}/{self.total}  {left // 60}:{left % 60:02} left  {summary(figures)}  "
             f"{figures['images_per_second']:.0f} images/s",
             flush=True,
         )
@@ -102,14 +66,14 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--recipe",
-        choices=["auto", *RECIPES],
-        default="auto",
-        help="'paper' is the InfoGAN paper's recipe at full size; 'small' has narrower networks, which a CPU trains in "
-        "minutes, and asks Q to be decided about real images too; 'auto' takes 'paper' on CUDA and 'small' on a CPU "
-        "(default: auto)",
+        choices=recipes.names(),
+        default="default",
+        help="'default' finds the digits in minutes on a CPU; 'paper' is the InfoGAN paper's; the others are the labs "
+        "of a course, at full size, for which a CPU takes hours (default: default)",
     )
+    parser.add_argument("--width", type=float, default=1.0, help="factor on the networks' channels (default: 1)")
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--epochs", type=positive, help="passes over the 60,000 images (default: the recipe's steps)")
+    length.add_argument("--epochs", type=positive, help="passes over the 60,000 images (default: the recipe's)")
     length.add_argument("--steps", type=positive, help="updates of each network (default: the recipe's)")
     parser.add_argument("--seed", type=int, default=0, help="of weights, latents and data order (default: 0)")
     parser.add_argument("--device", default="auto", help="'auto', 'cpu', 'cuda', 'cuda:1', ... (default: auto)")
@@ -139,38 +103,23 @@ def main() -> None:
     options = parse_arguments()
     try:
         data = load_mnist(options.data)
-    except DataFileError as error:
+        recipe = recipes.get(options.recipe, width=options.width, seed=options.seed)
+        trainer = recipe.trainer(device=options.device, precision=options.precision)
+    except (DataFileError, ValueError) as error:
         sys.exit(f"mnist.py: {error}")
-    on_cuda = options.device.startswith("cuda") or (options.device == "auto" and torch.cuda.is_available())
-    name = options.recipe if options.recipe != "auto" else "paper" if on_cuda else "small"
-    recipe = RECIPES[name]
+    print(f"recipe '{options.recipe}' on {trainer.device}, seed {options.seed}, output in {options.out}/")
 
-    torch.manual_seed(options.seed)
-    latent = ig.LatentSpec(z=ig.Noise(62), digit=ig.Categorical(10), style=recipe.style)
-    try:
-        trainer = ig.InfoGANTrainer(
-            paper_generator(latent.width, channels=recipe.channels, hidden=recipe.hidden),
-            paper_discriminator(channels=recipe.channels, hidden=recipe.hidden, norm=not recipe.about_real_images),
-            latent,
-            lr_d=recipe.lr_d,
-            ema_decay=recipe.ema_decay,
-            regularizers=[RealImageInformation("digit", weight=2.0)] if recipe.about_real_images else [],
-            device=options.device,
-            precision=options.precision,
-            seed=options.seed,
-        )
-    except ValueError as error:
-        sys.exit(f"mnist.py: {error}")
-    print(f"recipe '{name}' on {trainer.device}, seed {options.seed}, output in {options.out}/")
-
+    if options.epochs is not None or options.steps is not None:
+        recipe.epochs, recipe.steps = options.epochs, options.steps
+    training = recipe.images(data["train"][0])
     progress = ig.Progress() if sys.stderr.isatty() else Lines(every=50)
     metrics, pictures = ig.JSONLMetrics(options.out / "metrics.jsonl"), SampleGrid(options.out / "progress", every=250)
     started = time.monotonic()
     try:
         trainer.fit(
-            data["train"][0],
-            epochs=options.epochs,
-            steps=None if options.epochs is not None else options.steps or recipe.steps,
+            training,
+            epochs=recipe.epochs,
+            steps=recipe.steps,
             batch_size=recipe.batch_size,
             callbacks=[progress, metrics, pictures],
             run_dir=options.out,
@@ -179,41 +128,48 @@ def main() -> None:
         sys.exit(f"mnist.py: {error}")
     minutes = (time.monotonic() - started) / 60
 
-    draw_pictures(trainer, data["train"][0], options.out)
     images, labels = data["test"]
-    match = match_categories(
-        trainer.model.encode(images)["digit"].mode.argmax(1).cpu().numpy(),
-        labels.numpy().astype(np.int64),
-        category_count=10,
-        label_count=10,
-    )
-    print_table(match)
-    result = {"recipe": name, "seed": options.seed, "device": str(trainer.device), "steps": trainer.steps}
-    result |= {"minutes": round(minutes, 2), "accuracy": match.accuracy, "purity": match.purity}
-    (options.out / "result.json").write_text(json.dumps(result) + "\n")
+    match = trainer.model.name_categories(recipe.images(images), labels.long())
     trainer.model.save(options.out / "model")
+    draw_pictures(trainer, training, options.out)
+    print_table(match)
+    result = {"recipe": options.recipe, "width": options.width, "seed": options.seed, "device": str(trainer.device)}
+    result |= {"steps": trainer.steps, "minutes": round(minutes, 2)}
+    result |= {"accuracy": match.accuracy, "purity": match.purity}
+    (options.out / "result.json").write_text(json.dumps(result) + "\n")
     print(f"{trainer.steps} steps, {minutes:.1f} minutes of them now; pictures, metrics and the model: {options.out}/")
 
 
 def draw_pictures(trainer: ig.InfoGANTrainer, images: Tensor, out: Path) -> None:
-    """Training images, samples by category, sweeps of both continuous codes, and the curves of the run."""
+    """Training images, samples by category and by name, sweeps of the continuous codes, and the curves of the run."""
     model = trainer.model
-    training = grid_figure(images[:100], 10, pixel_range=(0, 255), title="Training images")
-    save_figure(training, out / "training_images.png")
-    save_figure(category_figure(model, "digit", title="One category per column"), out / "categories.png")
-    for dim in range(2):
-        save_figure(sweep_figure(model, "style", dim=dim, columns="digit"), out / f"style_{dim}.png")
-    save_figure(curves_figure(trainer.history, entropy=model.latent.entropy), out / "curves.png")
+    named = sorted(name for name in model.category_names["digit"] if name is not None)
+    figures = {
+        "training_images": grid_figure(images[:100], 10, pixel_range=(0, 255), title="Training images"),
+        "categories": category_figure(model, "digit", title="One category per column"),
+        "fixed_condition": fixed_condition_figure(model, named[0]),
+        "fixed_noise": fixed_noise_figure(model),
+        "asked_for": requested_figure(model, named),
+        "curves": curves_figure(trainer.history, entropy=model.latent.entropy),
+    }
+    if "style" in model.latent:
+        figures |= {f"style_{dim}": sweep_figure(model, "style", dim=dim, columns="digit") for dim in range(2)}
+    for name, figure in figures.items():
+        save_figure(figure, out / f"{name}.png")
 
 
 def print_table(match: CategoryMatch) -> None:
     """The test images, counted by category (rows) and digit (columns)."""
     print("\ntest images by category and digit; * marks the digit matched to a category")
-    print("category  " + "".join(f"{digit:>7}" for digit in range(10)))
-    for category, counts in enumerate(match.table):
+    print("category  " + "".join(f"{digit:>7}" for digit in range(10)) + "   purity")
+    for category, (counts, purity) in enumerate(zip(match.table, match.category_purity, strict=True)):
         matched = match.label_of[category]
         cells = (f"{count}{'*' if digit == matched else ' '}" for digit, count in enumerate(counts))
-        print(f"{category:>8}  " + "".join(f"{cell:>7}" for cell in cells))
+        print(
+            f"{category:>8}  " + "".join(f"{cell:>7}" for cell in cells) + (f"{purity:>9.1%}" if counts.any() else "")
+        )
+    if match.unmatched_labels:
+        print(f"digits that no category stands for: {', '.join(map(str, match.unmatched_labels))}")
     print(f"accuracy under the best matching: {match.accuracy:.1%} (no label was used in training)\n")
 
 

@@ -32,6 +32,13 @@ def test_renaming_the_categories_changes_nothing(found, order):
     assert after.purity == pytest.approx(before.purity)
 
 
+def test_purity_of_each_category_and_what_is_left_over():
+    match = match_categories([0, 0, 0, 1, 1, 3], [2, 2, 0, 1, 1, 1], category_count=5, label_count=4)
+    assert match.category_purity.tolist() == pytest.approx([2 / 3, 1, float("nan"), 1, float("nan")], nan_ok=True)
+    assert match.unmatched_categories == [2, 3, 4]
+    assert match.unmatched_labels == [0, 3]
+
+
 def test_perfect_merged_and_left_over():
     labels = np.array([0, 1, 2, 0, 1, 2])
     perfect = match_categories((labels + 1) % 3, labels)

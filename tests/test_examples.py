@@ -31,9 +31,10 @@ def run(*arguments, cwd, check=True):
 
 
 def test_mnist_leaves_pictures_metrics_and_a_table(tmp_path):
-    done = run(ROOT / "examples/mnist.py", "--steps", 40, "--recipe", "small", "--device", "cpu", cwd=tmp_path)
+    done = run(ROOT / "examples/mnist.py", "--steps", 40, "--recipe", "default", "--device", "cpu", cwd=tmp_path)
     out = tmp_path / "runs" / "mnist"
     pictures = ["training_images", "categories", "style_0", "style_1", "curves"]
+    pictures += ["fixed_condition", "fixed_noise", "asked_for"]
     for name in pictures:
         assert matplotlib.image.imread(out / f"{name}.png").std() > 0.01, name
     metrics = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
@@ -41,7 +42,7 @@ def test_mnist_leaves_pictures_metrics_and_a_table(tmp_path):
     assert "step 40/40  0:00 left" in done.stdout
     table = [line for line in done.stdout.splitlines() if line.count("*") == 1 and line.split()[0].isdigit()]
     assert len(table) == 10
-    counts = [[int(cell.rstrip("*")) for cell in line.split()[1:]] for line in table]
+    counts = [[int(cell.rstrip("*")) for cell in line.split()[1:11]] for line in table]
     assert sum(map(sum, counts)) == 10_000
     accuracy = json.loads((out / "result.json").read_text())["accuracy"]
     matched = sum(int(cell.rstrip("*")) for line in table for cell in line.split() if cell.endswith("*"))
@@ -73,7 +74,16 @@ def test_mnist_refuses_in_one_line(tmp_path, arguments, message):
 
 
 def test_mnist_goes_on_when_it_is_run_again(tmp_path):
-    program = [sys.executable, str(ROOT / "examples/mnist.py"), "--steps", "40", "--recipe", "small", "--device", "cpu"]
+    program = [
+        sys.executable,
+        str(ROOT / "examples/mnist.py"),
+        "--steps",
+        "40",
+        "--recipe",
+        "default",
+        "--device",
+        "cpu",
+    ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     metrics, pipes = tmp_path / "runs/mnist/metrics.jsonl", {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(program, cwd=tmp_path, env=environment, text=True, **pipes) as first:

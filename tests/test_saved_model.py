@@ -190,6 +190,53 @@ def test_names_that_cannot_be_are_refused(code, names, error, message):
         trained().set_names(code, names)
 
 
+class Reads(nn.Module):
+    """Q that says the category written into an image's first pixel."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        category = nn.functional.one_hot(x[:, 0, 0, 0].long(), 4).float()
+        return torch.cat([20 * category * self.scale, x[:, 0, 0, :4] * self.scale], dim=1)
+
+
+def written(categories):
+    x = torch.zeros(len(categories), 1, 4, 4)
+    x[:, 0, 0, 0] = torch.tensor(categories, dtype=torch.float32)
+    return x
+
+
+def test_categories_are_named_after_labels():
+    model = ig.InfoGAN(dense_generator(), dense_discriminator(), LATENT, q_network=Reads())
+    images_, labels = written([0, 0, 0, 1, 1, 2, 2, 2]), torch.tensor([2, 2, 0, 1, 1, 0, 0, 0])
+    match = model.name_categories(images_, labels)
+    assert model.category_names == {"digit": ("2", "1", "0", None)}
+    assert match.accuracy == pytest.approx(7 / 8)
+    assert match.unmatched_categories == [3]
+    assert torch.equal(model.sample(3, digit="0", seed=0), model.sample(3, digit=2, seed=0))
+    model.name_categories(images_, labels, code="digit", names=["cat", "dog", "cow", "hen"])
+    assert model.category_names == {"digit": ("cow", "dog", "cat", None)}
+
+
+def test_naming_refuses_what_it_cannot_name():
+    model = ig.InfoGAN(dense_generator(), dense_discriminator(), LATENT, q_network=Reads())
+    with pytest.raises(TypeError, match="'style' is .*, which has no categories to name"):
+        model.name_categories(written([0]), torch.tensor([0]), code="style")
+    with pytest.raises(KeyError, match="no 'colour'"):
+        model.name_categories(written([0]), torch.tensor([0]), code="colour")
+    with pytest.raises(ValueError, match="categories and labels must be equally long, but got 2 and 1"):
+        model.name_categories(written([0, 1]), torch.tensor([0]))
+    with pytest.raises(ValueError, match="label_count is 2, but a value of 5 was found"):
+        model.name_categories(written([0]), torch.tensor([5]), names=["a", "b"])
+    both = ig.LatentSpec(a=ig.Categorical(3), b=ig.Categorical(3), z=ig.Noise(5))
+    two = ig.InfoGAN(dense_generator(), dense_discriminator(), both)
+    with pytest.raises(ValueError, match="say which code to name by code=.*'a' and 'b'"):
+        two.name_categories(images(2), torch.tensor([0, 1]))
+    assert model.category_names == {}
+
+
 def test_samples_by_name():
     model = trained()
     with pytest.raises(ValueError, match="'digit' has no category named '7'; it has no names yet; model.set_names"):

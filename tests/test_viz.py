@@ -11,8 +11,11 @@ from infogan_lib.viz import (
     SampleGrid,
     category_figure,
     curves_figure,
+    fixed_condition_figure,
+    fixed_noise_figure,
     grid_figure,
     image_grid,
+    requested_figure,
     running_mean,
     save_figure,
     save_png,
@@ -94,6 +97,44 @@ def test_sweep_figure_with_drawn_columns():
     grid = pixels_of(figure)[::3, :, 0]
     assert np.array_equal(grid[0, :9], grid[2, :9])
     assert not np.array_equal(grid[0, :5], grid[0, 13:18])
+
+
+def tiles_of(figure):
+    """The images of a grid of 1 x 11 images, shape (rows, columns, 11)."""
+    grid = pixels_of(figure)[::3, :, 0]
+    return np.stack([grid[:, 13 * column : 13 * column + 11] for column in range((grid.shape[1] + 2) // 13)], axis=1)
+
+
+def test_fixed_condition_is_one_category_in_many_styles():
+    model = showing_model()
+    model.set_names("digit", list("abcd"))
+    tiles = tiles_of(fixed_condition_figure(model, "c", columns=5, rows=2, seed=3))
+    assert tiles.shape == (2, 5, 11)
+    assert (tiles[..., 5:9].argmax(-1) == 2).all()
+    assert len(np.unique(tiles[..., 0])) == 10
+
+
+def test_fixed_noise_is_every_category_in_one_style():
+    model = showing_model()
+    model.set_names("digit", ["zero", None, "two", "three"])
+    figure = fixed_noise_figure(model, rows=2, seed=3)
+    tiles = tiles_of(figure)
+    assert (tiles[..., 5:9].argmax(-1) == np.arange(4)).all()
+    for part in (slice(0, 5), slice(9, 11)):
+        assert np.array_equal(tiles[:, :1, part].repeat(4, axis=1), tiles[..., part])
+    assert not np.array_equal(tiles[0, 0], tiles[1, 0])
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["zero", "(1)", "two", "three"]
+
+
+def test_what_is_asked_for_by_name_comes():
+    model = showing_model()
+    model.set_names("digit", ["two", "zero", "three", "one"])
+    figure = requested_figure(model, ["zero", "one", "two", "three"], rows=2)
+    assert (tiles_of(figure)[..., 5:9].argmax(-1) == [1, 3, 0, 2]).all()
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["zero", "one", "two", "three"]
+    assert figure.axes[0].get_title() == "asked for zero one two three, got"
+    with pytest.raises(ValueError, match="'digit' has no category named 'nine'"):
+        requested_figure(model, ["nine"])
 
 
 def test_grid_figure_checks_its_labels():

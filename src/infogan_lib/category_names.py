@@ -30,6 +30,24 @@ def checked_names(latent: LatentSpec, code: str, names: Any) -> Names:
     return found
 
 
+def categorical_code(latent: LatentSpec, code: str | None) -> str:
+    """The name of a categorical code: the one given, or the only one there is.
+
+    Raises:
+        KeyError: no code of that name.
+        TypeError: a code without categories.
+        ValueError: none given where there is not exactly one.
+    """
+    categorical = [name for name, variable in latent.codes.items() if isinstance(variable, Categorical)]
+    if code is not None:
+        if code not in categorical:
+            raise TypeError(f"{code!r} is {latent[code]!r}, which has no categories to name")
+        return code
+    if len(categorical) != 1:
+        raise ValueError(f"say which code to name by code=, as there is not just one: {listed(categorical)}")
+    return categorical[0]
+
+
 def numbered(latent: LatentSpec, names: Mapping[str, Names], codes: Mapping[str, Any]) -> dict[str, Any]:
     """The values of codes, with the names of categories replaced by their numbers.
 

@@ -19,7 +19,8 @@ from torch.optim.swa_utils import AveragedModel
 from typing_extensions import override
 
 from infogan_lib._checks import whole_number
-from infogan_lib.category_names import checked_names, numbered
+from infogan_lib.category_names import categorical_code, checked_names, numbered
+from infogan_lib.evaluation.clustering import CategoryMatch, match_categories
 from infogan_lib.latent import LatentSpec
 from infogan_lib.networks.averaging import averaged, decay_of
 from infogan_lib.networks.fitting import check_modules, check_parts, check_q_outputs, check_separate, reached
@@ -207,6 +208,41 @@ class InfoGAN(nn.Module):
             ValueError: too few or too many names, or one that is given twice.
         """
         self.category_names[code] = checked_names(self.latent, code, names)
+
+    def name_categories(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        code: str | None = None,
+        names: Sequence[str] | None = None,
+    ) -> CategoryMatch:
+        """Name the categories of a code after labels: the one-to-one matching under which most images agree.
+
+        Args:
+            images: labelled images (N, *image_shape), as for `encode`.
+            labels: their labels, whole numbers from 0, shape (N,).
+            code: the name of a categorical code; the only one if None.
+            names: the labels' names; "0", "1", ... if None.
+
+        Returns:
+            The match: its table, accuracy, purity of each category, and what is left unmatched, which has no name.
+
+        Raises:
+            KeyError, TypeError: no such code, or one without categories.
+            ValueError: images and labels of different numbers, or labels out of range.
+            ImportError: scipy is not installed.
+        """
+        code = categorical_code(self.latent, code)
+        known = None if names is None else len(names)
+        found = self.encode(images)[code].mode.argmax(1).cpu().numpy()
+        count = self.latent[code].width
+        match = match_categories(found, torch.as_tensor(labels).cpu().numpy(), category_count=count, label_count=known)
+        label_names = [str(label) for label in range(match.table.shape[1])] if names is None else list(names)
+        unmatched = match.unmatched_categories
+        named = [None if c in unmatched else label_names[label] for c, label in enumerate(match.label_of)]
+        self.set_names(code, named)
+        return match
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the model into a folder: all weights, the latent, the names of categories, and how the parts fit.

@@ -33,6 +33,25 @@ class CategoryMatch:
     accuracy: float
     purity: float
 
+    @property
+    def category_purity(self) -> NDArray[np.float64]:
+        """The share of the most frequent label in each category, shape (categories,), 0 to 1; NaN where it is empty."""
+        totals = self.table.sum(axis=1)
+        return np.divide(self.table.max(axis=1), totals, out=np.full(len(totals), np.nan), where=totals > 0)
+
+    @property
+    def unmatched_categories(self) -> list[int]:
+        """Categories for which no label was left, or of which none of the samples has the label matched to it."""
+        matched = [label >= 0 and row[label] > 0 for row, label in zip(self.table, self.label_of, strict=True)]
+        return [category for category, good in enumerate(matched) if not good]
+
+    @property
+    def unmatched_labels(self) -> list[int]:
+        """Labels that no category stands for."""
+        left = set(self.unmatched_categories)
+        found = {int(label) for category, label in enumerate(self.label_of) if category not in left}
+        return [label for label in range(self.table.shape[1]) if label not in found]
+
 
 def match_categories(
     categories: ArrayLike, labels: ArrayLike, *, category_count: int | None = None, label_count: int | None = None

@@ -1,0 +1,13 @@
+"""Recipes: the labs, the paper, and what works best here, as parts that can be changed.
+
+    recipe = recipes.get("lab64-frontend", width=0.25)
+    trainer = recipe.trainer()
+    trainer.fit(recipe.images(mnist), epochs=recipe.epochs, batch_size=recipe.batch_size)
+
+A recipe is one function that returns a `Recipe`, made known by `register`.
+"""
+
+from infogan_lib.recipes import course28, course64, mnist28
+from infogan_lib.recipes.recipe import Recipe, get, names, register
+
+__all__ = ["Recipe", "course28", "course64", "get", "mnist28", "names", "register"]

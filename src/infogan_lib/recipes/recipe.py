@@ -1,0 +1,124 @@
+"""A recipe: networks, latent, losses, optimisers and data of one published InfoGAN, as ordinary objects.
+
+All of it may be changed before `trainer` is called: a recipe is where an experiment starts, not a mode of the library.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from infogan_lib._checks import describe, listed, real_number, whole_number
+from infogan_lib.latent import LatentSpec
+from infogan_lib.networks.taps import Tap
+from infogan_lib.training.trainer import InfoGANTrainer
+
+
+@dataclass(kw_only=True)
+class Recipe:
+    """The parts of a training run.
+
+    Args:
+        generator, discriminator, latent, q_head, tap: as `InfoGAN` takes them.
+        image_size: the side of the square images.
+        batch_size: images in a step.
+        epochs: passes over the data; None where `steps` is given.
+        steps: updates of each network; None where `epochs` is given.
+        settings: further keywords of `InfoGANTrainer`: losses, optimisers, what the information loss trains.
+    """
+
+    generator: nn.Module
+    discriminator: nn.Module
+    latent: LatentSpec
+    image_size: int
+    batch_size: int
+    epochs: int | None = None
+    steps: int | None = None
+    q_head: nn.Module | None = None
+    tap: str | Tap | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def images(self, images: Tensor) -> Tensor:
+        """Images (N, C, H, W), uint8 or float, at the recipe's size (N, C, S, S), same dtype; antialiased bilinear.
+
+        Raises:
+            TypeError, ValueError: no images (N, C, H, W).
+        """
+        if not isinstance(images, Tensor) or images.ndim != 4 or len(images) == 0:
+            shape = tuple(images.shape) if isinstance(images, Tensor) else describe(images)
+            raise ValueError(f"images must be a Tensor (N, C, H, W) with N >= 1, but got {shape}")
+        size = (self.image_size, self.image_size)
+        if tuple(images.shape[2:]) == size:
+            return images
+        resized = [_resized(part, size) for part in images.split(4096)]
+        return torch.cat(resized)
+
+    def trainer(self, **changes: Any) -> InfoGANTrainer:
+        """The trainer of these parts; keywords of `InfoGANTrainer` given here win over `settings`."""
+        return InfoGANTrainer(
+            self.generator,
+            self.discriminator,
+            self.latent,
+            **({"q_head": self.q_head, "tap": self.tap} | self.settings | changes),
+        )
+
+
+def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
+    resized = F.interpolate(images.float(), size, mode="bilinear", antialias=True)
+    return resized.round().clamp(0, 255).to(torch.uint8) if images.dtype == torch.uint8 else resized.to(images)
+
+
+Build = Callable[[float], Recipe]
+_REGISTERED: dict[str, Build] = {}
+
+
+def register(name: str) -> Callable[[Build], Build]:
+    """Make a function known to `get` under a name: it makes a recipe with networks of a relative width."""
+
+    def known(build: Build) -> Build:
+        _REGISTERED[name] = build
+        return build
+
+    return known
+
+
+def names() -> list[str]:
+    """The names of all recipes."""
+    return list(_REGISTERED)
+
+
+def get(name: str, *, width: float = 1.0, seed: int = 0, **changes: Any) -> Recipe:
+    """A recipe by name, with changes.
+
+    Args:
+        name: one of `names`.
+        width: a factor on the channels of all networks; less than 1 for a CPU.
+        seed: of the initial weights, and of the trainer. The global generator is left as it was.
+        **changes: fields of the `Recipe`, or keywords of `InfoGANTrainer`, which go into `settings`.
+
+    Raises:
+        ValueError: no recipe of that name, or a width that is not above 0.
+    """
+    if name not in _REGISTERED:
+        raise ValueError(f"there is no recipe {name!r}; there are {listed(names())}")
+    width = real_number("width", width, above=0)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(whole_number("seed", seed, minimum=0))
+        recipe = _REGISTERED[name](width)
+    recipe.settings["seed"] = seed
+    own = {each.name for each in fields(recipe)}
+    for key, value in changes.items():
+        if key == "settings" and isinstance(value, Mapping):
+            recipe.settings |= value
+        elif key in own:
+            setattr(recipe, key, value)
+        else:
+            recipe.settings[key] = value
+    if "steps" in changes and "epochs" not in changes:
+        recipe.epochs = None
+    if "epochs" in changes and "steps" not in changes:
+        recipe.steps = None
+    return recipe

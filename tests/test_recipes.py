@@ -1,0 +1,202 @@
+"""Recipes: the layers of the labs counted by hand, two steps of each, going on, and changes."""
+
+import pytest
+import torch
+from torch import nn
+
+import infogan_lib as ig
+from infogan_lib import recipes
+
+NAMES = recipes.names()
+LABS = ("lab64-frontend", "lab64-conditions", "lab28-normalnll", "lab64-mse", "dcgan-tutorial")
+
+
+def conv(before, after, side, *, norm=True, bias=False):
+    """Weights of a convolution, plain or transposed, and of the BatchNorm after it."""
+    return before * after * side * side + after * bias + 2 * after * norm
+
+
+def linear(before, after):
+    return before * after + after
+
+
+DCGAN_TRUNK = conv(1, 64, 4, norm=False) + conv(64, 128, 4) + conv(128, 256, 4) + conv(256, 512, 4)
+DCGAN_UP = conv(512, 256, 4) + conv(256, 128, 4) + conv(128, 64, 4) + conv(64, 1, 4, norm=False)
+# From the tables of the labs, layer by layer: generator, what D and Q share, D's head, Q's head.
+COUNTS = {
+    "lab64-frontend": (
+        conv(100, 1024, 4) + conv(1024, 512, 4) + conv(512, 256, 4) + conv(256, 128, 4) + conv(128, 1, 4, norm=False),
+        conv(1, 128, 4, norm=False) + conv(128, 256, 4) + conv(256, 512, 4) + conv(512, 1024, 4),
+        conv(1024, 1, 4, norm=False, bias=True),
+        linear(16384, 100) + linear(100, 10),
+    ),
+    "lab64-conditions": (
+        conv(64, 512, 4) + DCGAN_UP,
+        DCGAN_TRUNK,
+        conv(512, 1, 4, norm=False),
+        linear(8192, 10),
+    ),
+    "lab28-normalnll": (
+        conv(74, 512, 1) + conv(512, 1024, 1) + conv(1024, 128, 7) + conv(128, 64, 4) + conv(64, 1, 4, norm=False),
+        conv(1, 64, 4, norm=False, bias=True) + conv(64, 128, 4) + conv(128, 1024, 7),
+        conv(1024, 512, 1, norm=False, bias=True) + conv(512, 1, 1, norm=False, bias=True),
+        conv(1024, 128, 1) + sum(conv(128, outputs, 1, norm=False, bias=True) for outputs in (10, 2, 2)),
+    ),
+    "lab64-mse": (
+        conv(64, 512, 4) + DCGAN_UP,
+        DCGAN_TRUNK,
+        conv(512, 1, 4, norm=False),
+        linear(8192, 12),
+    ),
+    "dcgan-tutorial": (
+        conv(100, 512, 4) + DCGAN_UP,
+        DCGAN_TRUNK,
+        conv(512, 1, 4, norm=False),
+        None,  # the library's
+    ),
+}
+
+
+def digits(n, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (n, 1, 28, 28), dtype=torch.uint8, generator=generator)
+
+
+def narrow(name, **changes):
+    return recipes.get(name, width=1 / 16, **changes)
+
+
+def test_all_labs_the_paper_and_the_default_are_there():
+    assert set(NAMES) == {*LABS, "paper", "default"}
+
+
+@pytest.mark.parametrize("name", LABS)
+def test_the_layers_are_those_that_the_lab_prints(name):
+    recipe = recipes.get(name)
+    groups = recipe.trainer(device="cpu").model.parameter_groups()
+    found = [sum(p.numel() for p in groups[part]) for part in ("generator", "trunk", "d_head", "q_head")]
+    expected = COUNTS[name]
+    assert found[:3] == list(expected[:3])
+    assert expected[3] in (None, found[3])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_two_steps_and_going_on(tmp_path, name):
+    def run(run_dir=None, steps=2):
+        recipe = narrow(name, seed=3)
+        t = recipe.trainer(device="cpu")
+        t.fit(recipe.images(digits(8)), steps=steps, batch_size=4, run_dir=run_dir)
+        return t
+
+    whole = run()
+    run(tmp_path, steps=1)
+    again = run(tmp_path)
+    assert again.steps == 2
+    for name_, value in whole.model.state_dict().items():
+        assert torch.equal(value, again.model.state_dict()[name_]), name_
+    size = recipes.get(name, width=1 / 16).image_size
+    assert whole.model.sample(2, seed=0).shape == (2, 1, size, size)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recipe_says_how_long_it_runs(name):
+    recipe = narrow(name)
+    assert (recipe.epochs is None) != (recipe.steps is None)
+
+
+def test_changing_steps_or_epochs_replaces_the_other():
+    assert (narrow("paper", epochs=2).epochs, narrow("paper", epochs=2).steps) == (2, None)
+    assert (narrow("lab64-mse", steps=9).epochs, narrow("lab64-mse", steps=9).steps) == (None, 9)
+
+
+def test_what_the_labs_do_in_their_own_way_is_in_use():
+    mse = narrow("lab64-mse")
+    model = mse.trainer(device="cpu").model
+    assert model._generator_form.input == "parts"
+    assert model.q is None
+    validity, cat_code, cont_code = mse.discriminator(torch.zeros(2, 1, 64, 64))
+    assert (validity.shape, cat_code.shape, cont_code.shape) == ((2, 1), (2, 10), (2, 2))
+    head = narrow("lab28-normalnll").discriminator[1]
+    assert [type(layer) for layer in head] == [nn.Conv2d, nn.Sigmoid, nn.Conv2d, nn.Sigmoid]
+    assert narrow("lab28-normalnll").trainer(device="cpu").model.reach == (0.0, 1.0)
+    assert list(narrow("lab64-conditions").latent) == ["z", "digit"]
+    assert narrow("lab64-conditions").latent.width == 64
+    tutorial = narrow("dcgan-tutorial")
+    plain = (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid)
+    assert all(type(layer) in plain for layer in [*tutorial.generator, *tutorial.discriminator])
+    frontend = narrow("lab64-frontend").trainer(device="cpu")
+    optimizers = frontend._step._d_optimizers + frontend._step._g_optimizers
+    assert [o.defaults["lr"] for o in optimizers] == [2e-4, 1e-3, 1e-3]
+    assert all(o.defaults["betas"] == (0.5, 0.99) for o in optimizers)
+
+
+def test_the_information_loss_trains_what_the_lab_says():
+    frontend = narrow("lab64-frontend").trainer(device="cpu")
+    assert frontend._step._trains == {"generator", "q_head"}
+    assert narrow("dcgan-tutorial").trainer(device="cpu")._step._trains == {"generator", "q_head", "trunk"}
+
+
+def test_initial_weights_are_the_labs():
+    torch.manual_seed(0)
+    trunk = recipes.get("lab28-normalnll").discriminator[0]
+    weights = torch.cat([layer.weight.flatten() for layer in trunk if isinstance(layer, nn.Conv2d)])
+    norms = torch.cat([layer.weight for layer in trunk if isinstance(layer, nn.BatchNorm2d)])
+    assert weights.std().item() == pytest.approx(0.02, rel=0.02)
+    assert weights.mean().item() == pytest.approx(0, abs=1e-4)
+    assert (norms.mean().item(), norms.std().item()) == (pytest.approx(1, abs=3e-3), pytest.approx(0.02, rel=0.15))
+
+
+def test_changes():
+    latent = ig.LatentSpec(z=ig.Noise(5), digit=ig.Categorical(10))
+    recipe = narrow("default", batch_size=32, epochs=3, lr_g=5e-4, settings={"lr_d": 1e-4}, latent=latent)
+    assert (recipe.batch_size, recipe.epochs, recipe.steps, recipe.latent) == (32, 3, None, latent)
+    assert (recipe.settings["lr_g"], recipe.settings["lr_d"]) == (5e-4, 1e-4)
+    t = narrow("dcgan-tutorial", lr_g=5e-4).trainer(device="cpu", lr_g=7e-4)
+    assert t._step._g_optimizers[0].defaults["lr"] == 7e-4
+
+
+def test_a_seed_fixes_the_weights_and_leaves_the_global_generator_alone():
+    state = torch.get_rng_state()
+    one, two, three = (narrow("paper", seed=seed).generator[0].weight for seed in (1, 1, 2))
+    assert torch.equal(state, torch.get_rng_state())
+    assert torch.equal(one, two)
+    assert not torch.equal(one, three)
+
+
+def test_images_are_resized():
+    recipe = narrow("lab64-mse")
+    made = recipe.images(digits(3))
+    assert made.shape == (3, 1, 64, 64)
+    assert made.dtype == torch.uint8
+    assert recipe.images(torch.full((2, 3, 28, 28), 0.25)).unique().tolist() == pytest.approx([0.25])
+    same = digits(2)
+    assert narrow("paper").images(same) is same
+    flat = torch.full((1, 1, 28, 28), 255, dtype=torch.uint8)
+    assert recipe.images(flat).unique().tolist() == [255]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: recipes.get("lab65"), ValueError, "there is no recipe 'lab65'; there are .*'lab64-frontend'"),
+        (lambda: recipes.get("paper", width=0), ValueError, "width must be a finite number above 0, but got 0"),
+        (lambda: recipes.get("paper", seed=-1), ValueError, "seed must be a whole number of at least 0"),
+        (lambda: narrow("paper", lr_x=1).trainer(), TypeError, "unexpected keyword argument 'lr_x'"),
+        (lambda: narrow("paper").images([1]), ValueError, r"images must be a Tensor \(N, C, H, W\)"),
+        (lambda: narrow("paper").images(torch.zeros(28, 28)), ValueError, r"N >= 1, but got \(28, 28\)"),
+    ],
+)
+def test_mistakes_are_named(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_a_recipe_of_ones_own(monkeypatch):
+    monkeypatch.setattr("infogan_lib.recipes.recipe._REGISTERED", dict(recipes.recipe._REGISTERED))
+
+    @recipes.register("mine")
+    def mine(width):
+        return narrow("paper", steps=7)
+
+    assert recipes.get("mine").steps == 7
+    assert "mine" in recipes.names()
