@@ -49,7 +49,7 @@ def _without_log(state: dict) -> dict:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    warnings.filterwarnings("ignore", message=".*lines of this run")
+    warnings.filterwarnings("ignore", message=".*is not the log")
     print(f"{'EMA':<7}{'accumulate':<12}{'precision':<11}{'data':<9}{'workers':<9}{'equal':<9}seconds")
     for kind in KINDS:
         started = time.monotonic()

@@ -150,6 +150,15 @@ def flagged_as_encrypted():
 # Thirty lists, each of ten times the one before.
 LAUGHS = b"".join(b"]q" + bytes([i + 1]) + b"(" + (b"h" + bytes([i])) * 10 + b"e" for i in range(30))
 LAUGHS = b"\x80\x02]q\x00" + LAUGHS + b"h\x1e."
+
+
+def hidden_before(other):
+    """An archive in front of an honest one, with a directory that only some readers find."""
+    front, back = archive(b"\x80\x02}."), bytearray(other)
+    back[-6:-2] = struct.pack("<L", front.index(b"PK\x01\x02"))
+    return front + bytes(back)
+
+
 FLOATS = [("archive/data/0", bytes(16))]
 FILES = {
     "nothing": b"",
@@ -162,6 +171,12 @@ FILES = {
     "bomb beside the pickle": archive(
         b"\x80\x02}.", others=[("archive/data/0", bytes(1 << 26))], compression=zipfile.ZIP_DEFLATED
     ),
+    "an archive before the archive": hidden_before(honest()),
+    "something before the archive": b"x" * 100 + honest(),
+    "something behind the archive": honest() + b"x" * 100,
+    "names in other letters": archive(b"\x80\x02}.", names=("archive/DATA.PKL", "archive/data.pkl")),
+    "two folders": archive(b"\x80\x02}.", others=[("other/version", "3")]),
+    "a path upwards": archive(b"\x80\x02}.", others=[("archive/../../evil", "3")]),
     "no pickle": archive(b"", names=()),
     "two pickles": archive(b"\x80\x02}.", names=("archive/data.pkl", "other/data.pkl")),
     "deep lists": archive(deep(b"]", b"a")),

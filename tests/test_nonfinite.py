@@ -215,9 +215,7 @@ def test_the_last_good_checkpoint_stays_and_is_named(tmp_path):
 
     with pytest.raises(ig.NonFiniteLossError, match="in step 5") as stopped:
         run(Sabotage("real", float("nan"), 6, gradient=False))
-    assert stopped.value.__notes__ == [
-        f"The run can go on from {tmp_path}/checkpoints/step_0000000004, its last checkpoint."
-    ]
+    assert stopped.value.__notes__ == [f"The last checkpoint of the run is {tmp_path}/checkpoints/step_0000000004."]
     again = run(Sabotage("real", float("nan"), 100, gradient=False))
     assert again.steps == 9
 
@@ -238,3 +236,72 @@ def test_an_error_of_the_users_in_the_middle_of_a_step_is_undone_too():
     with pytest.raises(KeyError):
         t.step(images(8))
     assert equal(everything(t), before)
+
+
+@pytest.mark.parametrize("value", [float("-inf"), torch.finfo(torch.float32).min, 1e30])
+@pytest.mark.parametrize("persistent", [True, False])
+def test_buffers_may_hold_what_they_like(value, persistent):
+    class Masked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("mask", torch.full((3,), value), persistent=persistent)
+
+        def forward(self, x):
+            return x
+
+    discriminator = dense_discriminator()
+    discriminator.insert(1, Masked())
+    torch.manual_seed(0)
+    t = ig.InfoGANTrainer(dense_generator(), discriminator, LATENT, device="cpu")
+    t.step(images(8))
+    assert t.steps == 1
+
+
+def test_very_large_weights_are_still_weights():
+    t = trainer()
+    t.model.generator[3].bias.data[0] = 1e25  # its square is not finite in float32
+    t.step(images(8))
+    assert t.steps == 1
+
+
+def test_the_average_is_undone_with_several_updates_of_g():
+    t = trainer(g_steps=2, ema_decay=0.5, adversarial=Sabotage("generator", float("nan"), 6, gradient=False))
+    t.step(images(8))
+    stops(t, "generator's adversarial loss")
+
+
+def test_buffers_that_a_forward_pass_replaces_are_undone():
+    class Counts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("seen", torch.zeros(()))
+
+        def forward(self, x):
+            self.seen = self.seen + 1
+            return x
+
+    discriminator = dense_discriminator()
+    discriminator.insert(1, Counts())
+    torch.manual_seed(0)
+    game = Sabotage("generator", float("nan"), 4, gradient=False)
+    t = ig.InfoGANTrainer(dense_generator(), discriminator, LATENT, device="cpu", adversarial=game)
+    t.step(images(8))
+    stops(t, "generator's adversarial loss")
+
+
+def test_float16_goes_on_after_a_step_that_was_cut_off():
+    class Raises(ig.NonSaturating):
+        calls = 0
+
+        def generator(self, logits):
+            Raises.calls += 1
+            if Raises.calls == 4:
+                raise MemoryError
+            return super().generator(logits)
+
+    t = trainer(adversarial=Raises(), precision="fp16")
+    t.step(images(8))
+    with pytest.raises(MemoryError):
+        t.step(images(8))
+    t.step(images(8))
+    assert t.steps == 2

@@ -11,7 +11,7 @@ from save_faults import inject
 from saving_time import measure
 from stop_signals import stop_many
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*lines of this run", "ignore:.*old checkpoint")
+pytestmark = pytest.mark.filterwarnings("ignore:.*is not the log", "ignore:.*old checkpoint")
 
 
 @pytest.fixture(autouse=True)

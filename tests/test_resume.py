@@ -5,6 +5,7 @@ import math
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -15,7 +16,7 @@ import pytest
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LinearLR, ReduceLROnPlateau
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, TensorDataset
 
 import infogan_lib as ig
 from infogan_lib.training.checkpoint import RunFolder, read_checkpoint
@@ -209,10 +210,14 @@ def test_what_is_no_schedule_is_refused(schedule):
         trainer(schedule=schedule)
 
 
+def linear(steps):
+    return lambda optimizer: LinearLR(optimizer, 1.0, 0.0, steps)
+
+
 def test_the_same_command_goes_on_and_then_has_nothing_to_do(tmp_path):
     with pytest.raises(KeyError) as stopped:
         fit(trainer(), run_dir=tmp_path, checkpoint_every=3, callbacks=[StopsAt(7)])
-    assert "The run can go on from" in stopped.value.__notes__[0]
+    assert "The last checkpoint of the run is" in stopped.value.__notes__[0]
     again = fit(trainer(), run_dir=tmp_path, checkpoint_every=3)
     assert same_run(fit(trainer()), again)
     finished = fit(trainer(), run_dir=tmp_path)
@@ -281,7 +286,7 @@ def test_a_log_that_lost_lines_is_named(tmp_path):
     log = tmp_path / "metrics.jsonl"
     fit(trainer(), run_dir=tmp_path, callbacks=[ig.JSONLMetrics(log)])
     log.write_text("".join(log.read_text().splitlines(keepends=True)[:3]))
-    with pytest.warns(UserWarning, match=r"metrics.jsonl had 12 lines of this run at the checkpoint and has 3 now"):
+    with pytest.warns(UserWarning, match="is not the log that the run left, which had 12 lines up to step 12"):
         fit(trainer(), run_dir=tmp_path, steps=STEPS + 1, callbacks=[ig.JSONLMetrics(log)])
     assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == [1, 2, 3, 13]
 
@@ -311,7 +316,7 @@ OTHERS = [
     (lambda: trainer(ema_decay=0.9), {}, "ema_decay was absent and is 0.9"),
     (lambda: trainer(adversarial=ig.Hinge()), {}, r"adversarial was NonSaturating\(\) and is Hinge\(\)"),
     (lambda: trainer(precision="bf16"), {}, "precision was fp32 and is bf16"),
-    (lambda: trainer(latent=other_latent()), {}, r'latent was .*"k": 4.* and is .*"k": 6'),
+    (lambda: trainer(latent=other_latent()), {}, r"latent.z.dim was 5 and is 3; latent.digit.k was 4 and is 6"),
     (wider, {}, r"'generator.0.weight' is float32 of shape \(16, 11\) in it, but float32 of shape \(20, 11\) here"),
     (trainer, {"batch_size": 10}, "the run's data had batch size 8, and this data has 10"),
     (trainer, {"data": images(48)}, "the run's data had length 40, and this data has 48"),
@@ -338,7 +343,7 @@ def test_another_run_in_the_folder_is_refused_and_left_alone(tmp_path, make, opt
 def test_an_older_checkpoint_is_not_gone_on_with_beside_newer_ones(tmp_path):
     fit(trainer(), run_dir=tmp_path / "a", checkpoint_every=5, keep_checkpoints=9)
     older = tmp_path / "a" / "checkpoints" / f"step_{5:010d}"
-    with pytest.raises(ig.CheckpointError, match="it holds a checkpoint of step 12, after the one to resume from"):
+    with pytest.raises(ig.CheckpointError, match="it holds a checkpoint of step 12, after the one to go on from"):
         fit(trainer(), run_dir=tmp_path / "a", resume=older)
     branch = fit(trainer(), run_dir=tmp_path / "b", resume=older)
     assert same_run(branch, fit(trainer()))
@@ -374,7 +379,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path):
     content = bytearray(state.read_bytes())
     content[len(content) // 2] ^= 1
     state.write_bytes(content)
-    with pytest.warns(UserWarning, match=r"step_0000000012.*is damaged; the checkpoint before it is looked at"):
+    with pytest.warns(UserWarning, match=r"step_0000000012.*is damaged; an earlier one is looked for"):
         again = fit(trainer(), run_dir=tmp_path)
     assert same_run(fit(trainer()), again)
     read_checkpoint(newest, largest=2**30)  # it was written anew
@@ -631,3 +636,347 @@ def test_checkpoints_can_be_copied_elsewhere(tmp_path):
     fit(trainer(), steps=5, run_dir=tmp_path / "a")
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     assert same_run(fit(trainer(), run_dir=tmp_path / "a"), fit(trainer(), run_dir=tmp_path / "b"))
+
+
+def lines_in(path):
+    return [json.loads(line)["step"] for line in path.read_text().splitlines()]
+
+
+def test_a_refused_resume_leaves_logs_alone(tmp_path):
+    log = tmp_path / "log.jsonl"
+    fit(trainer(), run_dir=tmp_path / "a", callbacks=[ig.JSONLMetrics(log)])
+    callback, t = ig.JSONLMetrics(log), trainer()
+    with pytest.raises(ig.CheckpointError, match="batch size 8, and this data has 10"):
+        fit(t, run_dir=tmp_path / "a", batch_size=10, callbacks=[callback])
+    fit(t, steps=2, run_dir=tmp_path / "b", callbacks=[callback])
+    assert lines_in(log) == [*range(1, STEPS + 1), 1, 2]
+
+
+def test_a_log_of_another_run_is_not_cut(tmp_path):
+    fit(trainer(), steps=6, run_dir=tmp_path, callbacks=[ig.JSONLMetrics(tmp_path / "a.jsonl")])
+    other = tmp_path / "z.jsonl"
+    other.write_text('{"step": 1}\n' * 30)
+    with pytest.warns(UserWarning, match=r"z.jsonl is not the log that the run left"):
+        fit(trainer(), run_dir=tmp_path, callbacks=[ig.JSONLMetrics(other)])
+    assert lines_in(other) == [1] * 30 + list(range(7, STEPS + 1))
+
+
+def test_callbacks_of_a_second_fit_keep_their_state(tmp_path):
+    def program(stop=None):
+        t = trainer()
+        fit(t, steps=5, run_dir=tmp_path, checkpoint_every=3)
+        log = ig.JSONLMetrics(tmp_path / "log.jsonl")
+        return fit(
+            t, images(24, seed=9), steps=10, run_dir=tmp_path, checkpoint_every=3, callbacks=[log, StopsAt(stop)]
+        )
+
+    with pytest.raises(KeyError):
+        program(11)
+    assert program().steps == 15
+    assert lines_in(tmp_path / "log.jsonl") == list(range(6, 16))
+
+
+def test_a_signal_during_the_last_save_is_heeded(tmp_path):
+    class Sends(ig.Callback):
+        saves = 0
+
+        def state_dict(self):
+            self.saves += 1
+            if self.saves == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return {}
+
+    with pytest.raises(SystemExit) as ended:
+        fit(trainer(), steps=4, run_dir=tmp_path, callbacks=[Sends()])
+    assert ended.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_handlers_are_put_back_and_ones_own_is_called(tmp_path):
+    heard = []
+    previous = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    try:
+
+        class Sends(ig.Callback):
+            def on_step_end(self, trainer, figures):
+                os.kill(os.getpid(), signal.SIGTERM)
+                os.kill(os.getpid(), signal.SIGTERM)  # as `timeout` does, to the process and to its group
+
+        with pytest.raises(SystemExit) as ended:
+            fit(trainer(), run_dir=tmp_path, callbacks=[Sends()])
+        assert (ended.value.code, heard) == (143, [signal.SIGTERM])
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert heard == [signal.SIGTERM] * 2
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+@pytest.mark.parametrize("interactive", [True, False])
+def test_ctrl_c_leaves_a_usable_trainer(tmp_path, monkeypatch, interactive):
+    class Presses(ig.Callback):
+        def on_step_end(self, trainer, figures):
+            if trainer.steps == 7:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    t = trainer()
+    if interactive:  # a notebook, with a folder
+        monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+        with pytest.raises(KeyboardInterrupt):
+            fit(t, run_dir=tmp_path, callbacks=[Presses()])
+        assert (tmp_path / "checkpoints" / f"step_{7:010d}").exists()
+        assert same_run(fit(t, run_dir=tmp_path), fit(trainer()))
+    else:  # a script, without one
+        with pytest.raises(KeyboardInterrupt):
+            fit(t, callbacks=[Presses()])
+        assert fit(t, steps=2).steps == 9
+
+
+def test_a_second_signal_ends_at_once(tmp_path):
+    code = """
+import sys, os, time, signal
+sys.path[:0] = sys.argv[2:]
+import infogan_lib as ig
+from test_resume import trainer, fit
+class Waits(ig.Callback):
+    def on_step_end(self, trainer, figures):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(1.2)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+fit(trainer(), run_dir=sys.argv[1], callbacks=[Waits()])
+"""
+    command = [sys.executable, "-c", code, str(tmp_path), *sys.path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50)
+    assert done.returncode == 143
+    assert "stopping after this step and saving; once more stops at once" in done.stderr
+    assert "saved in" not in done.stderr
+
+
+class WaitsForWorker(Noisy):
+    def __getitem__(self, index):
+        time.sleep(0.05)
+        return super().__getitem__(index)
+
+
+def test_a_signal_to_the_whole_group_is_saved_too(tmp_path):
+    code = """
+import sys
+sys.path[:0] = sys.argv[2:]
+from torch.utils.data import DataLoader
+from test_resume import WaitsForWorker, fit, trainer
+fit(trainer(), DataLoader(WaitsForWorker(), 8, num_workers=2), steps=1000, run_dir=sys.argv[1])
+"""
+    command = [sys.executable, "-c", code, str(tmp_path), *sys.path]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as program:
+        while not (tmp_path / "checkpoints" / f"step_{0:010d}").exists():
+            assert program.poll() is None
+            time.sleep(0.05)
+        time.sleep(1.5)
+        os.killpg(program.pid, signal.SIGTERM)
+        _, said = program.communicate(timeout=60)
+    assert program.returncode == 143, said
+    assert "saved in" in said
+
+
+def test_a_fit_that_could_not_begin_counts_for_nothing():
+    t = trainer()
+    with pytest.raises(ig.CheckpointError):
+        fit(t, resume="nowhere", steps=3)
+    assert fit(t, steps=3).steps == 3
+
+
+def test_a_fit_that_failed_is_left_for_another_one(tmp_path):
+    t = trainer()
+    with pytest.raises(KeyError):
+        fit(t, run_dir=tmp_path / "a", callbacks=[StopsAt(7)])
+    assert fit(t, steps=5).steps == 12
+    with pytest.raises(KeyError):
+        fit(t, run_dir=tmp_path / "b", callbacks=[StopsAt(15)])
+    assert fit(t, images(48), steps=5, run_dir=tmp_path / "c").steps == 20
+
+
+def test_a_step_that_failed_is_made_again(tmp_path):
+    class Fails:
+        calls = 0
+
+        def __call__(self, x, generator):
+            self.calls += 1
+            if self.calls == 8:
+                raise MemoryError
+            return x
+
+    fails = Fails()
+    t = trainer(augment=fails)
+    data = DataLoader(TensorDataset(images(40)), 8, shuffle=True)
+    with pytest.raises(MemoryError):
+        fit(t, data, run_dir=tmp_path)
+    fit(t, data, run_dir=tmp_path)
+    whole = fit(trainer(augment=lambda x, generator: x), DataLoader(TensorDataset(images(40)), 8, shuffle=True))
+    assert same_run(whole, t)
+
+
+def test_a_fit_that_failed_at_its_start_is_resumed_as_well(tmp_path):
+    class Fails(ig.Callback):
+        def on_fit_start(self, trainer, total_steps):
+            raise KeyError("not ready")
+
+    def data():
+        return DataLoader(TensorDataset(images(40)), 8, shuffle=True)
+
+    with pytest.raises(KeyError):
+        fit(trainer(), data(), run_dir=tmp_path, checkpoint_every=1, callbacks=[StopsAt(7)])
+    t = trainer()
+    with pytest.raises(KeyError):
+        fit(t, data(), run_dir=tmp_path, callbacks=[Fails()])
+    assert same_run(fit(t, data(), run_dir=tmp_path), fit(trainer(), data()))
+
+
+def test_going_back_beside_newer_checkpoints_is_refused(tmp_path):
+    t = fit(trainer(), steps=4, run_dir=tmp_path / "run")
+    t.save_checkpoint(tmp_path / "saved")
+    fit(t, steps=8, run_dir=tmp_path / "run")
+    t.load_checkpoint(tmp_path / "saved")
+    with pytest.raises(ig.CheckpointError, match="it holds a checkpoint of step 12, after the one to go on from"):
+        fit(t, steps=20, run_dir=tmp_path / "run")
+    assert fit(t, steps=2, run_dir=tmp_path / "other").steps == 6
+
+
+def test_a_branch_goes_on_by_the_same_command_and_may_change_its_rates(tmp_path):
+    fit(trainer(), run_dir=tmp_path / "a", checkpoint_every=5, keep_checkpoints=9)
+    start = tmp_path / "a" / "checkpoints" / f"step_{5:010d}"
+
+    def branch(stop=None):
+        return fit(
+            trainer(lr_d=1e-5), run_dir=tmp_path / "b", resume=start, callbacks=[StopsAt(stop)], checkpoint_every=2
+        )
+
+    warned = pytest.warns(
+        UserWarning, match="a new run begins from .* with other settings: .*lr was 0.0002 and is 1e-05"
+    )
+    with warned, pytest.raises(KeyError):
+        branch(9)
+    again = branch()
+    assert again._step._d_optimizers[0].param_groups[0]["lr"] == 1e-5
+    with pytest.warns(UserWarning, match="a new run begins"):
+        whole = fit(trainer(lr_d=1e-5), resume=start)
+    assert same_run(whole, again)
+    with pytest.raises(ig.CheckpointError, match="seed was 0 and is 1"):
+        fit(trainer(seed=1), run_dir=tmp_path / "c", resume=start)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ({"schedule": linear(20)}, {"schedule": linear(30)}, "total_iters was 20 and is 30"),
+        ({}, {"schedule": linear(30)}, "schedulers was .* and is absent"),
+        ({}, {"pixel_range": (0, 1)}, "pixel_range"),
+        ({}, {"augment": lambda x, generator: x}, "augmented was False and is True"),
+        ({}, {"tap": "2"}, "tap was None and is 2"),
+    ],
+)
+def test_other_settings_are_not_taken_in_silence(tmp_path, before, after, message):
+    fit(trainer(**before), run_dir=tmp_path)
+    with pytest.raises(ig.CheckpointError, match=message):
+        fit(trainer(**after), run_dir=tmp_path)
+
+
+def test_a_call_that_was_completed_before_says_so(tmp_path, caplog):
+    t = trainer()
+    fit(fit(t, steps=5, run_dir=tmp_path), steps=5, run_dir=tmp_path)
+    assert fit(trainer(), steps=100, run_dir=tmp_path).steps == 10
+    assert "this call of fit was completed before (the run is at step 10)" in caplog.text
+
+
+def test_changed_data_is_noticed_at_the_end_of_an_epoch_too(tmp_path):
+    fit(trainer(), steps=10, run_dir=tmp_path)
+    with pytest.warns(UserWarning, match="batch 5 of epoch 1 is not what it was"):
+        fit(trainer(), images(40, seed=1), run_dir=tmp_path)
+
+
+def test_names_given_before_going_on_stay(tmp_path):
+    fit(trainer(), steps=5, run_dir=tmp_path)
+    t = trainer()
+    t.model.set_names("digit", list("abcd"))
+    fit(t, run_dir=tmp_path)
+    assert t.model.category_names == {"digit": ("a", "b", "c", "d")}
+
+
+def test_versions_of_modules_are_kept(tmp_path):
+    class Migrates(nn.Module):
+        _version = 2
+
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(1))
+
+        def forward(self, x):
+            return x * self.scale
+
+        def _load_from_state_dict(self, state, prefix, metadata, *rest):
+            if metadata.get("version", 1) < 2:
+                state[prefix + "scale"] = state[prefix + "scale"] * 10
+            super()._load_from_state_dict(state, prefix, metadata, *rest)
+
+    def make():
+        torch.manual_seed(0)
+        generator = dense_generator()
+        generator.insert(0, Migrates())
+        return ig.InfoGANTrainer(generator, dense_discriminator(), LATENT, device="cpu")
+
+    t = fit(make(), run_dir=tmp_path / "run")
+    assert same_run(t, fit(make(), run_dir=tmp_path / "run"))
+    t.model.save(tmp_path / "model")
+    new = make().model
+    loaded = ig.InfoGAN.load(tmp_path / "model", generator=new.generator, discriminator=new.discriminator)
+    assert torch.equal(loaded.generator[0].scale, t.model.generator[0].scale)
+
+
+def test_samplers_without_a_length_are_as_good_as_any():
+    class Forever(Sampler):
+        def __iter__(self):
+            while True:
+                yield from torch.randperm(40).tolist()
+
+    assert fit(trainer(), DataLoader(TensorDataset(images(40)), 8, sampler=Forever()), steps=7).steps == 7
+
+
+def test_a_relative_folder_stays_where_it_was(tmp_path, monkeypatch):
+    class Moves(ig.Callback):
+        def on_step_end(self, trainer, figures):
+            os.chdir("/")
+
+    monkeypatch.chdir(tmp_path)
+    fit(trainer(), run_dir="run", checkpoint_every=1, callbacks=[Moves()])
+    assert (tmp_path / "run/checkpoints/step_0000000012").exists()
+
+
+def test_reading_the_lock_file_does_not_open_the_lock(tmp_path):
+    command = [sys.executable, "-c", HOLDER.replace("sleep(60)", "sleep(0)"), str(tmp_path)]
+    with RunLock(tmp_path):
+        (tmp_path / "lock").read_text()
+        with pytest.raises(subprocess.CalledProcessError):
+            subprocess.run(command, check=True, capture_output=True)
+
+
+def test_more_than_can_be_read_again_is_not_written(tmp_path):
+    class Hoards(ig.Callback):
+        def state_dict(self):
+            return {"all": torch.zeros(64)}
+
+    t = trainer()
+    t._runs.largest = 100_000
+    with pytest.raises(ig.CheckpointError, match="bytes of state and .* were to be saved, and at most 100,000"):
+        fit(t, run_dir=tmp_path, callbacks=[Hoards()])
+
+
+def test_a_checkpoint_of_a_run_is_loaded_by_load_checkpoint_too(tmp_path):
+    source = fit(trainer(), run_dir=tmp_path)
+    for path in (tmp_path, tmp_path / "checkpoints" / f"step_{12:010d}"):
+        t = trainer()
+        t.load_checkpoint(path)
+        assert same_run(source, t)
+    source.save_checkpoint(tmp_path / "own")
+    with pytest.raises(ig.CheckpointError, match="this is a trainer state, not a checkpoint; trainer.load_check"):
+        fit(trainer(), resume=tmp_path / "own")
+    with pytest.raises(ig.CheckpointError, match="there is no such folder"):
+        trainer().load_checkpoint(tmp_path / "nowhere")

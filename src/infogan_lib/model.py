@@ -196,7 +196,7 @@ class InfoGAN(nn.Module):
         return raw
 
     def set_names(self, code: str, names: Sequence[str | None]) -> None:
-        """Name the categories of a code, for `sample` and `traverse`; saved with the model and its checkpoints.
+        """Name the categories of a code, for `sample` and `traverse`; saved with the model and with later checkpoints.
 
         Args:
             code: the name of a categorical code.

@@ -21,6 +21,7 @@ from infogan_lib.pixels import PixelRange, pixel_range
 from infogan_lib.storage import CheckpointError, check_names, check_tensors, seal, unseal
 from infogan_lib.storage.disk import faults_named, make_folder
 from infogan_lib.storage.pickles import plain
+from infogan_lib.storage.versions import versions, with_versions
 
 QKind = Literal["default", "head", "network"]
 _KIND = "model"
@@ -91,7 +92,8 @@ def write_model(folder: Path, plan: ModelPlan, tensors: Mapping[str, Any]) -> No
     about = plan.to_plain()
     with faults_named(folder, "making the folder"):
         make_folder(folder)
-    seal(folder, _KIND, about, plain(dict(tensors), "model"))
+    state = plain({"tensors": dict(tensors), "versions": versions(tensors)}, "model")
+    seal(folder, _KIND, about, state, largest=_largest(tensors))
 
 
 def read_model(
@@ -110,18 +112,27 @@ def read_model(
     own = {"generator": generator.state_dict(), "discriminator": discriminator.state_dict()}
     if q is not None:
         own["q"] = q.state_dict()
-    given = [value for state in own.values() for value in state.values() if isinstance(value, Tensor)]
-    size = sum(value.numel() * value.element_size() for value in given)
-    about, tensors = unseal(folder, _KIND, largest=8 * size + 2**30)
+    size = sum(_size(tensors) for tensors in own.values())
+    about, state = unseal(folder, _KIND, largest=8 * size + 2**30)
     plan = ModelPlan.from_plain(folder, about)
     kind = "head" if q_head is not None else "network" if q_network is not None else "default"
     if plan.q != kind:
         raise CheckpointError(
             folder, f"its Q is {_Q_KINDS.get(plan.q, repr(plan.q))}, and what was given is {_Q_KINDS[kind]}"
         )
+    check_names(folder, "model", state, ("tensors", "versions"))
+    tensors = state["tensors"]
     if not isinstance(tensors, dict) or not all(isinstance(name, str) for name in tensors):
         raise CheckpointError(folder, "it holds no tensors by name")
     for name, mine in own.items():
         saved = {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
         check_tensors(folder, name, saved, mine)
-    return plan, tensors
+    return plan, with_versions(tensors, state["versions"])
+
+
+def _size(tensors: Mapping[str, Any]) -> int:
+    return sum(value.numel() * value.element_size() for value in tensors.values() if isinstance(value, Tensor))
+
+
+def _largest(tensors: Mapping[str, Any]) -> int:
+    return 4 * _size(tensors) + 2**30

@@ -44,7 +44,8 @@ def faults_named(path: Path, doing: str) -> Iterator[None]:
         reason = f"{doing} failed: {error.strerror or error}"
         if error.errno in _ADVICE:
             reason += f"; {_ADVICE[error.errno]}"
-        raise CheckpointError(error.filename or path, reason) from error
+        named = error.filename if isinstance(error.filename, str) and "/." not in error.filename else path
+        raise CheckpointError(named, reason) from error
 
 
 _ADVICE = {
@@ -107,6 +108,9 @@ def sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems have no such call
+            raise
     finally:
         os.close(descriptor)
 

@@ -7,10 +7,13 @@ function that rebuilds a tensor. Nothing else than such data can come out, and n
 
 import io
 import pickletools
+import re
+import struct
 import zipfile
 from io import BufferedReader
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,6 +38,8 @@ def plain(state: Any, name: str = "state") -> Any:
         return tuple(made) if isinstance(state, tuple) else made
     if state is None or isinstance(state, bool):
         return state
+    if isinstance(state, np.generic):
+        return plain(state.item(), name)
     for kind in (int, float, str):
         if isinstance(state, kind):
             return kind(state)
@@ -74,12 +79,22 @@ def from_file(file: BufferedReader, size: int) -> Plain:
     return state
 
 
+_ENTRY = re.compile(
+    r"[^/]+/(data\.pkl|data/\d+|byteorder|version|\.format_version|\.storage_alignment|\.data/serialization_id)"
+)
+
+
 def _pickle_in(file: BufferedReader, size: int) -> bytes:
+    _check_ends(file, size)
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
         names = [entry.filename for entry in entries]
-        if len(set(names)) != len(names):
-            raise ValueError("its archive holds a name twice")
+        if len(set(names)) != len(names) or len({name.partition("/")[0] for name in names}) > 1:
+            raise ValueError("its archive holds a name twice, or more than one folder")
+        if not all(_ENTRY.fullmatch(name) for name in names):
+            raise ValueError("its archive holds a name that torch does not write")
+        if min((entry.header_offset for entry in entries), default=0) != 0:
+            raise ValueError("something stands before its archive")
         for entry in entries:
             if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
                 raise ValueError("its archive is compressed, which no checkpoint is")
@@ -89,6 +104,26 @@ def _pickle_in(file: BufferedReader, size: int) -> bytes:
         if len(pickles) != 1:
             raise ValueError(f"its archive holds {len(pickles)} pickles, not one")
         return archive.read(pickles[0])
+
+
+def _check_ends(file: BufferedReader, size: int) -> None:
+    """An archive that fills the file, so that any reader finds the same directory in it as this one."""
+    file.seek(max(0, size - 22))
+    end = file.read(22)
+    if len(end) != 22 or end[:4] != b"PK\x05\x06" or end[20:] != b"\0\0":
+        raise ValueError("it is no torch file")
+    length, start = struct.unpack("<LL", end[12:20])
+    expected = size - 22
+    file.seek(max(0, size - 98))
+    extra = file.read(76)
+    if extra[:4] == b"PK\x06\x06" and extra[56:60] == b"PK\x06\x07":  # the records of large archives
+        wide_length, wide_start = struct.unpack("<QQ", extra[40:56])
+        (wide_at,) = struct.unpack("<Q", extra[64:72])
+        expected = size - 98
+        if wide_at != expected or wide_length + wide_start != expected:
+            raise ValueError("its archive does not fill the file")
+    if 0xFFFFFFFF not in (length, start) and length + start != expected:
+        raise ValueError("its archive does not fill the file")
 
 
 _MAY_BE_NAMED = {"torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_tensor_v3", "collections OrderedDict"}

@@ -28,10 +28,15 @@ from infogan_lib.storage.pickles import Plain, from_file, to_bytes
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+_READ_BY = {
+    "checkpoint": "; trainer.load_checkpoint and fit(resume=...) read it",
+    "trainer state": "; trainer.load_checkpoint reads it",
+    "model": "; InfoGAN.load reads it",
+}
 _LONGEST_MANIFEST = 1 << 20
 
 
-def seal(folder: Path, kind: str, about: dict[str, Any], state: Plain) -> None:
+def seal(folder: Path, kind: str, about: dict[str, Any], state: Plain, *, largest: int) -> None:
     """Write a state and what is to be known of it into a folder that exists, in place of what was sealed there.
 
     Args:
@@ -39,17 +44,25 @@ def seal(folder: Path, kind: str, about: dict[str, Any], state: Plain) -> None:
         kind: what it is, such as "checkpoint".
         about: plain JSON data; a person can read it in the manifest.
         state: plain data and tensors.
+        largest: the most bytes that it may have, as for `unseal`.
 
     Raises:
-        CheckpointError: a fault of the disk. What was sealed before is still there.
+        CheckpointError: a fault of the disk, or more than could be read again. What was sealed before is still there.
     """
     data = to_bytes(state)
     digest = hashlib.sha256(data).hexdigest()
+    body = {"kind": kind, "format": FORMAT, "about": about, "state": {"bytes": len(data), "sha256": digest}}
+    manifest = _text(body | {"seal": _seal_of(body)}).encode()
+    if len(data) > largest or len(manifest) > _LONGEST_MANIFEST:
+        raise CheckpointError(
+            folder,
+            f"{len(data):,} bytes of state and {len(manifest):,} of manifest were to be saved, and at most {largest:,} "
+            f"and {_LONGEST_MANIFEST:,} can be; keep less in callbacks, buffers or names",
+        )
     with faults_named(folder, "saving"):
         write_synced(folder / _state_name(digest), data)
         sync_folder(folder)
-        body = {"kind": kind, "format": FORMAT, "about": about, "state": {"bytes": len(data), "sha256": digest}}
-        write_synced(folder / MANIFEST, _text(body | {"seal": _seal_of(body)}).encode())
+        write_synced(folder / MANIFEST, manifest)
         sync_folder(folder)
     for leftover in folder.iterdir():
         if leftover.name.startswith((".writing-", "state-")) and leftover.name != _state_name(digest):
@@ -69,18 +82,18 @@ def verify(folder: Path, kind: str) -> dict[str, Any]:
         return body["about"]
 
 
-def unseal(folder: Path, kind: str, *, largest: int) -> tuple[dict[str, Any], Any]:
+def unseal(folder: Path, *kinds: str, largest: int) -> tuple[dict[str, Any], Any]:
     """What a sealed folder says of itself, and its state, on the CPU.
 
     Args:
         folder: the folder.
-        kind: what it must be.
+        kinds: what it may be.
         largest: the most bytes that its state may have.
 
     Raises:
         CheckpointError: damage of any kind, another kind of folder, or content that is no plain data.
     """
-    body = _read_manifest(folder, kind)
+    body = _read_manifest(folder, *kinds)
     path, size, digest = _state_of(folder, body)
     if size > largest:
         raise CheckpointError(path, f"it has {size:,} bytes, and a state of this model has at most {largest:,}")
@@ -107,8 +120,10 @@ def _hashed(path: Path, size: int, digest: str) -> BufferedReader:
     return file
 
 
-def _read_manifest(folder: Path, kind: str) -> dict[str, Any]:
+def _read_manifest(folder: Path, *kinds: str) -> dict[str, Any]:
     path = folder / MANIFEST
+    if not folder.is_dir():
+        raise CheckpointError(folder, "there is no such folder")
     file, size = open_plain(path)
     with file, faults_named(path, "reading"):
         if size > _LONGEST_MANIFEST:
@@ -123,8 +138,9 @@ def _read_manifest(folder: Path, kind: str) -> dict[str, Any]:
             f"it has format {body.get('format')!r}, and this version of infogan-lib reads {FORMAT}; use the version "
             "that wrote it",
         )
-    if body.get("kind") != kind:
-        raise CheckpointError(path, f"this is a {body.get('kind')}, not a {kind}")
+    if body.get("kind") not in kinds:
+        found = str(body.get("kind"))
+        raise CheckpointError(path, f"this is a {found}, not a {' or a '.join(kinds)}{_READ_BY.get(found, '')}")
     if not isinstance(body.get("about"), dict):
         raise CheckpointError(path, "it says nothing of what was saved")
     return body

@@ -61,7 +61,8 @@ class JSONLMetrics(Callback):
         self.path = Path(path)
         self.every = whole_number("every", every, minimum=1)
         self._file: TextIO | None = None
-        self._start = self._lines = 0  # where this run's lines begin, in bytes, and how many there are
+        self._start: int | None = None  # where this run's lines begin, in bytes; None before the first fit
+        self._lines = self._step = 0  # how many lines there are of this run, and the step of the last
         self._resumes = False
 
     @override
@@ -70,27 +71,26 @@ class JSONLMetrics(Callback):
         with _named(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("a", encoding="utf-8", newline="\n")
-            if self._resumes:
-                self._cut()
-            elif self._lines == 0:
+            if self._resumes and self._start is not None:
+                self._cut(self._start)
+            elif self._start is None:
                 self._start = self.path.stat().st_size
+            self._resumes = False
 
-    def _cut(self) -> None:
-        """Take away what was written after the checkpoint that was loaded."""
-        self._resumes = False
+    def _cut(self, start: int) -> None:
+        """Take away what was written after the checkpoint that was loaded, if these are the lines of that run."""
         with self.path.open("rb") as written:
-            written.seek(self._start)
+            written.seek(start)
             kept = [line for line in islice(written, self._lines) if line.endswith(b"\n")]
-        if len(kept) < self._lines:
-            warnings.warn(
-                f"{self.path} had {self._lines} lines of this run at the checkpoint and has {len(kept)} now; "
-                "trainer.history has all figures",
-                stacklevel=4,
-            )
-            self._lines = len(kept)
-        size = self._start + sum(map(len, kept))
-        if self.path.stat().st_size > size:
-            os.truncate(self.path, size)
+        if len(kept) == self._lines and (not kept or _step_of(kept[-1]) == self._step):
+            os.truncate(self.path, start + sum(map(len, kept)))
+            return
+        warnings.warn(
+            f"{self.path} is not the log that the run left, which had {self._lines} lines up to step {self._step}. New "
+            "lines are added at its end; trainer.history has all figures",
+            stacklevel=4,
+        )
+        self._start, self._lines = self.path.stat().st_size, 0
 
     @override
     def on_step_end(self, trainer: InfoGANTrainer, figures: Mapping[str, float]) -> None:
@@ -101,7 +101,7 @@ class JSONLMetrics(Callback):
             finite = {k: v if isinstance(v, int) or math.isfinite(v) else None for k, v in line.items()}
             with _named(self.path):
                 self._file.write(json.dumps(finite, allow_nan=False) + "\n")
-            self._lines += 1
+            self._lines, self._step = self._lines + 1, trainer.steps
 
     @override
     def on_fit_end(self, trainer: InfoGANTrainer) -> None:
@@ -117,12 +117,22 @@ class JSONLMetrics(Callback):
             with _named(self.path):
                 self._file.flush()
                 os.fsync(self._file.fileno())
-        return {"start": self._start, "lines": self._lines}
+        start = -1 if self._start is None else self._start
+        return {"start": start, "lines": self._lines, "step": self._step}
 
     @override
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Remember how many there were; the rest is taken away when the fit starts."""
-        self._start, self._lines, self._resumes = int(state["start"]), int(state["lines"]), True
+        start, self._lines, self._step = (int(state[name]) for name in ("start", "lines", "step"))
+        self._start = None if start < 0 else start
+        self._resumes = True
+
+
+def _step_of(line: bytes) -> int | None:
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 @contextmanager

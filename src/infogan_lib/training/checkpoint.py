@@ -33,6 +33,16 @@ class Checkpoint(NamedTuple):
     about: dict[str, Any]
     state: Any
 
+    @property
+    def step(self) -> int:
+        """How many steps had been made."""
+        return int(self.about.get("step", -1))
+
+    @property
+    def identity(self) -> str:
+        """What tells it from all others."""
+        return str(self.about.get("id"))
+
 
 class RunFolder:
     """A run's folder, held by this process alone for as long as the context lasts.
@@ -53,13 +63,14 @@ class RunFolder:
         self._open = ExitStack()
 
     def __enter__(self) -> "RunFolder":
-        with faults_named(self.folder, "making the run folder"):
+        with ExitStack() as opening, faults_named(self.folder, "making the run folder"):
             make_folder(self.checkpoints)
-        self._open.enter_context(RunLock(self.folder))
-        for entry in self.checkpoints.iterdir():
-            if entry.name.startswith(_HIDDEN):
-                with suppressed_faults():
-                    remove_folder(entry)
+            opening.enter_context(RunLock(self.folder))
+            for entry in self.checkpoints.iterdir():
+                if entry.name.startswith(_HIDDEN):
+                    with suppressed_faults():
+                        remove_folder(entry)
+            self._open = opening.pop_all()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -69,19 +80,26 @@ class RunFolder:
         """The step of the newest checkpoint, damaged or not; None if there is none."""
         return max((step for step, _ in _found(self.checkpoints)), default=None)
 
+    def newest(self) -> Path | None:
+        """The newest checkpoint, damaged or not; None if there is none."""
+        return next((path for _, path in _found(self.checkpoints)), None)
+
     def latest(self) -> Checkpoint | None:
         """The newest checkpoint that verifies, or None if there is none at all; see `latest_checkpoint`."""
         return latest_checkpoint(self.folder, largest=self._largest)
 
+    def path(self, step: int) -> Path:
+        """Where the checkpoint of a step lies, or would."""
+        return self.checkpoints / f"step_{step:010d}"
+
     def save(self, step: int, about: dict[str, Any], state: Plain) -> Path:
-        """Write the checkpoint of a step, unless a good one of it is there already, and remove those no longer kept.
+        """Write the checkpoint of a step, in place of one that is there, and remove those no longer kept.
 
         Raises:
             CheckpointError: a fault of the disk; what was saved before is still there.
         """
-        path = self.checkpoints / f"step_{step:010d}"
-        if not _is_good(path):
-            self._write(path, about, state)
+        path = self.path(step)
+        self._write(path, about, state)
         self._rotate()
         return path
 
@@ -90,9 +108,9 @@ class RunFolder:
         try:
             with faults_named(path, "saving"):
                 aside.mkdir()
-                seal(aside, KIND, about, state)
+                seal(aside, KIND, about, state, largest=self._largest)
                 if os.path.lexists(path):
-                    remove_folder(path)  # it is damaged
+                    remove_folder(path)  # it is damaged, or of a branch that was left
                 aside.rename(path)
                 sync_folder(self.checkpoints)
         except BaseException:
@@ -126,7 +144,7 @@ def latest_checkpoint(run: Path, *, largest: int) -> Checkpoint | None:
                 raise CheckpointError(path, "it is a symbolic link, which is not followed here")
             return read_checkpoint(path, largest=largest)
         except CheckpointError as error:
-            warnings.warn(f"{error}; the checkpoint before it is looked at", stacklevel=2)
+            warnings.warn(f"{error}; an earlier one is looked for", stacklevel=2)
             damage = error
     if damage is not None:
         raise CheckpointError(

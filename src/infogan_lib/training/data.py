@@ -29,12 +29,14 @@ class Batches(ABC):
         expected: how many it probably has; for a progress bar.
         no_position: why an epoch cannot be entered in its middle; None where it can.
         keeps_position: whether the data itself knows where it stands, so that `start` means nothing to it.
+        random_access: whether any batch of any epoch can be made at once.
     """
 
     per_epoch: int | None = None
     expected: int | None = None
     no_position: str | None = None
     keeps_position: bool = False
+    random_access: bool = False
 
     @abstractmethod
     def epoch(self, number: int, start: int | None = None) -> Iterator[Tensor]:
@@ -59,6 +61,8 @@ class Batches(ABC):
 class TensorBatches(Batches):
     """Batches of a tensor that lies on the training device; the last part of a batch is left out."""
 
+    random_access = True
+
     def __init__(self, images: Tensor, batch_size: int, seed: int) -> None:
         self._images, self._size, self._seed = images, batch_size, seed
         self.per_epoch = self.expected = len(images) // batch_size
@@ -77,6 +81,8 @@ class TensorBatches(Batches):
 class DatasetBatches(Batches):
     """Batches of a map-style data set, made here or by worker processes; the last part of a batch is left out."""
 
+    random_access = True
+
     def __init__(self, dataset: Dataset[Any], batch_size: int, seed: int, workers: int) -> None:
         self._length, self._size = len(dataset), batch_size  # type: ignore[arg-type]
         self.per_epoch = self.expected = self._length // batch_size
@@ -87,7 +93,7 @@ class DatasetBatches(Batches):
             sampler=self._plan,
             collate_fn=_as_it_is,
             num_workers=workers,
-            worker_init_fn=_leave_signals_to_the_trainer,
+            worker_init_fn=_leave_ctrl_c_to_the_trainer,
             persistent_workers=workers > 0,
             generator=torch.Generator().manual_seed(derived_seed(seed, "data", "workers")),
         )
@@ -138,14 +144,15 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def _leave_signals_to_the_trainer(worker: int) -> None:
+def _leave_ctrl_c_to_the_trainer(worker: int) -> None:
     """A Ctrl-C reaches workers too, but it is the trainer that stops them, when the step is done and saved."""
-    for which in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(which, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class SequenceBatches(Batches):
     """A list or tuple of batches, in its own order."""
+
+    random_access = True
 
     def __init__(self, batches: Sequence[Any]) -> None:
         self._batches = batches
@@ -169,7 +176,7 @@ class LoaderBatches(Batches):
 
     def __init__(self, loader: DataLoader[Any]) -> None:
         self._loader = loader
-        self.per_epoch = self.expected = len(loader)
+        self.per_epoch = self.expected = _length(loader)
         samplers = [loader, loader.sampler, loader.batch_sampler, getattr(loader.batch_sampler, "sampler", None)]
         found = [getattr(sampler, "generator", None) for sampler in samplers]
         self._generators = list({id(g): g for g in found if isinstance(g, torch.Generator)}.values())
@@ -219,6 +226,8 @@ class LoaderBatches(Batches):
 
     @override
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        if not {"length", "own", "at_start", "before_last"} <= set(state):
+            raise ValueError("the run's data was no DataLoader; give what it was")
         if (state["length"], len(state["own"])) != (self.per_epoch, len(self._generators)):
             raise ValueError(
                 f"the run's loader had {state['length']} batches and {len(state['own'])} generators of its own, and "
@@ -240,10 +249,7 @@ class IterableBatches(Batches):
     def __init__(self, batches: Iterable[Any], keeper: Any = None) -> None:
         self._batches = batches
         self._keeper: Any = batches if keeper is None else keeper
-        try:
-            self.expected = len(batches) if isinstance(batches, Sized) else None
-        except TypeError:  # a DataLoader over an iterable data set has __len__, and refuses to answer
-            self.expected = None
+        self.expected = _length(batches)
         self.keeps_position = all(
             callable(getattr(self._keeper, name, None)) for name in ("state_dict", "load_state_dict")
         )
@@ -269,7 +275,16 @@ class IterableBatches(Batches):
     @override
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         if self.keeps_position:
+            if "own" not in state:
+                raise ValueError("the run's data did not keep its own position; give what it was")
             self._keeper.load_state_dict(state["own"])
+
+
+def _length(batches: Iterable[Any]) -> int | None:
+    try:
+        return len(batches) if isinstance(batches, Sized) else None
+    except TypeError:  # a DataLoader has __len__, and may refuse to answer
+        return None
 
 
 def epoch_order(length: int, seed: int, epoch: int) -> Tensor:

@@ -1,6 +1,6 @@
 """The figures of a step: what is reported of codes, and scalars taken off their device together."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +34,17 @@ def numbers(scalars: Iterable[Tensor]) -> list[float]:
     return torch.stack([scalar.to(widest) for scalar in given]).tolist()
 
 
-def largest_magnitude(model: nn.Module) -> Tensor:
-    """The largest magnitude among all weights and buffers; NaN if one is."""
-    everything = [t.detach() for t in (*model.parameters(), *model.buffers()) if t.is_floating_point()]
-    return nn.utils.get_total_norm(everything)
+def watched(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """All weights, and the running statistics of normalisations, by name. Other buffers may hold what they like."""
+    yield from ((name, p.detach()) for name, p in model.named_parameters() if p.is_floating_point())
+    for where, module in model.named_modules():
+        if isinstance(module, nn.modules.batchnorm._NormBase):
+            for name in ("running_mean", "running_var"):
+                statistic = getattr(module, name)
+                if statistic is not None:
+                    yield f"{where}.{name}", statistic
+
+
+def magnitude(model: nn.Module) -> Tensor:
+    """The norm of all that is watched: not finite if a part of it is not, or if it is very large."""
+    return nn.utils.get_total_norm([tensor for _, tensor in watched(model)])

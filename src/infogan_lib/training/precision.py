@@ -42,6 +42,13 @@ class Precision:
         for optimizer in optimizers:
             self.scaler.step(optimizer)
 
+    def reset(self) -> None:
+        """Forget a step that was cut off; the scale stays."""
+        if self.scaler.is_enabled():
+            state = self.scaler.state_dict()
+            self.scaler = torch.amp.GradScaler(self._device, enabled=True)
+            self.scaler.load_state_dict(state)
+
     def adapt(self) -> None:
         """Choose the next loss scale from whether gradients overflowed since the last choice."""
         self.scaler.update()

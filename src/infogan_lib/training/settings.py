@@ -4,6 +4,8 @@ An optimiser's saved state brings its old learning rate with it, a seed or a wei
 a difference is therefore named, and neither side is taken in silence.
 """
 
+import json
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 
 import torch
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from infogan_lib.latent import LatentSpec
 from infogan_lib.losses.adversarial import AdversarialLoss
@@ -22,14 +25,17 @@ def run_settings(
     latent: LatentSpec,
     adversarial: AdversarialLoss,
     optimizers: Sequence[Optimizer],
+    schedulers: Sequence[LRScheduler],
     regularizers: Sequence[Regularizer],
     **plain: Any,
 ) -> dict[str, Any]:
     """All that must be the same for a run to go on; `plain` is taken as it is."""
     return {
-        "latent": _latent_text(latent),
+        "latent": _latent_data(latent),
+        "order": list(latent),
         "adversarial": _named(adversarial),
         "optimizers": [_optimizer_settings(optimizer) for optimizer in optimizers],
+        "schedulers": [_scheduler_settings(scheduler) for scheduler in schedulers],
         "regularizers": [f"{_named(r)} {r.name}, weight {r.weight}" for r in regularizers],
         **plain,
     }
@@ -40,10 +46,10 @@ def _named(part: object) -> str:
     return repr(part) if is_dataclass(part) else type(part).__name__
 
 
-def _latent_text(latent: LatentSpec) -> str:
-    """The latent as JSON, or as its repr where it holds a code that has none."""
+def _latent_data(latent: LatentSpec) -> Any:
+    """The latent as JSON data, or as its repr where it holds a code that has none."""
     try:
-        return latent.to_json()
+        return json.loads(latent.to_json())
     except TypeError:
         return repr(latent)
 
@@ -58,6 +64,12 @@ def _optimizer_settings(optimizer: Optimizer) -> dict[str, Any]:
     return {"kind": type(optimizer).__name__, "groups": groups}
 
 
+def _scheduler_settings(scheduler: LRScheduler) -> dict[str, Any]:
+    """The class of a scheduler and what it began with, as far as it is plain data."""
+    begun = {name: _plain(value) for name, value in scheduler.state_dict().items() if not name.startswith("_")}
+    return {"kind": type(scheduler).__name__, **{name: value for name, value in begun.items() if value is not None}}
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, torch.Tensor) and value.numel() == 1:
         return value.item()
@@ -66,8 +78,19 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (bool, int, float, str)) else None
 
 
-def check_settings(path: Path, saved: Any, own: Mapping[str, Any]) -> None:
+_MAY_CHANGE = ("optimizers[", "adversarial", "regularizers", "d_steps", "g_steps", "accumulate")
+
+
+def check_settings(path: Path, saved: Any, own: Mapping[str, Any], *, branches: bool = False) -> bool:
     """The settings of a run against those of a trainer that is to go on with it.
+
+    Args:
+        path: of the checkpoint, for messages.
+        saved, own: the settings.
+        branches: whether a new run begins from the checkpoint, which may have other rates and losses.
+
+    Returns:
+        Whether they are the same; a warning names what a branch changes.
 
     Raises:
         CheckpointError: the first few differences, by name.
@@ -78,6 +101,9 @@ def check_settings(path: Path, saved: Any, own: Mapping[str, Any]) -> None:
         for name in dict.fromkeys([*theirs, *mine])
         if theirs.get(name) != mine.get(name)
     ]
+    if branches and differences and all(part.startswith(_MAY_CHANGE) for part in differences):
+        warnings.warn(f"a new run begins from {path} with other settings: {'; '.join(differences)}", stacklevel=5)
+        return False
     if differences:
         more = f"; and {len(differences) - 4} more" if len(differences) > 4 else ""
         raise CheckpointError(
@@ -85,6 +111,7 @@ def check_settings(path: Path, saved: Any, own: Mapping[str, Any]) -> None:
             f"this run was made with other settings: {'; '.join(differences[:4])}{more}. Use the run's own to go on "
             "with it, or another run_dir to begin a new one",
         )
+    return True
 
 
 def _leaves(settings: Any, name: str = "") -> Iterator[tuple[str, Any]]:

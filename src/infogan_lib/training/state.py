@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from infogan_lib.model import InfoGAN
 from infogan_lib.storage import CheckpointError, check_names, check_tensors
 from infogan_lib.storage.pickles import Plain, plain
+from infogan_lib.storage.versions import versions, with_versions
 
 
 class Stateful(Protocol):
@@ -39,7 +40,7 @@ class RunState:
         self._parts = parts
 
     def state_dict(self) -> Plain:
-        """A copy of all parts' states that no later step changes, as plain data on the CPU."""
+        """All parts' states as plain data on the CPU. It may share memory with them, so it is to be written at once."""
         return plain({name: part.state_dict() for name, part in self._parts.items()})
 
     def load(self, path: Path, state: Any) -> None:
@@ -57,17 +58,17 @@ class RunState:
             if isinstance(part, (ModelState, OptimizerState)):
                 part.check(path, state[name])
         before = _copied(self.state_dict())
+        done: list[str] = []
         try:
-            self._set(state)
+            for name, part in self._parts.items():
+                done.append(name)
+                part.load_state_dict(state[name])
         except Exception as error:
-            self._set(before)
+            for name in done:
+                self._parts[name].load_state_dict(before[name])
             if isinstance(error, CheckpointError):
                 raise
-            raise CheckpointError(path, f"it does not fit this trainer or its data: {error}") from error
-
-    def _set(self, state: Any) -> None:
-        for name, part in self._parts.items():
-            part.load_state_dict(state[name])
+            raise CheckpointError(path, f"its {done[-1]} does not fit this trainer or its data: {error}") from error
 
 
 def _copied(state: Any) -> Any:
@@ -94,7 +95,8 @@ class ModelState:
     def state_dict(self) -> dict[str, Any]:
         """Tensors by name, and the names of categories."""
         return {
-            "tensors": self._model.state_dict(),
+            "tensors": (tensors := self._model.state_dict()),
+            "versions": versions(tensors),
             "unsaved_buffers": self._unsaved_buffers(),
             "category_names": {name: list(names) for name, names in self._model.category_names.items()},
             "pixel_range": self._model.pixel_range,
@@ -109,10 +111,10 @@ class ModelState:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over the tensors, in place, and the names."""
-        self._model.load_state_dict(state["tensors"])
+        self._model.load_state_dict(with_versions(state["tensors"], state["versions"]))
         for name, buffer in self._unsaved_buffers().items():
             buffer.copy_(state["unsaved_buffers"][name])
-        self._model.category_names = {name: tuple(names) for name, names in state["category_names"].items()}
+        self._model.category_names |= {name: tuple(names) for name, names in state["category_names"].items()}
         self._model.pixel_range = state["pixel_range"]
 
     def _unsaved_buffers(self) -> dict[str, Tensor]:
@@ -160,6 +162,15 @@ class OptimizerState:
                     if isinstance(value, Tensor) and mine[key].dtype != value.dtype:
                         mine[key] = value.to(mine[key].device)
 
+    def with_own_settings(self, path: Path, state: dict[str, Any]) -> dict[str, Any]:
+        """A run's state in which the optimisers keep the rates they have now, for a branch that changes them."""
+        self.check(path, state.get("optimizers"))
+        kept = []
+        for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
+            own = optimizer.state_dict()["param_groups"]
+            kept.append({"state": saved["state"], "param_groups": own})
+        return state | {"optimizers": kept}
+
 
 def _group_sizes(state: dict[str, Any]) -> list[int]:
     return [len(group["params"]) for group in state["param_groups"]]
@@ -185,6 +196,9 @@ class ListState:
         """Give each its state back."""
         saved = [name for name, _ in states]
         if saved != self._names:
-            raise ValueError(f"it was saved with {saved or 'none'}, and here are {self._names or 'none'}")
+            here = self._names or "none"
+            raise ValueError(
+                f"it was saved with {saved or 'none'}, and here are {here}; give the same, in the same order"
+            )
         for part, (_, state) in zip(self._parts, states, strict=True):
             part.load_state_dict(state)

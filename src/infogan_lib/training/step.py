@@ -24,7 +24,7 @@ from infogan_lib.losses.adversarial import AdversarialLoss
 from infogan_lib.model import InfoGAN
 from infogan_lib.regularizers import Regularizer
 from infogan_lib.training.dense import dense_convolutions
-from infogan_lib.training.figures import information_figures, largest_magnitude, numbers
+from infogan_lib.training.figures import information_figures, magnitude, numbers, watched
 from infogan_lib.training.nonfinite import NonFiniteLossError
 from infogan_lib.training.precision import Precision
 from infogan_lib.training.undo import Undo
@@ -121,15 +121,20 @@ class InfoGANStep:
                 as they were before the step.
         """
         _clear(self._d_parameters + self._g_parameters)  # of whatever came before: another loop, a step cut off
-        self._undo.remember(
-            self.model.buffers(),
-            self._d_parameters + (self._g_parameters if generator_updates > 1 else []),
-            self._d_optimizers + (self._g_optimizers if generator_updates > 1 else []),
-        )
+        parameters, optimizers = self._d_parameters, self._d_optimizers
+        if generator_updates > 1:
+            averaged = self.model.averaged_generator
+            parameters = parameters + self._g_parameters + ([] if averaged is None else list(averaged.parameters()))
+            optimizers = optimizers + self._g_optimizers
+        self._undo.remember(self.model, parameters, optimizers)
+        self._is_final = False
         try:
             figures = self._updates(real, draw, generator_updates)
         except BaseException:
-            self._undo()
+            if not self._is_final:  # else G's update has begun, and D's belongs to it
+                self._undo()
+            _clear(self._d_parameters + self._g_parameters)
+            self._precision.reset()
             raise
         self.count += 1
         return dict(zip(figures, numbers(figures.values()), strict=True))
@@ -148,22 +153,22 @@ class InfoGANStep:
 
     def _updates(self, real: Tensor, draw: Callable[[int], Tensor], generator_updates: int) -> dict[str, Tensor]:
         # Before any forward pass, as BatchNorm takes in whatever is not finite elsewhere.
-        magnitude = largest_magnitude(self.model)
+        weights = magnitude(self.model)
         latent = draw(len(real))
         # The fakes that D has just judged are the ones that G is judged by, so their graph is kept for it.
         keeps_graph = generator_updates > 0 and self.accumulate == 1
-        figures, fake = self._update_discriminator(real, latent, keeps_graph, magnitude)
+        figures, fake = self._update_discriminator(real, latent, keeps_graph, weights)
         for update in range(generator_updates):
             if update > 0:
                 latent, fake = draw(len(real)), None
-            figures |= self._update_generator(latent, fake)
+            figures |= self._update_generator(latent, fake, is_last=update == generator_updates - 1)
         if generator_updates == 0:
             _clear(self._q_parameters)
             self._precision.adapt()
         return figures
 
     def _update_discriminator(
-        self, real: Tensor, latent: Tensor, keeps_graph: bool, magnitude: Tensor
+        self, real: Tensor, latent: Tensor, keeps_graph: bool, weights: Tensor
     ) -> tuple[dict[str, Tensor], Tensor | None]:
         real_terms, fake_terms, foreseen, information, opinions, regularized = [], [], [], [], [], []
         fake = None
@@ -194,7 +199,7 @@ class InfoGANStep:
                 share * torch.stack([_mean_opinion(self.adversarial, judged) for judged in (logits, fake_logits)])
             )
         on_real, on_fake = _sum(real_terms), _sum(fake_terms)
-        terms = {_WEIGHTS: magnitude, "discriminator's loss on real images": on_real}
+        terms = {_WEIGHTS: weights, "discriminator's loss on real images": on_real}
         terms["discriminator's loss on fakes"] = on_fake
         # What G is about to pay is looked at here, too, so that a bad term stops the step before any weight changes.
         terms[_GENERATORS_TERM] = _sum(foreseen)
@@ -212,7 +217,7 @@ class InfoGANStep:
         figures |= {f"regularizer/{name}": term for name, term in named.items()}
         return figures, fake if keeps_graph else None
 
-    def _update_generator(self, latent: Tensor, fake: Tensor | None) -> dict[str, Tensor]:
+    def _update_generator(self, latent: Tensor, fake: Tensor | None, *, is_last: bool) -> dict[str, Tensor]:
         adversarial, information, opinions = [], [], []
         for c, share in self._parts(latent):
             with self._forward():
@@ -228,6 +233,7 @@ class InfoGANStep:
         nll = _sum(information)
         terms = {_GENERATORS_TERM: _sum(adversarial)} | self._named_terms(nll)
         norm = self._checked_norm(terms, self._g_parameters, "generator")
+        self._is_final = is_last
         self._precision.step(self._g_optimizers)
         self._precision.adapt()
         _clear(self._g_parameters)
@@ -286,26 +292,23 @@ class InfoGANStep:
         *losses, gradient = values
         for term, value in zip(terms, losses, strict=True):
             if not _is_finite(value):
-                self._abandon(whose)
-                raise NonFiniteLossError(self._named_weight() if term is _WEIGHTS else term, self.count, value)
+                if term is _WEIGHTS:
+                    name = self._named_weight()
+                    if name is None:
+                        continue
+                    term = name
+                raise NonFiniteLossError(term, self.count, value)
         # In float16 a gradient may overflow by its scale alone; that is met by a smaller scale and not by stopping.
-        if self._precision.name != "fp16" or scale <= 1:
-            self._abandon(whose)
+        if not _is_finite(gradient) and (self._precision.name != "fp16" or scale <= 1):
             raise NonFiniteLossError(f"gradient of the {whose}", self.count, gradient)
         return norm
 
-    def _named_weight(self) -> str:
-        """The first weight or buffer that was not finite when the step began."""
+    def _named_weight(self) -> str | None:
+        """The first weight or running statistic that was not finite when the step began."""
+        if all(tensor.isfinite().all() for _, tensor in watched(self.model)):
+            return None  # they are very large, so that their norm alone is not finite
         self._undo()
-        tensors = self.model.state_dict()
-        name = next(name for name, t in tensors.items() if t.is_floating_point() and not t.isfinite().all())
-        return f"weight {name!r}"
-
-    def _abandon(self, whose: str) -> None:
-        """Leave nothing behind of a step that cannot be finished."""
-        _clear(self._d_parameters + self._g_parameters)
-        if whose == "generator":
-            self._precision.adapt()  # D has stepped under this scale
+        return next((f"weight {name!r}" for name, t in watched(self.model) if not t.isfinite().all()), None)
 
 
 class _Forward:

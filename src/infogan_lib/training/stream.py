@@ -66,7 +66,8 @@ class DataStream:
         self._position = position
         self._open: Iterator[Tensor] | None = None
         self._last: Tensor | None = None
-        self._seen: str | None = None
+        self._again: Tensor | None = None
+        self._seen: str | None = None  # the fingerprint of the last batch taken, as a checkpoint had it
 
     @property
     def at_pass_start(self) -> bool:
@@ -75,27 +76,42 @@ class DataStream:
 
     def take(self) -> Tensor | None:
         """The next batch of the pass; None at its end."""
+        if self._again is not None:
+            again, self._again = self._again, None
+            return again
         if self._open is None:
             self._open = self._enter()
-        self._last = next(self._open, None)
-        if self._last is not None:
+        batch = next(self._open, None)
+        if batch is not None:
+            self._last = batch
             self._position.offset += 1
-        return self._last
+        return batch
+
+    def give_back(self) -> None:
+        """Keep the batch that was taken last for the next `take`: the step on it was not made."""
+        self._again = self._last
 
     def _enter(self) -> Iterator[Tensor]:
-        offset = self._position.offset
-        if offset == 0 or self._seen is None or self.source.keeps_position:
-            return self.source.epoch(self._position.number, offset or None)
-        batches = self.source.epoch(self._position.number, offset - 1)
-        before = next(batches, None)
-        if before is None or _fingerprint(before) != self._seen:
-            warnings.warn(
-                f"batch {offset} of epoch {self._position.epochs} is not what it was when the run was saved: the data "
-                "has changed, or draws at random from where it cannot be put back. The run goes on, but not as if it "
-                "had never stopped",
-                stacklevel=4,
-            )
+        number, offset = self._position.number, self._position.offset
+        if self._seen is None or self.source.keeps_position:
+            return self.source.epoch(number, offset or None)
+        if offset == 0:
+            if self.source.random_access and self.source.per_epoch:
+                last = self.source.per_epoch
+                self._compare(next(self.source.epoch(number - 1, last - 1), None), last, self._position.epochs - 1)
+            return self.source.epoch(number)
+        batches = self.source.epoch(number, offset - 1)
+        self._compare(next(batches, None), offset, self._position.epochs)
         return batches
+
+    def _compare(self, batch: Tensor | None, number: int, epoch: int) -> None:
+        if batch is None or _fingerprint(batch) != self._seen:
+            warnings.warn(
+                f"batch {number} of epoch {epoch} is not what it was when the run was saved: the data has changed, or "
+                "draws at random from where it cannot be put back. The run goes on, but not as if it had never stopped",
+                stacklevel=6,
+            )
+        self._seen = None
 
     def at_end(self) -> bool:
         """Whether the pass is known to be over."""
@@ -103,7 +119,7 @@ class DataStream:
 
     def end_pass(self) -> None:
         """Close a completed pass."""
-        self._open = self._seen = self._last = None
+        self._open = None
         self._position.end_epoch()
 
     def state_dict(self) -> dict[str, Any]:
@@ -114,7 +130,16 @@ class DataStream:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Stand where `state_dict` was taken, as far as the data is concerned."""
         self.source.load_state_dict(state["source"])
-        self._seen, self._open, self._last = state["seen"], None, None
+        self._seen, self._open, self._last, self._again = state["seen"], None, None, None
+
+    def left(self) -> dict[str, Any]:
+        """`state_dict` for a stream that goes on in this process, with the batch that was given back."""
+        return {"state": self.state_dict(), "again": self._again}
+
+    def take_over(self, left: Mapping[str, Any]) -> None:
+        """Stand where `left` was taken."""
+        self.load_state_dict(left["state"])
+        self._again = left["again"]
 
 
 def _fingerprint(images: Tensor) -> str:

@@ -174,9 +174,10 @@ class InfoGANTrainer:
         self._smallest_batch = (2 if self._batch_norm else 1) * self._step.accumulate
         self.history = History()
         self._position = Position()
+        optimizers = OptimizerState(d_optimizers + g_optimizers)
         parts = {
             "model": ModelState(self.model),
-            "optimizers": OptimizerState(d_optimizers + g_optimizers),
+            "optimizers": optimizers,
             "schedulers": ListState(self._schedulers),
             "step": self._step,
             "streams": self._streams,
@@ -188,7 +189,11 @@ class InfoGANTrainer:
             latent,
             self._step.adversarial,
             d_optimizers + g_optimizers,
+            self._schedulers,
             found,
+            tap=str(tap),
+            augmented=augment is not None,
+            pixel_range=self.model.pixel_range,
             information_trains=sorted(trains),
             d_steps=self._d_steps,
             g_steps=self._g_steps,
@@ -198,8 +203,9 @@ class InfoGANTrainer:
             device=self.device.type,
             seed=self._seed,
         )
-        largest = 64 * sum(p.numel() * p.element_size() for p in self.model.parameters()) + 2**30
-        self._runs = Runs(parts, self._position, settings, lambda: self.steps, largest)
+        held = [*self.model.parameters(), *self.model.buffers()]
+        largest = 64 * sum(tensor.numel() * tensor.element_size() for tensor in held) + 2**30
+        self._runs = Runs(parts, self._position, optimizers, settings, lambda: self.steps, largest)
 
     @property
     def steps(self) -> int:
@@ -227,9 +233,12 @@ class InfoGANTrainer:
     ) -> History:
         """Train for so many more epochs or steps.
 
-        With `run_dir` the run is saved at its beginning and end, every so many steps, and at a SIGINT (Ctrl-C) or
-        SIGTERM, after which the program ends with exit status 130 or 143 (a notebook with KeyboardInterrupt). The same
-        program started again goes on from the last checkpoint, on a CPU to the last bit as if it had never stopped.
+        With `run_dir` the run is saved at its beginning and end, every so many steps, and at a SIGINT (Ctrl-C), SIGTERM
+        or SIGHUP, after which the program ends with exit status 130, 143 or 129 (a notebook with KeyboardInterrupt).
+        The same program started again goes on from the last checkpoint; on a CPU, and with data that comes again as it
+        came before, to the last bit as if it had never stopped. It passes over calls of `fit` that were completed, and
+        counts epochs and steps from where a call first began: to train further, ask for more. Without `run_dir` Ctrl-C
+        raises KeyboardInterrupt after the step.
 
         Args:
             data: a Tensor of images (N, *image_shape), which is kept on the device; a Dataset; a DataLoader; or any
@@ -243,7 +252,7 @@ class InfoGANTrainer:
             checkpoint_every: save after every so many steps, 500 if None.
             keep_checkpoints: how many of the newest checkpoints stay, 2 if None.
             resume: "auto" to go on with what is in `run_dir`; False to refuse a folder that holds a run; or a run
-                folder or checkpoint to go on from.
+                folder or checkpoint from which a run in `run_dir` begins, with other rates and losses if you like.
 
         Returns:
             The history of all steps so far.
@@ -253,7 +262,8 @@ class InfoGANTrainer:
                 which a place cannot be found again.
             CheckpointError: a checkpoint that cannot be used or written, a run with other settings, a folder in which
                 another trainer is at work. What was saved before is still there.
-            NonFiniteLossError: a loss turned NaN or infinite; weights and checkpoints are those of the step before.
+            NonFiniteLossError: a loss turned NaN or infinite; the weights are those of the step before, and the
+                checkpoints stay. The same settings would meet it again: begin from a checkpoint with others.
         """
         if (epochs is None) == (steps is None):
             raise ValueError(f"give either epochs or steps to fit, but got epochs={epochs} and steps={steps}")
@@ -287,9 +297,11 @@ class InfoGANTrainer:
                 ending.callback(callback.on_fit_end, self)
                 callback.on_fit_start(self, total)
             run.save()
-            stop = ending.enter_context(StopSignals(terminate=run.saves))
+            stop = ending.enter_context(StopSignals(saves=run.saves))
             self._train(stream, callbacks, run, stop, last_step, last_epoch)
             run.finish()
+            if stop.received is not None:
+                self._stop(run, stop)
         return self.history
 
     def _train(
@@ -304,12 +316,23 @@ class InfoGANTrainer:
         checks_batches = not isinstance(stream.source, TensorBatches)
         started = time.perf_counter()
         while self._is_before(last_step, last_epoch):
-            is_first, images = stream.at_pass_start, stream.take()
+            is_first = stream.at_pass_start
+            try:
+                images = stream.take()
+            except Exception:  # a signal to the whole group may end a loader's workers before it is noticed here
+                if not stop.came(within=0.5):
+                    raise
+                self._stop(run, stop)
+                raise
             if images is not None:
                 if is_first and checks_batches:
                     check_images(images, self.model.image_shape)
                     warn_of_reach(images, self._bytes_onto, self.model.reach)
-                figures = self.step(images)
+                try:
+                    figures = self.step(images)
+                except BaseException:
+                    stream.give_back()
+                    raise
                 ended = time.perf_counter()
                 speed = {"images_per_second": len(images) / (ended - started)}
                 started = ended
@@ -328,11 +351,14 @@ class InfoGANTrainer:
                 for callback in callbacks:
                     callback.on_epoch_end(self)
             if stop.received is not None:
-                path = run.save()
-                where = f"saved in {path}; the same command goes on from there" if path else "nothing is saved"
-                stop.end(f"after step {self.steps}; {where}")
+                self._stop(run, stop)
             if run.due(self.steps):
                 run.save()
+
+    def _stop(self, run: Run, stop: StopSignals) -> None:
+        path = run.save()
+        where = f"saved in {path}; the same command goes on from there" if path else "nothing is saved without run_dir"
+        stop.end(f"after step {self.steps}; {where}")
 
     def _is_before(self, last_step: int | None, last_epoch: int | None) -> bool:
         return self.epochs < last_epoch if last_epoch is not None else self.steps < (last_step or 0)
@@ -349,7 +375,7 @@ class InfoGANTrainer:
         self._runs.save(Path(folder))
 
     def load_checkpoint(self, folder: str | os.PathLike[str]) -> None:
-        """Go on from what `save_checkpoint` saved: the next steps are those that would have followed.
+        """Go on from what `save_checkpoint` saved, or from a run folder or checkpoint of `fit`.
 
         Raises:
             CheckpointError: damage, other settings or other networks; the trainer is then as it was.

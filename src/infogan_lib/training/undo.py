@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 
@@ -18,15 +18,16 @@ class Undo:
     def __init__(self) -> None:
         self._tensors: list[Tensor] = []
         self._groups: list[tuple[list[Tensor], list[Tensor]]] = []  # of one kind each, which torch copies in one go
+        self._buffers: list[tuple[nn.Module, str, Tensor]] = []
         self._optimizers: list[tuple[Optimizer, dict[Any, dict[str, Any]]]] = []
 
     @torch.no_grad()
-    def remember(
-        self, buffers: Iterable[Tensor], parameters: Iterable[Tensor], optimizers: Sequence[Optimizer]
-    ) -> None:
-        """Copy these tensors and the optimisers' state."""
+    def remember(self, model: nn.Module, parameters: Iterable[Tensor], optimizers: Sequence[Optimizer]) -> None:
+        """Copy the model's buffers, these parameters, and the optimisers' state."""
+        modules = model.modules()
+        self._buffers = [(m, name, b) for m in modules for name, b in m._buffers.items() if b is not None]
         self._optimizers = [(o, {p: dict(state) for p, state in o.state.items()}) for o in optimizers]
-        tensors = [*buffers, *parameters]
+        tensors = [*(buffer for _, _, buffer in self._buffers), *parameters]
         for _, states in self._optimizers:
             tensors += [v for state in states.values() for v in state.values() if isinstance(v, Tensor)]
         if len(tensors) != len(self._tensors) or any(a is not b for a, b in zip(tensors, self._tensors, strict=True)):
@@ -43,6 +44,8 @@ class Undo:
         """Put everything back to what was remembered."""
         for group, copies in self._groups:
             torch._foreach_copy_(group, copies)  # pyright: ignore[reportPrivateImportUsage]
+        for module, name, buffer in self._buffers:
+            module._buffers[name] = buffer  # also where a forward pass put another tensor in its place
         for optimizer, states in self._optimizers:
             optimizer.state.clear()
             for parameter, state in states.items():
