@@ -40,7 +40,9 @@ class Lines(ig.Callback):
 
     def on_fit_start(self, trainer: ig.InfoGANTrainer, total_steps: int | None) -> None:
         if trainer.steps:
-            print(f"going on after step {trainer.steps}", flush=True)
+            done = total_steps is not None and trainer.steps >= total_steps
+            what = "nothing is left to train" if done else "going on"
+            print(f"the run in this folder is at step {trainer.steps}: {what}", flush=True)
         self.total, self.started, self.start = total_steps or 0, time.monotonic(), trainer.steps
 
     def on_step_end(self, trainer: ig.InfoGANTrainer, figures: Mapping[str, float]) -> None:
@@ -114,7 +116,6 @@ def main() -> None:
     training = recipe.images(data["train"][0])
     progress = ig.Progress() if sys.stderr.isatty() else Lines(every=50)
     metrics, pictures = ig.JSONLMetrics(options.out / "metrics.jsonl"), SampleGrid(options.out / "progress", every=250)
-    started = time.monotonic()
     try:
         trainer.fit(
             training,
@@ -125,8 +126,8 @@ def main() -> None:
             run_dir=options.out,
         )
     except (ig.CheckpointError, OSError) as error:
-        sys.exit(f"mnist.py: {error}")
-    minutes = (time.monotonic() - started) / 60
+        sys.exit(f"mnist.py: {str(error).replace('run_dir', '--out')}")
+    minutes = recipe.batch_size * (1 / trainer.history["images_per_second"]).sum() / 60
 
     images, labels = data["test"]
     match = trainer.model.name_categories(recipe.images(images), labels.long())
@@ -137,7 +138,7 @@ def main() -> None:
     result |= {"steps": trainer.steps, "minutes": round(minutes, 2)}
     result |= {"accuracy": match.accuracy, "purity": match.purity}
     (options.out / "result.json").write_text(json.dumps(result) + "\n")
-    print(f"{trainer.steps} steps, {minutes:.1f} minutes of them now; pictures, metrics and the model: {options.out}/")
+    print(f"{trainer.steps} steps in {minutes:.1f} minutes; pictures, metrics and the model are in {options.out}/")
 
 
 def draw_pictures(trainer: ig.InfoGANTrainer, images: Tensor, out: Path) -> None:

@@ -97,14 +97,15 @@ def test_mnist_goes_on_when_it_is_run_again(tmp_path):
     reached = int(re.search(r"stopped by SIGTERM after step (\d+); saved in", said).group(1))
     assert 0 < reached < 40
     again = run(*program[1:], cwd=tmp_path)
-    assert f"going on after step {reached}" in again.stdout
+    assert f"the run in this folder is at step {reached}: going on" in again.stdout
     assert [json.loads(line)["step"] for line in metrics.read_text().splitlines()] == list(range(1, 41))
     table = again.stdout.split("category  ")[1].split("accuracy")[0]
     finished = run(*program[1:], cwd=tmp_path)
-    assert table in finished.stdout  # nothing left to do, and the same result
+    assert table in finished.stdout
+    assert "the run in this folder is at step 40: nothing is left to train" in finished.stdout
     other = run(*program[1:], "--seed", 1, cwd=tmp_path, check=False)
     assert other.returncode == 1
-    assert re.fullmatch(r"mnist.py: .*seed was 0 and is 1.*another run_dir to begin a new one\n", other.stderr)
+    assert re.fullmatch(r"mnist.py: .*seed was 0 and is 1.*another --out to begin a new one\n", other.stderr)
 
 
 def test_an_own_gan_becomes_an_infogan(tmp_path):

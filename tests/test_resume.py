@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -956,6 +957,12 @@ def test_reading_the_lock_file_does_not_open_the_lock(tmp_path):
         (tmp_path / "lock").read_text()
         with pytest.raises(subprocess.CalledProcessError):
             subprocess.run(command, check=True, capture_output=True)
+
+
+def test_a_disk_that_is_nearly_full_is_warned_of(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10_000))
+    with pytest.warns(UserWarning, match="has 10,000 bytes free, and a checkpoint of this run may take"):
+        fit(trainer(), run_dir=tmp_path)
 
 
 def test_more_than_can_be_read_again_is_not_written(tmp_path):

@@ -149,6 +149,11 @@ def test_a_checkpoint_is_no_model_and_nothing_is_none(tmp_path):
     for folder, message in ((tmp_path / "c", "is a trainer state, not a model"), (tmp_path, "this file is missing")):
         with pytest.raises(ig.CheckpointError, match=message):
             ig.InfoGAN.load(folder, generator=dense_generator(), discriminator=dense_discriminator())
+    t.fit(images(16), steps=1, batch_size=8, run_dir=tmp_path / "run")
+    with pytest.raises(ig.CheckpointError, match="this is a run folder, not a model; trainer.load_checkpoint and fit"):
+        ig.InfoGAN.load(tmp_path / "run", generator=dense_generator(), discriminator=dense_discriminator())
+    with pytest.raises(ig.CheckpointError, match="there is no such folder"):
+        ig.InfoGAN.load(tmp_path / "nowhere", generator=dense_generator(), discriminator=dense_discriminator())
     with pytest.raises(TypeError, match=r"generator must be a torch.nn.Module, but got None"):
         ig.InfoGAN.load(tmp_path, generator=None, discriminator=dense_discriminator())
 

@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import infogan_lib as ig
-from infogan_lib.training.data import epoch_order
+from infogan_lib.training.batches import epoch_order
 from infogan_lib.training.randomness import RandomStreams, derived_seed
 from toys import LATENT, dense_discriminator, dense_generator, images, stream
 

@@ -124,6 +124,8 @@ def _read_manifest(folder: Path, *kinds: str) -> dict[str, Any]:
     path = folder / MANIFEST
     if not folder.is_dir():
         raise CheckpointError(folder, "there is no such folder")
+    if (folder / "checkpoints").is_dir() and not path.exists():
+        raise CheckpointError(folder, f"this is a run folder, not a {' or a '.join(kinds)}{_READ_BY['checkpoint']}")
     file, size = open_plain(path)
     with file, faults_named(path, "reading"):
         if size > _LONGEST_MANIFEST:

@@ -1,27 +1,27 @@
 """What a callback may be told of."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from infogan_lib._checks import describe
 
-if TYPE_CHECKING:
-    from infogan_lib.training.trainer import InfoGANTrainer
+Trainer = Any
+"""An `InfoGANTrainer`, which is built above this module; annotate it so in a callback of yours."""
 
 
 class Callback:
     """What `InfoGANTrainer.fit` tells of; subclass it and override what you need."""
 
-    def on_fit_start(self, trainer: "InfoGANTrainer", total_steps: int | None) -> None:
+    def on_fit_start(self, trainer: Trainer, total_steps: int | None) -> None:
         """Before the first step. `total_steps` is what `trainer.steps` will be at the end, where that is known."""
 
-    def on_step_end(self, trainer: "InfoGANTrainer", figures: Mapping[str, float]) -> None:
+    def on_step_end(self, trainer: Trainer, figures: Mapping[str, float]) -> None:
         """After every step, with its figures; `trainer.steps` counts it already."""
 
-    def on_epoch_end(self, trainer: "InfoGANTrainer") -> None:
+    def on_epoch_end(self, trainer: Trainer) -> None:
         """After every whole epoch; `trainer.epochs` counts it already."""
 
-    def on_fit_end(self, trainer: "InfoGANTrainer") -> None:
+    def on_fit_end(self, trainer: Trainer) -> None:
         """After the last step, also when an error ended the run."""
 
     def state_dict(self) -> dict[str, Any]:

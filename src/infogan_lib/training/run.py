@@ -8,6 +8,7 @@ the one that was not.
 import logging
 import os
 import secrets
+import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -80,7 +81,7 @@ class Runs:
         optimizers: the part that holds the optimisers.
         settings: what the run was set up with.
         step: tells how many steps have been made.
-        largest: the most bytes that a saved state may have.
+        size: the bytes of weights and buffers, by which a saved state is measured.
     """
 
     def __init__(
@@ -90,9 +91,10 @@ class Runs:
         optimizers: OptimizerState,
         settings: dict[str, Any],
         step: Callable[[], int],
-        largest: int,
+        size: int,
     ) -> None:
-        self.parts, self.position, self.settings, self.step, self.largest = parts, position, settings, step, largest
+        self.parts, self.position, self.settings, self.step = parts, position, settings, step
+        self.size, self.largest = size, 64 * size + 2**30
         self.optimizers = optimizers
         self.finished = 0
         self.has_stepped = False
@@ -166,6 +168,13 @@ class Run:
         runs, options = self._runs, self._options
         if options.run_dir is not None:
             self._folder = self._held.enter_context(RunFolder(options.run_dir, keep=options.keep, largest=runs.largest))
+            expected, free = 4 * runs.size, shutil.disk_usage(options.run_dir).free  # weights, two moments, an average
+            if free < 2 * expected:
+                warnings.warn(
+                    f"{options.run_dir} has {free:,} bytes free, and a checkpoint of this run may take {expected:,}; "
+                    "free some space, or it may not be possible to save it",
+                    stacklevel=4,
+                )
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from infogan_lib.training.data import Batches
+from infogan_lib.training.batches import Batches
 
 
 class Position:
@@ -63,7 +63,7 @@ class DataStream:
 
     def __init__(self, source: Batches, position: Position) -> None:
         self.source = source
-        self._position = position
+        self.position = position
         self._open: Iterator[Tensor] | None = None
         self._last: Tensor | None = None
         self._again: Tensor | None = None
@@ -84,7 +84,7 @@ class DataStream:
         batch = next(self._open, None)
         if batch is not None:
             self._last = batch
-            self._position.offset += 1
+            self.position.offset += 1
         return batch
 
     def give_back(self) -> None:
@@ -92,16 +92,16 @@ class DataStream:
         self._again = self._last
 
     def _enter(self) -> Iterator[Tensor]:
-        number, offset = self._position.number, self._position.offset
+        number, offset = self.position.number, self.position.offset
         if self._seen is None or self.source.keeps_position:
             return self.source.epoch(number, offset or None)
         if offset == 0:
             if self.source.random_access and self.source.per_epoch:
                 last = self.source.per_epoch
-                self._compare(next(self.source.epoch(number - 1, last - 1), None), last, self._position.epochs - 1)
+                self._compare(next(self.source.epoch(number - 1, last - 1), None), last, self.position.epochs - 1)
             return self.source.epoch(number)
         batches = self.source.epoch(number, offset - 1)
-        self._compare(next(batches, None), offset, self._position.epochs)
+        self._compare(next(batches, None), offset, self.position.epochs)
         return batches
 
     def _compare(self, batch: Tensor | None, number: int, epoch: int) -> None:
@@ -115,12 +115,12 @@ class DataStream:
 
     def at_end(self) -> bool:
         """Whether the pass is known to be over."""
-        return self._position.offset == self.source.per_epoch
+        return self.position.offset == self.source.per_epoch
 
     def end_pass(self) -> None:
         """Close a completed pass."""
         self._open = None
-        self._position.end_epoch()
+        self.position.end_epoch()
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps of the data, with a fingerprint of the batch taken last."""

@@ -1,7 +1,6 @@
 """The trainer: data, devices, precision, averaging and callbacks around the step. It owns no maths."""
 
 import os
-import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,10 +22,12 @@ from infogan_lib.networks.taps import Tap
 from infogan_lib.pixels import PixelRange, as_float
 from infogan_lib.pixels import pixel_range as checked_range
 from infogan_lib.regularizers import Regularizer, checked_regularizers
+from infogan_lib.training.batches import images_of
 from infogan_lib.training.callback import Callback, stateful_among
-from infogan_lib.training.data import TensorBatches, images_of, open_batches
+from infogan_lib.training.data import open_batches
 from infogan_lib.training.devices import chosen_device
 from infogan_lib.training.history import History
+from infogan_lib.training.loop import FitLoop
 from infogan_lib.training.optimizers import OptimizerChoice, build_optimizers, build_schedulers
 from infogan_lib.training.precision import Precision, PrecisionName
 from infogan_lib.training.randomness import GlobalRandomness, RandomStreams
@@ -204,8 +205,8 @@ class InfoGANTrainer:
             seed=self._seed,
         )
         held = [*self.model.parameters(), *self.model.buffers()]
-        largest = 64 * sum(tensor.numel() * tensor.element_size() for tensor in held) + 2**30
-        self._runs = Runs(parts, self._position, optimizers, settings, lambda: self.steps, largest)
+        size = sum(tensor.numel() * tensor.element_size() for tensor in held)
+        self._runs = Runs(parts, self._position, optimizers, settings, lambda: self.steps, size)
 
     @property
     def steps(self) -> int:
@@ -279,8 +280,7 @@ class InfoGANTrainer:
         if isinstance(data, DataLoader):
             check_last_batch(data, self._smallest_batch)
         if isinstance(data, Tensor):
-            check_images(data, self.model.image_shape)
-            warn_of_reach(data, self._bytes_onto, self.model.reach)
+            self._check_batch(data)
         stream = DataStream(source, self._position)
         with ExitStack() as ending:
             run = ending.enter_context(Run(self._runs, options, stream, stateful))
@@ -298,70 +298,13 @@ class InfoGANTrainer:
                 callback.on_fit_start(self, total)
             run.save()
             stop = ending.enter_context(StopSignals(saves=run.saves))
-            self._train(stream, callbacks, run, stop, last_step, last_epoch)
-            run.finish()
-            if stop.received is not None:
-                self._stop(run, stop)
+            check = None if isinstance(data, Tensor) else self._check_batch  # a tensor was looked at as a whole
+            FitLoop(self, stream, callbacks, run, stop, check).until(last_step, last_epoch)
         return self.history
 
-    def _train(
-        self,
-        stream: DataStream,
-        callbacks: Sequence[Callback],
-        run: Run,
-        stop: StopSignals,
-        last_step: int | None,
-        last_epoch: int | None,
-    ) -> None:
-        checks_batches = not isinstance(stream.source, TensorBatches)
-        started = time.perf_counter()
-        while self._is_before(last_step, last_epoch):
-            is_first = stream.at_pass_start
-            try:
-                images = stream.take()
-            except Exception:  # a signal to the whole group may end a loader's workers before it is noticed here
-                if not stop.came(within=0.5):
-                    raise
-                self._stop(run, stop)
-                raise
-            if images is not None:
-                if is_first and checks_batches:
-                    check_images(images, self.model.image_shape)
-                    warn_of_reach(images, self._bytes_onto, self.model.reach)
-                try:
-                    figures = self.step(images)
-                except BaseException:
-                    stream.give_back()
-                    raise
-                ended = time.perf_counter()
-                speed = {"images_per_second": len(images) / (ended - started)}
-                started = ended
-                self.history.record(self.steps, speed)
-                figures |= speed
-                for callback in callbacks:
-                    callback.on_step_end(self, figures)
-            elif self._position.offset == 0:
-                raise ValueError(
-                    f"data gave no batch in epoch {self.epochs}; an iterator that is used up cannot begin again: "
-                    "give a list, a DataLoader or another iterable that can"
-                )
-            if images is None or stream.at_end():
-                stream.end_pass()
-                self.history.epochs.append(self.steps)
-                for callback in callbacks:
-                    callback.on_epoch_end(self)
-            if stop.received is not None:
-                self._stop(run, stop)
-            if run.due(self.steps):
-                run.save()
-
-    def _stop(self, run: Run, stop: StopSignals) -> None:
-        path = run.save()
-        where = f"saved in {path}; the same command goes on from there" if path else "nothing is saved without run_dir"
-        stop.end(f"after step {self.steps}; {where}")
-
-    def _is_before(self, last_step: int | None, last_epoch: int | None) -> bool:
-        return self.epochs < last_epoch if last_epoch is not None else self.steps < (last_step or 0)
+    def _check_batch(self, images: Tensor) -> None:
+        check_images(images, self.model.image_shape)
+        warn_of_reach(images, self._bytes_onto, self.model.reach)
 
     def save_checkpoint(self, folder: str | os.PathLike[str]) -> None:
         """Save everything the next step depends on, for those who own their loop; `fit` does this by itself.

@@ -1,0 +1,84 @@
+"""Batches of a map-style data set, each made from a seed of its own, so that any of them can be made in any process."""
+
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+from typing_extensions import override
+
+from infogan_lib.training.batches import Batches, epoch_order, images_of
+from infogan_lib.training.randomness import derived_seed, seeded
+
+
+class DatasetBatches(Batches):
+    """Batches of a map-style data set, made here or by worker processes; the last part of a batch is left out."""
+
+    random_access = True
+
+    def __init__(self, dataset: Dataset[Any], batch_size: int, seed: int, workers: int) -> None:
+        self._length, self._size = len(dataset), batch_size  # type: ignore[arg-type]
+        self.per_epoch = self.expected = self._length // batch_size
+        self._plan = _Plan(self._length, batch_size, seed)
+        self._loader = DataLoader(
+            _Fetcher(dataset, seed),
+            batch_size=None,
+            sampler=self._plan,
+            collate_fn=_as_it_is,
+            num_workers=workers,
+            worker_init_fn=_leave_ctrl_c_to_the_trainer,
+            persistent_workers=workers > 0,
+            generator=torch.Generator().manual_seed(derived_seed(seed, "data", "workers")),
+        )
+
+    @override
+    def epoch(self, number: int, start: int | None = None) -> Iterator[Tensor]:
+        self._plan.epoch, self._plan.start = number, start or 0
+        return map(images_of, self._loader)
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return {"length": self._length, "batch size": self._size}
+
+
+class _Plan(Sampler[tuple[int, int, list[int]]]):
+    """Which items make which batch of an epoch."""
+
+    def __init__(self, length: int, batch_size: int, seed: int) -> None:
+        self._length, self._size, self._seed = length, batch_size, seed
+        self.epoch = self.start = 0
+
+    def __len__(self) -> int:
+        return self._length // self._size - self.start
+
+    @override
+    def __iter__(self) -> Iterator[tuple[int, int, list[int]]]:
+        order = epoch_order(self._length, self._seed, self.epoch).tolist()
+        batches = range(self.start, self._length // self._size)
+        return iter([(self.epoch, i, order[i * self._size : (i + 1) * self._size]) for i in batches])
+
+
+class _Fetcher(Dataset[Any]):
+    """A data set whose items are batches of another's, each made from a seed of its own."""
+
+    def __init__(self, dataset: Dataset[Any], seed: int) -> None:
+        self._dataset, self._seed = dataset, seed
+
+    @override
+    def __getitem__(self, wanted: tuple[int, int, list[int]]) -> Any:
+        epoch, number, indices = wanted
+        with seeded(derived_seed(self._seed, "items", epoch, number)):
+            if hasattr(self._dataset, "__getitems__"):
+                return default_collate(self._dataset.__getitems__(indices))  # type: ignore[attr-defined]
+            return default_collate([self._dataset[i] for i in indices])
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _leave_ctrl_c_to_the_trainer(worker: int) -> None:
+    """A Ctrl-C reaches workers too, but it is the trainer that stops them, when the step is done and saved."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
