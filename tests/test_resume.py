@@ -406,7 +406,7 @@ def test_rotation_keeps_the_newest_and_never_the_last_good_one_away(tmp_path):
     with RunFolder(tmp_path, keep=2, largest=2**30) as folder:
         for step in (11, 12):
             next((tmp_path / "checkpoints" / f"step_{step:010d}").glob("state-*")).write_bytes(b"")
-        folder._rotate()
+        folder.rotate()
         assert steps() == [10, 11, 12]  # the two newest are damaged, so the third stays
         found = read_checkpoint(tmp_path / "checkpoints" / f"step_{10:010d}", largest=2**30)
         folder.save(13, found.about, found.state)

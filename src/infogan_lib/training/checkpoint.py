@@ -100,7 +100,7 @@ class RunFolder:
         """
         path = self.path(step)
         self._write(path, about, state)
-        self._rotate()
+        self.rotate()
         return path
 
     def _write(self, path: Path, about: dict[str, Any], state: Plain) -> None:
@@ -118,7 +118,7 @@ class RunFolder:
                 remove_folder(aside)
             raise
 
-    def _rotate(self) -> None:
+    def rotate(self) -> None:
         """Remove all but the newest, once one of those that stay is known to be good."""
         good = False
         for i, (_, path) in enumerate(_found(self.checkpoints)):

@@ -269,6 +269,7 @@ class Run:
         if self._folder is None:
             return None
         if self._last == self._folder.path(self._runs.step()):
+            self._folder.rotate()
             return self._last
         with faults_named(self._folder.folder, "saving"):  # also where a callback writes what is its own
             state = self._state.state_dict()
