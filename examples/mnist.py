@@ -20,8 +20,10 @@ from infogan_lib.evaluation import CategoryMatch
 from infogan_lib.training.callbacks import summary
 from infogan_lib.viz import (
     SampleGrid,
+    animate_folder,
     category_figure,
     curves_figure,
+    epoch_curves_figure,
     fixed_condition_figure,
     fixed_noise_figure,
     grid_figure,
@@ -153,10 +155,14 @@ def draw_pictures(trainer: ig.InfoGANTrainer, images: Tensor, out: Path) -> None
         "asked_for": requested_figure(model, named),
         "curves": curves_figure(trainer.history, entropy=model.latent.entropy),
     }
+    if trainer.history.epochs:
+        figures["epochs"] = epoch_curves_figure(trainer.history)
     if "style" in model.latent:
         figures |= {f"style_{dim}": sweep_figure(model, "style", dim=dim, columns="digit") for dim in range(2)}
     for name, figure in figures.items():
         save_figure(figure, out / f"{name}.png")
+    if any((out / "progress").glob("step_*.png")):
+        animate_folder(out / "progress", out / "progress.gif")
 
 
 def print_table(match: CategoryMatch) -> None:

@@ -625,6 +625,37 @@ def test_buffers_that_a_module_does_not_save_are_saved(tmp_path):
     assert same_run(whole, fit(make(), resume=tmp_path / "checkpoints" / f"step_{5:010d}"))
 
 
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_resuming_on_cuda_with_deterministic_algorithms(tmp_path, monkeypatch, precision):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    try:
+
+        def make():
+            torch.manual_seed(0)
+            discriminator = dense_discriminator()
+            discriminator.insert(4, nn.Dropout(0.3))
+            settings = {"device": "cuda", "precision": precision, "ema_decay": 0.9}
+            return ig.InfoGANTrainer(dense_generator(), discriminator, LATENT, **settings)
+
+        whole = fit(make(), run_dir=tmp_path, checkpoint_every=1, keep_checkpoints=99)
+        for step in (0, 3, 5, 11):
+            again = fit(make(), resume=tmp_path / "checkpoints" / f"step_{step:010d}")
+            assert same_run(whole, again), step
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_a_run_does_not_change_its_kind_of_device_in_silence(tmp_path):
+    fit(trainer(), run_dir=tmp_path)
+    with pytest.raises(ig.CheckpointError, match="device was cpu and is cuda"):
+        fit(ig.InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, device="cuda"), run_dir=tmp_path)
+
+
 def test_fitting_in_a_thread_installs_no_handlers(tmp_path):
     found = []
     thread = threading.Thread(target=lambda: found.append(fit(trainer(), run_dir=tmp_path).steps))

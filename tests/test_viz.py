@@ -2,6 +2,7 @@
 
 import matplotlib.image
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from torch import nn
@@ -9,8 +10,11 @@ from torch import nn
 import infogan_lib as ig
 from infogan_lib.viz import (
     SampleGrid,
+    animate_folder,
     category_figure,
     curves_figure,
+    epoch_curves_figure,
+    epoch_means,
     fixed_condition_figure,
     fixed_noise_figure,
     grid_figure,
@@ -209,3 +213,59 @@ def test_pictures_of_a_model_without_discrete_codes(tmp_path):
     trainer = ig.InfoGANTrainer(dense_generator(6), dense_discriminator(), spec)
     trainer.fit(images(64), steps=1, batch_size=16, callbacks=[SampleGrid(tmp_path, every=1, rows=2)])
     assert (tmp_path / "step_0000001.png").is_file()
+
+
+def history_of(losses, epochs):
+    history = ig.History()
+    for step, loss in enumerate(losses, start=1):
+        history.record(
+            step, {"loss/d": loss, "loss/information": 1.0} | ({"loss/g": 10 * loss} if step % 2 == 0 else {})
+        )
+    history.epochs.extend(epochs)
+    return history
+
+
+def test_means_by_epoch_are_those_of_the_epochs_steps():
+    history = history_of([1.0, 2.0, 3.0, 4.0, 5.0, 9.0], [2, 5])
+    assert epoch_means(history, "loss/d").tolist() == [1.5, 4.0]
+    assert epoch_means(history, "loss/g").tolist() == [20.0, 40.0]  # reported in steps 2 and 4
+    assert np.isnan(epoch_means(history_of([1.0, 2.0], [1, 2]), "loss/g")[0])
+
+
+def test_epoch_curves_show_each_loss_and_their_sum():
+    history = history_of([1.0, 2.0, 3.0, 4.0], [2, 4])
+    axes = epoch_curves_figure(history, total=True).axes[0]
+    lines = {line.get_label(): line.get_ydata().tolist() for line in axes.get_lines()}
+    assert lines["D"] == [1.5, 3.5]
+    assert lines["total"] == [1.5 + 20 + 1, 3.5 + 40 + 1]
+    assert axes.get_xlabel() == "epoch"
+    assert "total" not in {line.get_label() for line in epoch_curves_figure(history).axes[0].get_lines()}
+    with pytest.raises(ValueError, match="no whole epoch yet"):
+        epoch_curves_figure(history_of([1.0], []))
+
+
+def test_an_animation_has_the_pictures_in_their_order(tmp_path):
+    shades = (0.0, 0.4, 1.0)
+    for step, shade in zip((500, 250, 1000), (shades[1], shades[0], shades[2]), strict=True):
+        save_png(np.full((4, 6, 3), shade, dtype=np.float32), tmp_path / f"step_{step:07d}.png")
+    assert animate_folder(tmp_path, tmp_path / "made" / "progress.gif", seconds=0.2) == 3
+    with PIL.Image.open(tmp_path / "made" / "progress.gif") as gif:
+        assert gif.n_frames == 3
+        found, durations = [], []
+        for frame in range(3):
+            gif.seek(frame)
+            found.append(gif.convert("RGB").getpixel((2, 2))[0] / 255)
+            durations.append(gif.info["duration"])
+    assert found == pytest.approx(shades, abs=0.02)
+    assert durations == [200, 200, 1000]
+
+
+def test_animations_refuse_what_cannot_move(tmp_path):
+    with pytest.raises(ValueError, match=r"there is no picture step_\*.png in"):
+        animate_folder(tmp_path, tmp_path / "a.gif")
+    save_png(np.zeros((4, 6, 3), dtype=np.float32), tmp_path / "step_1.png")
+    save_png(np.zeros((5, 6, 3), dtype=np.float32), tmp_path / "step_2.png")
+    with pytest.raises(ValueError, match=r"different sizes, \[\(6, 4\), \(6, 5\)\]"):
+        animate_folder(tmp_path, tmp_path / "a.gif")
+    with pytest.raises(ValueError, match="seconds must be a finite number above 0"):
+        animate_folder(tmp_path, tmp_path / "a.gif", seconds=0)

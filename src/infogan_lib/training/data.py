@@ -18,7 +18,7 @@ from typing_extensions import override
 from infogan_lib._checks import describe
 from infogan_lib.training.batches import Batches, epoch_order, images_of
 from infogan_lib.training.fetching import DatasetBatches
-from infogan_lib.training.randomness import GlobalRandomness, derived_seed
+from infogan_lib.training.randomness import GlobalRandomness, as_plain, derived_seed, from_plain
 
 
 class TensorBatches(Batches):
@@ -101,20 +101,20 @@ class LoaderBatches(Batches):
                 return
             yield images_of(batch)
 
-    def _randomness(self) -> dict[str, Any]:
-        own = [generator.get_state() for generator in self._generators]
-        return {"outside": self._outside.state_dict(), "own": own}
+    def _randomness(self) -> tuple[Any, list[Tensor]]:
+        return self._outside.take(), [generator.get_state() for generator in self._generators]
 
-    def _set(self, state: Mapping[str, Any]) -> None:
-        self._outside.load_state_dict(state["outside"])
-        for generator, of in zip(self._generators, state["own"], strict=True):
+    def _set(self, states: tuple[Any, list[Tensor]]) -> None:
+        outside, own = states
+        self._outside.put(outside)
+        for generator, of in zip(self._generators, own, strict=True):
             generator.set_state(of)
 
     @override
     def state_dict(self) -> dict[str, Any]:
         own = [generator.get_state() for generator in self._generators]
-        at = {"at_start": self._at_start, "before_last": self._before_last}
-        return {"length": self.per_epoch, "own": own, **at}
+        at_start, before_last = ([as_plain(outside), of] for outside, of in (self._at_start, self._before_last))
+        return {"length": self.per_epoch, "own": own, "at_start": at_start, "before_last": before_last}
 
     @override
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -125,7 +125,8 @@ class LoaderBatches(Batches):
                 f"the run's loader had {state['length']} batches and {len(state['own'])} generators of its own, and "
                 f"this one has {self.per_epoch} and {len(self._generators)}"
             )
-        self._at_start, self._before_last = state["at_start"], state["before_last"]
+        places = (state["at_start"], state["before_last"])
+        self._at_start, self._before_last = ((from_plain(outside), of) for outside, of in places)
         for generator, of in zip(self._generators, state["own"], strict=True):
             generator.set_state(of)
 
@@ -154,10 +155,10 @@ class IterableBatches(Batches):
     @override
     def epoch(self, number: int, start: int | None = None) -> Iterator[Tensor]:
         outside = GlobalRandomness(torch.device("cpu"))
-        now = outside.state_dict()
+        now = outside.take()
         batches = iter(self._batches)
         if start is not None:  # what it drew to begin, it drew when the epoch began
-            outside.load_state_dict(now)
+            outside.put(now)
         return map(images_of, batches)
 
     @override

@@ -59,39 +59,60 @@ class GlobalRandomness:
     def __init__(self, device: torch.device) -> None:
         self._device = device
 
+    def take(self) -> tuple[Any, ...]:
+        """Their states as they give them, quickly; for `put`."""
+        own = torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None
+        numpys = np.random.get_state(legacy=True)  # noqa: NPY002 - the global one
+        return torch.get_rng_state(), numpys, random.getstate(), own
+
+    def put(self, states: tuple[Any, ...]) -> None:
+        """Put them back to what `take` gave."""
+        torchs, numpys, pythons, own = states
+        torch.set_rng_state(torchs)
+        np.random.set_state(numpys)  # noqa: NPY002
+        random.setstate(pythons)
+        if own is not None:
+            torch.cuda.set_rng_state(own, self._device)
+
     def state_dict(self) -> dict[str, Any]:
-        """Their states, as plain data."""
-        _, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002 - the global one
-        version, words, next_gauss = random.getstate()
-        state = {
-            "torch": torch.get_rng_state(),
-            "numpy": [torch.from_numpy(np.asarray(keys, dtype=np.int64)), int(position), int(has_gauss), float(gauss)],
-            "python": [version, torch.tensor(words, dtype=torch.int64), next_gauss],
-        }
-        if self._device.type == "cuda":
-            state["cuda"] = torch.cuda.get_rng_state(self._device)
-        return state
+        """Their states as plain data."""
+        return as_plain(self.take())
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Put them back to these states."""
-        torch.set_rng_state(state["torch"])
-        keys, *rest = state["numpy"]
-        np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
-        version, words, next_gauss = state["python"]
-        random.setstate((version, tuple(words.tolist()), next_gauss))
-        if self._device.type == "cuda":
-            torch.cuda.set_rng_state(state["cuda"], self._device)
+        if ("cuda" in state) != (self._device.type == "cuda"):
+            raise ValueError("its global generators are those of another device")
+        self.put(from_plain(state))
+
+
+def as_plain(states: tuple[Any, ...]) -> dict[str, Any]:
+    """The states of `GlobalRandomness.take` as plain data."""
+    torchs, (_, keys, position, has_gauss, gauss), (version, words, next_gauss), own = states
+    state = {
+        "torch": torchs,
+        "numpy": [torch.from_numpy(np.asarray(keys, dtype=np.int64)), int(position), int(has_gauss), float(gauss)],
+        "python": [version, torch.tensor(words, dtype=torch.int64), next_gauss],
+    }
+    return state if own is None else state | {"cuda": own}
+
+
+def from_plain(state: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What `as_plain` was made of."""
+    keys, *rest = state["numpy"]
+    version, words, next_gauss = state["python"]
+    numpys = ("MT19937", keys.numpy().astype(np.uint32), *rest)
+    return state["torch"], numpys, (version, tuple(words.tolist()), next_gauss), state.get("cuda")
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """The global generators of the CPU seeded for a while, and then as they were."""
     outside = GlobalRandomness(torch.device("cpu"))
-    before = outside.state_dict()
+    before = outside.take()
     torch.default_generator.manual_seed(seed)
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002 - what a data set's items may draw from
     try:
         yield
     finally:
-        outside.load_state_dict(before)
+        outside.put(before)

@@ -101,7 +101,8 @@ def check_settings(path: Path, saved: Any, own: Mapping[str, Any], *, branches: 
         for name in dict.fromkeys([*theirs, *mine])
         if theirs.get(name) != mine.get(name)
     ]
-    if branches and differences and all(part.startswith(_MAY_CHANGE) for part in differences):
+    changes_kind = any(".kind was" in part for part in differences)
+    if branches and differences and not changes_kind and all(part.startswith(_MAY_CHANGE) for part in differences):
         warnings.warn(f"a new run begins from {path} with other settings: {'; '.join(differences)}", stacklevel=5)
         return False
     if differences:

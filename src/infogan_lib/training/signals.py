@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -55,7 +56,8 @@ class StopSignals:
         if self.received is None:
             self.received, self._first = signal.Signals(number), time.monotonic()
             and_saving = " and saving" if self._saves else ""
-            os.write(2, f"\nstopping after this step{and_saving}; once more stops at once\n".encode())
+            with suppress(OSError):  # nobody may be listening any more
+                os.write(2, f"\nstopping after this step{and_saving}; once more stops at once\n".encode())
         elif time.monotonic() - self._first < _REPEAT:
             return
         elif _is_interactive() or not self._saves:

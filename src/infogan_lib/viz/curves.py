@@ -58,6 +58,46 @@ def curves_figure(history: History, *, entropy: Mapping[str, float] | None = Non
     return figure
 
 
+def epoch_curves_figure(history: History, *, total: bool = False) -> "Figure":
+    """The mean losses of every whole epoch: D's, G's and the weighted information loss.
+
+    Args:
+        history: of a run.
+        total: whether to draw their sum as well.
+
+    Raises:
+        ValueError: a history without a whole epoch.
+        ImportError: matplotlib is not installed.
+    """
+    if not history.epochs:
+        raise ValueError("the history holds no whole epoch yet; draw curves_figure, or train longer")
+    names = [name for name in ("loss/d", "loss/g", "loss/information") if name in history]
+    means = {name: epoch_means(history, name) for name in names}
+    figure = new_figure((7.5, 3.4))
+    axes = figure.subplots()
+    epochs = np.arange(1, len(history.epochs) + 1)
+    for name, values in means.items():
+        axes.plot(epochs, values, marker="o", markersize=3, label=_LEGEND[name])
+    if total:
+        axes.plot(epochs, sum(means.values()), color="0.3", linestyle="--", label="total")
+    axes.set_title("Mean losses by epoch", fontsize=10)
+    axes.set_xlabel("epoch", fontsize=9)
+    axes.set_ylabel("loss", fontsize=9)
+    axes.tick_params(labelsize=8)
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize=8, loc="best")
+    return figure
+
+
+def epoch_means(history: History, name: str) -> np.ndarray:
+    """The mean of a figure over each whole epoch, shape (epochs,); NaN for an epoch in which it was not reported."""
+    steps, values = history.steps(name), history[name]
+    ends = np.searchsorted(steps, history.epochs, side="right")
+    starts = np.concatenate([[0], ends[:-1]])
+    means = [values[a:b].mean() if b > a else np.nan for a, b in zip(starts, ends, strict=True)]
+    return np.array(means)
+
+
 def running_mean(values: Sequence[float] | np.ndarray, width: int) -> np.ndarray:
     """The mean of up to `width` values ending at each place, shape (N,)."""
     sums = np.concatenate([[0.0], np.cumsum(values)])
