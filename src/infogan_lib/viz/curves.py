@@ -80,6 +80,7 @@ def epoch_curves_figure(history: History, *, total: bool = False) -> "Figure":
         axes.plot(epochs, values, marker="o", markersize=3, label=_LEGEND[name])
     if total:
         axes.plot(epochs, sum(means.values()), color="0.3", linestyle="--", label="total")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_title("Mean losses by epoch", fontsize=10)
     axes.set_xlabel("epoch", fontsize=9)
     axes.set_ylabel("loss", fontsize=9)

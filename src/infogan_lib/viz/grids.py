@@ -76,7 +76,7 @@ def grid_figure(
     grid = image_grid(images, columns, pixel_range=pixel_range)
     height, width = images.shape[2:]
     rows = -(-len(images) // columns)
-    figure = new_figure((max(3.0, 0.52 * columns + 0.9), max(2.0, 0.52 * rows * height / width + 1.0)))
+    figure = new_figure((max(3.0, 0.52 * columns + 0.9), max(1.5, 0.52 * rows * height / width + 1.0)))
     axes = figure.add_subplot()
     axes.imshow(grid, interpolation="nearest")
     axes.set_title(title, fontsize=10)
