@@ -896,6 +896,15 @@ def test_a_branch_goes_on_by_the_same_command_and_may_change_its_rates(tmp_path)
         fit(trainer(seed=1), run_dir=tmp_path / "c", resume=start)
 
 
+def test_a_branch_takes_the_place_of_the_call_that_was_under_way(tmp_path):
+    fit(fit(trainer(), steps=4, run_dir=tmp_path / "a"), steps=4, run_dir=tmp_path / "a")
+    for _ in range(2):  # the second time it goes on with the branch, which is complete
+        t = fit(trainer(), steps=6, resume=tmp_path / "a", run_dir=tmp_path / "b")
+        assert t.steps == 10  # six from where the second call began
+    again = fit(trainer(), steps=7, resume=tmp_path / "a", run_dir=tmp_path / "b")
+    assert again.steps == 11
+
+
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [

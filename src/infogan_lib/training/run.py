@@ -166,8 +166,11 @@ class Run:
 
     def __enter__(self) -> "Run":
         runs, options = self._runs, self._options
-        if options.run_dir is not None:
-            self._folder = self._held.enter_context(RunFolder(options.run_dir, keep=options.keep, largest=runs.largest))
+        if options.run_dir is None:
+            return self
+        with ExitStack() as opening:
+            folder = RunFolder(options.run_dir, keep=options.keep, largest=runs.largest)
+            self._folder = opening.enter_context(folder)
             expected, free = 4 * runs.size, shutil.disk_usage(options.run_dir).free  # weights, two moments, an average
             if free < 2 * expected:
                 warnings.warn(
@@ -175,6 +178,7 @@ class Run:
                     "free some space, or it may not be possible to save it",
                     stacklevel=4,
                 )
+            self._held = opening.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
@@ -256,7 +260,9 @@ class Run:
             raise CheckpointError(found.path, f"its state is not that of a run: {error!r}") from error
         if not same:
             state = self._optimizers.with_own_settings(found.path, state)
-        if belongs_to > runs.finished:  # a later call of fit was under way: its data is not this call's
+        takes_its_place = isinstance(self._options.resume, Path)
+        if belongs_to > runs.finished and not takes_its_place:
+            # A later call of fit was under way, and its data is not this call's.
             RunState(**runs.parts).load(found.path, {name: of for name, of in state.items() if name not in rest})
             runs.waiting = found.path, rest
         else:

@@ -71,16 +71,18 @@ def epoch_curves_figure(history: History, *, total: bool = False) -> "Figure":
     """
     if not history.epochs:
         raise ValueError("the history holds no whole epoch yet; draw curves_figure, or train longer")
+    figure = new_figure((7.5, 3.4))
+    from matplotlib.ticker import MaxNLocator
+
     names = [name for name in ("loss/d", "loss/g", "loss/information") if name in history]
     means = {name: epoch_means(history, name) for name in names}
-    figure = new_figure((7.5, 3.4))
     axes = figure.subplots()
     epochs = np.arange(1, len(history.epochs) + 1)
     for name, values in means.items():
         axes.plot(epochs, values, marker="o", markersize=3, label=_LEGEND[name])
     if total:
         axes.plot(epochs, sum(means.values()), color="0.3", linestyle="--", label="total")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title("Mean losses by epoch", fontsize=10)
     axes.set_xlabel("epoch", fontsize=9)
     axes.set_ylabel("loss", fontsize=9)
