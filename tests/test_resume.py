@@ -743,6 +743,15 @@ def test_handlers_are_put_back_and_ones_own_is_called(tmp_path):
         signal.signal(signal.SIGTERM, previous)
 
 
+@pytest.fixture
+def _takes_ctrl_c():
+    """A shell's background jobs ignore SIGINT, and hand that down to the tests."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
+
+
+@pytest.mark.usefixtures("_takes_ctrl_c")
 @pytest.mark.parametrize("interactive", [True, False])
 def test_ctrl_c_leaves_a_usable_trainer(tmp_path, monkeypatch, interactive):
     class Presses(ig.Callback):
@@ -761,6 +770,18 @@ def test_ctrl_c_leaves_a_usable_trainer(tmp_path, monkeypatch, interactive):
         with pytest.raises(KeyboardInterrupt):
             fit(t, callbacks=[Presses()])
         assert fit(t, steps=2).steps == 9
+
+
+def test_a_signal_that_was_ignored_stays_ignored(tmp_path):
+    class Presses(ig.Callback):
+        def on_step_end(self, trainer, figures):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert fit(trainer(), run_dir=tmp_path, callbacks=[Presses()]).steps == STEPS
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def test_a_second_signal_ends_at_once(tmp_path):

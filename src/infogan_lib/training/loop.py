@@ -7,7 +7,7 @@ from torch import Tensor
 
 from infogan_lib.training.callback import Callback, Trainer
 from infogan_lib.training.run import Run
-from infogan_lib.training.signals import StopSignals
+from infogan_lib.training.signals import StopSignals, undisturbed_by_workers
 from infogan_lib.training.stream import DataStream
 
 
@@ -42,26 +42,32 @@ class FitLoop:
         Raises:
             KeyboardInterrupt, SystemExit: a signal came; the step was finished and saved.
         """
-        trainer, stream, run = self._trainer, self._stream, self._run
+        trainer, run = self._trainer, self._run
         while trainer.epochs < last_epoch if last_epoch is not None else trainer.steps < (last_step or 0):
             images = self._next_batch()
-            if images is not None:
-                self._step(images)
-            elif stream.position.offset == 0:
-                raise ValueError(
-                    f"data gave no batch in epoch {trainer.epochs}; an iterator that is used up cannot begin again: "
-                    "give a list, a DataLoader or another iterable that can"
-                )
-            if images is None or stream.at_end():
-                stream.end_pass()
-                trainer.history.epochs.append(trainer.steps)
-                for callback in self._callbacks:
-                    callback.on_epoch_end(trainer)
-            self._heed_signals()
-            if run.due(trainer.steps):
-                run.save()
+            with undisturbed_by_workers():
+                self._take_in(images)
         run.finish()
         self._heed_signals()
+
+    def _take_in(self, images: Tensor | None) -> None:
+        """Make a step on a batch, or end a pass; then save, if it is time or a signal came."""
+        trainer, stream = self._trainer, self._stream
+        if images is not None:
+            self._step(images)
+        elif stream.position.offset == 0:
+            raise ValueError(
+                f"data gave no batch in epoch {trainer.epochs}; an iterator that is used up cannot begin again: "
+                "give a list, a DataLoader or another iterable that can"
+            )
+        if images is None or stream.at_end():
+            stream.end_pass()
+            trainer.history.epochs.append(trainer.steps)
+            for callback in self._callbacks:
+                callback.on_epoch_end(trainer)
+        self._heed_signals()
+        if self._run.due(trainer.steps):
+            self._run.save()
 
     def _next_batch(self) -> Tensor | None:
         is_first = self._stream.at_pass_start
@@ -69,7 +75,8 @@ class FitLoop:
             images = self._stream.take()
         except Exception:  # a signal to the whole group may end a loader's workers before it is noticed here
             if self._stop.came(within=0.5):
-                self._heed_signals()
+                with undisturbed_by_workers():
+                    self._heed_signals()
             raise
         if images is not None and is_first and self._check is not None:
             self._check(images)

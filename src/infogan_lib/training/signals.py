@@ -6,7 +6,8 @@ import signal
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -93,6 +94,25 @@ class StopSignals:
         if which == signal.SIGINT and (_is_interactive() or not self._saves):
             raise KeyboardInterrupt
         raise SystemExit(128 + which)
+
+
+@contextmanager
+def undisturbed_by_workers() -> Iterator[None]:
+    """Hold back torch's handler of SIGCHLD, which raises in the middle of anything where a DataLoader's worker dies.
+
+    The loader finds out by itself when the next batch is due.
+    """
+    number = getattr(signal, "SIGCHLD", None)
+    in_main = threading.current_thread() is threading.main_thread()
+    previous = signal.getsignal(number) if number is not None and in_main else None
+    if number is None or previous in (None, signal.SIG_DFL, signal.SIG_IGN):
+        yield
+        return
+    signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(number, previous)
 
 
 def _is_interactive() -> bool:
