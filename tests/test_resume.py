@@ -125,6 +125,7 @@ DATA = {
     "dataset": lambda: TensorDataset(images(40), torch.arange(40)),
     "noisy dataset": Noisy,
     "loader": lambda: DataLoader(TensorDataset(images(40)), 8, shuffle=True),
+    "loader of a list": lambda: DataLoader(list(images(40)), 8, shuffle=True),
     "noisy loader": lambda: DataLoader(Noisy(), 8, shuffle=True),
     "loader with a generator": lambda: DataLoader(Noisy(), 8, shuffle=True, generator=torch.Generator().manual_seed(3)),
     "loader with workers": lambda: DataLoader(Noisy(), 8, shuffle=True, num_workers=1),

@@ -107,12 +107,15 @@ class LoaderBatches(Batches):
     def _set(self, states: tuple[Any, list[Tensor]]) -> None:
         outside, own = states
         self._outside.put(outside)
+        self._set_own(own)
+
+    def _set_own(self, own: list[Tensor]) -> None:
         for generator, of in zip(self._generators, own, strict=True):
             generator.set_state(of)
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        own = [generator.get_state() for generator in self._generators]
+        _, own = self._randomness()
         at_start, before_last = ([as_plain(outside), of] for outside, of in (self._at_start, self._before_last))
         return {"length": self.per_epoch, "own": own, "at_start": at_start, "before_last": before_last}
 
@@ -127,8 +130,7 @@ class LoaderBatches(Batches):
             )
         places = (state["at_start"], state["before_last"])
         self._at_start, self._before_last = ((from_plain(outside), of) for outside, of in places)
-        for generator, of in zip(self._generators, state["own"], strict=True):
-            generator.set_state(of)
+        self._set_own(state["own"])
 
 
 class IterableBatches(Batches):
@@ -143,9 +145,7 @@ class IterableBatches(Batches):
         self._batches = batches
         self._keeper: Any = batches if keeper is None else keeper
         self.expected = _length(batches)
-        self.keeps_position = all(
-            callable(getattr(self._keeper, name, None)) for name in ("state_dict", "load_state_dict")
-        )
+        self.keeps_position = _keeps_position(self._keeper)
         if not self.keeps_position:
             self.no_position = (
                 f"{type(self._keeper).__name__} has no position to go on from; give a map-style Dataset or a list of "
@@ -173,6 +173,14 @@ class IterableBatches(Batches):
             self._keeper.load_state_dict(state["own"])
 
 
+def _keeps_position(data: Any) -> bool:
+    return all(callable(getattr(data, name, None)) for name in ("state_dict", "load_state_dict"))
+
+
+def _is_map_style(data: Any) -> bool:
+    return isinstance(data, Dataset) and not isinstance(data, IterableDataset)
+
+
 def _length(batches: Iterable[Any]) -> int | None:
     try:
         return len(batches) if isinstance(batches, Sized) else None
@@ -187,15 +195,15 @@ def open_batches(data: Any, *, batch_size: int, workers: int, seed: int, device:
         TypeError: something that holds no batches of images.
         ValueError: no data, fewer than one batch, or workers for what needs none.
     """
-    if workers and not (isinstance(data, Dataset) and not isinstance(data, IterableDataset)):
+    if workers and not _is_map_style(data):
         raise ValueError(f"workers={workers} would do nothing: only the items of a map-style Dataset are made by them")
     if isinstance(data, Tensor):
         if data.ndim < 2:
             raise ValueError(f"data must be a Tensor of images (N, *), but got shape {tuple(data.shape)}")
         _check_enough(len(data), batch_size)
         return TensorBatches(data.to(device), batch_size, seed)
-    if isinstance(data, Dataset) and not isinstance(data, IterableDataset):
-        _check_enough(len(data), batch_size)  # type: ignore[arg-type]
+    if _is_map_style(data):
+        _check_enough(len(data), batch_size)
         return DatasetBatches(data, batch_size, seed, workers)
     if isinstance(data, IterableDataset):
         base = torch.Generator().manual_seed(derived_seed(seed, "data", "workers"))
@@ -226,10 +234,9 @@ def _batches_given(data: Iterable[Any]) -> Batches:
     """Batches that were made elsewhere."""
     if isinstance(data, (list, tuple)):
         return SequenceBatches(data)
-    keeps_position = all(hasattr(data, name) for name in ("state_dict", "load_state_dict"))
-    if isinstance(data, DataLoader) and not isinstance(data.dataset, IterableDataset) and not keeps_position:
-        return LoaderBatches(data)
-    return IterableBatches(data)
+    if _keeps_position(data) or not isinstance(data, DataLoader) or isinstance(data.dataset, IterableDataset):
+        return IterableBatches(data)
+    return LoaderBatches(data)
 
 
 def _is_one_labelled_set(data: tuple[Any, ...]) -> bool:

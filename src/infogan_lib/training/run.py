@@ -128,7 +128,7 @@ class Runs:
     def load(self, folder: Path) -> None:
         """Take over the state in a folder, be it of `save` or of a run."""
         if (folder / "checkpoints").is_dir():
-            folder, about, state = read_checkpoint(folder, largest=self.largest)[:3]
+            folder, about, state = read_checkpoint(folder, largest=self.largest)
         else:
             about, state = unseal(folder, _STATE, KIND, largest=self.largest)
         self.check(folder, about)
@@ -153,7 +153,6 @@ class Run:
         self._runs, self._options, self._stream = runs, options, stream
         self._callbacks = ListState(callbacks)
         self._state = RunState(**runs.parts, data=stream, callbacks=self._callbacks)
-        self._optimizers = runs.optimizers
         self._folder: RunFolder | None = None
         self._last: Path | None = None
         self._done = False
@@ -259,7 +258,7 @@ class Run:
         except (TypeError, KeyError) as error:
             raise CheckpointError(found.path, f"its state is not that of a run: {error!r}") from error
         if not same:
-            state = self._optimizers.with_own_settings(found.path, state)
+            state = runs.optimizers.with_own_settings(found.path, state)
         takes_its_place = isinstance(self._options.resume, Path)
         if belongs_to > runs.finished and not takes_its_place:
             # A later call of fit was under way, and its data is not this call's.

@@ -4,12 +4,14 @@ A part has `state_dict` and `load_state_dict`, as torch's modules and optimisers
 kinds before anything is changed; should a part still refuse, all parts are put back to what they were.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from torch import Tensor
 from torch.optim import Optimizer
+from typing_extensions import override
 
 from infogan_lib.model import InfoGAN
 from infogan_lib.storage import CheckpointError, check_names, check_tensors
@@ -27,6 +29,14 @@ class Stateful(Protocol):
     def load_state_dict(self, state: Any, /) -> None:
         """Become what a state was taken of."""
         ...
+
+
+class CheckedPart(ABC):
+    """A part that can say whether a saved state fits before anything is changed."""
+
+    @abstractmethod
+    def check(self, path: Path, state: Any) -> None:
+        """Raise CheckpointError unless the state fits; `path` is where it comes from."""
 
 
 class RunState:
@@ -55,7 +65,7 @@ class RunState:
         """
         check_names(path, "state", state, self._parts)
         for name, part in self._parts.items():
-            if isinstance(part, (ModelState, OptimizerState)):
+            if isinstance(part, CheckedPart):
                 part.check(path, state[name])
         before = _copied(self.state_dict())
         done: list[str] = []
@@ -82,7 +92,7 @@ def _copied(state: Any) -> Any:
     return state
 
 
-class ModelState:
+class ModelState(CheckedPart):
     """The weights and buffers of all networks, buffers that a module keeps out of its own state included.
 
     Args:
@@ -102,6 +112,7 @@ class ModelState:
             "pixel_range": self._model.pixel_range,
         }
 
+    @override
     def check(self, path: Path, state: Any) -> None:
         """Raise CheckpointError unless the tensors fit by name, shape and dtype."""
         mine = self.state_dict()
@@ -122,7 +133,7 @@ class ModelState:
         return {name: buffer for name, buffer in self._model.named_buffers() if name not in saved}
 
 
-class OptimizerState:
+class OptimizerState(CheckedPart):
     """The optimisers, in their order, D's first.
 
     Args:
@@ -136,11 +147,12 @@ class OptimizerState:
         """Each optimiser's state."""
         return [optimizer.state_dict() for optimizer in self._optimizers]
 
-    def check(self, path: Path, states: Any) -> None:
+    @override
+    def check(self, path: Path, state: Any) -> None:
         """Raise CheckpointError unless there are as many optimisers, with as many parameters in their groups."""
         sizes = [_group_sizes(optimizer.state_dict()) for optimizer in self._optimizers]
         try:
-            saved = [_group_sizes(state) for state in states]
+            saved = [_group_sizes(each) for each in state]
         except (TypeError, KeyError, IndexError) as error:
             raise CheckpointError(path, "it holds no state of optimisers") from error
         if saved != sizes:
@@ -180,13 +192,12 @@ class ListState:
     """Several parts of one kind, in their order.
 
     Args:
-        parts: the parts.
-        names: what tells them apart in a message.
+        parts: the parts; their classes tell them apart.
     """
 
-    def __init__(self, parts: Sequence[Stateful], names: Sequence[str] | None = None) -> None:
+    def __init__(self, parts: Sequence[Stateful]) -> None:
         self._parts = parts
-        self._names = [type(part).__name__ for part in parts] if names is None else list(names)
+        self._names = [type(part).__name__ for part in parts]
 
     def state_dict(self) -> list[list[Any]]:
         """The name and the state of each."""

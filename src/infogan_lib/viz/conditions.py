@@ -6,11 +6,9 @@ Needs matplotlib (extra `viz`).
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from infogan_lib.category_names import categorical_code
 from infogan_lib.model import InfoGAN
-from infogan_lib.viz.grids import grid_figure, shown_range
+from infogan_lib.viz.grids import category_images, grid_figure, shown_range
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,10 +47,9 @@ def fixed_noise_figure(model: InfoGAN, *, code: str | None = None, rows: int = 1
         seed: of the draws.
     """
     code = categorical_code(model.latent, code)
-    generator = torch.Generator().manual_seed(seed)
-    latents, columns = model.latent.grid(rows=rows, columns=code, generator=generator, device="cpu")
+    images, columns = category_images(model, code, rows, seed)
     return grid_figure(
-        model.render(latents),
+        images,
         columns,
         pixel_range=shown_range(model),
         title=f"fixed noise: all of {code}, one style a row",

@@ -103,10 +103,9 @@ def category_figure(model: InfoGAN, code: str, *, rows: int = 10, seed: int = 0,
     """
     if not is_discrete(model.latent, code):
         raise ValueError(f"category_figure shows a code with finitely many values; for {code!r} use sweep_figure")
-    generator = torch.Generator().manual_seed(seed)
-    latents, columns = model.latent.grid(rows=rows, columns=code, generator=generator, device="cpu")
+    images, columns = category_images(model, code, rows, seed)
     return grid_figure(
-        model.render(latents),
+        images,
         columns,
         pixel_range=shown_range(model),
         title=title or f"{code}: one category per column",
@@ -114,6 +113,13 @@ def category_figure(model: InfoGAN, code: str, *, rows: int = 10, seed: int = 0,
         xlabel=code,
         ylabel="other codes and noise drawn per row",
     )
+
+
+def category_images(model: InfoGAN, code: str, rows: int, seed: int) -> tuple[Tensor, int]:
+    """Images of all values of a code, each row with one draw of noise and other codes; and the number of columns."""
+    generator = torch.Generator().manual_seed(seed)
+    latents, columns = model.latent.grid(rows=rows, columns=code, generator=generator, device="cpu")
+    return model.render(latents), columns
 
 
 def sweep_figure(
