@@ -17,6 +17,7 @@ from torch import Tensor
 import infogan_lib as ig
 from infogan_lib import recipes
 from infogan_lib.evaluation import CategoryMatch
+from infogan_lib.monitoring import CollapseMonitor, Symptom
 from infogan_lib.training.callbacks import summary
 from infogan_lib.viz import (
     SampleGrid,
@@ -57,6 +58,11 @@ class Lines(ig.Callback):
             f"{figures['images_per_second']:.0f} images/s",
             flush=True,
         )
+
+
+def print_symptom(symptom: Symptom) -> None:
+    """What the monitor has to say, on a line of its own."""
+    print(f"! {symptom}", flush=True)
 
 
 def positive(text: str) -> int:
@@ -118,13 +124,14 @@ def main() -> None:
     training = recipe.images(data["train"][0])
     progress = ig.Progress() if sys.stderr.isatty() else Lines(every=50)
     metrics, pictures = ig.JSONLMetrics(options.out / "metrics.jsonl"), SampleGrid(options.out / "progress", every=250)
+    monitor = CollapseMonitor(tell=print_symptom)
     try:
         trainer.fit(
             training,
             epochs=recipe.epochs,
             steps=recipe.steps,
             batch_size=recipe.batch_size,
-            callbacks=[progress, metrics, pictures],
+            callbacks=[progress, metrics, pictures, monitor],
             run_dir=options.out,
         )
     except (ig.CheckpointError, OSError) as error:
@@ -137,8 +144,12 @@ def main() -> None:
     draw_pictures(trainer, training, options.out)
     print_table(match)
     result = {"recipe": options.recipe, "width": options.width, "seed": options.seed, "device": str(trainer.device)}
-    result |= {"steps": trainer.steps, "minutes": round(minutes, 2)}
-    result |= {"accuracy": match.accuracy, "purity": match.purity}
+    result |= {"steps": trainer.steps, "batch_size": recipe.batch_size, "minutes": round(minutes, 2)}
+    result |= {"images_per_second": round(trainer.steps * recipe.batch_size / minutes / 60, 1)}
+    result |= {"accuracy": match.accuracy, "purity": match.purity, "digits": 10 - len(match.unmatched_labels)}
+    kept = [name for name in trainer.history if name.startswith(("loss/", "d_", "bound/", "mse/"))]
+    result |= {name: round(trainer.history[name][-100:].mean(), 4) for name in kept}
+    result |= {"symptoms": [str(symptom) for symptom in monitor.symptoms]}
     (options.out / "result.json").write_text(json.dumps(result) + "\n")
     print(f"{trainer.steps} steps in {minutes:.1f} minutes; pictures, metrics and the model are in {options.out}/")
 
@@ -156,7 +167,7 @@ def draw_pictures(trainer: ig.InfoGANTrainer, images: Tensor, out: Path) -> None
         "curves": curves_figure(trainer.history, entropy=model.latent.entropy),
     }
     if trainer.history.epochs:
-        figures["epochs"] = epoch_curves_figure(trainer.history)
+        figures["epochs"] = epoch_curves_figure(trainer.history, total=True)
     if "style" in model.latent:
         figures |= {f"style_{dim}": sweep_figure(model, "style", dim=dim, columns="digit") for dim in range(2)}
     for name, figure in figures.items():

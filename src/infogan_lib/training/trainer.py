@@ -214,6 +214,11 @@ class InfoGANTrainer:
         return self._step.count
 
     @property
+    def adversarial(self) -> AdversarialLoss:
+        """The GAN's game."""
+        return self._step.adversarial
+
+    @property
     def epochs(self) -> int:
         """How many passes over the data were completed."""
         return self._position.epochs

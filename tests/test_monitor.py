@@ -1,0 +1,295 @@
+"""The monitor: it names each way to fail on a run that fails so, keeps quiet on a good one, and changes nothing."""
+
+import copy
+import re
+
+import pytest
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+import infogan_lib as ig
+from infogan_lib.monitoring import CollapseMonitor, CollapseWarning, Symptom
+from infogan_lib.monitoring.probe import Knob, Probe
+from toys import LATENT, dense_discriminator, dense_generator, images
+
+
+def blobs(n=512):
+    """Images (n, 1, 8, 8) of four kinds: a square in one of the corners, shifted by a pixel and of any brightness."""
+    generator = torch.Generator().manual_seed(0)
+    made = torch.full((n, 1, 8, 8), -1.0)
+    corner = torch.randint(4, (n,), generator=generator)
+    down, right = torch.randint(2, (2, n), generator=generator)
+    bright = torch.rand(n, generator=generator)
+    for i in range(n):
+        y, x = 4 * (corner[i] // 2) + down[i], 4 * (corner[i] % 2) + right[i]
+        made[i, 0, y : y + 3, x : x + 3] = bright[i]
+    return made
+
+
+def spec(**changes):
+    parts = {"z": ig.Noise(8), "digit": ig.Categorical(4), "style": ig.Uniform(2, weight=0.3)}
+    return ig.LatentSpec({**parts, **changes})
+
+
+class Altered(nn.Module):
+    """A generator with something done to its latents: an input that is not heard, two categories that are one."""
+
+    def __init__(self, alter):
+        super().__init__()
+        self.alter = alter
+        self.body = generator()
+
+    def forward(self, latents):
+        return self.body(self.alter(latents.clone()))
+
+
+class NeverSays(nn.Module):
+    """A Q head that cannot answer one category."""
+
+    def __init__(self, category):
+        super().__init__()
+        self.category = category
+        self.body = nn.Linear(64, 8)
+
+    def forward(self, features):
+        raw = self.body(features)
+        logits = raw[:, :4].clone()
+        logits[:, self.category] = logits.min(1).values - 1
+        return torch.cat([logits, raw[:, 4:]], 1)
+
+
+def generator(width=14):
+    layers = [nn.Linear(width, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 64), nn.BatchNorm1d(64), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(64, 64), nn.Unflatten(1, (1, 8, 8)), nn.Tanh())
+
+
+def discriminator():
+    hidden = [nn.Linear(64, 64), nn.LeakyReLU(0.1), nn.Linear(64, 64), nn.LeakyReLU(0.1)]
+    return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(64, 1))
+
+
+def symptoms(steps=400, *, latent=None, g=None, after=200, **settings):
+    """What the monitor tells of a run on the blobs."""
+    torch.manual_seed(0)
+    monitor = CollapseMonitor(every=100, after=after, tell=lambda symptom: None)
+    made = (g or generator)()
+    trainer = ig.InfoGANTrainer(made, discriminator(), latent or spec(), device="cpu", **settings)
+    trainer.fit(blobs(), steps=steps, batch_size=64, callbacks=[monitor])
+    return monitor.symptoms
+
+
+def silenced(columns):
+    def alter(latents):
+        latents[:, columns] = 0
+        return latents
+
+    return lambda: Altered(alter)
+
+
+def merged(latents):
+    latents[:, 10:12] = latents[:, 10:12].mean(1, keepdim=True)  # categories 2 and 3 of 'digit'
+    return latents
+
+
+NO_INFORMATION = {"digit": ig.Categorical(4, weight=0), "style": ig.Uniform(2, weight=0)}
+
+
+def test_a_healthy_run_is_left_alone():
+    assert symptoms(1500) == []
+
+
+@pytest.mark.parametrize("game", [ig.Hinge(), ig.LeastSquares(), ig.Wasserstein()])
+def test_a_healthy_run_of_another_game_is_left_alone(game):
+    rates = {"lr_g": 1e-4, "lr_d": 1e-4} if isinstance(game, ig.Wasserstein) else {}
+    assert symptoms(adversarial=game, **rates) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "subject", "seen"),
+    [
+        ({"lr_g": 1.0}, "identical outputs", "", "makes the same image whatever it is given; 0.00%"),
+        ({"g": silenced(slice(0, 8))}, "no effect", "'z'", "'z' changes the images by 0.00% of their variance, so"),
+        ({"g": silenced(slice(8, 12))}, "no effect", "'digit'", "'digit' changes the images by 0.00%"),
+        ({"g": silenced(slice(13, 14))}, "no effect", "dimension 1 of 'style'", "dimension 1 of 'style' changes"),
+        ({"g": lambda: Altered(merged)}, "merged categories", "digit", "the images of categories 2 and 3 of 'digit'"),
+        ({"q_head": NeverSays(1)}, "unused categories", "digit", "Q finds categories 1 of 'digit' in none"),
+        (
+            {"latent": spec(digit=ig.Categorical(4, weight=0))},
+            "flat bound",
+            "digit",
+            r"of 'digit': the bound is -0\.\d+",
+        ),
+        ({"latent": spec(style=ig.Uniform(2, weight=0))}, "flat bound", "style", "of 1.39 nats, over 100 steps"),
+        (
+            {"latent": spec(style=ig.Uniform(2, weight=0, loss=ig.MSE()))},
+            *("flat bound", "style", r"its squared error is [\d.]+ for a variance of 0\.6"),
+        ),
+        (
+            {"lr_d": 3e-3, "lr_g": 1e-6},
+            "discriminator wins",
+            "",
+            r"next to no error; its loss is 0\.0.* and 1\.4 for one",
+        ),
+        ({"lr_d": 3e-3, "lr_g": 1e-6, "adversarial": ig.Hinge()}, "discriminator wins", "", "and 2 for one that knows"),
+        ({"lr_d": 3e-3, "lr_g": 1e-6, "adversarial": ig.LeastSquares()}, "discriminator wins", "", "and 0.5 for one"),
+        ({"lr_g": 0.3, "latent": spec(**NO_INFORMATION)}, "vanishing gradient", "G and Q", "has the norm 0, over"),
+        (
+            {"schedule": lambda o: LambdaLR(o, lambda n: 1 if n < 200 else 100), "adversarial": ig.Wasserstein()},
+            *("exploding gradient", "D", r"has the norm [\d.]+e\+\d+, over 100 steps, after \d"),
+        ),
+    ],
+)
+def test_a_run_that_fails_is_named(settings, kind, subject, seen):
+    q_head = {"q_head": copy.deepcopy(settings["q_head"])} if "q_head" in settings else {}
+    found = symptoms(**{**settings, **q_head})
+    (symptom,) = [symptom for symptom in found if (symptom.kind, symptom.subject) == (kind, subject)]
+    assert symptom.step in (300, 400)
+    assert re.search(seen, symptom.seen), symptom.seen
+    assert str(symptom) == f"step {symptom.step}: {kind}: {symptom.seen}. Try: {symptom.advice}"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"g": silenced(slice(0, 8))},
+        {"g": silenced(slice(13, 14))},
+        {"g": lambda: Altered(merged)},
+        {"latent": spec(digit=ig.Categorical(4, weight=0))},
+        {"lr_d": 3e-3, "lr_g": 1e-6},
+    ],
+)
+def test_one_fault_is_one_symptom(settings):
+    assert len(symptoms(**settings)) == 1
+
+
+class Scripted(CollapseMonitor):
+    """Sees what a list says, look by look."""
+
+    def __init__(self, script, **settings):
+        super().__init__(every=1, after=0, **settings)
+        self.script = script
+
+    def look(self, trainer):
+        kinds = self.script[trainer.steps - 1] if trainer.steps <= len(self.script) else ""
+        return [Symptom(kind, "", "seen", "this", trainer.steps) for kind in kinds]
+
+
+def toy(seed=0, **settings):
+    torch.manual_seed(0)
+    return ig.InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, device="cpu", seed=seed, **settings)
+
+
+def test_told_when_it_lasts_and_again_when_it_comes_back():
+    monitor = Scripted(["a", "", "ab", "ab", "ab", "b", "ab", "ab"], tell=lambda symptom: None)
+    toy().fit(images(64), steps=8, batch_size=8, callbacks=[monitor])
+    assert [(symptom.kind, symptom.step) for symptom in monitor.symptoms] == [("a", 4), ("b", 4), ("a", 8)]
+
+
+def test_it_warns_unless_there_is_someone_to_tell():
+    with pytest.warns(CollapseWarning, match="step 2: a: seen. Try: this"):
+        toy().fit(images(64), steps=2, batch_size=8, callbacks=[Scripted(["a", "a"])])
+    told = []
+    toy().fit(images(64), steps=2, batch_size=8, callbacks=[Scripted(["a", "a"], tell=told.append)])
+    assert [symptom.kind for symptom in told] == ["a"]
+
+
+def test_it_looks_when_it_is_told_to():
+    looks = []
+    monitor = CollapseMonitor(every=3, after=5)
+    monitor.look = lambda trainer: looks.append(trainer.steps) or []
+    toy().fit(images(64), steps=13, batch_size=8, callbacks=[monitor])
+    assert looks == [6, 9, 12]
+
+
+def test_a_run_that_goes_on_is_not_told_again(tmp_path):
+    def train(steps):
+        monitor = Scripted(["a", "a", "ab", "ab"], tell=lambda symptom: None)
+        trainer = toy()
+        trainer.fit(images(64), steps=steps, batch_size=8, callbacks=[monitor], run_dir=tmp_path)
+        return trainer, monitor
+
+    assert [symptom.kind for symptom in train(2)[1].symptoms] == ["a"]
+    trainer, monitor = train(2)
+    assert trainer.steps == 2
+    trainer.fit(images(64), steps=2, batch_size=8, callbacks=[monitor], run_dir=tmp_path)
+    assert [(symptom.kind, symptom.step) for symptom in monitor.symptoms] == [("a", 2), ("b", 4)]
+
+
+def test_a_run_with_a_monitor_is_the_same_to_the_last_bit():
+    def train(callbacks):
+        torch.manual_seed(3)
+        g = nn.Sequential(*dense_generator()[:3], nn.Dropout(0.3), *dense_generator()[3:])
+        head = nn.utils.parametrizations.spectral_norm(nn.Linear(16, 16))
+        d = nn.Sequential(nn.Flatten(), head, nn.BatchNorm1d(16), nn.LeakyReLU(), nn.Dropout(0.3), nn.Linear(16, 1))
+        trainer = ig.InfoGANTrainer(g, d, LATENT, device="cpu", ema_decay=0.9)
+        torch.manual_seed(4)
+        trainer.fit(images(64), steps=12, batch_size=8, callbacks=callbacks)
+        return trainer
+
+    monitor = CollapseMonitor(every=1, after=0, tell=lambda symptom: None)
+    alone, watched = train([]), train([monitor])
+    for (name, a), (other, b) in zip(alone.model.state_dict().items(), watched.model.state_dict().items(), strict=True):
+        assert name == other
+        assert torch.equal(a, b), name
+    assert watched.history["loss/g"].tolist() == alone.history["loss/g"].tolist()
+    assert all(module.training for module in watched.model.generator.modules())
+
+
+class Linear(nn.Module):
+    """Images (N, 1, 1, 4), each entry a multiple of the sum of one variable's entries."""
+
+    def __init__(self, latent, factors):
+        super().__init__()
+        self.latent, self.factors = latent, factors
+        self.unused = nn.Linear(1, 1)
+
+    def forward(self, latents):
+        parts = self.latent.split(latents)
+        weighted = [
+            factor * (parts[name][:, dim] if dim is not None else parts[name].sum(1))
+            for name, dim, factor in self.factors
+        ]
+        return torch.stack(weighted, 1).reshape(-1, 1, 1, len(weighted))
+
+
+@pytest.mark.parametrize("many", [0, 40])
+def test_effects_are_shares_of_the_variance(many):
+    latent = (
+        ig.LatentSpec(z=ig.Noise(1), bits=ig.Uniform(2), rest=ig.Uniform(many))
+        if many
+        else ig.LatentSpec(z=ig.Noise(1), bits=ig.Uniform(2))
+    )
+    g = Linear(latent, [("z", None, 1.0), ("bits", 0, 3.0), ("z", None, 0.0)])
+    d = nn.Sequential(nn.Flatten(), nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
+    model = ig.InfoGAN(g, d, latent)
+    found = [Probe(model, samples=2048)(seed) for seed in range(2)]
+    total = 1 + 9 / 3  # a normal of variance 1 and three times a uniform of variance 1/3
+    expected = {Knob("z", None): 1 / total, Knob("bits", 0): 3 / total, Knob("bits", 1): 0.0}
+    expected |= {Knob("rest", dim): 0.0 for dim in range(many)}
+    for one in found:
+        assert one.effects == pytest.approx(expected, abs=0.05)
+    assert found[0].effects != found[1].effects
+
+
+def test_every_category_of_many_is_asked_for_often_enough():
+    latent = ig.LatentSpec(z=ig.Noise(2), kind=ig.Categorical(60))
+    model = ig.InfoGAN(dense_generator(62), dense_discriminator(), latent)
+    table = Probe(model, samples=64)(0).tables["kind"]
+    assert table.sum().item() == 16 * 60
+    assert table.sum(1).min() >= 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"every": 0}, ValueError, "every must be a whole number of at least 1"),
+        ({"after": -1}, ValueError, "after must be a whole number of at least 0"),
+        ({"samples": 4}, ValueError, "samples must be a whole number of at least 8"),
+        ({"samples": "many"}, TypeError, "samples must be a whole number"),
+        ({"tell": "me"}, TypeError, "tell must be a function of a Symptom, or None to warn, but got 'me'"),
+    ],
+)
+def test_mistakes_are_named(settings, error, message):
+    with pytest.raises(error, match=message):
+        CollapseMonitor(**settings)
