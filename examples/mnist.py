@@ -169,6 +169,9 @@ def draw_pictures(trainer: ig.InfoGANTrainer, images: Tensor, out: Path) -> None
     if trainer.history.epochs:
         figures["epochs"] = epoch_curves_figure(trainer.history, total=True)
     if "style" in model.latent:
+        figures["categories_style_0"] = category_figure(
+            model, "digit", style=0.0, title="One category per column, style 0"
+        )
         figures |= {f"style_{dim}": sweep_figure(model, "style", dim=dim, columns="digit") for dim in range(2)}
     for name, figure in figures.items():
         save_figure(figure, out / f"{name}.png")

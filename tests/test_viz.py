@@ -85,6 +85,22 @@ def test_category_figure_has_categories_in_columns():
     assert figure.axes[0].get_xlabel() == "digit"
 
 
+def test_category_figure_with_other_codes_held():
+    model = showing_model()
+    model.set_names("digit", ["zero", None, "two", "three"])
+    figure = category_figure(model, "digit", rows=3, style=[0.0, 0.5])
+    tiles = tiles_of(figure)
+    assert (tiles[..., 5:9].argmax(-1) == np.arange(4)).all()
+    held = (np.tanh([0.0, 0.5]) + 1) / 2
+    np.testing.assert_allclose(tiles[..., 9:11], np.broadcast_to(held, (3, 4, 2)), atol=1e-5)
+    assert len(np.unique(tiles[..., 0])) == 3  # a noise of its own in each row
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["zero", "(1)", "two", "three"]
+    with pytest.raises(ValueError, match="'digit' runs along the columns, so it cannot be set as well"):
+        category_figure(model, "digit", digit=2)
+    with pytest.raises(KeyError, match="no 'slant' in this latent"):
+        category_figure(model, "digit", slant=2)
+
+
 def test_sweep_figure_goes_from_low_to_high_down_the_rows():
     figure = sweep_figure(showing_model(), "style", dim=1, columns="digit", steps=3)
     grid = pixels_of(figure)[::3, :, 0]
@@ -94,6 +110,10 @@ def test_sweep_figure_goes_from_low_to_high_down_the_rows():
     np.testing.assert_allclose(grid[:, :5], 0.5)  # noise zero
     labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
     assert labels == ["-1.00", "+0.00", "+1.00"]
+    model = showing_model()
+    model.set_names("digit", list("abcd"))
+    named = sweep_figure(model, "style", columns="digit", steps=3)
+    assert [tick.get_text() for tick in named.axes[0].get_xticklabels()] == list("abcd")
 
 
 def test_sweep_figure_with_drawn_columns():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from infogan_lib.category_names import categorical_code
 from infogan_lib.model import InfoGAN
-from infogan_lib.viz.grids import category_images, grid_figure, shown_range
+from infogan_lib.viz.grids import category_images, category_labels, grid_figure, shown_range
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,7 +53,7 @@ def fixed_noise_figure(model: InfoGAN, *, code: str | None = None, rows: int = 1
         columns,
         pixel_range=shown_range(model),
         title=f"fixed noise: all of {code}, one style a row",
-        column_labels=category_labels(model, code),
+        column_labels=category_labels(model, code, columns),
         xlabel=code,
     )
 
@@ -82,9 +82,3 @@ def requested_figure(
         column_labels=list(requests),
         xlabel=f"{code} asked for",
     )
-
-
-def category_labels(model: InfoGAN, code: str) -> list[str]:
-    """What stands under the column of each category: its name, or its number where it has none."""
-    names = model.category_names.get(code) or [None] * model.latent[code].width
-    return [f"({number})" if name is None else name for number, name in enumerate(names)]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from infogan_lib._checks import whole_number
+from infogan_lib.category_names import numbered
 from infogan_lib.latent import LatentSpec
 from infogan_lib.model import InfoGAN
 from infogan_lib.pixels import PixelRange, as_unit
@@ -90,36 +91,51 @@ def grid_figure(
     return figure
 
 
-def category_figure(model: InfoGAN, code: str, *, rows: int = 10, seed: int = 0, title: str = "") -> "Figure":
+def category_figure(
+    model: InfoGAN, code: str, *, rows: int = 10, seed: int = 0, title: str = "", **codes: Any
+) -> "Figure":
     """Samples with one category per column, and noise and all other codes drawn anew in each row.
 
     Args:
         code: the name of a code with finitely many values.
         rows: how many rows.
         seed: of the draws.
+        title: above the picture.
+        **codes: other codes that are the same everywhere, as for `InfoGAN.sample`: ``style=0.0``.
 
     Raises:
-        ValueError: a code with more than finitely many values.
+        KeyError: no code of that name.
+        ValueError, TypeError: a code with more than finitely many values, or a value that a code cannot take.
     """
     if not is_discrete(model.latent, code):
         raise ValueError(f"category_figure shows a code with finitely many values; for {code!r} use sweep_figure")
-    images, columns = category_images(model, code, rows, seed)
+    if code in codes:
+        raise ValueError(f"{code!r} runs along the columns, so it cannot be set as well; leave {code}= out")
+    images, columns = category_images(model, code, rows, seed, **codes)
     return grid_figure(
         images,
         columns,
         pixel_range=shown_range(model),
         title=title or f"{code}: one category per column",
-        column_labels=[str(i) for i in range(columns)],
+        column_labels=category_labels(model, code, columns),
         xlabel=code,
         ylabel="other codes and noise drawn per row",
     )
 
 
-def category_images(model: InfoGAN, code: str, rows: int, seed: int) -> tuple[Tensor, int]:
-    """Images of all values of a code, each row with one draw of noise and other codes; and the number of columns."""
+def category_images(model: InfoGAN, code: str, rows: int, seed: int, **codes: Any) -> tuple[Tensor, int]:
+    """Images of all values of a code, each row with one draw of what is not given; and the number of columns."""
     generator = torch.Generator().manual_seed(seed)
     latents, columns = model.latent.grid(rows=rows, columns=code, generator=generator, device="cpu")
-    return model.render(latents), columns
+    return model.render(model.latent.with_values(latents, numbered(model.latent, model.category_names, codes))), columns
+
+
+def category_labels(model: InfoGAN, code: str, count: int) -> list[str]:
+    """What stands under the columns of a code: names, numbers in brackets where there are no names for some."""
+    names = model.category_names.get(code)
+    if names is None:
+        return [str(number) for number in range(count)]
+    return [f"({number})" if name is None else name for number, name in enumerate(names)]
 
 
 def sweep_figure(
@@ -147,7 +163,7 @@ def sweep_figure(
     """
     if isinstance(columns, str):
         across = model.latent.sweep(columns, steps=model.latent.steps_of(columns, steps))
-        xlabel, labels = f"{columns}, noise zero", [str(i) for i in range(len(across))]
+        xlabel, labels = f"{columns}, noise zero", category_labels(model, columns, len(across))
     else:
         generator = torch.Generator().manual_seed(seed)
         across = model.latent.sample(columns, generator=generator, device="cpu")
