@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn import metrics
 
 from infogan_lib.evaluation import match_categories
 
@@ -68,3 +69,24 @@ def test_refusals(categories, labels, message):
 def test_counts_must_cover_the_values():
     with pytest.raises(ValueError, match="category_count is 2, but a value of 3 was found"):
         match_categories([3], [0], category_count=2)
+
+
+@given(pairs)
+def test_nmi_and_ari_are_scikit_learns_of_the_samples(found):
+    categories, labels = np.array(found).T
+    match = match_categories(categories, labels)
+    assert match.nmi == pytest.approx(metrics.normalized_mutual_info_score(labels, categories), abs=1e-12)
+    assert match.ari == pytest.approx(metrics.adjusted_rand_score(labels, categories), abs=1e-12)
+    assert match.category_counts.tolist() == np.bincount(categories).tolist()
+
+
+def test_nmi_and_ari_of_known_groupings():
+    labels = np.repeat([0, 1, 2], 20)
+    perfect = match_categories((labels + 1) % 3, labels)
+    assert (perfect.nmi, perfect.ari) == (pytest.approx(1), pytest.approx(1))
+    alone = match_categories(np.zeros(60, int), labels, category_count=10)
+    assert (alone.nmi, alone.ari, alone.category_counts.tolist()) == (0, 0, [60] + [0] * 9)
+    # Two halves that were put together: I = ln 3 - (2/3) ln 2, H = ln 3 and ln 3 - (2/3) ln 2.
+    merged = match_categories(np.minimum(labels, 1), labels)
+    shared = np.log(3) - 2 / 3 * np.log(2)
+    assert merged.nmi == pytest.approx(2 * shared / (np.log(3) + shared), abs=1e-12)

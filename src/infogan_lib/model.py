@@ -20,7 +20,7 @@ from typing_extensions import override
 
 from infogan_lib._checks import whole_number
 from infogan_lib.category_names import categorical_code, checked_names, numbered
-from infogan_lib.evaluation.clustering import CategoryMatch, match_categories
+from infogan_lib.clustering import CategoryMatch, match_categories
 from infogan_lib.latent import LatentSpec
 from infogan_lib.networks.averaging import averaged, decay_of
 from infogan_lib.networks.fitting import check_modules, check_parts, check_q_outputs, check_separate, reached
@@ -381,7 +381,6 @@ class InfoGAN(nn.Module):
             chunks = latent.to(device, dtype).split(batch_size)
             return torch.cat([self._generator_form(source, chunk, self.latent) for chunk in chunks])
 
-    @torch.no_grad()
     def encode(self, images: Tensor, *, batch_size: int = 512) -> dict[str, Distribution]:
         """The posterior Q(c|x) of every code for images, in eval mode.
 
@@ -398,6 +397,11 @@ class InfoGAN(nn.Module):
             TypeError: images that are neither floats nor uint8.
             ValueError: images of another shape, none at all, or with values that are not finite.
         """
+        return self.latent.posteriors(self.encode_raw(images, batch_size=batch_size))
+
+    @torch.no_grad()
+    def encode_raw(self, images: Tensor, *, batch_size: int = 512) -> Tensor:
+        """Q's raw outputs (N, R) for images, in eval mode; arguments and errors as of `encode`."""
         check_real_images(images, self.image_shape, self.pixel_range)
         device, dtype = placement(self.discriminator)
         modules = [self.discriminator] + ([self.q] if self.q is not None else [])
@@ -408,7 +412,7 @@ class InfoGAN(nn.Module):
                 if not batch.isfinite().all():
                     raise ValueError("images must be finite, but some values are NaN or infinite")
                 raws.append(self.raw_codes(batch))
-        return self.latent.posteriors(torch.cat(raws))
+        return torch.cat(raws)
 
 
 _REACH: dict[str | None, PixelRange] = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0)}

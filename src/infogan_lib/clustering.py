@@ -34,6 +34,38 @@ class CategoryMatch:
     purity: float
 
     @property
+    def category_counts(self) -> NDArray[np.int64]:
+        """How many samples fell into each category, shape (categories,)."""
+        return self.table.sum(axis=1)
+
+    @property
+    def nmi(self) -> float:
+        """The mutual information of categories and labels over the mean of their entropies, 0 to 1.
+
+        1 where both have one value only. Source: Vinh et al., JMLR 2010, NMI_sum.
+
+        Raises:
+            ImportError: scikit-learn is not installed.
+        """
+        return float(_metrics().normalized_mutual_info_score(*self._samples()))
+
+    @property
+    def ari(self) -> float:
+        """The adjusted Rand index: 1 for the same grouping, 0 on average for a random one, at least -0.5.
+
+        Source: Hubert and Arabie, Comparing partitions, 1985.
+
+        Raises:
+            ImportError: scikit-learn is not installed.
+        """
+        return float(_metrics().adjusted_rand_score(*self._samples()))
+
+    def _samples(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Labels and categories that have this table, shape (N,) each."""
+        categories, labels = np.indices(self.table.shape).reshape(2, -1).repeat(self.table.ravel(), axis=1)
+        return labels, categories
+
+    @property
     def category_purity(self) -> NDArray[np.float64]:
         """The share of the most frequent label in each category, shape (categories,), 0 to 1; NaN where it is empty."""
         totals = self.table.sum(axis=1)
@@ -88,6 +120,14 @@ def match_categories(
         accuracy=float(table[matched].sum() / len(true)),
         purity=float(table.max(axis=1).sum() / len(true)),
     )
+
+
+def _metrics() -> Any:
+    try:
+        from sklearn import metrics
+    except ImportError as error:
+        raise ImportError("NMI and ARI need scikit-learn: pip install 'infogan-lib[eval]'") from error
+    return metrics
 
 
 def _whole(name: str, values: ArrayLike) -> NDArray[np.int64]:
