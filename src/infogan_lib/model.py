@@ -244,6 +244,20 @@ class InfoGAN(nn.Module):
         self.set_names(code, named)
         return match
 
+    def report(
+        self, images: Tensor, labels: Tensor | None = None, out: str | os.PathLike[str] = "report.html", **options: Any
+    ) -> Path:
+        """Write one HTML page that says what was learned; see `infogan_lib.report.write_report` for all options.
+
+        Args:
+            images: real images (N, *image_shape), as for `encode`, that were not trained on.
+            labels: their labels, whole numbers from 0, shape (N,).
+            out: the file.
+        """
+        from infogan_lib.report import write_report  # built on this module, and on the extras
+
+        return write_report(self, images, labels, out, **options)
+
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the model into a folder: all weights, the latent, the names of categories, and how the parts fit.
 

@@ -5,11 +5,14 @@ from infogan_lib.viz.conditions import fixed_condition_figure, fixed_noise_figur
 from infogan_lib.viz.curves import curves_figure, epoch_curves_figure, epoch_means, running_mean
 from infogan_lib.viz.grids import category_figure, grid_figure, image_grid, save_figure, save_png, sweep_figure
 from infogan_lib.viz.sample_grid import SampleGrid
+from infogan_lib.viz.scores import calibration_figure, confusion_figure
 
 __all__ = [
     "SampleGrid",
     "animate_folder",
+    "calibration_figure",
     "category_figure",
+    "confusion_figure",
     "curves_figure",
     "epoch_curves_figure",
     "epoch_means",

@@ -1,0 +1,163 @@
+"""Bounds on fresh samples against closed forms, and calibration of a Q that is known to be right, or too sure."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import infogan_lib as ig
+from infogan_lib.evaluation import Coverage, Reliability, calibration, coverage, information, reliability
+from toys import LATENT, dense_discriminator, dense_generator
+
+
+class Shown(nn.Module):
+    """An image that shows the latent itself."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.width = width
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, latents):
+        return self.scale * latents.reshape(-1, 1, 1, self.width)
+
+
+class Reads(nn.Module):
+    """A Q that reads its answer off the image by a function."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, images):
+        return self.answer(images.flatten(1))
+
+
+def model_of(latent, answer):
+    d = nn.Sequential(nn.Flatten(), nn.Linear(latent.width, 4), nn.ReLU(), nn.Linear(4, 1))
+    return ig.InfoGAN(Shown(latent.width), d, latent, q_network=Reads(answer))
+
+
+def test_a_q_that_errs_at_a_known_rate_has_the_bound_of_that_rate():
+    latent = ig.LatentSpec(digit=ig.Categorical(4))
+    p = 0.7  # of the right category, whatever the image: E[log Q] = log p
+    model = model_of(latent, lambda x: torch.log(x * p + (1 - x) * (1 - p) / 3))
+    found = information(model, n=50)["digit"]
+    assert found.loss == pytest.approx(-math.log(p), abs=1e-6)
+    assert found.bound == pytest.approx(math.log(4) + math.log(p), abs=1e-6)
+    assert found.fraction == pytest.approx(1 + math.log(p) / math.log(4), abs=1e-6)
+    assert found.standard_error == pytest.approx(0, abs=1e-6)
+
+
+def test_the_bound_of_a_continuous_code_and_its_standard_error():
+    sigma = 0.25
+    model = model_of(ig.LatentSpec(style=ig.Uniform(1, loss=ig.NormalNLL(scale=sigma))), torch.zeros_like)
+    found = information(model, n=40_000, seed=1)["style"]
+    # -log N(c; 0, s) = log s + log sqrt(2 pi) + c^2 / (2 s^2), with E[c^2] = 1/3 and sd(c^2) = sqrt(4/45)
+    nll = math.log(sigma) + 0.5 * math.log(2 * math.pi) + 1 / (6 * sigma**2)
+    error = math.sqrt(4 / 45) / (2 * sigma**2) / math.sqrt(40_000)
+    assert found.standard_error == pytest.approx(error, rel=0.02)
+    assert abs(found.loss - nll) < 4 * error
+    assert found.bound == pytest.approx(math.log(2) - found.loss, abs=1e-9)
+
+
+def test_a_squared_error_is_no_bound():
+    latent = ig.LatentSpec(z=ig.Noise(2), style=ig.Uniform(2, loss=ig.MSE()))
+    found = information(model_of(latent, lambda x: x[:, 2:] + 0.5), n=20)["style"]
+    assert (found.bound, found.fraction) == (None, None)
+    assert found.loss == pytest.approx(0.5, abs=1e-6)
+
+
+def test_a_code_of_negative_entropy_has_no_fraction():
+    latent = ig.LatentSpec(style=ig.Uniform(1, low=0.0, high=0.5))
+    found = information(model_of(latent, lambda x: torch.cat([x, torch.zeros_like(x)], 1)), n=20)["style"]
+    assert found.bound is not None
+    assert found.fraction is None
+
+
+def test_samples_are_fresh_and_seeded_and_leave_no_trace():
+    torch.manual_seed(0)
+    model = ig.InfoGAN(dense_generator(), dense_discriminator(), LATENT)
+    model.train()
+    state = torch.get_rng_state()
+    one, two, other = (information(model, n=64, seed=seed) for seed in (0, 0, 1))
+    assert one == two
+    assert one != other
+    assert list(one) == list(LATENT.codes)
+    assert model.training
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_reliability_by_hand():
+    found = reliability([0.05, 0.95, 0.9, 1.0, 0.55], [False, True, False, True, True], bins=10)
+    assert found.counts.tolist() == [1, 0, 0, 0, 0, 1, 0, 0, 0, 3]
+    assert found.accuracy[[0, 5, 9]].tolist() == pytest.approx([0, 1, 2 / 3])
+    assert found.confidence[[0, 5, 9]].tolist() == pytest.approx([0.05, 0.55, 2.85 / 3])
+    assert np.isnan(found.accuracy[1:5]).all()
+    assert found.error == pytest.approx((0.05 + 0.45 + 3 * (2.85 / 3 - 2 / 3)) / 5)
+
+
+def test_coverage_by_hand():
+    found = coverage([0.5, 0.4, 0.3, 0.95], levels=2)
+    assert found.levels.tolist() == [0.5, 1.0]
+    assert found.covered.tolist() == [0.75, 1.0]
+    assert found.error == pytest.approx(0.125)
+    even = coverage((np.arange(1000) + 0.5) / 1000)
+    assert even.error < 1e-3
+    assert coverage([0.5]).covered.tolist() == [1.0] * 10
+
+
+def mixed(confidence, sigma):
+    """A Q that is right about the digit with probability 0.8, and says so with some confidence."""
+    style, error = ig.Gaussian(1, loss=ig.NormalNLL(scale=sigma)), ig.Uniform(1, loss=ig.MSE())
+    latent = ig.LatentSpec(z=error, digit=ig.Categorical(2), style=style, bits=ig.Bernoulli(2))
+
+    def answer(x):
+        z, digit, style, bits = x[:, :1], x[:, 1:3], x[:, 3:4], x[:, 4:]
+        right = (z > -0.6).float()  # 0.8 of all cases
+        said = digit * right + (1 - digit) * (1 - right)
+        logits = torch.log(said * confidence + (1 - said) * (1 - confidence))
+        mean = style + 0.5 * torch.erfinv(z.clamp(-0.999, 0.999)) * math.sqrt(2)  # an error that is N(0, 0.5)
+        return torch.cat([z, logits, mean, 4 * bits - 2], 1)
+
+    return model_of(latent, answer)
+
+
+def test_calibration_of_a_q_that_is_as_sure_as_it_should_be():
+    found = calibration(mixed(0.8, 0.5), n=8000)
+    assert set(found) == {"digit", "style", "bits"}  # a point estimate is not sure of anything
+    digit, style, bits = found["digit"], found["style"], found["bits"]
+    assert isinstance(digit, Reliability)
+    assert isinstance(style, Coverage)
+    assert isinstance(bits, Reliability)
+    assert digit.error < 0.02
+    assert style.error < 0.02
+    assert bits.error == pytest.approx(1 - 1 / (1 + math.exp(-2)), abs=1e-5)  # always right, 0.88 sure
+
+
+def test_calibration_of_a_q_that_is_too_sure():
+    found = calibration(mixed(0.99, 0.1), n=4000)
+    assert found["digit"].error == pytest.approx(0.19, abs=0.02)
+    style = found["style"]
+    assert isinstance(style, Coverage)
+    assert (style.covered[:-1] < style.levels[:-1] - 0.05).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: reliability([], []), r"must both have shape \(N,\), but got \(0,\)"),
+        (lambda: reliability([0.5], [True, False]), r"but got \(1,\) and \(2,\)"),
+        (lambda: reliability([1.5], [True]), "confidence must lie between 0 and 1, but got 1.5"),
+        (lambda: reliability([math.nan], [True]), "confidence must lie between 0 and 1"),
+        (lambda: reliability([0.5], [True], bins=0), "bins must be a whole number of at least 1"),
+        (lambda: coverage([]), "at least one, but got 0"),
+        (lambda: coverage([math.nan]), "quantiles must be numbers between 0 and 1"),
+        (lambda: information(mixed(0.8, 0.5), n=1), "n must be a whole number of at least 2"),
+    ],
+)
+def test_mistakes_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
