@@ -81,6 +81,11 @@ def parse_arguments() -> argparse.Namespace:
         help="'default' finds the digits in minutes on a CPU; 'paper' is the InfoGAN paper's; the others are the labs "
         "of a course, at full size, for which a CPU takes hours (default: default)",
     )
+    parser.add_argument(
+        "--all-digits",
+        action="store_true",
+        help="train a lab's networks under settings with which all ten digits come out, instead of the lab's own",
+    )
     parser.add_argument("--width", type=float, default=1.0, help="factor on the networks' channels (default: 1)")
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=positive, help="passes over the 60,000 images (default: the recipe's)")
@@ -113,7 +118,8 @@ def main() -> None:
     options = parse_arguments()
     try:
         data = load_mnist(options.data)
-        recipe = recipes.get(options.recipe, width=options.width, seed=options.seed)
+        changes = recipes.all_digits(options.recipe) if options.all_digits else {}
+        recipe = recipes.get(options.recipe, width=options.width, seed=options.seed, **changes)
         trainer = recipe.trainer(device=options.device, precision=options.precision)
     except (DataFileError, ValueError) as error:
         sys.exit(f"mnist.py: {error}")
@@ -138,12 +144,13 @@ def main() -> None:
         sys.exit(f"mnist.py: {str(error).replace('run_dir', '--out')}")
     minutes = recipe.batch_size * (1 / trainer.history["images_per_second"]).sum() / 60
 
-    images, labels = data["test"]
-    match = trainer.model.name_categories(recipe.images(images), labels.long())
+    images, labels = recipe.images(data["test"][0]), data["test"][1].long()
+    match = trainer.model.name_categories(images, labels)
     trainer.model.save(options.out / "model")
     draw_pictures(trainer, training, options.out)
     print_table(match)
-    result = {"recipe": options.recipe, "width": options.width, "seed": options.seed, "device": str(trainer.device)}
+    result = {"recipe": options.recipe, "all_digits": options.all_digits, "width": options.width}
+    result |= {"seed": options.seed, "device": str(trainer.device)}
     result |= {"steps": trainer.steps, "batch_size": recipe.batch_size, "minutes": round(minutes, 2)}
     result |= {"images_per_second": round(trainer.steps * recipe.batch_size / minutes / 60, 1)}
     result |= {"accuracy": match.accuracy, "purity": match.purity, "digits": 10 - len(match.unmatched_labels)}
@@ -151,7 +158,16 @@ def main() -> None:
     result |= {name: round(trainer.history[name][-100:].mean(), 4) for name in kept}
     result |= {"symptoms": [str(symptom) for symptom in monitor.symptoms]}
     (options.out / "result.json").write_text(json.dumps(result) + "\n")
+    report = trainer.model.report(
+        images,
+        labels,
+        options.out / "report.html",
+        history=trainer.history,
+        settings={name.replace("_", " "): value for name, value in vars(options).items()},
+        title=f"What the recipe '{options.recipe}' learned of MNIST",
+    )
     print(f"{trainer.steps} steps in {minutes:.1f} minutes; pictures, metrics and the model are in {options.out}/")
+    print(f"what was learned, on one page: {report}")
 
 
 def draw_pictures(trainer: ig.InfoGANTrainer, images: Tensor, out: Path) -> None:

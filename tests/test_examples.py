@@ -48,11 +48,26 @@ def test_mnist_leaves_pictures_metrics_and_a_table(tmp_path):
     matched = sum(int(cell.rstrip("*")) for line in table for cell in line.split() if cell.endswith("*"))
     assert accuracy == pytest.approx(matched / 10_000)
     assert f"accuracy under the best matching: {accuracy:.1%}" in done.stdout
+    report = (out / "report.html").read_text()
+    assert done.stdout.splitlines()[-1] == f"what was learned, on one page: {Path('runs/mnist/report.html')}"
+    assert f"{accuracy:.1%} of 10,000 images are in the category matched to their label" in report
+    assert "How it was trained" in report
 
 
 def test_mnist_explains_itself(tmp_path):
     text = run(ROOT / "examples/mnist.py", "--help", cwd=tmp_path).stdout
-    for option in ("--recipe", "--epochs", "--steps", "--seed", "--device", "--precision", "--data", "--out"):
+    for option in (
+        "--recipe",
+        "--all-digits",
+        "--width",
+        "--epochs",
+        "--steps",
+        "--seed",
+        "--device",
+        "--precision",
+        "--data",
+        "--out",
+    ):
         assert option in text
 
 

@@ -136,6 +136,28 @@ def test_the_information_loss_trains_what_the_lab_says():
     assert narrow("dcgan-tutorial").trainer(device="cpu")._step._trains == {"generator", "q_head", "trunk"}
 
 
+@pytest.mark.parametrize("name", [*LABS, "paper"])
+def test_the_settings_for_all_digits_keep_the_layers(name):
+    changes = recipes.all_digits(name)
+    theirs, ours = narrow(name), narrow(name, **changes)
+    assert str(ours.generator) == str(theirs.generator)
+    assert str(ours.discriminator) == str(theirs.discriminator)
+    assert str(ours.q_head) == str(theirs.q_head)
+    assert (ours.latent, ours.batch_size) == (theirs.latent, theirs.batch_size)
+    t = ours.trainer(device="cpu")
+    t.fit(ours.images(digits(8)), steps=2, batch_size=4)
+    assert t.history["regularizer/digit"].shape == (2,)
+    optimizers = t._step._d_optimizers + t._step._g_optimizers
+    assert {o.defaults["lr"] for o in optimizers} == {changes["lr_d"], changes["lr_g"]}
+    assert t._step._trains == {"generator", "q_head", "trunk"}
+
+
+def test_settings_for_all_digits_of_what_needs_none_and_of_what_has_none():
+    assert recipes.all_digits("default") == {}
+    with pytest.raises(ValueError, match="no settings for all digits are known for 'lab65'; .* 'lab64-frontend'"):
+        recipes.all_digits("lab65")
+
+
 def test_initial_weights_are_the_labs():
     torch.manual_seed(0)
     trunk = recipes.get("lab28-normalnll").discriminator[0]
