@@ -76,7 +76,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--recipe",
-        choices=recipes.names(),
+        choices=[name for name in recipes.names() if name != "sprites"],
         default="default",
         help="'default' finds the digits in minutes on a CPU; 'paper' is the InfoGAN paper's; the others are the labs "
         "of a course, at full size, for which a CPU takes hours (default: default)",

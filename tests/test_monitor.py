@@ -99,6 +99,11 @@ def test_a_healthy_run_is_left_alone():
     assert symptoms(1500) == []
 
 
+def test_a_bound_that_cannot_be_positive_is_not_flat():
+    style = ig.Uniform(2, loss=ig.NormalNLL(scale=1.0))  # at most 2 (ln 2 - 0.919), which is below 0
+    assert symptoms(latent=spec(style=style)) == []
+
+
 @pytest.mark.parametrize("game", [ig.Hinge(), ig.LeastSquares(), ig.Wasserstein()])
 def test_a_healthy_run_of_another_game_is_left_alone(game):
     rates = {"lr_g": 1e-4, "lr_d": 1e-4} if isinstance(game, ig.Wasserstein) else {}
@@ -123,6 +128,10 @@ def test_a_healthy_run_of_another_game_is_left_alone(game):
         ({"latent": spec(style=ig.Uniform(2, weight=0))}, "flat bound", "style", "of 1.39 nats, over 100 steps"),
         (
             {"latent": spec(style=ig.Uniform(2, weight=0, loss=ig.MSE()))},
+            *("flat bound", "style", r"its squared error is [\d.]+ for a variance of 0\.6"),
+        ),
+        (
+            {"latent": spec(style=ig.Uniform(2, weight=0, loss=ig.NormalNLL(scale=1.0)))},
             *("flat bound", "style", r"its squared error is [\d.]+ for a variance of 0\.6"),
         ),
         (

@@ -67,7 +67,7 @@ def narrow(name, **changes):
 
 
 def test_all_labs_the_paper_and_the_default_are_there():
-    assert set(NAMES) == {*LABS, "paper", "default"}
+    assert set(NAMES) == {*LABS, "paper", "default", "sprites"}
 
 
 @pytest.mark.parametrize("name", LABS)

@@ -13,7 +13,7 @@ from torch import nn
 
 import infogan_lib as ig
 from infogan_lib.evaluation import information, match_categories
-from infogan_lib.evaluation.information import Coverage, Reliability
+from infogan_lib.evaluation.posteriors import Coverage, Reliability
 from infogan_lib.report import page
 from infogan_lib.viz import calibration_figure, confusion_figure
 from toys import LATENT, dense_discriminator, dense_generator, images

@@ -9,7 +9,7 @@ from typing_extensions import override
 from infogan_lib._checks import whole_number
 from infogan_lib.category_names import categorical_code
 from infogan_lib.clustering import match_categories
-from infogan_lib.evaluation.information import information
+from infogan_lib.evaluation.posteriors import information
 from infogan_lib.training.callback import Callback
 from infogan_lib.training.trainer import InfoGANTrainer
 

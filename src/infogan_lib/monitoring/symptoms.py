@@ -1,5 +1,6 @@
 """What goes wrong with an InfoGAN, how it is recognised, and what to try."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -136,14 +137,18 @@ def symptoms_of_figures(
 
 def _known(history: History, name: str, code: LatentCode, latent: LatentSpec, window: int) -> tuple[float, str] | None:
     """How much Q knows of a code, as a share of what there is to know, and in words."""
-    if f"bound/{name}" in history:
+    scale = getattr(getattr(code, "loss", None), "scale", None)
+    if f"mse/{name}" in history:
+        error = float(history[f"mse/{name}"][-window:].mean())
+    elif f"nll/{name}" in history and scale is not None:
+        # With a fixed scale the bound has a ceiling, which may lie below 0; what can fall is the squared error.
+        constant = code.width * (math.log(scale) + 0.5 * math.log(2 * math.pi))
+        error = 2 * scale**2 * (float(history[f"nll/{name}"][-window:].mean()) - constant)
+    elif f"bound/{name}" in history and code.entropy > 0:
         nats = float(history[f"bound/{name}"][-window:].mean())
-        return (
-            (nats / code.entropy, f"the bound is {nats:.3g} of {code.entropy:.3g} nats") if code.entropy > 0 else None
-        )
-    if f"mse/{name}" not in history:
+        return nats / code.entropy, f"the bound is {nats:.3g} of {code.entropy:.3g} nats"
+    else:
         return None
-    error = float(history[f"mse/{name}"][-window:].mean())
     draws = latent.sample(4096, generator=torch.Generator().manual_seed(0), device="cpu")[:, latent.columns[name]]
     variance = float(draws.double().var(0).sum())
     return 1 - error / variance, f"its squared error is {error:.3g} for a variance of {variance:.3g}"

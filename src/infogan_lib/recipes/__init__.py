@@ -7,8 +7,8 @@
 A recipe is one function that returns a `Recipe`, made known by `register`.
 """
 
-from infogan_lib.recipes import course28, course64, mnist28
+from infogan_lib.recipes import course28, course64, mnist28, sprites
 from infogan_lib.recipes.all_digits import all_digits
 from infogan_lib.recipes.recipe import Recipe, get, names, register
 
-__all__ = ["Recipe", "all_digits", "course28", "course64", "get", "mnist28", "names", "register"]
+__all__ = ["Recipe", "all_digits", "course28", "course64", "get", "mnist28", "names", "register", "sprites"]

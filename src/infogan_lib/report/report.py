@@ -16,7 +16,7 @@ from infogan_lib.category_names import categorical_code
 from infogan_lib.clustering import CategoryMatch, match_categories
 from infogan_lib.codes import Categorical
 from infogan_lib.evaluation.appearance import effects_on_images
-from infogan_lib.evaluation.information import CodeInformation, calibration, information
+from infogan_lib.evaluation.posteriors import CodeInformation, calibration, information
 from infogan_lib.model import InfoGAN
 from infogan_lib.networks.forms import placement
 from infogan_lib.pixels import check_real_images

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from infogan_lib.clustering import CategoryMatch
-from infogan_lib.evaluation.information import Coverage, Reliability
+from infogan_lib.evaluation.posteriors import Coverage, Reliability
 from infogan_lib.viz.grids import new_figure
 
 if TYPE_CHECKING:

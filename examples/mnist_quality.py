@@ -1,0 +1,112 @@
+"""How like MNIST a run's samples are: distances in the features of a small classifier that is trained here.
+
+    python examples/mnist_quality.py runs/mnist
+
+The classifier is trained from scratch on the training images, with their labels, and kept beside the run. Its accuracy
+is printed with the distances, as such numbers mean nothing without their features; none of them is an FID. The test
+images against other test images give the figures of a perfect generator.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from infogan_lib.evaluation import SampleQuality, frechet_distance, kernel_distance, precision_recall, sample_quality
+from infogan_lib.evaluation.samples import features_of
+from infogan_lib.recipes import RunError, load_run
+from mnist_files import BUNDLED, DataFileError, load_mnist
+
+FEATURES = 64
+
+
+def classifier() -> nn.Sequential:
+    """Logits (N, 10) of images (N, 1, 28, 28); all but its last layer gives 64 features."""
+    return nn.Sequential(
+        *(nn.Conv2d(1, 16, 5, 2, 2), nn.ReLU(), nn.Conv2d(16, 32, 5, 2, 2), nn.ReLU()),
+        *(nn.Flatten(), nn.Linear(32 * 49, FEATURES), nn.ReLU(), nn.Dropout(0.3), nn.Linear(FEATURES, 10)),
+    )
+
+
+def train(images: Tensor, labels: Tensor, *, epochs: int, seed: int) -> nn.Sequential:
+    """A classifier of images (N, 1, 28, 28) in [0, 1]."""
+    torch.manual_seed(seed)
+    network = classifier()
+    optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
+    batches = -(-len(images) // 128)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=epochs * batches)
+    for epoch in range(epochs):
+        for batch in torch.randperm(len(images)).split(128):
+            loss = F.cross_entropy(network(images[batch]), labels[batch])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        print(f"classifier: epoch {epoch + 1} of {epochs}", flush=True)
+    return network.eval()
+
+
+@torch.no_grad()
+def accuracy(network: nn.Module, images: Tensor, labels: Tensor) -> float:
+    """The share of images that are given their label."""
+    answers = torch.cat([network(part).argmax(1) for part in images.split(1000)])
+    return (answers == labels).double().mean().item()
+
+
+def perfect(features: nn.Module, images: Tensor, name: str) -> SampleQuality:
+    """One half of the test images against the other."""
+    half = len(images) // 2
+    first, second = (features_of(features, part) for part in (images[:half], images[half : 2 * half]))
+    distances = frechet_distance(first, second), kernel_distance(first, second)
+    return SampleQuality(name, *distances, *precision_recall(first, second), half, half)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="the --out folder of a finished run of examples/mnist.py, 28 x 28")
+    parser.add_argument("--epochs", type=int, default=4, help="of the classifier (default: 4)")
+    parser.add_argument("--seed", type=int, default=0, help="of the classifier and the samples (default: 0)")
+    parser.add_argument("--data", type=Path, default=BUNDLED, help="folder with the four IDX files of MNIST")
+    options = parser.parse_args()
+    try:
+        model, data = load_run(options.run), load_mnist(options.data)
+    except (RunError, DataFileError) as error:
+        sys.exit(f"mnist_quality.py: {error}")
+    if model.image_shape != (1, 28, 28):
+        sys.exit(f"mnist_quality.py: the classifier takes images (1, 28, 28), and the model makes {model.image_shape}")
+    (train_x, train_y), (test_x, test_y) = (
+        (images.float() / 255, labels.long()) for images, labels in (data["train"], data["test"])
+    )
+    kept = options.run / f"classifier_{options.epochs}_{options.seed}.pt"
+    if kept.exists():
+        network = classifier().eval()
+        network.load_state_dict(torch.load(kept, weights_only=True))
+    else:
+        network = train(train_x, train_y, epochs=options.epochs, seed=options.seed)
+        torch.save(network.state_dict(), kept)
+    right = accuracy(network, test_x, test_y)
+    name = f"the {FEATURES} features of a classifier with {right:.1%} on the test images, seed {options.seed}"
+    low, high = model.pixel_range or (0.0, 1.0)
+    features = network[:-2]  # all but the dropout and the last layer
+
+    def of_models_images(images: Tensor) -> Tensor:
+        return features((images - low) / (high - low))
+
+    rows = {
+        "the run's samples": sample_quality(model, data["test"][0], of_models_images, name=name, seed=options.seed),
+        "test images, halves": perfect(features, test_x, name),
+    }
+    print(f"\nin {name}")
+    print(f"{'':<22}{'Frechet':>10}{'kernel':>10}{'precision':>11}{'recall':>9}")
+    for what, found in rows.items():
+        print(
+            f"{what:<22}{found.frechet:>10.3f}{found.kernel:>10.4f}{found.precision:>11.3f}{found.recall:>9.3f}"
+            f"   ({found.generated:,} against {found.real:,})"
+        )
+
+
+if __name__ == "__main__":
+    main()
