@@ -90,3 +90,12 @@ def test_nmi_and_ari_of_known_groupings():
     merged = match_categories(np.minimum(labels, 1), labels)
     shared = np.log(3) - 2 / 3 * np.log(2)
     assert merged.nmi == pytest.approx(2 * shared / (np.log(3) + shared), abs=1e-12)
+
+
+def test_labels_that_came_out():
+    match = match_categories([0, 0, 0, 1, 1, 1, 2], [0, 0, 1, 1, 2, 2, 2], category_count=4, label_count=5)
+    # Label 1 may be matched to category 1, of which 2 is the most frequent; 3 and 4 are not there.
+    assert match.clear_labels == [0, 2]
+    assert match_categories([1, 0], [0, 1]).clear_labels == [0, 1]
+    assert match_categories([0, 0, 0], [0, 1, 1], category_count=3).clear_labels == [1]
+    assert match_categories([0], [1], label_count=3, category_count=3).clear_labels == [1]

@@ -78,6 +78,12 @@ class CategoryMatch:
         return [category for category, good in enumerate(matched) if not good]
 
     @property
+    def clear_labels(self) -> list[int]:
+        """Labels that are the most frequent one of the category matched to them: those that came out."""
+        matched = [(row, int(label)) for row, label in zip(self.table, self.label_of, strict=True) if label >= 0]
+        return sorted(label for row, label in matched if row[label] == row.max() > 0)
+
+    @property
     def unmatched_labels(self) -> list[int]:
         """Labels that no category stands for."""
         left = set(self.unmatched_categories)
