@@ -74,7 +74,7 @@ def test_importing_has_no_side_effects():
 def test_missing_extras_are_named_with_their_pip_command():
     code = """
 import sys
-for name in ("matplotlib", "tqdm", "scipy"):
+for name in ("matplotlib", "tqdm", "scipy", "gradio"):
     sys.modules[name] = None
 sys.modules["tqdm.auto"] = None
 sys.modules["scipy.optimize"] = None
@@ -89,10 +89,14 @@ attempt(lambda: infogan_lib.Progress())
 attempt(lambda: viz.grid_figure(torch.zeros(1, 1, 2, 2), 1, pixel_range=(0, 1)))
 attempt(lambda: viz.save_png(None, "x.png"))
 attempt(lambda: evaluation.match_categories([0], [0]))
+from infogan_lib import recipes
+model = recipes.get("default", width=1 / 16).trainer(device="cpu").model
+attempt(lambda: model.explore())
+attempt(lambda: model.report(torch.zeros(2, 1, 28, 28)))
 """
     lines = run_python(code).splitlines()
-    extras = ["progress", "viz", "viz", "eval"]
-    assert len(lines) == 4
+    extras = ["progress", "viz", "viz", "eval", "explore", "viz"]
+    assert len(lines) == 6
     assert all(f"pip install 'infogan-lib[{extra}]'" in line for extra, line in zip(extras, lines, strict=True))
 
 

@@ -258,6 +258,16 @@ class InfoGAN(nn.Module):
 
         return write_report(self, images, labels, out, **options)
 
+    def explore(self, **options: Any) -> Any:
+        """Open a page in the browser with a control for each code; see `infogan_lib.explorer.explore` for all options.
+
+        Raises:
+            ImportError: Gradio is not installed.
+        """
+        from infogan_lib.explorer import explore  # built on this module, and on an extra
+
+        return explore(self, **options)
+
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the model into a folder: all weights, the latent, the names of categories, and how the parts fit.
 

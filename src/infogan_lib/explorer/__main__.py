@@ -1,0 +1,47 @@
+"""The explorer's command: python -m infogan_lib.explorer runs/mnist."""
+
+import argparse
+import sys
+import webbrowser
+from collections.abc import Sequence
+
+from infogan_lib.explorer.server import HOST, PORT, explore
+from infogan_lib.recipes.runs import RunError, load_run
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve the page of a run's model until Ctrl-C; what is wrong is one line on stderr and exit status 1."""
+    parser = argparse.ArgumentParser(
+        prog="python -m infogan_lib.explorer",
+        description=f"Opens a page on {HOST} for moving the codes of a trained model and reading those of pictures.",
+    )
+    parser.add_argument("run", help="folder of a run that examples/mnist.py finished, such as runs/mnist")
+    parser.add_argument("--port", type=_port, default=PORT, help=f"of {HOST}; 0 for any that is free (default: {PORT})")
+    parser.add_argument(
+        "--open",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="open the page in the browser (default: yes)",
+    )
+    options = parser.parse_args(arguments)
+    try:
+        page = explore(load_run(options.run), port=options.port, open_browser=False, block=False)
+    except (RunError, ImportError, ValueError) as error:
+        sys.exit(f"explorer: {error}")
+    except OSError as error:
+        reason = error.strerror or error
+        sys.exit(f"explorer: port {options.port}: {reason}; choose another by --port, or --port 0 for any that is free")
+    print(f"the model of {options.run} is at {page.url}  (Ctrl-C ends)", flush=True)  # noqa: T201
+    if options.open:
+        webbrowser.open(page.url)
+    page.wait()
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, but got {text!r}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    main()
