@@ -42,7 +42,7 @@ class Symptom:
 
 
 LEAST_SPREAD = 0.01
-LEAST_EFFECT = {"noise": 0.01, "code": 0.001}
+LEAST_EFFECT = {"noise": 0.005, "code": 0.001}
 FLAT_BOUND = 0.05
 WON_BELOW = 0.015
 VANISHED, EXPLODED = 1e-3, 50.0

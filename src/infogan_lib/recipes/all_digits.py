@@ -38,10 +38,10 @@ def all_digits(name: str) -> dict[str, Any]:
 
 
 _RATES = {
-    "lab64-frontend": (1e-3, 1e-4),
-    "lab64-conditions": (1e-3, 1e-4),
+    "lab64-frontend": (1e-3, 2e-4),
+    "lab64-conditions": (1e-3, 2e-4),
     "lab28-normalnll": (1e-3, 1e-4),
-    "lab64-mse": (1e-3, 1e-4),
-    "dcgan-tutorial": (1e-3, 1e-4),
+    "lab64-mse": (1e-3, 2e-4),
+    "dcgan-tutorial": (1e-3, 2e-4),
     "paper": (1e-3, 1e-4),
 }

@@ -16,16 +16,14 @@ class ThreeConvolutions(nn.Module):
     Args:
         channels: of the features, maps of 1 x 1.
         hidden: of the shared layer.
-        width: the factor on both, for the initial weights; see `initialised`.
     """
 
-    def __init__(self, channels: int, hidden: int, *, width: float = 1.0) -> None:
+    def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
         shared = nn.Sequential(nn.Conv2d(channels, hidden, 1, bias=False), nn.BatchNorm2d(hidden), nn.LeakyReLU(0.1))
-        self.shared = initialised(shared, width=width)
+        self.shared = initialised(shared)
         self.category, self.mean, self.log_scale = (
-            initialised(nn.Sequential(nn.Conv2d(hidden, outputs, 1), nn.Flatten()), width=width)
-            for outputs in (10, 2, 2)
+            initialised(nn.Sequential(nn.Conv2d(hidden, outputs, 1), nn.Flatten())) for outputs in (10, 2, 2)
         )
 
     @override
@@ -64,9 +62,9 @@ def lab28_normalnll(width: float = 1.0) -> Recipe:
     )
     d_head = nn.Sequential(nn.Conv2d(n(1024), n(512), 1), nn.Sigmoid(), nn.Conv2d(n(512), 1, 1), nn.Sigmoid())
     return Recipe(
-        generator=initialised(generator, width=width, first=True),
-        discriminator=nn.Sequential(initialised(trunk, width=width, first=True), initialised(d_head, width=width)),
-        q_head=ThreeConvolutions(n(1024), n(128), width=width),
+        generator=initialised(generator),
+        discriminator=nn.Sequential(initialised(trunk), initialised(d_head)),
+        q_head=ThreeConvolutions(n(1024), n(128)),
         tap="0",
         latent=latent,
         image_size=28,

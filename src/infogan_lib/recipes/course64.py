@@ -38,10 +38,10 @@ def lab64_frontend(width: float = 1.0) -> Recipe:
     """
     latent = LatentSpec(z=Noise(90), digit=Categorical(10))
     sizes = _scaled(width, 128, 256, 512, 1024)
-    trunk = dcgan_trunk(sizes, width=width)
-    head = initialised(nn.Sequential(nn.Conv2d(sizes[-1], 1, 4, 1, 0)), width=width)
+    trunk = dcgan_trunk(sizes)
+    head = initialised(nn.Sequential(nn.Conv2d(sizes[-1], 1, 4, 1, 0)))
     return Recipe(
-        generator=dcgan_generator(latent.width, sizes[::-1], width=width),
+        generator=dcgan_generator(latent.width, sizes[::-1]),
         discriminator=nn.Sequential(trunk, head),
         q_head=nn.Sequential(nn.Flatten(), nn.Linear(16 * sizes[-1], 100), nn.ReLU(), nn.Linear(100, 10)),
         tap="0",
@@ -68,10 +68,10 @@ def lab64_conditions(width: float = 1.0) -> Recipe:
     """
     latent = LatentSpec(z=Noise(54), digit=Categorical(10))
     sizes = _scaled(width, 64, 128, 256, 512)
-    trunk = dcgan_trunk(sizes, width=width)
-    head = initialised(nn.Sequential(nn.Conv2d(sizes[-1], 1, 4, 1, 0, bias=False), nn.Sigmoid()), width=width)
+    trunk = dcgan_trunk(sizes)
+    head = initialised(nn.Sequential(nn.Conv2d(sizes[-1], 1, 4, 1, 0, bias=False), nn.Sigmoid()))
     return Recipe(
-        generator=dcgan_generator(latent.width, sizes[::-1], width=width),
+        generator=dcgan_generator(latent.width, sizes[::-1]),
         discriminator=nn.Sequential(trunk, head),
         q_head=nn.Sequential(nn.Flatten(), nn.Linear(16 * sizes[-1], 10)),
         tap="0",
@@ -89,17 +89,16 @@ class ThreeOutputs(nn.Module):
     Args:
         trunk: the convolutions, ending in maps of 4 x 4.
         channels: of these maps.
-        width: the factor on the channels, for the initial weights; see `initialised`.
 
     Shape:
         (N, 1, 64, 64) to probabilities (N, 1), logits (N, 10) and estimates (N, 2).
     """
 
-    def __init__(self, trunk: nn.Module, channels: int, *, width: float = 1.0) -> None:
+    def __init__(self, trunk: nn.Module, channels: int) -> None:
         super().__init__()
         self.trunk = trunk
         judge = nn.Conv2d(channels, 1, 4, 1, 0, bias=False)
-        self.validity = initialised(nn.Sequential(judge, nn.Flatten(), nn.Sigmoid()), width=width)
+        self.validity = initialised(nn.Sequential(judge, nn.Flatten(), nn.Sigmoid()))
         self.codes = nn.Linear(16 * channels, 12)
 
     @override
@@ -122,8 +121,8 @@ def lab64_mse(width: float = 1.0) -> Recipe:
     latent = LatentSpec(z=Noise(52), digit=Categorical(10), style=Uniform(2, weight=0.5, loss=MSE()))
     sizes = _scaled(width, 64, 128, 256, 512)
     return Recipe(
-        generator=SeparateArguments(dcgan_generator(latent.width, sizes[::-1], width=width)),
-        discriminator=ThreeOutputs(dcgan_trunk(sizes, width=width), sizes[-1], width=width),
+        generator=SeparateArguments(dcgan_generator(latent.width, sizes[::-1])),
+        discriminator=ThreeOutputs(dcgan_trunk(sizes), sizes[-1]),
         latent=latent,
         image_size=64,
         batch_size=128,
@@ -144,8 +143,8 @@ def dcgan_tutorial(width: float = 1.0) -> Recipe:
     latent = LatentSpec(z=Noise(90), digit=Categorical(10))
     sizes = _scaled(width, 64, 128, 256, 512)
     return Recipe(
-        generator=dcgan_generator(latent.width, sizes[::-1], width=width),
-        discriminator=dcgan_discriminator(sizes, width=width),
+        generator=dcgan_generator(latent.width, sizes[::-1]),
+        discriminator=dcgan_discriminator(sizes),
         latent=latent,
         image_size=64,
         batch_size=128,

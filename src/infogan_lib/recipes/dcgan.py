@@ -11,7 +11,7 @@ from typing_extensions import override
 
 
 def dcgan_generator(
-    latent_width: int, channels: Sequence[int] = (512, 256, 128, 64), *, image_channels: int = 1, width: float = 1.0
+    latent_width: int, channels: Sequence[int] = (512, 256, 128, 64), *, image_channels: int = 1
 ) -> nn.Sequential:
     """G: ConvT4 to 4 x 4, then ConvT4 stride 2 for each further size; BatchNorm and ReLU between; Tanh. No biases.
 
@@ -19,7 +19,6 @@ def dcgan_generator(
         latent_width: of the latent, a map of 1 x 1.
         channels: of the maps of 4 x 4, 8 x 8 and so on.
         image_channels: of the images.
-        width: the factor on the channels, for the initial weights; see `initialised`.
 
     Shape:
         (N, latent_width, 1, 1) to (N, image_channels, 64, 64) in [-1, 1], with four sizes.
@@ -27,12 +26,10 @@ def dcgan_generator(
     layers: list[nn.Module] = []
     for i, (before, after) in enumerate(zip([latent_width, *channels], channels, strict=False)):
         layers += [_up(before, after, first=i == 0), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
-    return initialised(nn.Sequential(*layers, _up(channels[-1], image_channels), nn.Tanh()), width=width, first=True)
+    return initialised(nn.Sequential(*layers, _up(channels[-1], image_channels), nn.Tanh()))
 
 
-def dcgan_trunk(
-    channels: Sequence[int] = (64, 128, 256, 512), *, image_channels: int = 1, width: float = 1.0
-) -> nn.Sequential:
+def dcgan_trunk(channels: Sequence[int] = (64, 128, 256, 512), *, image_channels: int = 1) -> nn.Sequential:
     """D's convolutions: Conv4 stride 2 for each size; BatchNorm from the second; leaky ReLU 0.2. No biases.
 
     Shape:
@@ -42,20 +39,17 @@ def dcgan_trunk(
     for i, (before, after) in enumerate(zip([image_channels, *channels], channels, strict=False)):
         norm = [nn.BatchNorm2d(after)] if i > 0 else []
         layers += [nn.Conv2d(before, after, 4, 2, 1, bias=False), *norm, nn.LeakyReLU(0.2, inplace=True)]
-    return initialised(nn.Sequential(*layers), width=width, first=True)
+    return initialised(nn.Sequential(*layers))
 
 
-def dcgan_discriminator(
-    channels: Sequence[int] = (64, 128, 256, 512), *, image_channels: int = 1, width: float = 1.0
-) -> nn.Sequential:
+def dcgan_discriminator(channels: Sequence[int] = (64, 128, 256, 512), *, image_channels: int = 1) -> nn.Sequential:
     """D: `dcgan_trunk`, then Conv4 to one number, then a Sigmoid; one flat `nn.Sequential`, as in the tutorial.
 
     Shape:
         (N, image_channels, 64, 64) to probabilities (N, 1, 1, 1).
     """
     trunk = dcgan_trunk(channels, image_channels=image_channels)
-    network = nn.Sequential(*trunk, nn.Conv2d(channels[-1], 1, 4, 1, 0, bias=False), nn.Sigmoid())
-    return initialised(network, width=width, first=True)
+    return initialised(nn.Sequential(*trunk, nn.Conv2d(channels[-1], 1, 4, 1, 0, bias=False), nn.Sigmoid()))
 
 
 class SeparateArguments(nn.Module):
@@ -71,20 +65,11 @@ class SeparateArguments(nn.Module):
         return self.body(torch.cat([noise, cat_code, cont_code], dim=1)[..., None, None])
 
 
-def initialised(network: nn.Sequential, *, width: float = 1.0, first: bool = False) -> nn.Sequential:
-    """Convolutions from N(0, 0.02), BatchNorm's weights from N(1, 0.02) and biases 0, as the tutorial starts them.
-
-    Args:
-        network: whose weights are set.
-        width: the factor on its channels. The deviation is divided by its root, so that a narrow network begins with
-            outputs of the size that the whole one has, and neither side has won before the game begins.
-        first: whether the first layer reads images or latents, whose channels are not scaled.
-    """
-    scale = width**-0.5
+def initialised(network: nn.Sequential) -> nn.Sequential:
+    """Convolutions from N(0, 0.02), BatchNorm's weights from N(1, 0.02) and biases 0, as the tutorial starts them."""
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
-            nn.init.normal_(module.weight, std=0.02 if first else 0.02 * scale)
-            first = False
+            nn.init.normal_(module.weight, std=0.02)
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, mean=1.0, std=0.02)
             nn.init.zeros_(module.bias)
