@@ -16,10 +16,13 @@ from infogan_lib.evaluation.collapse import (
 def test_spread_is_the_share_of_variance_between_images():
     assert spread(torch.randn(1, 3, 4, 4).expand(20, 3, 4, 4)) == 0
     assert spread(torch.ones(5, 7)) == 0
-    flat = torch.tensor([-1.0, 1.0])[:, None].expand(2, 6)  # images of one value each: all variance lies between
+    flat = torch.tensor([-1.0, 1.0])[:, None, None].expand(2, 2, 3)  # images of one value each: all lies between
     assert spread(flat) == pytest.approx(1)
-    pattern = torch.tensor([[0.0, 2.0, 0.0, 2.0], [0.0, 2.0, 0.0, 4.0]])  # one pixel of four: 1; in all: 3.5 - 1.25^2
-    assert spread(pattern) == pytest.approx(0.25 / 1.9375)
+    pattern = torch.tensor([[[0.0, 2.0, 0.0, 2.0]], [[0.0, 2.0, 0.0, 4.0]]])
+    assert spread(pattern) == pytest.approx(0.25 / 1.9375)  # one pixel of four: 1; in all: 3.5 - 1.25^2
+    # Vectors have features of any scale: they are identical or not.
+    assert spread(torch.tensor([[100.0, 1.0], [100.0, -1.0]])) == 1
+    assert spread(torch.tensor([[100.0, 1.0], [100.0, 1.0]])) == 0
 
 
 def test_differences_and_effects():
@@ -40,6 +43,7 @@ def test_unused_categories():
     table = torch.tensor([[10, 0, 0], [5, 5, 0], [0, 10, 0]])
     assert unused_categories(table) == [2]
     assert unused_categories(table, share=1.6) == [0, 1, 2]
+    assert unused_categories(torch.tensor([[20, 0, 0], [0, 20, 0], [0, 0, 0]])) == []  # it was never asked for
     assert unused_categories(torch.eye(3)) == []
     assert unused_categories(torch.zeros(3, 3)) == []
 

@@ -1,8 +1,10 @@
 """The monitor: it names each way to fail on a run that fails so, keeps quiet on a good one, and changes nothing."""
 
 import copy
+import math
 import re
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -10,7 +12,8 @@ from torch.optim.lr_scheduler import LambdaLR
 
 import infogan_lib as ig
 from infogan_lib.monitoring import CollapseMonitor, CollapseWarning, Symptom
-from infogan_lib.monitoring.probe import Knob, Probe
+from infogan_lib.monitoring.probe import Findings, Knob, Probe
+from infogan_lib.monitoring.symptoms import knowledge, loss_of_ignorance, symptoms_of_figures, symptoms_of_images
 from toys import LATENT, dense_discriminator, dense_generator, images
 
 
@@ -118,14 +121,19 @@ def test_a_healthy_run_of_another_game_is_left_alone(game):
         ({"g": silenced(slice(8, 12))}, "no effect", "'digit'", "'digit' changes the images by 0.00%"),
         ({"g": silenced(slice(13, 14))}, "no effect", "dimension 1 of 'style'", "dimension 1 of 'style' changes"),
         ({"g": lambda: Altered(merged)}, "merged categories", "digit", "the images of categories 2 and 3 of 'digit'"),
-        ({"q_head": NeverSays(1)}, "unused categories", "digit", "Q finds categories 1 of 'digit' in none"),
+        ({"q_head": NeverSays(1)}, "unused categories", "digit", "Q finds category 1 of 'digit' in next to no image"),
         (
             {"latent": spec(digit=ig.Categorical(4, weight=0))},
             "flat bound",
             "digit",
-            r"of 'digit': the bound is -0\.\d+",
+            r"of 'digit': the bound is -0\.\d+, and H\(c\) 1\.39",
         ),
-        ({"latent": spec(style=ig.Uniform(2, weight=0))}, "flat bound", "style", "of 1.39 nats, over 100 steps"),
+        (
+            {"latent": spec(style=ig.Uniform(2, weight=0))},
+            "flat bound",
+            "style",
+            r"H\(c\) 1.39 nats, over 100 updates",
+        ),
         (
             {"latent": spec(style=ig.Uniform(2, weight=0, loss=ig.MSE()))},
             *("flat bound", "style", r"its squared error is [\d.]+ for a variance of 0\.6"),
@@ -145,7 +153,7 @@ def test_a_healthy_run_of_another_game_is_left_alone(game):
         ({"lr_g": 0.3, "latent": spec(**NO_INFORMATION)}, "vanishing gradient", "G and Q", "has the norm 0, over"),
         (
             {"schedule": lambda o: LambdaLR(o, lambda n: 1 if n < 200 else 100), "adversarial": ig.Wasserstein()},
-            *("exploding gradient", "D", r"has the norm [\d.]+e\+\d+, over 100 steps, after \d"),
+            *("exploding gradient", "D", r"has the norm [\d.]+e\+\d+, over 100 updates, after \d"),
         ),
     ],
 )
@@ -179,9 +187,9 @@ class Scripted(CollapseMonitor):
         super().__init__(every=1, after=0, **settings)
         self.script = script
 
-    def look(self, trainer):
+    def _look(self, trainer):
         kinds = self.script[trainer.steps - 1] if trainer.steps <= len(self.script) else ""
-        return [Symptom(kind, "", "seen", "this", trainer.steps) for kind in kinds]
+        return Findings(1.0, {}, {}), [Symptom(kind, "", "seen", "this", trainer.steps) for kind in kinds]
 
 
 def toy(seed=0, **settings):
@@ -206,7 +214,7 @@ def test_it_warns_unless_there_is_someone_to_tell():
 def test_it_looks_when_it_is_told_to():
     looks = []
     monitor = CollapseMonitor(every=3, after=5)
-    monitor.look = lambda trainer: looks.append(trainer.steps) or []
+    monitor._look = lambda trainer: looks.append(trainer.steps) or (Findings(1.0, {}, {}), [])
     toy().fit(images(64), steps=13, batch_size=8, callbacks=[monitor])
     assert looks == [6, 9, 12]
 
@@ -225,14 +233,22 @@ def test_a_run_that_goes_on_is_not_told_again(tmp_path):
     assert [(symptom.kind, symptom.step) for symptom in monitor.symptoms] == [("a", 2), ("b", 4)]
 
 
+class NumpyNoise(nn.Module):
+    """Noise from the global generators, in training and in evaluation."""
+
+    def forward(self, x):
+        return x + 0.1 * torch.randn_like(x) + 0.1 * float(np.random.randn())  # noqa: NPY002
+
+
 def test_a_run_with_a_monitor_is_the_same_to_the_last_bit():
     def train(callbacks):
         torch.manual_seed(3)
-        g = nn.Sequential(*dense_generator()[:3], nn.Dropout(0.3), *dense_generator()[3:])
+        g = nn.Sequential(*dense_generator()[:3], nn.Dropout(0.3), NumpyNoise(), *dense_generator()[3:])
         head = nn.utils.parametrizations.spectral_norm(nn.Linear(16, 16))
         d = nn.Sequential(nn.Flatten(), head, nn.BatchNorm1d(16), nn.LeakyReLU(), nn.Dropout(0.3), nn.Linear(16, 1))
         trainer = ig.InfoGANTrainer(g, d, LATENT, device="cpu", ema_decay=0.9)
         torch.manual_seed(4)
+        np.random.seed(4)  # noqa: NPY002
         trainer.fit(images(64), steps=12, batch_size=8, callbacks=callbacks)
         return trainer
 
@@ -272,21 +288,188 @@ def test_effects_are_shares_of_the_variance(many):
     g = Linear(latent, [("z", None, 1.0), ("bits", 0, 3.0), ("z", None, 0.0)])
     d = nn.Sequential(nn.Flatten(), nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
     model = ig.InfoGAN(g, d, latent)
-    found = [Probe(model, samples=2048)(seed) for seed in range(2)]
+    found = [Probe(model, samples=2048)(seed, look) for seed, look in ((0, 0), (1, 0), (1, 2), (1, 4))]
     total = 1 + 9 / 3  # a normal of variance 1 and three times a uniform of variance 1/3
     expected = {Knob("z", None): 1 / total, Knob("bits", 0): 3 / total, Knob("bits", 1): 0.0}
     expected |= {Knob("rest", dim): 0.0 for dim in range(many)}
     for one in found:
-        assert one.effects == pytest.approx(expected, abs=0.05)
+        assert one.effects == pytest.approx({knob: expected[knob] for knob in one.effects}, abs=0.05)
     assert found[0].effects != found[1].effects
+    assert {knob for one in found for knob in one.effects} == set(expected)
+
+
+class Tells(nn.Module):
+    """A generator whose image is the latent, with BatchNorm on the way, as networks have it."""
+
+    def __init__(self, width, dead=0):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(width)
+        self.heard = torch.cat([torch.ones(width - dead), torch.zeros(dead)])
+
+    def forward(self, latents):
+        return self.norm(latents * self.heard)[:, None, None]
+
+
+class Hears(nn.Module):
+    """A Q that reads categorical codes off the image without a mistake."""
+
+    def __init__(self, outputs):
+        super().__init__()
+        self.outputs = outputs
+
+    def forward(self, images):
+        found = 20 * images.flatten(1)
+        return torch.nn.functional.pad(found, (0, self.outputs - found.shape[1]))
+
+
+def told_of(latent, looks=6, known=1.0, dead=0):
+    """What the images of a perfect pair show, look by look."""
+    d = nn.Sequential(nn.Flatten(), nn.Linear(latent.width, 4), nn.ReLU(), nn.Linear(4, 1))
+    model = ig.InfoGAN(Tells(latent.width, dead), d, latent, q_network=Hears(latent.outputs)).train()
+    shares = dict.fromkeys(latent.codes, known)
+    probe = Probe(model, samples=64)
+    found = [symptoms_of_images(probe(seed, seed), latent, shares) for seed in range(looks)]
+    return [(symptom.kind, symptom.subject) for of_look in found for symptom in of_look]
+
+
+@pytest.mark.parametrize(
+    "latent",
+    [
+        ig.LatentSpec(kind=ig.Categorical(20), style=ig.Uniform(10)),
+        ig.LatentSpec(kind=ig.Categorical(30), style=ig.Uniform(20)),
+        ig.LatentSpec({f"c{i}": ig.Categorical(10) for i in range(10)}),
+        ig.LatentSpec(kind=ig.Categorical(200), style=ig.Uniform(2)),
+        ig.LatentSpec(style=ig.Uniform(1200)),
+        ig.LatentSpec({f"bit{i}": ig.Bernoulli(1) for i in range(100)}),
+        ig.LatentSpec(z=ig.Noise(2000), style=ig.Uniform(1)),
+    ],
+)
+def test_many_codes_that_are_well_are_left_alone(latent):
+    assert told_of(latent) == []
+
+
+def test_dead_dimensions_among_many_are_found_in_turns_and_told_once():
+    latent = ig.LatentSpec(style=ig.Uniform(40))
+    found = told_of(latent, looks=6, dead=5)
+    assert sorted(found) == sorted(
+        ("no effect", f"dimension {dim} of 'style'") for dim in range(35, 40) for _ in (1, 2)
+    )
+    model = ig.InfoGAN(Tells(40, 5), nn.Sequential(nn.Flatten(), nn.Linear(40, 1)), latent, q_network=Hears(80)).train()
+    trainer = ig.InfoGANTrainer(model.generator, model.discriminator, latent, q_network=Hears(80), device="cpu")
+    monitor = CollapseMonitor(every=1, after=0, tell=lambda symptom: None)
+    trainer.fit(images(64, (1, 1, 40)), steps=12, batch_size=16, callbacks=[monitor])
+    told = [symptom.subject for symptom in monitor.symptoms if symptom.kind == "no effect"]
+    assert sorted(told) == [f"dimension {dim} of 'style'" for dim in range(35, 40)]
+
+
+def test_every_merged_group_is_told():
+    table = torch.eye(6, dtype=torch.int64) * 20
+    table[:2, :2] = table[2:4, 2:4] = 10
+    found = Findings(1.0, {}, {"digit": table})
+    told = list(symptoms_of_images(found, ig.LatentSpec(digit=ig.Categorical(6)), {}))
+    assert [(symptom.kind, symptom.categories) for symptom in told] == [
+        ("merged categories", (0, 1)),
+        ("merged categories", (2, 3)),
+    ]
+
+
+def history_of(**figures):
+    history = ig.History()
+    for name, values in figures.items():
+        for step, value in enumerate(values):
+            history.record(step, {name.replace("__", "/"): value})
+    return history
+
+
+def kinds_in(norms=(1.0,) * 100, loss=(1.0,) * 100, game=None, latent=LATENT, window=100, **figures):
+    history = history_of(grad_norm__d=norms, loss__d=loss, **figures)
+    found = symptoms_of_figures(history, latent, game or ig.NonSaturating(), {"d": 100, "g": 100}, window)
+    return [symptom.kind for symptom in found]
+
+
+def test_gradients_are_compared_with_the_run_as_a_whole():
+    assert kinds_in([1.0] * 900 + [60.0] * 100) == ["exploding gradient"]
+    assert kinds_in([1.0] * 900 + [9e-4] * 100) == ["vanishing gradient"]
+    assert kinds_in([1.0] * 500 + [5000.0] * 100 + [1.0] * 1000) == []
+    assert kinds_in([1e4] * 100 + [2.0] * 5000) == []
+    assert kinds_in([1e-8] * 1000) == ["vanishing gradient"]
+    assert kinds_in([1.0] * 900 + [float("inf")] * 60 + [1.0] * 40) == []
+
+
+def test_a_discriminator_that_knows_nothing_has_not_won():
+    assert loss_of_ignorance(ig.NonSaturating()) == pytest.approx(2 * math.log(2))
+    assert loss_of_ignorance(ig.LeastSquares()) == pytest.approx(0.25)
+    assert loss_of_ignorance(ig.LeastSquares(a=5, b=6)) == pytest.approx(0.25)
+    assert loss_of_ignorance(ig.Hinge()) == pytest.approx(2)
+    assert loss_of_ignorance(ig.Wasserstein()) == pytest.approx(0)
+    assert kinds_in(loss=[0.003] * 100, game=ig.LeastSquares()) == ["discriminator wins"]
+    assert kinds_in(loss=[0.25] * 100, game=ig.LeastSquares(a=5, b=6)) == []
+    assert kinds_in(loss=[0.001] * 100, game=ig.Wasserstein()) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "figure", "nothing", "half"),
+    [
+        (ig.Categorical(10), "bound", 0.0, 0.5 * math.log(10)),
+        (ig.Uniform(2), "bound", 2 * (math.log(2) - 0.5 * math.log(2 * math.pi * math.e / 3)), 0.0),
+        (ig.Uniform(2, low=0, high=1), "bound", -2 * 0.5 * math.log(2 * math.pi * math.e / 12), 0.0),
+        (ig.Gaussian(3), "bound", 0.0, 3.0),
+        (ig.Uniform(2, loss=ig.MSE()), "mse", 2 / 3, 1 / 3),
+        (
+            ig.Uniform(1, loss=ig.NormalNLL(scale=0.5)),
+            "nll",
+            math.log(0.5) + 0.919 + 4 / 6,
+            math.log(0.5) + 0.919 + 4 / 12,
+        ),
+    ],
+)
+def test_what_q_knows(code, figure, nothing, half):
+    names = {"bound": f"{figure}__c", "mse": "mse__c", "nll": "nll__c"}
+    extra = {"bound__c": [-1.0] * 10} if figure == "nll" else {}
+    for value, expected in ((nothing, True), (half, False)):
+        history = history_of(**{names[figure]: [value] * 10}, **extra)
+        share = knowledge(history, "c", code, 10)
+        assert share is not None
+        assert (share < 0.05) == expected
+        assert share > -0.05
+
+
+def test_looking_before_there_is_anything_to_see():
+    with pytest.raises(ValueError, match="nothing to look at before the first update of G"):
+        CollapseMonitor().look(toy())
+
+
+def test_one_monitor_for_two_runs_tells_both():
+    monitor = Scripted(["a", "a"], tell=lambda symptom: None)
+    for seed in range(2):
+        toy(seed).fit(images(64), steps=2, batch_size=8, callbacks=[monitor])
+    assert [symptom.kind for symptom in monitor.symptoms] == ["a", "a"]
+
+
+def test_a_buffer_that_shares_its_memory_is_left_in_place():
+    class Coordinates(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("x", torch.arange(4.0).expand(4, 4))
+
+        def forward(self, images):
+            return images + self.x
+
+    torch.manual_seed(0)
+    d = nn.Sequential(Coordinates(), *dense_discriminator())
+    monitor = CollapseMonitor(every=1, after=0, tell=lambda symptom: None)
+    trainer = ig.InfoGANTrainer(dense_generator(), d, LATENT, device="cpu")
+    trainer.fit(images(64), steps=3, batch_size=8, callbacks=[monitor])
+    assert trainer.steps == 3
 
 
 def test_every_category_of_many_is_asked_for_often_enough():
     latent = ig.LatentSpec(z=ig.Noise(2), kind=ig.Categorical(60))
     model = ig.InfoGAN(dense_generator(62), dense_discriminator(), latent)
-    table = Probe(model, samples=64)(0).tables["kind"]
-    assert table.sum().item() == 16 * 60
-    assert table.sum(1).min() >= 4
+    table = Probe(model, samples=64)(0, 0).tables["kind"]
+    assert table.sum(1).min() >= 15
+    beyond = ig.LatentSpec(z=ig.Noise(2), kind=ig.Categorical(129))
+    assert Probe(ig.InfoGAN(dense_generator(131), dense_discriminator(), beyond), samples=64)(0, 0).tables == {}
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,18 @@ from torch import Tensor
 
 
 def spread(images: Tensor) -> float:
-    """The share of the variance of all values that lies between the images, not within them; 0 if they are identical.
+    """The share of the variance of all values that lies between the samples; 0 if they are identical.
 
     Args:
-        images: shape (N, *).
+        images: shape (N, C, *), with the pattern of a picture or a sound in C and *. For vectors (N, F), whose
+            features have scales of their own, it is 1 or 0: whether they differ at all.
     """
     values = images.flatten(1).float()
+    between = values.var(0, correction=0).mean()
+    if images.ndim < 3:
+        return float(between > 1e-9 * values.square().mean())
     total = values.var(correction=0)
-    return 0.0 if total == 0 else (values.var(0, correction=0).mean() / total).item()
+    return 0.0 if total == 0 else (between / total).item()
 
 
 def difference(images: Tensor, redrawn: Tensor) -> Tensor:
@@ -49,9 +53,8 @@ def confusion(asked: Tensor, heard: Tensor, categories: int) -> Tensor:
 
 
 def unused_categories(table: Tensor, *, share: float = 0.1) -> list[int]:
-    """Categories that Q finds in less than `share` of what would be even; none in an empty table."""
-    total = int(table.sum())
-    return torch.nonzero(table.sum(0) < share * total / len(table)).flatten().tolist()
+    """Categories that Q finds in less than `share` of the images that were made for them, wherever it finds them."""
+    return torch.nonzero((table.sum(1) > 0) & (table.sum(0) < share * table.sum(1))).flatten().tolist()
 
 
 def merged_categories(table: Tensor, *, distance: float = 0.35, least: int = 8) -> list[list[int]]:

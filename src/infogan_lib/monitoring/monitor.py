@@ -8,8 +8,14 @@ from typing import Any
 from typing_extensions import override
 
 from infogan_lib._checks import describe, whole_number
-from infogan_lib.monitoring.probe import Probe
-from infogan_lib.monitoring.symptoms import Symptom, symptoms_of_figures, symptoms_of_images, weights_behind
+from infogan_lib.monitoring.probe import Findings, Probe
+from infogan_lib.monitoring.symptoms import (
+    Symptom,
+    knowledge,
+    symptoms_of_figures,
+    symptoms_of_images,
+    weights_behind,
+)
 from infogan_lib.training.callback import Callback
 from infogan_lib.training.randomness import derived_seed
 from infogan_lib.training.trainer import InfoGANTrainer
@@ -30,7 +36,7 @@ class CollapseMonitor(Callback):
     Args:
         every: the number of steps between two looks.
         after: the first look is not before this step, as every run begins with a G that has learned nothing.
-        samples: images in a batch of the probe; it makes one batch, and one for each variable that it redraws.
+        samples: images in a batch of the probe, which makes up to 33 of them; fewer where memory is short.
         tell: called with each `Symptom`; None to warn with a `CollapseWarning`.
 
     Attributes:
@@ -55,32 +61,54 @@ class CollapseMonitor(Callback):
             raise TypeError(f"tell must be a function of a Symptom, or None to warn, but got {describe(tell)}")
         self._tell = tell
         self.symptoms: list[Symptom] = []
-        self._suspected: list[tuple[str, str]] = []
-        self._told: list[tuple[str, str]] = []
+        self._suspected: list[_About] = []
+        self._told: list[_About] = []
+        self._of: InfoGANTrainer | None = None
+
+    @override
+    def on_fit_start(self, trainer: InfoGANTrainer, total_steps: int | None) -> None:
+        if self._of is not None and self._of is not trainer:
+            self._suspected, self._told = [], []
+        self._of = trainer
 
     @override
     def on_step_end(self, trainer: InfoGANTrainer, figures: Mapping[str, float]) -> None:
-        if trainer.steps >= self.after and trainer.steps % self.every == 0:
-            seen = {(symptom.kind, symptom.subject): symptom for symptom in self.look(trainer)}
-            lasting = [of for of in seen if of in self._suspected]
-            for of in lasting:
-                if of not in self._told:
-                    self._say(seen[of])
-            self._told = lasting
-            self._suspected = list(seen)
+        if trainer.steps < self.after or trainer.steps % self.every or not _has_updated(trainer):
+            return
+        found, symptoms = self._look(trainer)
+        seen = {_about(symptom): symptom for symptom in symptoms}
+        turned = {str(knob) for knob in found.effects}
+        self._told = [of for of in self._told if of in seen or (of[0] == "no effect" and of[1] not in turned)]
+        for about, symptom in seen.items():
+            if about in self._suspected and about not in self._told:
+                self._say(symptom)
+                self._told.append(about)
+        self._suspected = list(seen)
 
     def look(self, trainer: InfoGANTrainer) -> list[Symptom]:
         """What is wrong now, at once and without waiting for a second look.
 
         Args:
             trainer: after at least one step that updated G.
+
+        Raises:
+            ValueError: a trainer that has not updated G yet.
         """
-        model = trainer.model
-        found = Probe(model, samples=self.samples)(derived_seed(0, "monitor", trainer.steps))
+        if not _has_updated(trainer):
+            raise ValueError("there is nothing to look at before the first update of G; make some steps first")
+        return self._look(trainer)[1]
+
+    def _look(self, trainer: InfoGANTrainer) -> tuple[Findings, list[Symptom]]:
+        model, history = trainer.model, trainer.history
+        found = Probe(model, samples=self.samples)(
+            derived_seed(0, "monitor", trainer.steps), trainer.steps // self.every
+        )
+        shares = {name: knowledge(history, name, code, self.every) for name, code in model.latent.codes.items()}
+        known = {name: share for name, share in shares.items() if share is not None}
         sizes = weights_behind(model.parameter_groups())
-        of_figures = symptoms_of_figures(trainer.history, model.latent, trainer.adversarial, sizes, self.every)
-        symptoms = [*symptoms_of_images(found, model.latent), *of_figures]
-        return [replace(symptom, step=trainer.steps) for symptom in symptoms]
+        of_figures = symptoms_of_figures(history, model.latent, trainer.adversarial, sizes, self.every)
+        symptoms = [*symptoms_of_images(found, model.latent, known), *of_figures]
+        return found, [replace(symptom, step=trainer.steps) for symptom in symptoms]
 
     def _say(self, symptom: Symptom) -> None:
         self.symptoms.append(symptom)
@@ -101,6 +129,19 @@ class CollapseMonitor(Callback):
     @override
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from there, without telling it again."""
-        self.symptoms[:] = [Symptom(**symptom) for symptom in state["symptoms"]]
-        self._suspected = [(kind, subject) for kind, subject in state["suspected"]]
-        self._told = [(kind, subject) for kind, subject in state["told"]]
+        self.symptoms[:] = [Symptom(**{**of, "categories": tuple(of["categories"])}) for of in state["symptoms"]]
+        self._suspected, self._told = (
+            [(kind, subject, tuple(categories)) for kind, subject, categories in state[name]]
+            for name in ("suspected", "told")
+        )
+
+
+_About = tuple[str, str, tuple[int, ...]]
+
+
+def _about(symptom: Symptom) -> _About:
+    return symptom.kind, symptom.subject, symptom.categories
+
+
+def _has_updated(trainer: InfoGANTrainer) -> bool:
+    return "loss/g" in trainer.history

@@ -9,16 +9,17 @@ import torch
 from torch import Tensor
 
 from infogan_lib.codes import Categorical
+from infogan_lib.codes.scored import VectorCode
 from infogan_lib.evaluation.collapse import confusion, difference, effects, spread
 from infogan_lib.latent import LatentSpec
 from infogan_lib.model import InfoGAN
 from infogan_lib.networks.forms import placement
+from infogan_lib.training.randomness import kept, seed_all
 from infogan_lib.training.undo import Undo
-from infogan_lib.variables import LatentCode
 
 
 class Knob(NamedTuple):
-    """What can be redrawn on its own: a noise or a discrete code as a whole, or one dimension of a continuous code."""
+    """What can be redrawn on its own: a variable as a whole, or one dimension of a continuous code."""
 
     name: str
     dim: int | None
@@ -33,7 +34,7 @@ class Findings:
 
     Attributes:
         spread: the share of the images' variance that lies between them.
-        effects: the total effect of each knob, 0 to 1.
+        effects: the total effect of each knob that was turned, 0 to 1.
         tables: for each categorical code, what was asked for (rows) against what Q found (columns).
     """
 
@@ -45,8 +46,9 @@ class Findings:
 class Probe:
     """Draws latents, renders them as they are rendered in training, and has Q read the images.
 
-    The networks stay in the mode that they are in, with batches of the size given; buffers and the global generator
-    are put back, so that a run with a probe is the same to the last bit as one without.
+    The networks stay in the mode that they are in, with batches of the size given; buffers and the global generators
+    are put back, so that a run with a probe is the same to the last bit as one without. A look makes at most 33
+    batches: one, one for each of up to 16 knobs, and up to 16 in which the categories take turns.
 
     Args:
         model: whose generator and Q are looked at.
@@ -56,63 +58,82 @@ class Probe:
     def __init__(self, model: InfoGAN, *, samples: int) -> None:
         self._model, self._samples = model, samples
         self._knobs = list(_knobs(model.latent))
-        self._codes = {name: code.width for name, code in model.latent.codes.items() if isinstance(code, Categorical)}
+        widths = {name: code.width for name, code in model.latent.codes.items() if isinstance(code, Categorical)}
+        most = _MOST_BATCHES * samples // _LEAST_ASKED
+        self._categories = {name: width for name, width in widths.items() if width <= most}
         self._undo = Undo()
 
     @torch.no_grad()
-    def __call__(self, seed: int) -> Findings:
-        """One look, with latents from this seed."""
-        generator = torch.Generator().manual_seed(seed)
-        base = self._draw(generator)
-        redrawn, knob_of = self._redrawn(base, self._draw(generator))
-        batches = [base, *redrawn.split(self._samples)]
-        per_category = 16 * max(self._codes.values(), default=0)
-        missing = -(-per_category // self._samples) - len(batches)
-        batches += [self._draw(generator) for _ in range(min(missing, _MOST_BATCHES))]
+    def __call__(self, seed: int, look: int) -> Findings:
+        """One look.
 
-        tables = {name: torch.zeros(count, count, dtype=torch.int64) for name, count in self._codes.items()}
-        of_base, differences = torch.empty(0), []
-        with self._undisturbed():
-            for number, batch in enumerate(batches):
-                torch.default_generator.manual_seed(seed)  # dropout falls alike on images that are compared
-                images, raw = self._look_at(batch)
-                if number == 0:
-                    of_base = images
-                elif number * self._samples <= len(redrawn):
-                    differences.append(difference(of_base, images).cpu())
-                posteriors = self._model.latent.posteriors(raw) if tables else {}
+        Args:
+            seed: of the latents.
+            look: its number in the run. With more than 16 knobs, two looks in a row turn the same ones, and the next
+                two others.
+        """
+        generator, device = torch.Generator().manual_seed(seed), placement(self._model.generator)[0]
+        turned = self._turned(look)
+        base, fresh = self._draw(generator), self._draw(generator)
+        tables = {name: torch.zeros(k, k, dtype=torch.int64) for name, k in self._categories.items()}
+        differences = []
+        with self._undisturbed(device):
+            of_base, _ = self._look_at(base, seed, device)
+            for knob in turned:
+                images, _ = self._look_at(self._redrawn(base, fresh, knob), seed, device)
+                differences.append(difference(of_base, images).cpu())
+            for batch in self._asked(generator):
+                _, raw = self._look_at(batch, seed, device)
+                found = self._model.latent.posteriors(raw)
                 for name, table in tables.items():
                     asked = batch[:, self._model.latent.columns[name]].argmax(1)
-                    table += confusion(asked, posteriors[name].mode.argmax(1).cpu(), len(table))
-        shares = effects(torch.cat(differences), knob_of, of_base, len(self._knobs)).tolist()
-        return Findings(spread(of_base), dict(zip(self._knobs, shares, strict=True)), tables)
+                    table += confusion(asked, found[name].mode.argmax(1).cpu(), len(table))
+        of = torch.arange(len(turned)).repeat_interleave(self._samples)
+        shares = effects(torch.cat(differences), of, of_base, len(turned)).tolist()
+        return Findings(spread(of_base), dict(zip(turned, shares, strict=True)), tables)
+
+    def _turned(self, look: int) -> list[Knob]:
+        count = min(len(self._knobs), _MOST_BATCHES)
+        start = look // 2 * count
+        return [self._knobs[(start + i) % len(self._knobs)] for i in range(count)]
 
     def _draw(self, generator: torch.Generator) -> Tensor:
         return self._model.latent.sample(self._samples, generator=generator, device="cpu")
 
-    def _redrawn(self, base: Tensor, fresh: Tensor) -> tuple[Tensor, Tensor]:
-        """The base over and over, one knob redrawn in each row, and which: a batch a knob, or a share of a few."""
-        copies = min(len(self._knobs), _MOST_BATCHES)
-        latents = base.repeat(copies, 1)
-        knob_of = torch.arange(len(latents)) * len(self._knobs) // len(latents)
-        others = fresh.repeat(copies, 1)
-        for number, knob in enumerate(self._knobs):
-            columns = self._model.latent.columns[knob.name]
-            if knob.dim is not None:
-                columns = slice(columns.start + knob.dim, columns.start + knob.dim + 1)
-            rows = knob_of == number
-            latents[rows, columns] = others[rows, columns]
-        return latents, knob_of
+    def _redrawn(self, base: Tensor, fresh: Tensor, knob: Knob) -> Tensor:
+        """The base with another draw of one knob."""
+        columns = self._model.latent.columns[knob.name]
+        if knob.dim is not None:
+            columns = slice(columns.start + knob.dim, columns.start + knob.dim + 1)
+        redrawn = base.clone()
+        redrawn[:, columns] = fresh[:, columns]
+        return redrawn
 
-    def _look_at(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+    def _asked(self, generator: torch.Generator) -> Iterator[Tensor]:
+        """Batches in which all categories of every code take turns, each code's in an order of its own."""
+        largest = max(self._categories.values(), default=0)
+        count = min(-(-_WELL_ASKED * largest // self._samples), _MOST_BATCHES)
+        turns = {}
+        for name, k in self._categories.items():
+            rounds = -(-count * self._samples // k)
+            turns[name] = torch.cat([torch.randperm(k, generator=generator) for _ in range(rounds)])
+        for number in range(count):
+            batch = self._draw(generator)
+            for name, order in turns.items():
+                chosen = order[number * self._samples : (number + 1) * self._samples]
+                columns = self._model.latent.columns[name]
+                batch[:, columns] = torch.eye(self._categories[name], dtype=batch.dtype)[chosen]
+            yield batch
+
+    def _look_at(self, latents: Tensor, seed: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        seed_all(seed, device)  # dropout falls alike on images that are compared
         images = self._model.generate(latents.to(*placement(self._model.generator)))
         return images, self._model.raw_codes(images)
 
     @contextmanager
-    def _undisturbed(self) -> Iterator[None]:
-        device = placement(self._model)[0]
+    def _undisturbed(self, device: torch.device) -> Iterator[None]:
         self._undo.remember(self._model, (), ())
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        with kept(device):
             try:
                 yield
             finally:
@@ -120,11 +141,12 @@ class Probe:
 
 
 _MOST_BATCHES = 16
+_LEAST_ASKED, _WELL_ASKED = 8, 16
 
 
 def _knobs(latent: LatentSpec) -> Iterator[Knob]:
     for name, variable in latent.items():
-        if isinstance(variable, LatentCode) and not variable.discrete:
+        if isinstance(variable, VectorCode) and not variable.discrete:
             yield from (Knob(name, dim) for dim in range(variable.width))
         else:
             yield Knob(name, None)

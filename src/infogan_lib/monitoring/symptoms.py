@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from infogan_lib._checks import listed
+from infogan_lib.codes.scored import VectorCode
 from infogan_lib.evaluation.collapse import merged_categories, unused_categories
 from infogan_lib.latent import LatentSpec
 from infogan_lib.losses.adversarial import AdversarialLoss
+from infogan_lib.losses.information import NormalNLL
 from infogan_lib.model import Part
 from infogan_lib.monitoring.probe import Findings
 from infogan_lib.training.history import History
@@ -29,6 +31,7 @@ class Symptom:
         seen: what was seen, with its figure.
         advice: what to try.
         step: at which step.
+        categories: those that are merged or unused.
     """
 
     kind: str
@@ -36,21 +39,28 @@ class Symptom:
     seen: str
     advice: str
     step: int = 0
+    categories: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         return f"step {self.step}: {self.kind}: {self.seen}. Try: {self.advice}"
 
 
 LEAST_SPREAD = 0.01
-LEAST_EFFECT = {"noise": 0.005, "code": 0.001}
-FLAT_BOUND = 0.05
+LEAST_EFFECT_OF_NOISE, LEAST_EFFECT_OF_CODE, LEAST_OF_SIBLINGS = 0.005, 0.001, 0.02
+LEAST_KNOWN = 0.05
 WON_BELOW = 0.015
 VANISHED, EXPLODED = 1e-3, 50.0
 ADAMS_EPSILON = 1e-8
 
 
-def symptoms_of_images(found: Findings, latent: LatentSpec) -> Iterator[Symptom]:
-    """What a probe shows: images that are alike, variables without effect, categories that are one or are not used."""
+def symptoms_of_images(found: Findings, latent: LatentSpec, known: Mapping[str, float]) -> Iterator[Symptom]:
+    """What a probe shows: images that are alike, variables without effect, categories that are one or are not used.
+
+    Args:
+        found: by a probe.
+        latent: of the model.
+        known: what share of a code Q knows, by its name, where that can be said; see `knowledge`.
+    """
     if found.spread < LEAST_SPREAD:
         yield Symptom(
             "identical outputs",
@@ -60,21 +70,7 @@ def symptoms_of_images(found: Findings, latent: LatentSpec) -> Iterator[Symptom]
             "a lower lr_d or lr_g, from a checkpoint before it; a discriminator without BatchNorm; a look at the data",
         )
         return
-    for knob, share in found.effects.items():
-        variable = latent[knob.name]
-        is_code = isinstance(variable, LatentCode)
-        if share >= LEAST_EFFECT["code" if is_code else "noise"]:
-            continue
-        seen = f"{knob} changes the images by {share:.2%} of their variance"
-        if not is_code:
-            seen += ", so that images of the same codes are alike"
-            advice = "a lower weight of the codes, or a lower lr_g; more noise; a wider generator"
-        else:
-            advice = (
-                f"a higher weight of {knob.name!r}; 'generator' in information_trains; a generator whose first layer "
-                "reads every input"
-            )
-        yield Symptom("no effect", str(knob), seen, advice)
+    yield from _without_effect(found, latent, known)
     for name, table in found.tables.items():
         merged = merged_categories(table)
         if sum(map(len, merged)) == len(table) and len(merged) == 1:
@@ -86,14 +82,40 @@ def symptoms_of_images(found: Findings, latent: LatentSpec) -> Iterator[Symptom]
                 f"Q cannot tell the images of categories {_numbers(group)} of {name!r} apart",
                 f"a higher weight of {name!r} or a lower one of the other codes; RealImageInformation({name!r}); "
                 "fewer categories, if the data has fewer kinds",
+                categories=tuple(group),
             )
-        alone = set(unused_categories(table)) - {category for group in merged for category in group}
-        if alone:
+        of_a_group = {category for group in merged for category in group}
+        for category in unused_categories(table):
+            if category not in of_a_group:
+                yield Symptom(
+                    "unused categories",
+                    name,
+                    f"Q finds category {category} of {name!r} in next to no image, though G is asked for it",
+                    f"a higher weight of {name!r}, a higher lr_q, or RealImageInformation({name!r})",
+                    categories=(category,),
+                )
+
+
+def _without_effect(found: Findings, latent: LatentSpec, known: Mapping[str, float]) -> Iterator[Symptom]:
+    noises = sum(not isinstance(variable, LatentCode) for variable in latent.values())
+    for knob, share in found.effects.items():
+        seen = f"{knob} changes the images by {share:.2%} of their variance"
+        if not isinstance(latent[knob.name], LatentCode):
+            if share < LEAST_EFFECT_OF_NOISE / max(1.0, noises / 16):
+                seen += ", so that images of the same codes are alike"
+                advice = "a lower weight of the codes, or a lower lr_g; more noise; a wider generator"
+                yield Symptom("no effect", str(knob), seen, advice)
+            continue
+        # A code may do little to the image and still be read off it; beside its siblings a dead dimension shows.
+        largest = max(other for sibling, other in found.effects.items() if sibling.name == knob.name)
+        is_read = known.get(knob.name, 0.0) >= LEAST_KNOWN
+        if share < LEAST_EFFECT_OF_CODE and (not is_read or share < LEAST_OF_SIBLINGS * largest):
             yield Symptom(
-                "unused categories",
-                name,
-                f"Q finds categories {_numbers(sorted(alone))} of {name!r} in none of the images made for them",
-                f"a higher weight of {name!r}, a higher lr_q, or RealImageInformation({name!r})",
+                "no effect",
+                str(knob),
+                seen,
+                f"a higher weight of {knob.name!r}; 'generator' in information_trains; a generator whose first layer "
+                "reads every input",
             )
 
 
@@ -110,16 +132,16 @@ def symptoms_of_figures(
         window: how many values count as now.
     """
     for name, code in latent.codes.items():
-        known = _known(history, name, code, latent, window)
-        if known is not None and known[0] < FLAT_BOUND:
+        share = knowledge(history, name, code, window)
+        if share is not None and share < LEAST_KNOWN:
             yield Symptom(
                 "flat bound",
                 name,
-                f"Q knows next to nothing of {name!r}: {known[1]}, over {window} steps",
+                f"Q knows next to nothing of {name!r}: {_in_words(history, name, code, window)}, over {window} updates",
                 f"a higher weight of {name!r} or a higher lr_q; 'generator' and 'q_head' in information_trains; if D's "
                 "loss is near 0 as well, a lower lr_d",
             )
-    of_ignorance = float(game.real(torch.zeros(())) + game.fake(torch.zeros(())))
+    of_ignorance = loss_of_ignorance(game)
     loss = float(np.median(history["loss/d"][-window:]))
     if of_ignorance > 0 and 0 <= loss < WON_BELOW * of_ignorance:
         yield Symptom(
@@ -135,41 +157,69 @@ def symptoms_of_figures(
             yield from _symptoms_of_gradient(history[figure], network, sizes[short], window)
 
 
-def _known(history: History, name: str, code: LatentCode, latent: LatentSpec, window: int) -> tuple[float, str] | None:
-    """How much Q knows of a code, as a share of what there is to know, and in words."""
-    scale = getattr(getattr(code, "loss", None), "scale", None)
-    if f"mse/{name}" in history:
-        error = float(history[f"mse/{name}"][-window:].mean())
-    elif f"nll/{name}" in history and scale is not None:
-        # With a fixed scale the bound has a ceiling, which may lie below 0; what can fall is the squared error.
-        constant = code.width * (math.log(scale) + 0.5 * math.log(2 * math.pi))
-        error = 2 * scale**2 * (float(history[f"nll/{name}"][-window:].mean()) - constant)
-    elif f"bound/{name}" in history and code.entropy > 0:
-        nats = float(history[f"bound/{name}"][-window:].mean())
-        return nats / code.entropy, f"the bound is {nats:.3g} of {code.entropy:.3g} nats"
-    else:
+def knowledge(history: History, name: str, code: LatentCode, window: int) -> float | None:
+    """What share of a code Q knows, from the last values of its figure: 0 or less for nothing, None if unknown.
+
+    Of H(c) for a discrete code. For a real code with a bound, how far in nats it lies above that of a Q that knows the
+    code's mean and variance only, per dimension; without one, or with a fixed scale, the share of the variance.
+    """
+    error = _squared_error(history, name, code, window)
+    if error is not None:
+        return 1 - error / _variances(code).sum().item()
+    if f"bound/{name}" not in history:
         return None
-    draws = latent.sample(4096, generator=torch.Generator().manual_seed(0), device="cpu")[:, latent.columns[name]]
-    variance = float(draws.double().var(0).sum())
-    return 1 - error / variance, f"its squared error is {error:.3g} for a variance of {variance:.3g}"
+    nats = float(history[f"bound/{name}"][-window:].mean())
+    if isinstance(code, VectorCode) and not code.discrete:
+        of_normal = 0.5 * (2 * math.pi * math.e * _variances(code)).log().sum().item()
+        return (nats - (code.entropy - of_normal)) / code.width
+    return nats / code.entropy if code.entropy > 0 else None
+
+
+def _squared_error(history: History, name: str, code: LatentCode, window: int) -> float | None:
+    loss = getattr(code, "loss", None)
+    if f"mse/{name}" in history:
+        return float(history[f"mse/{name}"][-window:].mean())
+    if isinstance(loss, NormalNLL) and loss.scale is not None and f"nll/{name}" in history:
+        # The bound of a fixed scale has a ceiling, which may lie below 0; what can fall is the squared error.
+        constant = code.width * (math.log(loss.scale) + 0.5 * math.log(2 * math.pi))
+        return 2 * loss.scale**2 * (float(history[f"nll/{name}"][-window:].mean()) - constant)
+    return None
+
+
+def _in_words(history: History, name: str, code: LatentCode, window: int) -> str:
+    error = _squared_error(history, name, code, window)
+    if error is not None:
+        return f"its squared error is {error:.3g} for a variance of {_variances(code).sum().item():.3g}"
+    nats = float(history[f"bound/{name}"][-window:].mean())
+    return f"the bound is {nats:.3g}, and H(c) {code.entropy:.3g} nats"
+
+
+def _variances(code: LatentCode) -> Tensor:
+    return code.sample(4096, generator=torch.Generator().manual_seed(0)).double().var(0)
+
+
+def loss_of_ignorance(game: AdversarialLoss) -> float:
+    """What the best D pays that says the same of every image: 2 ln 2 for `NonSaturating`, 2 for `Hinge`."""
+    constants = torch.linspace(-20, 20, 4001, dtype=torch.float64)
+    return float((game.real(constants) + game.fake(constants)).min())
 
 
 def _symptoms_of_gradient(norms: np.ndarray, network: str, size: int, window: int) -> Iterator[Symptom]:
-    of_windows = [_median(norms[max(0, end - window) : end]) for end in range(len(norms), 0, -window)]
-    norm, earlier = of_windows[0], of_windows[1:] or of_windows
-    highest, usual = max(earlier), float(np.median(earlier))
-    if norm < VANISHED * highest or norm < ADAMS_EPSILON * size**0.5:
+    now, earlier = norms[-window:], norms[:-window]
+    norm = _median(now)
+    before = _median(earlier[:: max(1, len(earlier) // 2000)]) if len(earlier) else norm
+    if norm < VANISHED * before or norm < ADAMS_EPSILON * size**0.5:
         yield Symptom(
             "vanishing gradient",
             network,
-            f"the gradient of {network} has the norm {norm:.2g}, over {window} steps, after {highest:.2g} before",
+            f"the gradient of {network} has the norm {norm:.2g}, over {window} updates, after {before:.2g} before",
             "NonSaturating() instead of Minimax(); a lower lr_d; normalisation in G",
         )
-    elif norm > EXPLODED * usual:
+    elif norm > EXPLODED * before:
         yield Symptom(
             "exploding gradient",
             network,
-            f"the gradient of {network} has the norm {norm:.2g}, over {window} steps, after {usual:.2g} before",
+            f"the gradient of {network} has the norm {norm:.2g}, over {window} updates, after {before:.2g} before",
             "a lower learning rate, from a checkpoint before it; spectral norm in D; a floor under the scale of "
             "NormalNLL (log_scale_range)",
         )

@@ -105,14 +105,29 @@ def from_plain(state: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """The global generators of the CPU seeded for a while, and then as they were."""
-    outside = GlobalRandomness(torch.device("cpu"))
+def kept(device: torch.device) -> Iterator[None]:
+    """The global generators are afterwards as they were, whatever was drawn."""
+    outside = GlobalRandomness(device)
     before = outside.take()
-    torch.default_generator.manual_seed(seed)
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - what a data set's items may draw from
     try:
         yield
     finally:
         outside.put(before)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """The global generators of the CPU seeded for a while, and then as they were."""
+    cpu = torch.device("cpu")
+    with kept(cpu):
+        seed_all(seed, cpu)
+        yield
+
+
+def seed_all(seed: int, device: torch.device) -> None:
+    """Seed the global generators: torch's on the CPU and on a device, numpy's and Python's."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index or 0].manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - what a data set's items may draw from

@@ -27,7 +27,8 @@ class Undo:
         modules = model.modules()
         self._buffers = [(m, name, b) for m in modules for name, b in m._buffers.items() if b is not None]
         self._optimizers = [(o, {p: dict(state) for p, state in o.state.items()}) for o in optimizers]
-        tensors = [*(buffer for _, _, buffer in self._buffers), *parameters]
+        # What was expanded shares its memory with itself; nothing can write into it, so putting it back is enough.
+        tensors = [*(buffer for _, _, buffer in self._buffers if not _is_expanded(buffer)), *parameters]
         for _, states in self._optimizers:
             tensors += [v for state in states.values() for v in state.values() if isinstance(v, Tensor)]
         if len(tensors) != len(self._tensors) or any(a is not b for a, b in zip(tensors, self._tensors, strict=True)):
@@ -50,3 +51,7 @@ class Undo:
             optimizer.state.clear()
             for parameter, state in states.items():
                 optimizer.state[parameter] = state
+
+
+def _is_expanded(tensor: Tensor) -> bool:
+    return any(stride == 0 and size > 1 for stride, size in zip(tensor.stride(), tensor.shape, strict=True))
