@@ -198,8 +198,9 @@ def draw_pictures(trainer: ig.InfoGANTrainer, images: Tensor, out: Path) -> None
 
 def print_table(match: CategoryMatch) -> None:
     """The test images, counted by category (rows) and digit (columns)."""
+    digits = match.table.shape[1]
     print("\ntest images by category and digit; * marks the digit matched to a category")
-    print("category  " + "".join(f"{digit:>7}" for digit in range(10)) + "   purity")
+    print("category  " + "".join(f"{digit:>7}" for digit in range(digits)) + "   purity")
     for category, (counts, purity) in enumerate(zip(match.table, match.category_purity, strict=True)):
         matched = match.label_of[category]
         cells = (f"{count}{'*' if digit == matched else ' '}" for digit, count in enumerate(counts))
@@ -208,7 +209,7 @@ def print_table(match: CategoryMatch) -> None:
         )
     if match.unmatched_labels:
         print(f"digits that no category stands for: {', '.join(map(str, match.unmatched_labels))}")
-    print(f"digits that are the most frequent of their category: {len(match.clear_labels)} of 10")
+    print(f"digits that are the most frequent of their category: {len(match.clear_labels)} of {digits}")
     print(f"accuracy under the best matching: {match.accuracy:.1%} (no label was used in training)\n")
 
 

@@ -133,7 +133,7 @@ def test_a_model_that_makes_blank_images_has_no_effects_but_brightness():
     model = bar_model()
     with torch.no_grad():
         model.generator.bar.weight.zero_()
-    assert effects_on_images(model, "move", n=5) == [Effect("brightness", 0.0, 0.0, 0.0, 0.0)]
+    assert effects_on_images(model, "move", n=5) == [Effect("brightness", 0.5, 0.5, 0.0, 0.0)]
 
 
 @pytest.mark.parametrize(
@@ -145,6 +145,7 @@ def test_a_model_that_makes_blank_images_has_no_effects_but_brightness():
             r"images \(N, C, H, W\) .* but got \(3, 8\)",
         ),
         (lambda: measures(torch.zeros(0, 1, 8, 8), pixel_range=(0, 1)), ValueError, "measures takes images"),
+        (lambda: measures(torch.full((2, 1, 8, 8), torch.nan), pixel_range=(0, 1)), ValueError, "must be finite"),
         (lambda: effects_on_images(bar_model(), "kind"), ValueError, "'kind' has finitely many values"),
         (lambda: effects_on_images(bar_model(), "slant"), KeyError, "no 'slant' in this latent; it has 'z', 'move'"),
         (lambda: effects_on_images(bar_model(), "move", dim=2), ValueError, "dim"),

@@ -1,13 +1,16 @@
 """Bounds on fresh samples against closed forms, and calibration of a Q that is known to be right, or too sure."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.distributions import Independent, Normal
 
 import infogan_lib as ig
+from custom_code import Angle
 from infogan_lib.evaluation import Coverage, Reliability, calibration, coverage, information, reliability
 from toys import LATENT, dense_discriminator, dense_generator
 
@@ -86,7 +89,7 @@ def test_samples_are_fresh_and_seeded_and_leave_no_trace():
     assert one == two
     assert one != other
     assert list(one) == list(LATENT.codes)
-    assert model.training
+    assert all(module.training for module in model.modules())
     assert torch.equal(state, torch.get_rng_state())
 
 
@@ -100,13 +103,14 @@ def test_reliability_by_hand():
 
 
 def test_coverage_by_hand():
-    found = coverage([0.5, 0.4, 0.3, 0.95], levels=2)
-    assert found.levels.tolist() == [0.5, 1.0]
-    assert found.covered.tolist() == [0.75, 1.0]
-    assert found.error == pytest.approx(0.125)
+    found = coverage([0.5, 0.4, 0.3, 0.95], levels=3)
+    assert found.levels.tolist() == [0.25, 0.5, 0.75]
+    assert found.covered.tolist() == [0.5, 0.75, 0.75]
+    assert found.error == pytest.approx(0.5 / 3)
     even = coverage((np.arange(1000) + 0.5) / 1000)
     assert even.error < 1e-3
     assert coverage([0.5]).covered.tolist() == [1.0] * 10
+    assert coverage([0.5], levels=1).error == 0.5
 
 
 def mixed(confidence, sigma):
@@ -142,7 +146,20 @@ def test_calibration_of_a_q_that_is_too_sure():
     assert found["digit"].error == pytest.approx(0.19, abs=0.02)
     style = found["style"]
     assert isinstance(style, Coverage)
-    assert (style.covered[:-1] < style.levels[:-1] - 0.05).all()
+    assert (style.covered < style.levels - 0.05).all()
+
+
+@dataclass(frozen=True)
+class Turn(Angle):
+    """An angle whose posterior is over the angle itself, one number for its two columns."""
+
+    def posterior(self, raw):
+        return Independent(Normal(raw[:, :1], 1.0), 1)
+
+
+def test_a_posterior_over_something_else_than_the_columns_is_left_out():
+    model = ig.InfoGAN(dense_generator(7), dense_discriminator(), ig.LatentSpec(z=ig.Noise(5), hand=Turn()))
+    assert calibration(model, n=20) == {}
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,15 @@ def test_everything_is_inside(tmp_path):
     style = (tmp_path / "deep/report.html").read_text().split("<style>")[1].split("</style>")[0]
     assert not re.search(r"url\(|@import|https?:", style)
     pictures = [attributes for tag, attributes in read.tags if tag == "img"]
-    assert all(attributes["alt"] for attributes in pictures)
+    alts = [attributes["alt"] for attributes in pictures]
+    assert alts[:2] == ["A grid of real images", "A grid of generated images"]
+    assert alts[2:] == [
+        "Samples, one value of digit per column",
+        "Sweep of style[0]",
+        "Sweep of style[1]",
+        "Images by category and label",
+        "Calibration",
+    ]
     for attributes in pictures:
         data = base64.b64decode(attributes["src"].removeprefix("data:image/png;base64,"))
         assert np.asarray(PIL.Image.open(io.BytesIO(data)).convert("L")).std() > 1
@@ -111,6 +119,7 @@ def test_curves_of_a_run(tmp_path):
     [
         (LATENT, (3, 4, 4)),
         (LATENT, (16,)),
+        (LATENT, (1, 1, 16)),
         (ig.LatentSpec(z=ig.Noise(9), style=ig.Uniform(2, loss=ig.MSE())), (1, 4, 4)),
         (ig.LatentSpec(z=ig.Noise(5), kind=ig.Categorical(3), digit=ig.Categorical(3)), (1, 4, 4)),
         (ig.LatentSpec(z=ig.Noise(5), bits=ig.Bernoulli(3), many=ig.Uniform(20)), (1, 4, 4)),
@@ -119,10 +128,18 @@ def test_curves_of_a_run(tmp_path):
 def test_any_codes_and_any_images(tmp_path, latent, shape):
     model = model_of(shape, latent)
     read = report_of(tmp_path, model, images(64, shape))
-    for name in latent.codes:
-        assert name in read.text
-    assert ("Real and generated" in read.text) == (len(shape) == 3)
-    assert sum(attributes.get("alt", "").startswith("Sweep") for _, attributes in read.tags) <= 12
+    known, table = information(model), read.text.split("The codes")[1]
+    for name, code in latent.codes.items():
+        of_code = known[name]
+        bound = f"none; squared error {of_code.loss:.3f}" if of_code.bound is None else f"{of_code.bound:.3f}"
+        assert f"{name} {code!r} {code.entropy:.3f} {bound} {of_code.standard_error:.3f}" in table
+    with_pictures = len(shape) == 3 and min(shape[1:]) >= 2
+    assert ("Real and generated" in read.text) == with_pictures
+    sweeps = sum(code.width for code in latent.codes.values() if not code.discrete)
+    alts = [attributes["alt"] for tag, attributes in read.tags if tag == "img"]
+    assert sum(alt.startswith("Sweep") for alt in alts) == (min(sweeps, 12) if with_pictures else 0)
+    bits = sum(code.width for code in latent.codes.values() if isinstance(code, ig.Bernoulli))
+    assert sum(alt.endswith("off and on") for alt in alts) == (bits if with_pictures else 0)
 
 
 def test_nothing_that_is_given_is_taken_for_html(tmp_path):

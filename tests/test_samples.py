@@ -86,6 +86,11 @@ def test_precision_and_recall_are_the_textbooks_loops():
     assert precision_recall(real, made, neighbours=2) == (covered(made, real, 2), covered(real, made, 2))
 
 
+def test_precision_and_recall_far_from_zero():
+    real, made = normal(80, 3, scale=0.01), normal(80, 3, scale=0.01, seed=1)
+    assert precision_recall(real + 1e6, made + 1e6) == pytest.approx(precision_recall(real, made), abs=0.03)
+
+
 def test_chunks_change_nothing(monkeypatch):
     real, made = normal(100, 3), normal(90, 3, seed=1)
     whole = kernel_distance(real, made), precision_recall(real, made)
@@ -125,6 +130,10 @@ def test_quality_of_a_models_samples():
         (lambda: precision_recall(normal(3, 2), normal(9, 2)), "3 neighbours need more than 3 images of each kind"),
         (lambda: precision_recall(normal(9, 2), normal(9, 2), neighbours=0), "neighbours must be a whole number"),
         (lambda: features_of(lambda x: x.mean(), images(4)), r"features \(N, \*\) for 4 images, but gave \(\)"),
+        (
+            lambda: sample_quality(toy_model(), images(9, (1, 8, 8)), nn.Flatten(), name="x"),
+            r"have shape \(N, 1, 4, 4\)",
+        ),
         (lambda: sample_quality(toy_model(), images(30), nn.Flatten(), name=" "), "name must say what the features"),
     ],
 )

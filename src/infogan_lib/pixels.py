@@ -22,6 +22,10 @@ def pixel_range(value: Any) -> PixelRange:
     return low, high
 
 
+UNKNOWN_RANGE: PixelRange = (-1.0, 1.0)
+"""Taken for the range of a model's images where its generator ends in neither Tanh nor Sigmoid, and none was said."""
+
+
 def check_dtype(images: Tensor) -> None:
     """Floats or bytes.
 

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from infogan_lib._checks import whole_number
 from infogan_lib.model import InfoGAN
-from infogan_lib.pixels import PixelRange, as_unit
+from infogan_lib.pixels import UNKNOWN_RANGE, PixelRange, as_unit
 from infogan_lib.variables import LatentCode
 
 UNITS: Mapping[str, str] = {
@@ -52,15 +52,22 @@ def measures(images: Tensor, *, pixel_range: PixelRange, background: float | Non
         are NaN for it.
 
     Raises:
-        ValueError: what is no batch of pictures.
+        ValueError: what is no batch of pictures, or holds values that are not finite.
     """
     if images.ndim != 4 or len(images) == 0 or min(images.shape[2:]) < 2:
         raise ValueError(f"measures takes images (N, C, H, W) of at least 2 x 2, but got {tuple(images.shape)}")
     low, high = (0.0, 255.0) if images.dtype == torch.uint8 else pixel_range
-    grey = as_unit(images.detach().cpu(), (low, high)).double().mean(1)
+    grey = torch.cat([as_unit(part.detach().cpu(), (low, high)).mean(1) for part in images.split(256)])
+    if not grey.isfinite().all():
+        raise ValueError("images must be finite, but some values are NaN or infinite")
     if background is None:
         rim = torch.cat([grey[:, 0], grey[:, -1], grey[:, 1:-1, 0], grey[:, 1:-1, -1]], dim=1)
         background = rim.median().item()
+    parts = [_measured(part.double(), background) for part in grey.split(256)]
+    return {name: torch.cat([part[name] for part in parts]) for name in UNITS}
+
+
+def _measured(grey: Tensor, background: float) -> dict[str, Tensor]:
     ink = (grey - background).abs()
     ink = torch.where(ink < _FAINT, 0.0, ink)
     mass = ink.sum((1, 2))
@@ -99,7 +106,7 @@ class Effect:
     Attributes:
         measure: its name, of `UNITS`.
         low, high: its mean at the two ends of the sweep, in its unit.
-        change: `high` less `low`, over the standard deviation of the measure among random samples.
+        change: `high` less `low`, over the standard deviation of the measure in all images.
         correlation: the mean Spearman rank correlation of the measure with the code, over the sweeps, -1 to 1.
     """
 
@@ -148,7 +155,7 @@ def effects_on_images(
     n, steps = whole_number("n", n, minimum=2), whole_number("steps", steps, minimum=3)
     generator = torch.Generator().manual_seed(whole_number("seed", seed, minimum=0))
     bases = model.latent.sample(n, generator=generator, device="cpu")
-    pixel_range = model.pixel_range or (0.0, 1.0)
+    pixel_range = model.pixel_range or UNKNOWN_RANGE
     images = model.render(torch.cat([bases, model.latent.sweep(code, dim=dim, steps=steps, base=bases)]))
     found = []
     for measure, values in measures(images, pixel_range=pixel_range).items():

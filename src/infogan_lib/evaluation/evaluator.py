@@ -10,7 +10,9 @@ from infogan_lib._checks import whole_number
 from infogan_lib.category_names import categorical_code
 from infogan_lib.clustering import match_categories
 from infogan_lib.evaluation.posteriors import information
+from infogan_lib.pixels import check_real_images
 from infogan_lib.training.callback import Callback
+from infogan_lib.training.randomness import kept
 from infogan_lib.training.trainer import InfoGANTrainer
 
 
@@ -29,7 +31,7 @@ class Evaluator(Callback):
 
     Raises:
         TypeError, ValueError: images without labels or labels without images, of different numbers, or whole numbers
-            that are none.
+            that are none. Images and labels that do not fit the model are refused when the fit begins.
     """
 
     def __init__(
@@ -53,13 +55,19 @@ class Evaluator(Callback):
 
     @override
     def on_fit_start(self, trainer: InfoGANTrainer, total_steps: int | None) -> None:
-        if self.images is not None:  # a code that is not there is named before the first step
-            categorical_code(trainer.model.latent, self.code)
+        if self.images is not None and self.labels is not None:  # what is wrong is named before the first step
+            model = trainer.model
+            code = categorical_code(model.latent, self.code)
+            check_real_images(self.images, model.image_shape, model.pixel_range)
+            none = torch.zeros(len(self.labels), dtype=torch.int64)
+            _ = match_categories(none.numpy(), self.labels.cpu().numpy(), category_count=model.latent[code].width).nmi
 
     @override
     def on_step_end(self, trainer: InfoGANTrainer, figures: Mapping[str, float]) -> None:
         if trainer.steps % self.every == 0:
-            trainer.history.record(trainer.steps, self.evaluate(trainer))
+            with kept(trainer.device):  # networks with noise of their own draw in eval mode as well
+                found = self.evaluate(trainer)
+            trainer.history.record(trainer.steps, found)
 
     def evaluate(self, trainer: InfoGANTrainer) -> dict[str, float]:
         """The figures as they are now."""

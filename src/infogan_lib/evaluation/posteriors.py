@@ -51,7 +51,7 @@ def information(model: InfoGAN, *, n: int = 2000, seed: int = 0) -> dict[str, Co
         seed: of the latents.
 
     Returns:
-        By code name, in order; empty for a latent without codes.
+        By code name, in order.
     """
     latents, raw = _fresh(model, whole_number("n", n, minimum=2), seed)
     losses = model.latent.nll(raw, latents).double()
@@ -110,7 +110,7 @@ def reliability(confidence: ArrayLike, correct: ArrayLike, *, bins: int = 10) ->
 
 @dataclass(frozen=True, eq=False)
 class Coverage:
-    """How often a continuous code lies within the central intervals of Q's posterior.
+    """How often a continuous code lies within the central intervals of Q's posterior: whether its scale is right.
 
     Attributes:
         levels: the probability that each interval should hold, shape (levels,).
@@ -128,7 +128,7 @@ def coverage(quantiles: ArrayLike, *, levels: int = 10) -> Coverage:
 
     Args:
         quantiles: the code's quantile under its posterior, 0 to 1, of any shape.
-        levels: how many intervals, of 1/levels, 2/levels, ... up to 1.
+        levels: how many intervals, evenly spaced between those of probability 0 and 1, which say nothing.
 
     Raises:
         ValueError: no quantiles, or some outside 0 to 1.
@@ -136,7 +136,7 @@ def coverage(quantiles: ArrayLike, *, levels: int = 10) -> Coverage:
     given = np.asarray(quantiles, dtype=np.float64).ravel()
     if len(given) == 0 or not ((given >= 0) & (given <= 1)).all():
         raise ValueError(f"quantiles must be numbers between 0 and 1, at least one, but got {len(given)} of them")
-    wanted = np.linspace(0, 1, whole_number("levels", levels, minimum=1) + 1)[1:]
+    wanted = np.linspace(0, 1, whole_number("levels", levels, minimum=1) + 2)[1:-1]
     covered = (2 * np.abs(given - 0.5) <= wanted[:, None] + 1e-12).mean(axis=1)
     return Coverage(wanted, covered, float(np.abs(covered - wanted).mean()))
 
@@ -161,6 +161,8 @@ def calibration(model: InfoGAN, *, n: int = 2000, seed: int = 0, bins: int = 10)
         if isinstance(posterior, OneHotCategorical):
             sure, answer = posterior.probs.max(1)
             found[name] = reliability(sure.numpy(), (answer == true.argmax(1)).numpy(), bins=bins)
+        elif posterior.event_shape != true.shape[1:]:
+            continue  # a code of one's own, whose posterior is over something else than its columns
         elif isinstance(posterior, Independent) and isinstance(posterior.base_dist, Normal):
             found[name] = coverage(posterior.base_dist.cdf(true).clamp(0, 1).numpy(), levels=bins)
         elif isinstance(posterior, Independent) and isinstance(posterior.base_dist, Bernoulli):

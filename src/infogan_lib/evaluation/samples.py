@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from infogan_lib._checks import describe, whole_number
 from infogan_lib.model import InfoGAN
 from infogan_lib.networks.forms import eval_mode, placement
-from infogan_lib.pixels import as_float
+from infogan_lib.pixels import UNKNOWN_RANGE, as_float, check_real_images
 
 Features = NDArray[np.float64]
 
@@ -62,18 +62,22 @@ def sample_quality(
     Args:
         model: of which samples are drawn.
         images: real images (N, *image_shape), as for `model.encode`.
-        extractor: features (N, *) of images (N, *image_shape) in the model's own range; a module is put into eval mode.
+        extractor: features (N, *) of images (N, *image_shape) in the model's own range, on its device and in its dtype;
+            a module is put into eval mode.
         name: what the features are, "a convolutional network trained on MNIST, 99.1%", say.
         neighbours: of the precision and recall.
         seed: of the samples.
 
     Raises:
-        TypeError, ValueError: an extractor that gives no features, fewer images than there are features plus one, an
-            empty name.
+        TypeError, ValueError: images that `model.encode` refuses, an extractor that gives no features, not more images
+            than features, an empty name.
     """
     if not isinstance(name, str) or not name.strip():
         raise ValueError(f"name must say what the features are, but got {describe(name)}")
-    real = features_of(extractor, as_float(images, model.pixel_range or (0.0, 1.0)))
+    check_real_images(images, model.image_shape, model.pixel_range)
+    device, dtype = placement(model.generator)
+    batches = (as_float(batch.to(device), model.pixel_range or UNKNOWN_RANGE, dtype) for batch in images.split(512))
+    real = features_of(extractor, torch.cat(list(batches)))
     made = features_of(extractor, model.sample(len(images), seed=seed))
     precision, recall = precision_recall(real, made, neighbours=neighbours)
     distances = frechet_distance(real, made), kernel_distance(real, made)
@@ -155,6 +159,8 @@ def precision_recall(real: ArrayLike, generated: ArrayLike, *, neighbours: int =
     """
     r, g = _pair(real, generated)
     k = whole_number("neighbours", neighbours, minimum=1)
+    centre = r.mean(0)
+    r, g = r - centre, g - centre  # far from 0 the distances would be lost in rounding
     if min(len(r), len(g)) <= k:
         raise ValueError(f"{k} neighbours need more than {k} images of each kind, but got {len(r)} and {len(g)}")
     return _covered(g, r, k), _covered(r, g, k)

@@ -3,18 +3,21 @@
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 from infogan_lib._checks import describe, whole_number
 from infogan_lib._version import __version__
 from infogan_lib.category_names import categorical_code
 from infogan_lib.clustering import CategoryMatch, match_categories
 from infogan_lib.codes import Categorical
+from infogan_lib.codes.scored import VectorCode
 from infogan_lib.evaluation.appearance import effects_on_images
 from infogan_lib.evaluation.posteriors import CodeInformation, calibration, information
 from infogan_lib.model import InfoGAN
@@ -22,8 +25,9 @@ from infogan_lib.networks.forms import placement
 from infogan_lib.pixels import check_real_images
 from infogan_lib.report import page
 from infogan_lib.training.history import History
+from infogan_lib.variables import LatentCode
 from infogan_lib.viz.curves import curves_figure
-from infogan_lib.viz.grids import category_figure, grid_figure, is_discrete, shown_range, sweep_figure
+from infogan_lib.viz.grids import category_figure, grid_figure, shown_range, sweep_figure
 from infogan_lib.viz.scores import calibration_figure, confusion_figure
 
 
@@ -67,14 +71,16 @@ def write_report(
     if settings is not None and not isinstance(settings, Mapping):
         raise TypeError(f"settings must be a mapping of names to values, but got {describe(settings)}")
     check_real_images(images, model.image_shape, model.pixel_range)
-    match = None if labels is None else _match(model, images, labels, code, label_names)
+    found = model.encode(images)
+    match = None if labels is None else _match(model, found, labels, code, label_names)
     known = information(model, seed=seed)
-    with_pictures = len(model.image_shape) == 3 and model.image_shape[0] in (1, 3)
+    shape = model.image_shape
+    with_pictures = len(shape) == 3 and shape[0] in (1, 3) and min(shape[1:]) >= 2
     parts = [page.heading(title, _lead(model), level=1), _facts(known, match)]
     parts += _codes(model, known, seed, with_pictures)
     if with_pictures:
         parts += _pictures(model, images, seed)
-    parts += _categories(model, images, match, label_names)
+    parts += _categories(model, found, match, label_names)
     parts += _calibration(model, seed)
     if history:
         parts += [
@@ -89,13 +95,17 @@ def write_report(
 
 
 def _match(
-    model: InfoGAN, images: Tensor, labels: Tensor, code: str | None, label_names: Sequence[str] | None
+    model: InfoGAN,
+    found: Mapping[str, Distribution],
+    labels: Tensor,
+    code: str | None,
+    label_names: Sequence[str] | None,
 ) -> CategoryMatch:
     code = categorical_code(model.latent, code)
-    found = model.encode(images)[code].mode.argmax(1).cpu().numpy()
+    categories = found[code].mode.argmax(1).cpu().numpy()
     count = None if label_names is None else len(label_names)
     true = torch.as_tensor(labels).cpu().numpy()
-    return match_categories(found, true, category_count=model.latent[code].width, label_count=count)
+    return match_categories(categories, true, category_count=model.latent[code].width, label_count=count)
 
 
 def _lead(model: InfoGAN) -> str:
@@ -111,7 +121,7 @@ def _facts(known: Mapping[str, CodeInformation], match: CategoryMatch | None) ->
         pairs += [(f"{match.nmi:.3f}", "normalised mutual information"), (f"{match.ari:.3f}", "adjusted Rand index")]
     for name, of_code in known.items():
         if of_code.bound is not None:
-            pairs.append((f"{of_code.bound:.2f} nats", f"of {name} can be read from the image, at least"))
+            pairs.append((f"{max(of_code.bound, 0):.2f} nats", f"of {name} can be read from the image, at least"))
         else:
             pairs.append((f"{of_code.loss:.3g}", f"squared error of {name}"))
     return page.facts(pairs)
@@ -121,7 +131,7 @@ def _codes(model: InfoGAN, known: Mapping[str, CodeInformation], seed: int, with
     rows = []
     for name, code in model.latent.codes.items():
         found = known[name]
-        bound = "none, as its loss is no likelihood" if found.bound is None else f"{found.bound:.3f}"
+        bound = f"none; squared error {found.loss:.3f}" if found.bound is None else f"{found.bound:.3f}"
         share = "" if found.fraction is None else f"{found.fraction:.1%}"
         rows.append([name, repr(code), f"{code.entropy:.3f}", bound, f"{found.standard_error:.3f}", share])
     header = ["code", "prior", "H(c), nats", "bound on I(c; x), nats", "standard error", "share of H(c)"]
@@ -158,13 +168,19 @@ def _said(model: InfoGAN, name: str, dim: int, seed: int) -> list[list[str]]:
 
 
 def _dimensions(model: InfoGAN) -> list[tuple[str, int]]:
+    """The continuous codes by dimension; one of the user's own kind as a whole, as it has a sweep of its own."""
     continuous = [(name, code) for name, code in model.latent.codes.items() if not code.discrete]
-    return [(name, dim) for name, code in continuous for dim in range(code.width)][:_MOST_DIMENSIONS]
+    of_each = [(name, dim) for name, code in continuous for dim in range(code.width if _by_dimension(code) else 1)]
+    return of_each[:_MOST_DIMENSIONS]
+
+
+def _by_dimension(code: LatentCode) -> bool:
+    return isinstance(code, VectorCode)
 
 
 def _pictures(model: InfoGAN, images: Tensor, seed: int) -> list[str]:
-    discrete = [name for name in model.latent.codes if is_discrete(model.latent, name)]
-    narrow = [name for name in discrete if model.latent[name].width <= _MOST_COLUMNS]
+    narrow = [name for name, code in model.latent.codes.items() if isinstance(code, Categorical)]
+    narrow = [name for name in narrow if model.latent[name].width <= _MOST_COLUMNS][:_MOST_DIMENSIONS]
     real_range = (0.0, 255.0) if images.dtype == torch.uint8 else shown_range(model)
     pairs = [
         page.picture(
@@ -179,6 +195,7 @@ def _pictures(model: InfoGAN, images: Tensor, seed: int) -> list[str]:
     for name in narrow:
         figure = category_figure(model, name, rows=8, seed=seed)
         parts += [page.heading(f"Samples by {name}"), page.picture(figure, f"Samples, one value of {name} per column")]
+    parts += _bits(model, seed)
     dimensions = _dimensions(model)
     if dimensions:
         columns = narrow[0] if narrow else 10
@@ -190,8 +207,34 @@ def _pictures(model: InfoGAN, images: Tensor, seed: int) -> list[str]:
     return parts
 
 
+def _bits(model: InfoGAN, seed: int) -> list[str]:
+    """Each bit of a discrete code without categories, off and on."""
+    bits = [
+        (name, dim)
+        for name, code in model.latent.codes.items()
+        if code.discrete and isinstance(code, VectorCode)
+        for dim in range(code.width)
+    ][:_MOST_DIMENSIONS]
+    pictures = []
+    for name, dim in bits:
+        generator = torch.Generator().manual_seed(seed)
+        latents, columns = model.latent.grid(rows=8, columns=(name, dim), generator=generator, device="cpu")
+        figure = grid_figure(
+            model.render(latents),
+            columns,
+            pixel_range=shown_range(model),
+            title=f"{name}[{dim}]",
+            column_labels=[str(value) for value in range(columns)],
+        )
+        pictures.append(page.picture(figure, f"{name}[{dim}] off and on"))
+    return [page.heading("Bits, off and on"), page.side_by_side(pictures)] if pictures else []
+
+
 def _categories(
-    model: InfoGAN, images: Tensor, match: CategoryMatch | None, label_names: Sequence[str] | None
+    model: InfoGAN,
+    found: Mapping[str, Distribution],
+    match: CategoryMatch | None,
+    label_names: Sequence[str] | None,
 ) -> list[str]:
     if match is not None:
         left = match.unmatched_labels
@@ -206,14 +249,13 @@ def _categories(
         return [
             page.heading("Categories and labels"),
             page.paragraph(text),
-            page.picture(confusion_figure(match, label_names=label_names), "Images by category and label"),
+            *([] if max(match.table.shape) > _MOST_CELLS else [_confusion(match, label_names)]),
             page.table(["category", "images", "purity"], rows, numeric=(1, 2)),
         ]
     parts = []
     for name, code in model.latent.codes.items():
         if isinstance(code, Categorical):
-            found = model.encode(images)[name].mode.argmax(1).cpu().numpy()
-            counts = np.bincount(found, minlength=code.k)
+            counts = np.bincount(found[name].mode.argmax(1).cpu().numpy(), minlength=code.k)
             names = model.category_names.get(name) or [None] * code.k
             rows = [[str(c), names[c] or "", str(count)] for c, count in enumerate(counts)]
             parts.append(page.heading(f"Real images by {name}", "What Q says of them; no labels were given."))
@@ -221,8 +263,12 @@ def _categories(
     return parts
 
 
+def _confusion(match: CategoryMatch, label_names: Sequence[str] | None) -> str:
+    return page.picture(confusion_figure(match, label_names=label_names), "Images by category and label")
+
+
 def _calibration(model: InfoGAN, seed: int) -> list[str]:
-    found = calibration(model, seed=seed)
+    found = dict(islice(calibration(model, seed=seed).items(), _MOST_DIMENSIONS))
     if not found:
         return []
     lead = "On the diagonal Q is as sure as it should be; below it, too sure. On 2,000 fresh images."
@@ -244,4 +290,4 @@ def _settings(model: InfoGAN, settings: Mapping[str, Any]) -> list[str]:
     return [page.heading("Settings and environment"), page.table(["what", "value"], rows)]
 
 
-_MOST_DIMENSIONS, _MOST_COLUMNS = 12, 20
+_MOST_DIMENSIONS, _MOST_COLUMNS, _MOST_CELLS = 12, 20, 100

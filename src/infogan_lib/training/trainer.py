@@ -19,7 +19,7 @@ from infogan_lib.model import InfoGAN
 from infogan_lib.networks.averaging import averaged
 from infogan_lib.networks.forms import DiscriminatorOutput, GeneratorInput, placement
 from infogan_lib.networks.taps import Tap
-from infogan_lib.pixels import PixelRange, as_float
+from infogan_lib.pixels import UNKNOWN_RANGE, PixelRange, as_float
 from infogan_lib.pixels import pixel_range as checked_range
 from infogan_lib.regularizers import Regularizer, checked_regularizers
 from infogan_lib.training.batches import images_of
@@ -38,9 +38,6 @@ from infogan_lib.training.state import ListState, ModelState, OptimizerState
 from infogan_lib.training.step import InfoGANStep, Trained, trained_parts
 from infogan_lib.training.stream import DataStream, Position
 from infogan_lib.training.validation import check_images, check_kind, check_last_batch, has_batch_norm, warn_of_reach
-
-_UNKNOWN_REACH: PixelRange = (-1.0, 1.0)
-"""What bytes are mapped onto where the generator's last activation does not say."""
 
 
 class InfoGANTrainer:
@@ -356,7 +353,7 @@ class InfoGANTrainer:
                 f"at least {self._smallest_batch}{why}; if it is a loader's last batch, use drop_last=True"
             )
         if images.dtype == torch.uint8 and self.model.pixel_range is None:
-            self.model.pixel_range = _UNKNOWN_REACH
+            self.model.pixel_range = UNKNOWN_RANGE
         real = as_float(images.to(self.device, non_blocking=True), self._bytes_onto, self._dtype)
         if not real.isfinite().all():
             raise ValueError(f"the batch of step {self.steps} holds NaN or infinite values; clean the data")
@@ -381,4 +378,4 @@ class InfoGANTrainer:
 
     @property
     def _bytes_onto(self) -> PixelRange:
-        return self.model.pixel_range or _UNKNOWN_REACH
+        return self.model.pixel_range or UNKNOWN_RANGE

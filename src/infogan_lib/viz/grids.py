@@ -13,7 +13,7 @@ from infogan_lib._checks import whole_number
 from infogan_lib.category_names import numbered
 from infogan_lib.latent import LatentSpec
 from infogan_lib.model import InfoGAN
-from infogan_lib.pixels import PixelRange, as_unit
+from infogan_lib.pixels import UNKNOWN_RANGE, PixelRange, as_unit
 from infogan_lib.variables import LatentCode
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ def save_figure(figure: "Figure", path: str | Path) -> None:
 
 def shown_range(model: InfoGAN) -> PixelRange:
     """The range in which a model's images are shown: its own, or (-1, 1) where it is not known."""
-    return model.pixel_range or (-1.0, 1.0)
+    return model.pixel_range or UNKNOWN_RANGE
 
 
 def new_figure(size: tuple[float, float]) -> "Figure":
