@@ -362,6 +362,13 @@ def test_dead_dimensions_among_many_are_found_in_turns_and_told_once():
     assert sorted(told) == [f"dimension {dim} of 'style'" for dim in range(35, 40)]
 
 
+def test_noise_may_do_less_beside_styles():
+    found = Findings(1.0, {Knob("z", None): 0.006}, {})
+    alone = ig.LatentSpec(z=ig.Noise(2), digit=ig.Categorical(3))
+    assert [symptom.subject for symptom in symptoms_of_images(found, alone, {})] == ["'z'"]
+    assert list(symptoms_of_images(found, alone + ig.LatentSpec(style=ig.Uniform(1)), {})) == []
+
+
 def test_every_merged_group_is_told():
     table = torch.eye(6, dtype=torch.int64) * 20
     table[:2, :2] = table[2:4, 2:4] = 10

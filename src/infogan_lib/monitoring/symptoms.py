@@ -46,7 +46,8 @@ class Symptom:
 
 
 LEAST_SPREAD = 0.01
-LEAST_EFFECT_OF_NOISE, LEAST_EFFECT_OF_CODE, LEAST_OF_SIBLINGS = 0.005, 0.001, 0.02
+LEAST_EFFECT_OF_NOISE, LEAST_EFFECT_BESIDE_STYLES = 0.01, 0.002
+LEAST_EFFECT_OF_CODE, LEAST_OF_SIBLINGS = 0.001, 0.02
 LEAST_KNOWN = 0.05
 WON_BELOW = 0.015
 VANISHED, EXPLODED = 1e-3, 50.0
@@ -98,10 +99,12 @@ def symptoms_of_images(found: Findings, latent: LatentSpec, known: Mapping[str, 
 
 def _without_effect(found: Findings, latent: LatentSpec, known: Mapping[str, float]) -> Iterator[Symptom]:
     noises = sum(not isinstance(variable, LatentCode) for variable in latent.values())
+    has_styles = any(not code.discrete for code in latent.codes.values())
+    least = (LEAST_EFFECT_BESIDE_STYLES if has_styles else LEAST_EFFECT_OF_NOISE) / max(1.0, noises / 16)
     for knob, share in found.effects.items():
         seen = f"{knob} changes the images by {share:.2%} of their variance"
         if not isinstance(latent[knob.name], LatentCode):
-            if share < LEAST_EFFECT_OF_NOISE / max(1.0, noises / 16):
+            if share < least:
                 seen += ", so that images of the same codes are alike"
                 advice = "a lower weight of the codes, or a lower lr_g; more noise; a wider generator"
                 yield Symptom("no effect", str(knob), seen, advice)
