@@ -77,8 +77,11 @@ def main() -> None:
         sys.exit(f"mnist_quality.py: {error}")
     if model.image_shape != (1, 28, 28):
         sys.exit(f"mnist_quality.py: the classifier takes images (1, 28, 28), and the model makes {model.image_shape}")
+    # The first half of MNIST's test images is by other writers than the second.
+    mixed = torch.randperm(len(data["test"][0]), generator=torch.Generator().manual_seed(options.seed))
+    real, real_labels = (part[mixed] for part in data["test"])
     (train_x, train_y), (test_x, test_y) = (
-        (images.float() / 255, labels.long()) for images, labels in (data["train"], data["test"])
+        (images.float() / 255, labels.long()) for images, labels in (data["train"], (real, real_labels))
     )
     network = train(train_x, train_y, epochs=options.epochs, seed=options.seed)
     right = accuracy(network, test_x, test_y)
@@ -89,7 +92,7 @@ def main() -> None:
     def of_models_images(images: Tensor) -> Tensor:
         return features((images - low) / (high - low))
 
-    half = data["test"][0][: len(test_x) // 2]
+    half = real[: len(real) // 2]
     rows = {
         "the run's samples": sample_quality(model, half, of_models_images, name=name, seed=options.seed),
         "test images, halves": perfect(features, test_x, name),
