@@ -78,13 +78,12 @@ class Probe:
         tables = {name: torch.zeros(k, k, dtype=torch.int64) for name, k in self._categories.items()}
         differences = []
         with self._undisturbed(device):
-            of_base, _ = self._look_at(base, seed, device)
+            of_base = self._images(base, seed, device)
             for knob in turned:
-                images, _ = self._look_at(self._redrawn(base, fresh, knob), seed, device)
+                images = self._images(self._redrawn(base, fresh, knob), seed, device)
                 differences.append(difference(of_base, images).cpu())
             for batch in self._asked(generator):
-                _, raw = self._look_at(batch, seed, device)
-                found = self._model.latent.posteriors(raw)
+                found = self._model.latent.posteriors(self._model.raw_codes(self._images(batch, seed, device)))
                 for name, table in tables.items():
                     asked = batch[:, self._model.latent.columns[name]].argmax(1)
                     table += confusion(asked, found[name].mode.argmax(1).cpu(), len(table))
@@ -125,10 +124,9 @@ class Probe:
                 batch[:, columns] = torch.eye(self._categories[name], dtype=batch.dtype)[chosen]
             yield batch
 
-    def _look_at(self, latents: Tensor, seed: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    def _images(self, latents: Tensor, seed: int, device: torch.device) -> Tensor:
         seed_all(seed, device)  # dropout falls alike on images that are compared
-        images = self._model.generate(latents.to(*placement(self._model.generator)))
-        return images, self._model.raw_codes(images)
+        return self._model.generate(latents.to(*placement(self._model.generator)))
 
     @contextmanager
     def _undisturbed(self, device: torch.device) -> Iterator[None]:

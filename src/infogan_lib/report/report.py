@@ -25,7 +25,6 @@ from infogan_lib.networks.forms import placement
 from infogan_lib.pixels import check_real_images
 from infogan_lib.report import page
 from infogan_lib.training.history import History
-from infogan_lib.variables import LatentCode
 from infogan_lib.viz.curves import curves_figure
 from infogan_lib.viz.grids import category_figure, grid_figure, shown_range, sweep_figure
 from infogan_lib.viz.scores import calibration_figure, confusion_figure
@@ -170,12 +169,10 @@ def _said(model: InfoGAN, name: str, dim: int, seed: int) -> list[list[str]]:
 def _dimensions(model: InfoGAN) -> list[tuple[str, int]]:
     """The continuous codes by dimension; one of the user's own kind as a whole, as it has a sweep of its own."""
     continuous = [(name, code) for name, code in model.latent.codes.items() if not code.discrete]
-    of_each = [(name, dim) for name, code in continuous for dim in range(code.width if _by_dimension(code) else 1)]
+    of_each = [
+        (name, dim) for name, code in continuous for dim in range(code.width if isinstance(code, VectorCode) else 1)
+    ]
     return of_each[:_MOST_DIMENSIONS]
-
-
-def _by_dimension(code: LatentCode) -> bool:
-    return isinstance(code, VectorCode)
 
 
 def _pictures(model: InfoGAN, images: Tensor, seed: int) -> list[str]:
