@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import infogan_lib as ig
-from infogan_lib.regularizers import RealImageInformation, Regularizer
+from infogan_lib.regularizers import RealImageInformation, RealImageRegularizer
 from toys import LATENT, TupleDiscriminator, dense_discriminator, dense_generator, images
 
 BAD = [float("nan"), float("inf"), float("-inf")]
@@ -129,7 +129,7 @@ def test_an_information_loss(code, value, trains):
 
 @pytest.mark.parametrize("value", BAD)
 def test_a_regulariser(value):
-    class Spoilt(Regularizer):
+    class Spoilt(RealImageRegularizer):
         name, weight, bad = "spoilt", 0.5, False
 
         def views(self, real, generator):

@@ -147,7 +147,7 @@ def trainer(regularizers):
     [
         (lambda: trainer([RealImageInformation("style")]), ValueError, "this latent has 'digit', but got 'style'"),
         (lambda: trainer([RealImageInformation("hue")]), ValueError, "but got 'hue'"),
-        (lambda: trainer(["digit"]), TypeError, "must be Regularizer objects, but got 'digit'"),
+        (lambda: trainer(["digit"]), TypeError, "GeneratorRegularizer objects, but got 'digit'"),
         (lambda: RealImageInformation("digit", weight=-1), ValueError, "weight must be a finite number of at least 0"),
         (lambda: RealImageInformation("digit", information=-1), ValueError, "information must be a finite number"),
         (lambda: RealImageInformation("digit", balance="4"), TypeError, "balance must be a finite number"),

@@ -1,6 +1,7 @@
 """Numeric precision of the forward passes: float32, or mixed with bfloat16 or float16."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Literal
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from infogan_lib._checks import choice
+from infogan_lib.training.dense import dense_convolutions
 
 PrecisionName = Literal["fp32", "bf16", "fp16"]
 
@@ -28,9 +30,12 @@ class Precision:
         self._dtype = torch.float16 if name == "fp16" else torch.bfloat16
         self.scaler = torch.amp.GradScaler(device.type, enabled=name == "fp16")
 
-    def autocast(self) -> AbstractContextManager[object]:
-        """The context for forward passes."""
-        return torch.autocast(self._device, self._dtype, enabled=self.name != "fp32")
+    @contextmanager
+    def forward(self) -> Iterator[None]:
+        """The context of a forward pass: autocasting, and dense convolutions on a CPU."""
+        dense = dense_convolutions() if self._device == "cpu" else nullcontext()
+        with torch.autocast(self._device, self._dtype, enabled=self.name != "fp32"), dense:
+            yield
 
     def backward(self, loss: Tensor, inputs: list[torch.nn.Parameter]) -> None:
         """Add the gradient of a loss to these parameters and to no others."""

@@ -49,6 +49,14 @@ class RandomStreams:
         return self._streams[name]
 
 
+def global_generator(device: torch.device) -> torch.Generator:
+    """The generator that torch draws from on a device where none is given."""
+    if device.type == "cuda":
+        torch.cuda.init()
+        return torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index]
+    return torch.default_generator
+
+
 class GlobalRandomness:
     """The global generators: torch's on the CPU and on the device of training, numpy's and Python's.
 

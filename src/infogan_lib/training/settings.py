@@ -36,7 +36,7 @@ def run_settings(
         "adversarial": _named(adversarial),
         "optimizers": [_optimizer_settings(optimizer) for optimizer in optimizers],
         "schedulers": [_scheduler_settings(scheduler) for scheduler in schedulers],
-        "regularizers": [f"{_named(r)} {r.name}, weight {r.weight}" for r in regularizers],
+        "regularizers": [f"{_named(r)} {r.name}, weight {r.weight}, after {r.after}" for r in regularizers],
         **plain,
     }
 

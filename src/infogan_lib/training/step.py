@@ -12,8 +12,7 @@ computed for the parameters about to be updated and for no others.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,14 +21,15 @@ from torch.optim import Optimizer
 from infogan_lib._checks import describe, listed
 from infogan_lib.losses.adversarial import AdversarialLoss
 from infogan_lib.model import InfoGAN
-from infogan_lib.regularizers import Regularizer
-from infogan_lib.training.dense import dense_convolutions
+from infogan_lib.regularizers import GeneratorRegularizer, RealImageRegularizer, Regularizer
 from infogan_lib.training.figures import information_figures, magnitude, numbers, watched
 from infogan_lib.training.nonfinite import NonFiniteLossError
 from infogan_lib.training.precision import Precision
+from infogan_lib.training.randomness import global_generator
 from infogan_lib.training.undo import Undo
 
 Trained = Literal["generator", "q_head", "trunk"]
+_Kind = TypeVar("_Kind", bound=Regularizer)
 TRAINED: tuple[Trained, ...] = ("generator", "q_head", "trunk")
 
 
@@ -68,8 +68,8 @@ class InfoGANStep:
         information_trains: what L_I trains, of "generator", "q_head" and "trunk".
         precision: of the forward passes.
         accumulate: into how many parts a batch is split, their gradients adding up to the batch's.
-        regularizers: terms about real images, added to D's step; they train the trunk and the Q head.
-        augmentation: what the regularisers' random views are drawn from; torch's global generator if None.
+        regularizers: further terms of D's step, about real images, which train the trunk and the Q head; or of G's.
+        augmentation: what regularisers draw from; torch's global generator of the device if None.
     """
 
     def __init__(
@@ -97,12 +97,10 @@ class InfoGANStep:
         self._q_parameters = groups["q_head"] if "q_head" in information_trains else []
         self._g_parameters = groups["generator"] + self._q_parameters
         self._regularizers = regularizers
-        self._augmentation = augmentation
         codes = model.latent.codes.values()
         device = next(model.parameters()).device
         self._weights = torch.tensor([code.weight for code in codes], device=device)
-        self._regularizer_weights = torch.tensor([r.weight for r in regularizers], device=device)
-        self._dense = dense_convolutions if device.type == "cpu" else nullcontext
+        self._augmentation = augmentation or global_generator(device)
         self._undo = Undo()
 
     def __call__(self, real: Tensor, draw: Callable[[int], Tensor], *, generator_updates: int = 1) -> dict[str, float]:
@@ -171,21 +169,21 @@ class InfoGANStep:
         self, real: Tensor, latent: Tensor, keeps_graph: bool, weights: Tensor
     ) -> tuple[dict[str, Tensor], Tensor | None]:
         real_terms, fake_terms, foreseen, information, opinions, regularized = [], [], [], [], [], []
-        fake = None
+        fake, regularizers = None, self._due(RealImageRegularizer)
         for x, c, share in self._parts(real, latent):
-            with self._forward():
+            with self._precision.forward():
                 with torch.set_grad_enabled(keeps_graph):
                     fake = self.model.generate(c)
-                logits, raw = self.model.discriminate(x, codes=bool(self._regularizers))
+                logits, raw = self.model.discriminate(x, codes=bool(regularizers))
             logits = _full(logits)
             real_terms.append(share * self.adversarial.real(logits).mean())
             loss = real_terms[-1]
-            if raw is not None and self._regularizers:
-                regularized.append(share * self._regularizer_terms(x, raw))
-                loss = loss + (regularized[-1] * self._regularizer_weights.to(loss)).sum()
+            if raw is not None and regularizers:
+                regularized.append(share * self._terms_of_real(regularizers, x, raw))
+                loss = loss + _weighted(regularizers, regularized[-1])
             # What regularisers give the Q head waits there for the update of G and Q.
             self._precision.backward(loss, self._d_parameters + (self._q_parameters if regularized else []))
-            with self._forward():
+            with self._precision.forward():
                 fake_logits, raw = self.model.discriminate(fake.detach(), codes="trunk" in self._trains)
             fake_logits = _full(fake_logits)
             fake_terms.append(share * self.adversarial.fake(fake_logits).mean())
@@ -205,22 +203,21 @@ class InfoGANStep:
         terms[_GENERATORS_TERM] = _sum(foreseen)
         if information:
             terms |= self._named_terms(_sum(information))
-        named = {}
-        if regularized:
-            named = {r.name: term for r, term in zip(self._regularizers, _sum(regularized), strict=True)}
-            terms |= {f"regulariser {name!r}": term for name, term in named.items()}
+        regularized = _named(regularizers, regularized)
+        terms |= {f"regulariser {name!r}": term for name, term in regularized.items()}
         norm = self._checked_norm(terms, self._d_parameters, "discriminator")
         self._precision.step(self._d_optimizers)
         _clear(self._d_parameters)
         d_real, d_fake = _sum(opinions)
         figures = {"loss/d": on_real + on_fake, "d_real": d_real, "d_fake_before": d_fake, "grad_norm/d": norm}
-        figures |= {f"regularizer/{name}": term for name, term in named.items()}
+        figures |= {f"regularizer/{name}": term for name, term in regularized.items()}
         return figures, fake if keeps_graph else None
 
     def _update_generator(self, latent: Tensor, fake: Tensor | None, *, is_last: bool) -> dict[str, Tensor]:
-        adversarial, information, opinions = [], [], []
+        adversarial, information, opinions, regularized = [], [], [], []
+        regularizers = self._due(GeneratorRegularizer)
         for c, share in self._parts(latent):
-            with self._forward():
+            with self._precision.forward():
                 images = self.model.generate(c) if fake is None else fake
                 logits, raw = self.model.discriminate(images, codes="generator" in self._trains)
                 if raw is None:
@@ -228,10 +225,16 @@ class InfoGANStep:
             logits = _full(logits)
             adversarial.append(share * self.adversarial.generator(logits).mean())
             information.append(share * self._scored(raw, c))
-            self._precision.backward(adversarial[-1] + self._weighted(information[-1]), self._g_parameters)
+            loss = adversarial[-1] + self._weighted(information[-1])
+            if regularizers:
+                regularized.append(share * self._terms_of_generator(regularizers, c, images))
+                loss = loss + _weighted(regularizers, regularized[-1])
+            self._precision.backward(loss, self._g_parameters)
             opinions.append(share * _mean_opinion(self.adversarial, logits))
         nll = _sum(information)
+        regularized = _named(regularizers, regularized)
         terms = {_GENERATORS_TERM: _sum(adversarial)} | self._named_terms(nll)
+        terms |= {f"regulariser {name!r}": term for name, term in regularized.items()}
         norm = self._checked_norm(terms, self._g_parameters, "generator")
         self._is_final = is_last
         self._precision.step(self._g_optimizers)
@@ -245,6 +248,7 @@ class InfoGANStep:
             **information_figures(self.model.latent, nll),
             "d_fake_after": _sum(opinions),
             "grad_norm/g": norm,
+            **{f"regularizer/{name}": term for name, term in regularized.items()},
         }
 
     def _scored(self, raw: Tensor, latent: Tensor) -> Tensor:
@@ -256,23 +260,34 @@ class InfoGANStep:
                 raise
             raise NonFiniteLossError("raw output of Q", self.count, float("nan")) from error
 
-    def _regularizer_terms(self, real: Tensor, raw: Tensor) -> Tensor:
+    def _due(self, kind: type[_Kind]) -> list[_Kind]:
+        """The regularisers of a kind that this step has."""
+        return [r for r in self._regularizers if isinstance(r, kind) and self.count >= r.after]
+
+    def _terms_of_real(self, regularizers: Sequence[RealImageRegularizer], real: Tensor, raw: Tensor) -> Tensor:
         terms = []
-        for regularizer in self._regularizers:
-            views = regularizer.views(real, self._augmentation or torch.default_generator)
-            with self._forward():
+        for regularizer in regularizers:
+            views = regularizer.views(real, self._augmentation)
+            with self._precision.forward():
                 raw_of_views = self.model.raw_codes(views)
             terms.append(regularizer(self.model.latent, raw, raw_of_views))
         return torch.stack(terms)
+
+    def _terms_of_generator(
+        self, regularizers: Sequence[GeneratorRegularizer], latent: Tensor, images: Tensor
+    ) -> Tensor:
+        def generate(latents: Tensor) -> Tensor:
+            with self._precision.forward():
+                return self.model.generate(latents)
+
+        spec = self.model.latent
+        return torch.stack([r(spec, latent, images, generate, self._augmentation) for r in regularizers])
 
     def _parts(self, *batches: Tensor) -> Iterable[tuple]:
         """Parts of a batch that differ by one sample at most, each with its share of the whole."""
         whole = len(batches[0])
         for part in zip(*(batch.tensor_split(self.accumulate) for batch in batches), strict=True):
             yield *part, len(part[0]) / whole
-
-    def _forward(self) -> "_Forward":
-        return _Forward(self._precision, self._dense)
 
     def _weighted(self, information: Tensor) -> Tensor:
         return (information * self._weights.to(information.dtype)).sum()
@@ -311,27 +326,21 @@ class InfoGANStep:
         return next((f"weight {name!r}" for name, t in watched(self.model) if not t.isfinite().all()), None)
 
 
-class _Forward:
-    """The contexts of a forward pass: autocasting, and dense convolutions on a CPU."""
-
-    def __init__(self, precision: Precision, dense: Callable) -> None:
-        self._autocast, self._dense = precision.autocast(), dense()
-
-    def __enter__(self) -> None:
-        self._autocast.__enter__()
-        self._dense.__enter__()
-
-    def __exit__(self, *error) -> None:
-        self._dense.__exit__(*error)
-        self._autocast.__exit__(*error)
-
-
 _GENERATORS_TERM = "generator's adversarial loss"
 _WEIGHTS = "weights"
 
 
 def _mean_opinion(adversarial: AdversarialLoss, logits: Tensor) -> Tensor:
     return adversarial.opinion(logits.detach()).mean()
+
+
+def _weighted(regularizers: Sequence[Regularizer], terms: Tensor) -> Tensor:
+    weighted = [regularizer.weight * term for regularizer, term in zip(regularizers, terms, strict=True)]
+    return torch.stack(weighted).sum()
+
+
+def _named(regularizers: Sequence[Regularizer], terms: list[Tensor]) -> dict[str, Tensor]:
+    return dict(zip((r.name for r in regularizers), _sum(terms), strict=True)) if terms else {}
 
 
 def _full(logits: Tensor) -> Tensor:

@@ -60,7 +60,8 @@ class InfoGANTrainer:
         g_steps: how often G and Q are updated in such a step, each time with new latents.
         accumulate: into how many parts a batch is split, to save memory; the gradients add up to the batch's, except
             that what looks at a whole batch (BatchNorm, `RealImageInformation`) sees its part only.
-        regularizers: further terms about real images, such as `RealImageInformation("digit")`.
+        regularizers: further terms about real images, such as `RealImageInformation("digit")`, or generated ones, such
+            as `ModeSeeking()`.
         ema_decay: of the averaged generator that `model.sample` then uses, such as 0.999. None for none.
         precision: "fp32", or the networks under autocast with "bf16" or "fp16".
         pixel_range: what uint8 data is mapped onto; G's own reach if None, and (-1, 1) where it has none.
@@ -336,8 +337,8 @@ class InfoGANTrainer:
         Returns:
             The step's figures: "loss/d", "loss/g" and "loss/information" (weighted), "nll/CODE", "bound/CODE" (nats)
             and "bound_fraction/CODE" (of H(c)) for each code, or "mse/CODE"; "d_real", D(x); "d_fake_before" and
-            "d_fake_after", D(G(z)) before and after D's update; "grad_norm/d" and "grad_norm/g". What concerns G
-            is there in the steps that update it.
+            "d_fake_after", D(G(z)) before and after D's update; "grad_norm/d" and "grad_norm/g"; and
+            "regularizer/NAME". What concerns G is there in the steps that update it.
 
         Raises:
             ValueError: images of another shape, too few for batch normalisation, or not finite.

@@ -1,0 +1,17 @@
+"""Regularisers: further terms of a training step. Off unless asked for."""
+
+from infogan_lib.regularizers.base import GeneratorRegularizer, RealImageRegularizer, Regularizer, checked_regularizers
+from infogan_lib.regularizers.mode_seeking import ModeSeeking
+from infogan_lib.regularizers.real_information import RealImageInformation
+from infogan_lib.regularizers.warps import Augmentation, RandomAffine
+
+__all__ = [
+    "Augmentation",
+    "GeneratorRegularizer",
+    "ModeSeeking",
+    "RandomAffine",
+    "RealImageInformation",
+    "RealImageRegularizer",
+    "Regularizer",
+    "checked_regularizers",
+]

@@ -1,0 +1,83 @@
+"""What a regulariser is: a named, weighted term of D's step about real images, or of G's about generated ones."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from infogan_lib._checks import describe
+from infogan_lib.latent import LatentSpec
+
+
+class Regularizer(ABC):
+    """A term of a training step; derive from `RealImageRegularizer` or `GeneratorRegularizer`.
+
+    Attributes:
+        name: under which its value is reported, as "regularizer/NAME".
+        weight: the factor on it.
+        after: the number of steps before the first that has it.
+    """
+
+    name: str
+    weight: float
+    after: int = 0
+
+    def check(self, latent: LatentSpec) -> None:  # noqa: B027 - nothing to check is a fine default
+        """Raise ValueError if it cannot go with these codes."""
+
+
+class RealImageRegularizer(Regularizer):
+    """A term of the discriminator's step. It trains D's trunk and the Q head through what Q says of real images.
+
+    The Q head's share waits for the update of G and Q in the same step; it is dropped in a step without one, and where
+    `information_trains` leaves the Q head out.
+    """
+
+    @abstractmethod
+    def views(self, real: Tensor, generator: torch.Generator) -> Tensor:
+        """The further images, shape (N, *image_shape), on which Q is asked beside the real ones."""
+
+    @abstractmethod
+    def __call__(self, latent: LatentSpec, raw: Tensor, raw_of_views: Tensor) -> Tensor:
+        """The term, a scalar, from Q's raw outputs (N, R) on the real images and on their views."""
+
+
+class GeneratorRegularizer(Regularizer):
+    """A term of the generator's step. It trains G alone, in every update of it."""
+
+    @abstractmethod
+    def __call__(
+        self,
+        latent: LatentSpec,
+        sampled: Tensor,
+        images: Tensor,
+        generate: Callable[[Tensor], Tensor],
+        generator: torch.Generator,
+    ) -> Tensor:
+        """The term, a scalar.
+
+        Args:
+            latent: the variables.
+            sampled: the latents (N, L) of this update.
+            images: what G made of them, shape (N, *image_shape), with their graph.
+            generate: makes images of further latents (n, L), as G does in training; BatchNorm sees them as a batch.
+            generator: for what is random about the term, on the device of the latents.
+        """
+
+
+def checked_regularizers(regularizers: Any, latent: LatentSpec) -> tuple[Regularizer, ...]:
+    """The regularisers, each fit for the latent."""
+    found = tuple(regularizers) if isinstance(regularizers, Iterable) else (regularizers,)
+    names = [getattr(regularizer, "name", None) for regularizer in found]
+    for regularizer in found:
+        if not isinstance(regularizer, RealImageRegularizer | GeneratorRegularizer):
+            raise TypeError(
+                "regularizers must be RealImageRegularizer or GeneratorRegularizer objects, "
+                f"but got {describe(regularizer)}"
+            )
+        regularizer.check(latent)
+        if names.count(regularizer.name) > 1:
+            raise ValueError(f"two regularisers are named {regularizer.name!r}; give one of them another name")
+    return found

@@ -1,0 +1,236 @@
+"""Mode seeking: its value where noise does all, some or nothing, whom it trains, and from which step."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+import infogan_lib as ig
+from infogan_lib.regularizers import GeneratorRegularizer, ModeSeeking
+from toys import LATENT, dense_discriminator, dense_generator, images
+
+
+def value(generate, *, latent=LATENT, n=4096, seed=0, **settings):
+    sampled = latent.sample(n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    term = ModeSeeking(**settings)
+    return term(latent, sampled, generate(sampled), generate, torch.Generator().manual_seed(1))
+
+
+def test_noise_that_decides_everything_is_worth_one():
+    assert value(lambda c: c[:, LATENT.columns["z"]]).item() == pytest.approx(1, rel=0.03)
+
+
+def test_half_of_the_distance():
+    # Two columns of equal spread, of which noise moves one.
+    def generate(c):
+        return torch.stack([c[:, 0], 1.128 / (2 / 3) * c[:, LATENT.columns["style"]][:, 0]], dim=1)
+
+    # E|z - z'| of two Gaussians is 2/sqrt(pi), of two uniforms on [-1, 1] it is 2/3; both columns then weigh alike.
+    assert value(generate, n=60_000).item() == pytest.approx(2, rel=0.03)
+
+
+def test_noise_that_changes_nothing_costs_the_most():
+    assert value(lambda c: c[:, LATENT.columns["style"]]).item() == pytest.approx(100)
+
+
+@pytest.mark.parametrize(("factor", "shift"), [(1e-6, 0), (1e6, 0), (1, 1000)])
+def test_neither_the_scale_nor_the_offset_of_images_matters(factor, shift):
+    def generate(c):
+        return c[:, :2] + c[:, LATENT.columns["style"]]
+
+    assert value(lambda c: factor * generate(c) + shift).item() == pytest.approx(value(generate).item(), rel=1e-6)
+
+
+def test_against_a_loop_in_float64():
+    weight = torch.randn(LATENT.width, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    sampled = LATENT.sample(10, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    made = []
+
+    def generate(c):
+        made.append(c)
+        return (c @ weight).tanh()
+
+    whole = generate(sampled)
+    found = ModeSeeking()(LATENT, sampled, whole, generate, torch.Generator().manual_seed(5))
+    first, second = made[1].tensor_split(2)
+    assert torch.equal(first, sampled[:3])
+    assert torch.equal(second[:, 5:], first[:, 5:])  # the codes are kept
+    assert not (second[:, :5] == first[:, :5]).any()  # the noise is not
+    pairs = [(a @ weight).tanh() - (b @ weight).tanh() for a, b in zip(first, second, strict=True)]
+    apart = sum(pair.abs().sum() for pair in pairs) / 9
+    unrelated = sum((whole[i] - whole[i - 1]).abs().sum() for i in range(10)) / 30
+    assert found.item() == pytest.approx((unrelated / (apart + unrelated / 100)).item(), rel=1e-9)
+
+
+def test_batch_normalisation_makes_no_difference_of_its_own():
+    norm = nn.BatchNorm1d(2, affine=False).train()
+    assert value(lambda c: norm(c[:, LATENT.columns["style"]].float()), n=16).item() == pytest.approx(100, rel=1e-4)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_small_batches(n):
+    found = value(lambda c: c @ torch.ones(LATENT.width, 2, dtype=c.dtype), n=n)
+    assert 0 < found.item() <= 100
+
+
+def test_outputs_that_are_all_identical_give_a_finite_gradient():
+    weight = torch.zeros(LATENT.width, 2, dtype=torch.float64, requires_grad=True)
+    value(lambda c: c @ weight).backward()
+    assert weight.grad is not None
+    assert weight.grad.isfinite().all()
+
+
+def test_the_reference_takes_no_gradient():
+    scale = torch.ones((), dtype=torch.float64, requires_grad=True)
+    columns = LATENT.columns
+    # A scale on what codes do moves unrelated images apart, but not those that differ in noise alone.
+    value(lambda c: torch.cat([c[:, columns["z"]], scale * c[:, columns["digit"]]], dim=1)).backward()
+    assert scale.grad is None or scale.grad.abs() < 1e-12
+
+
+def test_only_the_noise_that_is_named_is_redrawn():
+    latent = ig.LatentSpec(a=ig.Noise(2), b=ig.Noise(2), digit=ig.Categorical(3))
+
+    def generate(c):
+        return c[:, latent.columns["a"]]
+
+    assert value(generate, latent=latent, noise="b").item() == pytest.approx(100)
+    assert value(generate, latent=latent, noise=["a"]).item() == pytest.approx(1, rel=0.05)
+    assert value(generate, latent=latent).item() == pytest.approx(1, rel=0.05)
+
+
+class Indifferent(ig.AdversarialLoss):
+    def real(self, logits):
+        return 0 * logits
+
+    fake = generator = real
+
+
+def trainer(*regularizers, spec=None, **settings):
+    torch.manual_seed(0)
+    spec = spec or ig.LatentSpec(z=ig.Noise(9), digit=ig.Categorical(2, weight=0))
+    sgd = {f"{part}_optimizer": lambda p: torch.optim.SGD(p, 0.1) for part in "gdq"}
+    networks = dense_generator(), dense_discriminator()
+    return ig.InfoGANTrainer(
+        *networks, spec, regularizers=regularizers, **({"adversarial": Indifferent()} | sgd | settings)
+    )
+
+
+def moves(t, steps=1):
+    groups = t.model.parameter_groups()
+    before = {part: [p.detach().clone() for p in params] for part, params in groups.items()}
+    figures = [t.step(images(16)) for _ in range(steps)]
+    return figures[-1], {
+        part: sum((a - b).abs().sum().item() for a, b in zip(groups[part], before[part], strict=True))
+        for part in groups
+    }
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_trains_g_and_nothing_else(accumulate):
+    figures, moved = moves(trainer(ModeSeeking(), accumulate=accumulate))
+    assert moved["generator"] > 1e-4
+    assert moved["trunk"] == moved["d_head"] == moved["q_head"] == 0
+    assert 0 < figures["regularizer/mode_seeking"] < 100
+
+
+def test_weight_scales_the_gradient():
+    norms = [trainer(ModeSeeking(weight=w)).step(images(16))["grad_norm/g"] for w in (0.0, 0.5, 1.0)]
+    assert norms[0] == 0
+    assert norms[2] == pytest.approx(2 * norms[1], rel=1e-4)
+
+
+def test_begins_after_the_steps_that_it_is_told():
+    t = trainer(ModeSeeking(after=2))
+    figures, moved = moves(t, steps=2)
+    assert moved["generator"] == 0
+    assert "regularizer/mode_seeking" not in figures
+    figures, moved = moves(t)
+    assert moved["generator"] > 0
+    assert "regularizer/mode_seeking" in figures
+
+
+def test_is_there_in_every_update_of_g_and_only_there():
+    calls = []
+
+    class Counting(GeneratorRegularizer):
+        name, weight = "counting", 1.0
+
+        def __call__(self, latent, sampled, images, generate, generator):
+            calls.append((tuple(sampled.shape), tuple(images.shape), generator.device.type))
+            assert images.requires_grad
+            return 0 * images.sum()
+
+    t = trainer(Counting(), d_steps=2, g_steps=3)
+    assert "regularizer/counting" not in t.step(images(16))
+    assert "regularizer/counting" in t.step(images(16))
+    assert calls == 3 * [((16, 11), (16, 1, 4, 4), "cpu")]
+
+
+def test_widens_what_noise_does():
+    """In a game that D cannot win, G makes the images of one category differ."""
+    spec = ig.LatentSpec(z=ig.Noise(9), digit=ig.Categorical(2))
+    apart = []
+    for regularizers in ((), (ModeSeeking(),)):
+        t = trainer(*regularizers, spec=spec, adversarial=ig.NonSaturating())
+        for _ in range(60):
+            t.step(images(32))
+        same = t.model.sample(256, digit=0, seed=0)
+        apart.append((same[:128] - same[128:]).abs().mean().item())
+    assert apart[1] > 1.3 * apart[0]
+
+
+def test_goes_on_as_if_it_had_never_stopped(tmp_path):
+    def make():
+        return trainer(ModeSeeking(after=1), adversarial=ig.NonSaturating())
+
+    whole, first, second = make(), make(), make()
+    for _ in range(4):
+        whole.step(images(16))
+    for _ in range(2):
+        first.step(images(16))
+    first.save_checkpoint(tmp_path)
+    second.load_checkpoint(tmp_path)
+    for _ in range(2):
+        second.step(images(16))
+    pairs = zip(whole.model.state_dict().values(), second.model.state_dict().values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_a_term_that_is_not_finite_is_named_and_changes_nothing():
+    class Spoilt(GeneratorRegularizer):
+        name, weight = "spoilt", 1.0
+
+        def __call__(self, latent, sampled, images, generate, generator):
+            return images.sum() * math.nan
+
+    t = trainer(Spoilt())
+    before = {name: tensor.clone() for name, tensor in t.model.state_dict().items()}
+    with pytest.raises(ig.NonFiniteLossError, match="regulariser 'spoilt' became nan"):
+        t.step(images(16))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in t.model.state_dict().items())
+
+
+CODES_ALONE = ig.LatentSpec(digit=ig.Categorical(4), style=ig.Uniform(7))
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: trainer(ModeSeeking(noise="w")), ValueError, "redraws 'w', but this latent has 'z' and 'digit'"),
+        (
+            lambda: trainer(ModeSeeking(), spec=CODES_ALONE),
+            ValueError,
+            "needs noise to redraw, but all .* 'digit' and 'style'",
+        ),
+        (lambda: ModeSeeking(weight=-1), ValueError, "weight must be a finite number of at least 0"),
+        (lambda: ModeSeeking(after=-1), ValueError, "after must be a whole number of at least 0"),
+        (lambda: ModeSeeking(noise=3), TypeError, "noise must be the name of a variable.* but got 3"),
+        (lambda: ModeSeeking(noise=[]), TypeError, "noise must be the name"),
+        (lambda: trainer(ModeSeeking(), ModeSeeking()), ValueError, "two regularisers are named 'mode_seeking'"),
+    ],
+)
+def test_refusals_name_what_was_wrong(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
