@@ -6,6 +6,7 @@ from torch import nn
 
 import infogan_lib as ig
 from infogan_lib import recipes
+from infogan_lib.regularizers import ModeSeeking
 
 NAMES = recipes.names()
 LABS = ("lab64-frontend", "lab64-conditions", "lab28-normalnll", "lab64-mse", "dcgan-tutorial")
@@ -147,6 +148,8 @@ def test_the_settings_for_all_digits_keep_the_layers(name):
     t = ours.trainer(device="cpu")
     t.fit(ours.images(digits(8)), steps=2, batch_size=4)
     assert t.history["regularizer/digit"].shape == (2,)
+    keeps_noise = any(isinstance(regularizer, ModeSeeking) for regularizer in changes["regularizers"])
+    assert keeps_noise == ("style" not in ours.latent)
     optimizers = t._step._d_optimizers + t._step._g_optimizers
     assert {o.defaults["lr"] for o in optimizers} == {changes["lr_d"], changes["lr_g"]}
     assert t._step._trains == {"generator", "q_head", "trunk"}

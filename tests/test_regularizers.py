@@ -102,6 +102,12 @@ def test_weight_scales_the_step():
     torch.testing.assert_close(moves[1], 2 * moves[0], rtol=1e-4, atol=1e-7)
 
 
+def test_begins_after_the_steps_that_it_is_told():
+    t = trainer([RealImageInformation("digit", after=2)])
+    figures = [t.step(images(16)) for _ in range(3)]
+    assert ["regularizer/digit" in of_step for of_step in figures] == [False, False, True]
+
+
 def test_a_non_finite_term_is_named():
     trainer = ig.InfoGANTrainer(
         dense_generator(),
@@ -149,6 +155,7 @@ def trainer(regularizers):
         (lambda: trainer([RealImageInformation("hue")]), ValueError, "but got 'hue'"),
         (lambda: trainer(["digit"]), TypeError, "GeneratorRegularizer objects, but got 'digit'"),
         (lambda: RealImageInformation("digit", weight=-1), ValueError, "weight must be a finite number of at least 0"),
+        (lambda: RealImageInformation("digit", after=0.5), TypeError, "after must be a whole number"),
         (lambda: RealImageInformation("digit", information=-1), ValueError, "information must be a finite number"),
         (lambda: RealImageInformation("digit", balance="4"), TypeError, "balance must be a finite number"),
         (lambda: RealImageInformation("digit", augment=3), TypeError, "augment must be a function"),

@@ -12,7 +12,7 @@ docs/labs.md has what they gave. For lab64-mse and paper they are the same and h
 from typing import Any
 
 from infogan_lib._checks import listed
-from infogan_lib.regularizers import RealImageInformation
+from infogan_lib.regularizers import ModeSeeking, RealImageInformation, Regularizer
 
 
 def all_digits(name: str) -> dict[str, Any]:
@@ -29,12 +29,15 @@ def all_digits(name: str) -> dict[str, Any]:
     if name not in _RATES:
         raise ValueError(f"no settings for all digits are known for {name!r}; there are some for {listed(_RATES)}")
     lr_g, lr_d = _RATES[name]
+    regularizers: list[Regularizer] = [RealImageInformation("digit", weight=2.0)]
+    if name in _WITHOUT_STYLES:
+        regularizers.append(ModeSeeking(after=_WITHOUT_STYLES[name]))
     return {
         "lr_g": lr_g,
         "lr_d": lr_d,
         "information_trains": None,
         "ema_decay": 0.995,
-        "regularizers": [RealImageInformation("digit", weight=2.0)],
+        "regularizers": regularizers,
     }
 
 
@@ -46,3 +49,5 @@ _RATES = {
     "dcgan-tutorial": (1e-3, 2e-4),
     "paper": (1e-3, 1e-4),
 }
+_WITHOUT_STYLES = {"lab64-frontend": 1500, "lab64-conditions": 700, "dcgan-tutorial": 700}
+"""The labs in which noise alone makes for variety, and the step by which their digits begin to show."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from infogan_lib._checks import describe, listed, real_number
+from infogan_lib._checks import describe, listed, real_number, whole_number
 from infogan_lib.codes import Categorical
 from infogan_lib.latent import LatentSpec
 from infogan_lib.losses.information import at_least_float32
@@ -30,6 +30,7 @@ class RealImageInformation(RealImageRegularizer):
     Args:
         code: the name of a `Categorical` code.
         weight: the factor on the term.
+        after: the number of steps before the first that has it.
         information: alpha, the weight of being sure and even against agreeing under the warp.
         balance: beta, the weight of being even over the batch against being sure of each image.
         augment: makes the other view of an image, which must keep what the category should mean; `RandomAffine()`
@@ -41,6 +42,7 @@ class RealImageInformation(RealImageRegularizer):
         code: str,
         *,
         weight: float = 1.0,
+        after: int = 0,
         information: float = 0.2,
         balance: float = 4.0,
         augment: Augmentation | None = None,
@@ -48,6 +50,7 @@ class RealImageInformation(RealImageRegularizer):
         self.code = code
         self.name = code
         self.weight = real_number("weight", weight, minimum=0)
+        self.after = whole_number("after", after, minimum=0)
         self.information = real_number("information", information, minimum=0)
         self.balance = real_number("balance", balance, minimum=0)
         self.augment = RandomAffine() if augment is None else augment
