@@ -1,4 +1,4 @@
-"""Mode seeking: its value where noise does all, some or nothing, whom it trains, and from which step."""
+"""Mode seeking: its value where noise does all, some or nothing, its push, whom it trains, and from which step."""
 
 import math
 
@@ -8,17 +8,17 @@ from torch import nn
 
 import infogan_lib as ig
 from infogan_lib.regularizers import GeneratorRegularizer, ModeSeeking
-from toys import LATENT, dense_discriminator, dense_generator, images
+from toys import LATENT, PartsGenerator, dense_discriminator, dense_generator, images
 
 
 def value(generate, *, latent=LATENT, n=4096, seed=0, **settings):
     sampled = latent.sample(n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    term = ModeSeeking(**settings)
+    term = ModeSeeking(after=0, **settings)
     return term(latent, sampled, generate(sampled), generate, torch.Generator().manual_seed(1))
 
 
-def test_noise_that_decides_everything_is_worth_one():
-    assert value(lambda c: c[:, LATENT.columns["z"]]).item() == pytest.approx(1, rel=0.03)
+def test_noise_that_decides_everything_costs_nothing():
+    assert value(lambda c: c[:, LATENT.columns["z"]]).item() == pytest.approx(-math.log(1.01), abs=0.03)
 
 
 def test_half_of_the_distance():
@@ -27,11 +27,12 @@ def test_half_of_the_distance():
         return torch.stack([c[:, 0], 1.128 / (2 / 3) * c[:, LATENT.columns["style"]][:, 0]], dim=1)
 
     # E|z - z'| of two Gaussians is 2/sqrt(pi), of two uniforms on [-1, 1] it is 2/3; both columns then weigh alike.
-    assert value(generate, n=60_000).item() == pytest.approx(2, rel=0.03)
+    assert value(generate, n=60_000).item() == pytest.approx(-math.log(0.51), abs=0.02)
 
 
 def test_noise_that_changes_nothing_costs_the_most():
-    assert value(lambda c: c[:, LATENT.columns["style"]]).item() == pytest.approx(100)
+    assert value(lambda c: c[:, LATENT.columns["style"]]).item() == pytest.approx(math.log(100))
+    assert value(lambda c: 0 * c).item() == pytest.approx(math.log(100))
 
 
 @pytest.mark.parametrize(("factor", "shift"), [(1e-6, 0), (1e6, 0), (1, 1000)])
@@ -39,7 +40,7 @@ def test_neither_the_scale_nor_the_offset_of_images_matters(factor, shift):
     def generate(c):
         return c[:, :2] + c[:, LATENT.columns["style"]]
 
-    assert value(lambda c: factor * generate(c) + shift).item() == pytest.approx(value(generate).item(), rel=1e-6)
+    assert value(lambda c: factor * generate(c) + shift).item() == pytest.approx(value(generate).item(), abs=1e-6)
 
 
 def test_against_a_loop_in_float64():
@@ -52,7 +53,7 @@ def test_against_a_loop_in_float64():
         return (c @ weight).tanh()
 
     whole = generate(sampled)
-    found = ModeSeeking()(LATENT, sampled, whole, generate, torch.Generator().manual_seed(5))
+    found = ModeSeeking(after=0)(LATENT, sampled, whole, generate, torch.Generator().manual_seed(5))
     first, second = made[1].tensor_split(2)
     assert torch.equal(first, sampled[:3])
     assert torch.equal(second[:, 5:], first[:, 5:])  # the codes are kept
@@ -60,18 +61,20 @@ def test_against_a_loop_in_float64():
     pairs = [(a @ weight).tanh() - (b @ weight).tanh() for a, b in zip(first, second, strict=True)]
     apart = sum(pair.abs().sum() for pair in pairs) / 9
     unrelated = sum((whole[i] - whole[i - 1]).abs().sum() for i in range(10)) / 30
-    assert found.item() == pytest.approx((unrelated / (apart + unrelated / 100)).item(), rel=1e-9)
+    assert found.item() == pytest.approx(-math.log(apart / unrelated + 0.01), rel=1e-9)
 
 
 def test_batch_normalisation_makes_no_difference_of_its_own():
     norm = nn.BatchNorm1d(2, affine=False).train()
-    assert value(lambda c: norm(c[:, LATENT.columns["style"]].float()), n=16).item() == pytest.approx(100, rel=1e-4)
+    assert value(lambda c: norm(c[:, LATENT.columns["style"]].float()), n=16).item() == pytest.approx(
+        math.log(100), abs=1e-4
+    )
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 5])
+@pytest.mark.parametrize("n", [2, 3, 5])
 def test_small_batches(n):
     found = value(lambda c: c @ torch.ones(LATENT.width, 2, dtype=c.dtype), n=n)
-    assert 0 < found.item() <= 100
+    assert -2 < found.item() < 2
 
 
 def test_outputs_that_are_all_identical_give_a_finite_gradient():
@@ -79,6 +82,24 @@ def test_outputs_that_are_all_identical_give_a_finite_gradient():
     value(lambda c: c @ weight).backward()
     assert weight.grad is not None
     assert weight.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-2, 1e-4, 1e-8])
+@pytest.mark.parametrize("effect", [1.0, 1e-1, 1e-3, 1e-6])
+def test_the_push_is_even_however_small_the_effect_and_the_images(effect, scale):
+    """The slope along the logarithm of noise's effect is at most one."""
+    log_effect = torch.tensor(math.log(effect), requires_grad=True)
+    columns = LATENT.columns
+
+    def generate(c):
+        c = c.float()
+        return scale * torch.cat([log_effect.exp() * c[:, columns["z"]], c[:, columns["style"]]], dim=1)
+
+    value(generate).backward()
+    assert log_effect.grad is not None
+    assert -1 <= log_effect.grad.item() < 0
+    if effect == 1e-1:
+        assert log_effect.grad.item() < -0.5
 
 
 def test_the_reference_takes_no_gradient():
@@ -95,9 +116,9 @@ def test_only_the_noise_that_is_named_is_redrawn():
     def generate(c):
         return c[:, latent.columns["a"]]
 
-    assert value(generate, latent=latent, noise="b").item() == pytest.approx(100)
-    assert value(generate, latent=latent, noise=["a"]).item() == pytest.approx(1, rel=0.05)
-    assert value(generate, latent=latent).item() == pytest.approx(1, rel=0.05)
+    assert value(generate, latent=latent, noise="b").item() == pytest.approx(math.log(100))
+    assert value(generate, latent=latent, noise=["a"]).item() == pytest.approx(0, abs=0.05)
+    assert value(generate, latent=latent).item() == pytest.approx(0, abs=0.05)
 
 
 class Indifferent(ig.AdversarialLoss):
@@ -129,14 +150,14 @@ def moves(t, steps=1):
 
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_trains_g_and_nothing_else(accumulate):
-    figures, moved = moves(trainer(ModeSeeking(), accumulate=accumulate))
+    figures, moved = moves(trainer(ModeSeeking(after=0), accumulate=accumulate))
     assert moved["generator"] > 1e-4
     assert moved["trunk"] == moved["d_head"] == moved["q_head"] == 0
-    assert 0 < figures["regularizer/mode_seeking"] < 100
+    assert -1 < figures["regularizer/mode_seeking"] < 2
 
 
 def test_weight_scales_the_gradient():
-    norms = [trainer(ModeSeeking(weight=w)).step(images(16))["grad_norm/g"] for w in (0.0, 0.5, 1.0)]
+    norms = [trainer(ModeSeeking(after=0, weight=w)).step(images(16))["grad_norm/g"] for w in (0.0, 0.5, 1.0)]
     assert norms[0] == 0
     assert norms[2] == pytest.approx(2 * norms[1], rel=1e-4)
 
@@ -172,7 +193,7 @@ def test_widens_what_noise_does():
     """In a game that D cannot win, G makes the images of one category differ."""
     spec = ig.LatentSpec(z=ig.Noise(9), digit=ig.Categorical(2))
     apart = []
-    for regularizers in ((), (ModeSeeking(),)):
+    for regularizers in ((), (ModeSeeking(after=0),)):
         t = trainer(*regularizers, spec=spec, adversarial=ig.NonSaturating())
         for _ in range(60):
             t.step(images(32))
@@ -212,23 +233,69 @@ def test_a_term_that_is_not_finite_is_named_and_changes_nothing():
     assert all(torch.equal(tensor, before[name]) for name, tensor in t.model.state_dict().items())
 
 
+def plain(accumulate):
+    """A trainer without BatchNorm."""
+    spec = ig.LatentSpec(z=ig.Noise(9), digit=ig.Categorical(2))
+    generator = nn.Sequential(nn.Linear(11, 16), nn.Unflatten(1, (1, 4, 4)))
+    networks = generator, dense_discriminator(norm=False)
+    parts = {"q_head": nn.Linear(16, 2), "regularizers": [ModeSeeking(after=0)]}
+    return ig.InfoGANTrainer(*networks, spec, accumulate=accumulate, **parts)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_in_mixed_precision(precision):
+    figures = trainer(ModeSeeking(after=0), precision=precision).step(images(16))
+    assert -1 < figures["regularizer/mode_seeking"] < 2
+
+
+def test_a_generator_with_arguments_of_its_own():
+    networks = PartsGenerator(), dense_discriminator()
+    t = ig.InfoGANTrainer(*networks, LATENT, generator_input="parts", regularizers=[ModeSeeking(after=0)])
+    assert "regularizer/mode_seeking" in t.step(images(16))
+
+
+def test_other_noise_is_another_run(tmp_path):
+    spec = ig.LatentSpec(a=ig.Noise(4), b=ig.Noise(5), digit=ig.Categorical(2))
+    first = trainer(ModeSeeking(after=0, noise="a"), spec=spec)
+    first.step(images(16))
+    first.save_checkpoint(tmp_path)
+    with pytest.raises(ig.CheckpointError, match="noise.* was a and is b"):
+        trainer(ModeSeeking(after=0, noise="b"), spec=spec).load_checkpoint(tmp_path)
+
+
+def test_it_changes_no_other_stream_of_randomness():
+    drawn = []
+    for regularizers in ((), (ModeSeeking(after=0),)):
+        t = trainer(*regularizers, augment=lambda x, g: drawn.append(torch.rand((), generator=g).item()) or x)
+        for _ in range(3):
+            t.step(images(16))
+    assert drawn[:3] == drawn[3:]
+
+
 CODES_ALONE = ig.LatentSpec(digit=ig.Categorical(4), style=ig.Uniform(7))
 
 
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: trainer(ModeSeeking(noise="w")), ValueError, "redraws 'w', but this latent has 'z' and 'digit'"),
+        (lambda: trainer(ModeSeeking(after=0, noise="w")), ValueError, "redraws 'w', but the noise .* is 'z'"),
+        (lambda: trainer(ModeSeeking(after=0, noise="digit")), ValueError, "redraws 'digit', but the noise .* is 'z'"),
         (
-            lambda: trainer(ModeSeeking(), spec=CODES_ALONE),
+            lambda: trainer(ModeSeeking(after=0), spec=CODES_ALONE),
             ValueError,
             "needs noise to redraw, but all .* 'digit' and 'style'",
         ),
-        (lambda: ModeSeeking(weight=-1), ValueError, "weight must be a finite number of at least 0"),
+        (lambda: ModeSeeking(after=0, weight=-1), ValueError, "weight must be a finite number of at least 0"),
         (lambda: ModeSeeking(after=-1), ValueError, "after must be a whole number of at least 0"),
-        (lambda: ModeSeeking(noise=3), TypeError, "noise must be the name of a variable.* but got 3"),
-        (lambda: ModeSeeking(noise=[]), TypeError, "noise must be the name"),
-        (lambda: trainer(ModeSeeking(), ModeSeeking()), ValueError, "two regularisers are named 'mode_seeking'"),
+        (lambda: ModeSeeking(after=0, noise=3), TypeError, "noise must be the name of a variable.* but got 3"),
+        (lambda: ModeSeeking(after=0, noise=[]), TypeError, "noise must be the name"),
+        (lambda: trainer(*2 * [ModeSeeking(after=0)]), ValueError, "two regularisers are named 'mode_seeking'"),
+        (lambda: trainer(ModeSeeking), TypeError, r"did you mean ModeSeeking\(...\)\?"),
+        (
+            lambda: plain(16).step(images(16)),
+            ValueError,
+            "with accumulate=16 .* 32, as a regulariser needs 2 in each part",
+        ),
     ],
 )
 def test_refusals_name_what_was_wrong(make, error, message):

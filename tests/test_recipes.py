@@ -6,7 +6,6 @@ from torch import nn
 
 import infogan_lib as ig
 from infogan_lib import recipes
-from infogan_lib.regularizers import ModeSeeking
 
 NAMES = recipes.names()
 LABS = ("lab64-frontend", "lab64-conditions", "lab28-normalnll", "lab64-mse", "dcgan-tutorial")
@@ -140,6 +139,8 @@ def test_the_information_loss_trains_what_the_lab_says():
 @pytest.mark.parametrize("name", [*LABS, "paper"])
 def test_the_settings_for_all_digits_keep_the_layers(name):
     changes = recipes.all_digits(name)
+    for regularizer in changes["regularizers"]:
+        regularizer.after = 0
     theirs, ours = narrow(name), narrow(name, **changes)
     assert str(ours.generator) == str(theirs.generator)
     assert str(ours.discriminator) == str(theirs.discriminator)
@@ -148,8 +149,7 @@ def test_the_settings_for_all_digits_keep_the_layers(name):
     t = ours.trainer(device="cpu")
     t.fit(ours.images(digits(8)), steps=2, batch_size=4)
     assert t.history["regularizer/digit"].shape == (2,)
-    keeps_noise = any(isinstance(regularizer, ModeSeeking) for regularizer in changes["regularizers"])
-    assert keeps_noise == ("style" not in ours.latent)
+    assert ("regularizer/mode_seeking" in t.history) == ("style" not in ours.latent)
     optimizers = t._step._d_optimizers + t._step._g_optimizers
     assert {o.defaults["lr"] for o in optimizers} == {changes["lr_d"], changes["lr_g"]}
     assert t._step._trains == {"generator", "q_head", "trunk"}

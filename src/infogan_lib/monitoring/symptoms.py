@@ -106,7 +106,9 @@ def _without_effect(found: Findings, latent: LatentSpec, known: Mapping[str, flo
         if not isinstance(latent[knob.name], LatentCode):
             if share < least:
                 seen += ", so that images of the same codes are alike"
-                advice = "regularizers.ModeSeeking(); a lower weight of the codes, or a lower lr_g; a wider generator"
+                advice = (
+                    "regularizers.ModeSeeking(after=...); a lower weight of the codes; a lower lr_g; a wider generator"
+                )
                 yield Symptom("no effect", str(knob), seen, advice)
             continue
         # A code may do little to the image and still be read off it; beside its siblings a dead dimension shows.

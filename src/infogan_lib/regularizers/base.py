@@ -18,11 +18,13 @@ class Regularizer(ABC):
         name: under which its value is reported, as "regularizer/NAME".
         weight: the factor on it.
         after: the number of steps before the first that has it.
+        least_images: how many it needs in a batch, or in each part of one with `accumulate`.
     """
 
     name: str
     weight: float
     after: int = 0
+    least_images: int = 1
 
     def check(self, latent: LatentSpec) -> None:  # noqa: B027 - nothing to check is a fine default
         """Raise ValueError if it cannot go with these codes."""
@@ -73,9 +75,10 @@ def checked_regularizers(regularizers: Any, latent: LatentSpec) -> tuple[Regular
     names = [getattr(regularizer, "name", None) for regularizer in found]
     for regularizer in found:
         if not isinstance(regularizer, RealImageRegularizer | GeneratorRegularizer):
+            hint = f"; did you mean {regularizer.__name__}(...)?" if isinstance(regularizer, type) else ""
             raise TypeError(
                 "regularizers must be RealImageRegularizer or GeneratorRegularizer objects, "
-                f"but got {describe(regularizer)}"
+                f"but got {describe(regularizer)}{hint}"
             )
         regularizer.check(latent)
         if names.count(regularizer.name) > 1:

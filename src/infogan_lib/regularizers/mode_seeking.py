@@ -1,14 +1,15 @@
 r"""Noise that matters: images of the same codes are to differ.
 
 A generator that is asked for clear categories can satisfy D and Q with one image of each, and noise then changes
-nothing. Mode seeking lets it pay for that: with two draws z, z' of the noise for the same codes c, and R the mean
-distance of unrelated generated images,
+nothing. Mode seeking rewards it for images that lie apart: with two draws z, z' of the noise for the same codes c, and
+R the mean distance of unrelated generated images,
 
-.. math:: L_M = R \,/\, E\, \lVert G(z, c) - G(z', c) \rVert_1
+.. math:: L_M = -\log \Big( \frac{E \lVert G(z, c) - G(z', c) \rVert_1}{R} + \frac{1}{100} \Big)
 
-(Mao et al., *Mode Seeking Generative Adversarial Networks for Diverse Image Synthesis*, CVPR 2019, section 3.2). The
-paper divides each distance by that of the latents, which for Gaussian noise of many dimensions is nearly a constant;
-here it is R, which no gradient reaches, so that a weight means the same for any kind and range of images.
+after Mao et al., *Mode Seeking Generative Adversarial Networks for Diverse Image Synthesis*, CVPR 2019, who maximise
+each distance over that of its two latents. Here the latents' distance is left out, R makes a weight mean the same for
+any kind and range of images, and the logarithm keeps the push even: the smaller the effect of noise, the smaller the
+step that doubles it. R takes no gradient, so some of the push is for more contrast, which is for D to resist.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,37 +25,39 @@ from infogan_lib.regularizers.base import GeneratorRegularizer
 
 
 class ModeSeeking(GeneratorRegularizer):
-    """How far apart any two generated images are, over how far apart two are that differ in noise alone.
+    """Minus the logarithm of noise's share in how far generated images lie apart.
 
-    It is 1 where noise decides everything and 100 at most, where it changes nothing. Each update of G makes half a
-    batch of images more. Too large a weight lets noise change what the categories should say, and so does a term that
-    is there before the categories are.
+    It is about 0 where noise decides everything and log 100 = 4.6, its largest value, where it changes nothing; what G
+    draws by itself, as in dropout, counts as noise. Each update of G makes half a batch of images more.
 
     Args:
+        after: the number of steps before the first that has it. Give the categories time to form: noise that matters
+            before they do may decide what should be theirs, and so may too large a weight.
         weight: the factor on the term.
-        after: the number of steps before the first that has it.
         noise: the names of the variables that are redrawn; None for all that are no codes.
 
     Source: Mao et al., *Mode Seeking Generative Adversarial Networks for Diverse Image Synthesis*, CVPR 2019.
     """
 
-    name = "mode_seeking"
+    least_images = 2
 
-    def __init__(self, *, weight: float = 0.3, after: int = 0, noise: str | Sequence[str] | None = None) -> None:
+    def __init__(self, *, after: int, weight: float = 0.3, noise: str | Sequence[str] | None = None) -> None:
         self.weight = real_number("weight", weight, minimum=0)
         self.after = whole_number("after", after, minimum=0)
         names = (noise,) if isinstance(noise, str) else noise
         if names is not None and not (isinstance(names, Sequence) and names and all(isinstance(n, str) for n in names)):
             raise TypeError(f"noise must be the name of a variable, some names, or None, but got {describe(noise)}")
         self.noise = None if names is None else tuple(names)
+        self.name = "_".join(["mode_seeking", *(names or ())])
 
     @override
     def check(self, latent: LatentSpec) -> None:
-        unknown = [name for name in self.noise or () if name not in latent]
-        if unknown:
-            raise ValueError(f"ModeSeeking redraws {listed(unknown)}, but this latent has {listed(latent)}")
-        if not self._redrawn(latent):
+        noise = [name for name in latent if name not in latent.codes]
+        if not noise:
             raise ValueError(f"ModeSeeking needs noise to redraw, but all of this latent is codes: {listed(latent)}")
+        others = [name for name in self.noise or () if name not in noise]
+        if others:
+            raise ValueError(f"ModeSeeking redraws {listed(others)}, but the noise of this latent is {listed(noise)}")
 
     @override
     def __call__(
@@ -74,15 +77,14 @@ class ModeSeeking(GeneratorRegularizer):
         # One batch, so that BatchNorm makes no difference between the two of a pair.
         pairs = generate(torch.cat([first, second])).tensor_split(2)
         apart, unrelated = _distance(*pairs), _distance(images, images.roll(1, 0)).detach()
-        tiny = torch.finfo(apart.dtype).eps
-        return (unrelated + tiny) / (apart + unrelated / MOST + tiny)
+        return (_LEAST + unrelated).log() - (apart + (_LEAST + unrelated) / MOST).log()
 
     def _redrawn(self, latent: LatentSpec) -> Sequence[str]:
         return [name for name in latent if name not in latent.codes] if self.noise is None else self.noise
 
 
 MOST = 100
-"""The largest value of the term, so that a generator without any variety gets a gradient of bounded size."""
+_LEAST = 1e-30  # so that outputs that are all identical cost the most, and not nothing
 
 
 def _distance(first: Tensor, second: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ class RandomStreams:
 
 
 def global_generator(device: torch.device) -> torch.Generator:
-    """The generator that torch draws from on a device where none is given."""
+    """The generator that torch draws from, on the CPU or a CUDA device, where none is given."""
     if device.type == "cuda":
         torch.cuda.init()
         return torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index]

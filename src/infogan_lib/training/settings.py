@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from infogan_lib.latent import LatentSpec
 from infogan_lib.losses.adversarial import AdversarialLoss
-from infogan_lib.regularizers import Regularizer
+from infogan_lib.regularizers import RandomAffine, Regularizer
 from infogan_lib.storage import CheckpointError
 
 
@@ -36,7 +36,7 @@ def run_settings(
         "adversarial": _named(adversarial),
         "optimizers": [_optimizer_settings(optimizer) for optimizer in optimizers],
         "schedulers": [_scheduler_settings(scheduler) for scheduler in schedulers],
-        "regularizers": [f"{_named(r)} {r.name}, weight {r.weight}, after {r.after}" for r in regularizers],
+        "regularizers": [_regularizer_settings(regularizer) for regularizer in regularizers],
         **plain,
     }
 
@@ -68,6 +68,15 @@ def _scheduler_settings(scheduler: LRScheduler) -> dict[str, Any]:
     """The class of a scheduler and what it began with, as far as it is plain data."""
     begun = {name: _plain(value) for name, value in scheduler.state_dict().items() if not name.startswith("_")}
     return {"kind": type(scheduler).__name__, **{name: value for name, value in begun.items() if value is not None}}
+
+
+def _regularizer_settings(part: Regularizer) -> dict[str, Any]:
+    """The class of a regulariser and its attributes, as far as they are plain data."""
+    attributes = {name: getattr(part, name) for name in ("name", "weight", "after")} | getattr(part, "__dict__", {})
+    found = {
+        name: vars(value) if isinstance(value, RandomAffine) else _plain(value) for name, value in attributes.items()
+    }
+    return {"class": type(part).__name__, **{name: value for name, value in found.items() if value is not None}}
 
 
 def _plain(value: Any) -> Any:

@@ -69,7 +69,9 @@ class InfoGANStep:
         precision: of the forward passes.
         accumulate: into how many parts a batch is split, their gradients adding up to the batch's.
         regularizers: further terms of D's step, about real images, which train the trunk and the Q head; or of G's.
-        augmentation: what regularisers draw from; torch's global generator of the device if None.
+        augmentation: what the regularisers' views of real images are drawn from; torch's global generator of the
+            device if None.
+        regularization: what G's regularisers draw from, likewise.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class InfoGANStep:
         accumulate: int = 1,
         regularizers: Sequence[Regularizer] = (),
         augmentation: torch.Generator | None = None,
+        regularization: torch.Generator | None = None,
     ) -> None:
         self.model = model
         self.adversarial = adversarial
@@ -101,6 +104,7 @@ class InfoGANStep:
         device = next(model.parameters()).device
         self._weights = torch.tensor([code.weight for code in codes], device=device)
         self._augmentation = augmentation or global_generator(device)
+        self._regularization = regularization or global_generator(device)
         self._undo = Undo()
 
     def __call__(self, real: Tensor, draw: Callable[[int], Tensor], *, generator_updates: int = 1) -> dict[str, float]:
@@ -281,7 +285,7 @@ class InfoGANStep:
                 return self.model.generate(latents)
 
         spec = self.model.latent
-        return torch.stack([r(spec, latent, images, generate, self._augmentation) for r in regularizers])
+        return torch.stack([r(spec, latent, images, generate, self._regularization) for r in regularizers])
 
     def _parts(self, *batches: Tensor) -> Iterable[tuple]:
         """Parts of a batch that differ by one sample at most, each with its share of the whole."""

@@ -59,9 +59,9 @@ class InfoGANTrainer:
         d_steps: G and Q are updated at every `d_steps`-th step only.
         g_steps: how often G and Q are updated in such a step, each time with new latents.
         accumulate: into how many parts a batch is split, to save memory; the gradients add up to the batch's, except
-            that what looks at a whole batch (BatchNorm, `RealImageInformation`) sees its part only.
+            that what looks at a whole batch (BatchNorm, `RealImageInformation`, `ModeSeeking`) sees its part only.
         regularizers: further terms about real images, such as `RealImageInformation("digit")`, or generated ones, such
-            as `ModeSeeking()`.
+            as `ModeSeeking(after=500)`.
         ema_decay: of the averaged generator that `model.sample` then uses, such as 0.999. None for none.
         precision: "fp32", or the networks under autocast with "bf16" or "fp16".
         pixel_range: what uint8 data is mapped onto; G's own reach if None, and (-1, 1) where it has none.
@@ -137,7 +137,7 @@ class InfoGANTrainer:
             raise TypeError(f"adversarial must be an AdversarialLoss, but got {describe(adversarial)}{hint}")
         if augment is not None and not callable(augment):
             raise TypeError(f"augment must be a function of images and a generator, but got {describe(augment)}")
-        self._streams = RandomStreams(self._seed, self.device, ("latents", "augmentation"))
+        self._streams = RandomStreams(self._seed, self.device, ("latents", "augmentation", "regularization"))
         self._augment = augment
         self._d_steps = whole_number("d_steps", d_steps, minimum=1)
         self._g_steps = whole_number("g_steps", g_steps, minimum=1)
@@ -165,12 +165,14 @@ class InfoGANTrainer:
             accumulate=whole_number("accumulate", accumulate, minimum=1),
             regularizers=found,
             augmentation=self._streams["augmentation"],
+            regularization=self._streams["regularization"],
         )
         if ema_decay is not None:
             self.model.averaged_generator = averaged(self.model.generator, ema_decay)
         self._dtype = placement(self.model.generator)[1]
         self._batch_norm = has_batch_norm(self.model)
-        self._smallest_batch = (2 if self._batch_norm else 1) * self._step.accumulate
+        self._smallest_part = max([2 if self._batch_norm else 1, *(r.least_images for r in found)])
+        self._smallest_batch = self._smallest_part * self._step.accumulate
         self.history = History()
         self._position = Position()
         optimizers = OptimizerState(d_optimizers + g_optimizers)
@@ -348,7 +350,8 @@ class InfoGANTrainer:
         images = images_of(batch)
         check_kind(images, self.model.image_shape)
         if len(images) < self._smallest_batch:
-            why = ", as BatchNorm needs 2 in each part" if self._batch_norm else ""
+            needs = "BatchNorm" if self._batch_norm else "a regulariser"
+            why = f", as {needs} needs {self._smallest_part} in each part" if self._smallest_part > 1 else ""
             raise ValueError(
                 f"a batch of {len(images)} images is too small: with accumulate={self._step.accumulate} a step takes "
                 f"at least {self._smallest_batch}{why}; if it is a loader's last batch, use drop_last=True"
