@@ -115,7 +115,7 @@ def test_a_healthy_run_of_another_game_is_left_alone(game):
 @pytest.mark.parametrize(
     ("settings", "kind", "subject", "seen"),
     [
-        ({"lr_g": 1.0}, "identical outputs", "", "makes the same image whatever it is given; 0.00%"),
+        ({"lr_g": 1.0}, "identical outputs", "", "makes nearly the same image whatever it is given; 0.00%"),
         ({"g": silenced(slice(0, 8))}, "no effect", "'z'", "'z' changes the images by 0.00% of their variance, so"),
         ({"g": silenced(slice(8, 12))}, "no effect", "'digit'", "'digit' changes the images by 0.00%"),
         ({"g": silenced(slice(13, 14))}, "no effect", "dimension 1 of 'style'", "dimension 1 of 'style' changes"),
@@ -375,6 +375,11 @@ def test_dead_dimensions_among_many_are_found_in_turns_and_told_once():
     assert sorted(told) == [f"dimension {dim} of 'style'" for dim in range(35, 40)]
 
 
+@pytest.mark.parametrize(("share", "kinds"), [(0.0, ["identical outputs"]), (0.02, ["identical outputs"]), (0.05, [])])
+def test_images_that_are_nearly_all_alike_are_told(share, kinds):
+    assert [symptom.kind for symptom in symptoms_of_images(Findings(share, {}, {}), LATENT, {})] == kinds
+
+
 def test_noise_may_do_less_beside_styles():
     found = Findings(1.0, {Knob("z", None): 0.006}, {})
     alone = ig.LatentSpec(z=ig.Noise(2), digit=ig.Categorical(3))
@@ -414,6 +419,17 @@ def test_gradients_are_compared_with_the_run_as_a_whole():
     assert kinds_in([1e4] * 100 + [2.0] * 5000) == []
     assert kinds_in([1e-8] * 1000) == ["vanishing gradient"]
     assert kinds_in([1.0] * 900 + [float("inf")] * 60 + [1.0] * 40) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"), [(2 / 3, "a higher weight of 'c' or a higher lr_q"), (2.5, "a lower lr_q")]
+)
+def test_estimates_that_go_astray_need_a_lower_rate(error, advice):
+    latent = ig.LatentSpec(c=ig.Uniform(2, loss=ig.MSE()))
+    history = history_of(grad_norm__d=[1.0] * 100, loss__d=[1.0] * 100, mse__c=[error] * 100)
+    (symptom,) = symptoms_of_figures(history, latent, ig.NonSaturating(), {"d": 100, "g": 100}, 100)
+    assert symptom.kind == "flat bound"
+    assert symptom.advice.startswith(advice)
 
 
 def test_a_discriminator_that_knows_nothing_has_not_won():

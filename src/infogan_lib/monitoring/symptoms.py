@@ -45,10 +45,10 @@ class Symptom:
         return f"step {self.step}: {self.kind}: {self.seen}. Try: {self.advice}"
 
 
-LEAST_SPREAD = 0.01
+LEAST_SPREAD = 0.03
 LEAST_EFFECT_OF_NOISE, LEAST_EFFECT_BESIDE_STYLES = 0.01, 0.002
 LEAST_EFFECT_OF_CODE, LEAST_OF_SIBLINGS = 0.001, 0.02
-LEAST_KNOWN = 0.05
+LEAST_KNOWN, ASTRAY = 0.05, -0.25
 WON_BELOW = 0.015
 VANISHED, EXPLODED = 1e-3, 50.0
 ADAMS_EPSILON = 1e-8
@@ -66,8 +66,8 @@ def symptoms_of_images(found: Findings, latent: LatentSpec, known: Mapping[str, 
         yield Symptom(
             "identical outputs",
             "",
-            f"the generator makes the same image whatever it is given; {found.spread:.2%} of the images' variance lies "
-            "between them",
+            f"the generator makes nearly the same image whatever it is given; {found.spread:.2%} of the images' "
+            "variance lies between them",
             "a lower lr_d or lr_g, from a checkpoint before it; a discriminator without BatchNorm; a look at the data",
         )
         return
@@ -139,13 +139,16 @@ def symptoms_of_figures(
     for name, code in latent.codes.items():
         share = knowledge(history, name, code, window)
         if share is not None and share < LEAST_KNOWN:
-            yield Symptom(
-                "flat bound",
-                name,
-                f"Q knows next to nothing of {name!r}: {_in_words(history, name, code, window)}, over {window} updates",
+            advice = (
                 f"a higher weight of {name!r} or a higher lr_q; 'generator' and 'q_head' in information_trains; if D's "
-                "loss is near 0 as well, a lower lr_d",
+                "loss is near 0 as well, a lower lr_d"
             )
+            if share < ASTRAY and not code.discrete:
+                advice = f"a lower lr_q, as Q's estimates lie far from anything that {name!r} can be"
+            seen = (
+                f"Q knows next to nothing of {name!r}: {_in_words(history, name, code, window)}, over {window} updates"
+            )
+            yield Symptom("flat bound", name, seen, advice)
     of_ignorance = loss_of_ignorance(game)
     loss = float(np.median(history["loss/d"][-window:]))
     if of_ignorance > 0 and 0 <= loss < WON_BELOW * of_ignorance:

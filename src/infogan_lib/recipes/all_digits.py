@@ -30,8 +30,8 @@ def all_digits(name: str) -> dict[str, Any]:
         raise ValueError(f"no settings for all digits are known for {name!r}; there are some for {listed(_RATES)}")
     lr_g, lr_d = _RATES[name]
     regularizers: list[Regularizer] = [RealImageInformation("digit", weight=2.0)]
-    if name in _WITHOUT_STYLES:
-        regularizers.append(ModeSeeking(after=_WITHOUT_STYLES[name]))
+    if name in _NOISE_AFTER:
+        regularizers.append(ModeSeeking(after=_NOISE_AFTER[name]))
     return {
         "lr_g": lr_g,
         "lr_d": lr_d,
@@ -49,5 +49,5 @@ _RATES = {
     "dcgan-tutorial": (1e-3, 2e-4),
     "paper": (1e-3, 1e-4),
 }
-_WITHOUT_STYLES = {"lab64-frontend": 1500, "lab64-conditions": 700, "dcgan-tutorial": 700}
-"""The labs in which noise alone makes for variety, and the step by which their digits begin to show."""
+_NOISE_AFTER = {"lab64-frontend": 1500}
+"""Labs in which noise is kept from fading, and the step by which their digits have begun to show."""

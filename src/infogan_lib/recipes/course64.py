@@ -116,7 +116,8 @@ def lab64_mse(width: float = 1.0) -> Recipe:
     From the document: all layers, the latent (52 noise, ten categories, two codes in [-1, 1]), binary cross-entropy,
     cross-entropy and mean squared error with weight 1, Adam 1e-3 for G and 2e-4 for D, batch 128, 80 epochs. Its mean
     squared error is the mean over the two codes, ours their sum, so the weight is a half. Chosen here: betas (0.5,
-    0.999); D's code layer is trained with G and Q's share, its convolutions by both games.
+    0.999); D's convolutions are trained by both games; its code layer, being D's, learns at D's rate (at G's, the
+    estimates of the codes went far astray again and again).
     """
     latent = LatentSpec(z=Noise(52), digit=Categorical(10), style=Uniform(2, weight=0.5, loss=MSE()))
     sizes = _scaled(width, 64, 128, 256, 512)
@@ -127,7 +128,7 @@ def lab64_mse(width: float = 1.0) -> Recipe:
         image_size=64,
         batch_size=128,
         epochs=80,
-        settings={"lr_g": 1e-3, "lr_d": 2e-4, "betas": (0.5, 0.999)},
+        settings={"lr_g": 1e-3, "lr_d": 2e-4, "lr_q": 2e-4, "betas": (0.5, 0.999)},
     )
 
 
