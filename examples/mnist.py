@@ -84,7 +84,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--all-digits",
         action="store_true",
-        help="train a lab's networks under settings with which all ten digits come out, instead of the lab's own",
+        help="train a lab's networks under settings meant to bring out all ten digits, instead of the lab's own; "
+        "docs/labs.md says where they did",
     )
     parser.add_argument("--width", type=float, default=1.0, help="factor on the networks' channels (default: 1)")
     length = parser.add_mutually_exclusive_group()
