@@ -12,7 +12,7 @@ computed for the parameters about to be updated and for no others.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -26,10 +26,10 @@ from infogan_lib.training.figures import information_figures, magnitude, numbers
 from infogan_lib.training.nonfinite import NonFiniteLossError
 from infogan_lib.training.precision import Precision
 from infogan_lib.training.randomness import global_generator
+from infogan_lib.training.regularization import Regularization, named, weighted
 from infogan_lib.training.undo import Undo
 
 Trained = Literal["generator", "q_head", "trunk"]
-_Kind = TypeVar("_Kind", bound=Regularizer)
 TRAINED: tuple[Trained, ...] = ("generator", "q_head", "trunk")
 
 
@@ -99,12 +99,16 @@ class InfoGANStep:
         self._d_parameters = groups["trunk"] + groups["d_head"]
         self._q_parameters = groups["q_head"] if "q_head" in information_trains else []
         self._g_parameters = groups["generator"] + self._q_parameters
-        self._regularizers = regularizers
         codes = model.latent.codes.values()
         device = next(model.parameters()).device
         self._weights = torch.tensor([code.weight for code in codes], device=device)
-        self._augmentation = augmentation or global_generator(device)
-        self._regularization = regularization or global_generator(device)
+        self._regularization = Regularization(
+            regularizers,
+            model,
+            precision,
+            views=augmentation or global_generator(device),
+            noise=regularization or global_generator(device),
+        )
         self._undo = Undo()
 
     def __call__(self, real: Tensor, draw: Callable[[int], Tensor], *, generator_updates: int = 1) -> dict[str, float]:
@@ -173,7 +177,7 @@ class InfoGANStep:
         self, real: Tensor, latent: Tensor, keeps_graph: bool, weights: Tensor
     ) -> tuple[dict[str, Tensor], Tensor | None]:
         real_terms, fake_terms, foreseen, information, opinions, regularized = [], [], [], [], [], []
-        fake, regularizers = None, self._due(RealImageRegularizer)
+        fake, regularizers = None, self._regularization.due(RealImageRegularizer, self.count)
         for x, c, share in self._parts(real, latent):
             with self._precision.forward():
                 with torch.set_grad_enabled(keeps_graph):
@@ -183,8 +187,8 @@ class InfoGANStep:
             real_terms.append(share * self.adversarial.real(logits).mean())
             loss = real_terms[-1]
             if raw is not None and regularizers:
-                regularized.append(share * self._terms_of_real(regularizers, x, raw))
-                loss = loss + _weighted(regularizers, regularized[-1])
+                regularized.append(share * self._regularization.of_real(regularizers, x, raw))
+                loss = loss + weighted(regularizers, regularized[-1])
             # What regularisers give the Q head waits there for the update of G and Q.
             self._precision.backward(loss, self._d_parameters + (self._q_parameters if regularized else []))
             with self._precision.forward():
@@ -207,7 +211,7 @@ class InfoGANStep:
         terms[_GENERATORS_TERM] = _sum(foreseen)
         if information:
             terms |= self._named_terms(_sum(information))
-        regularized = _named(regularizers, regularized)
+        regularized = named(regularizers, _sum(regularized)) if regularized else {}
         terms |= {f"regulariser {name!r}": term for name, term in regularized.items()}
         norm = self._checked_norm(terms, self._d_parameters, "discriminator")
         self._precision.step(self._d_optimizers)
@@ -219,7 +223,7 @@ class InfoGANStep:
 
     def _update_generator(self, latent: Tensor, fake: Tensor | None, *, is_last: bool) -> dict[str, Tensor]:
         adversarial, information, opinions, regularized = [], [], [], []
-        regularizers = self._due(GeneratorRegularizer)
+        regularizers = self._regularization.due(GeneratorRegularizer, self.count)
         for c, share in self._parts(latent):
             with self._precision.forward():
                 images = self.model.generate(c) if fake is None else fake
@@ -231,12 +235,12 @@ class InfoGANStep:
             information.append(share * self._scored(raw, c))
             loss = adversarial[-1] + self._weighted(information[-1])
             if regularizers:
-                regularized.append(share * self._terms_of_generator(regularizers, c, images))
-                loss = loss + _weighted(regularizers, regularized[-1])
+                regularized.append(share * self._regularization.of_generator(regularizers, c, images))
+                loss = loss + weighted(regularizers, regularized[-1])
             self._precision.backward(loss, self._g_parameters)
             opinions.append(share * _mean_opinion(self.adversarial, logits))
         nll = _sum(information)
-        regularized = _named(regularizers, regularized)
+        regularized = named(regularizers, _sum(regularized)) if regularized else {}
         terms = {_GENERATORS_TERM: _sum(adversarial)} | self._named_terms(nll)
         terms |= {f"regulariser {name!r}": term for name, term in regularized.items()}
         norm = self._checked_norm(terms, self._g_parameters, "generator")
@@ -263,29 +267,6 @@ class InfoGANStep:
             if raw.isfinite().all():
                 raise
             raise NonFiniteLossError("raw output of Q", self.count, float("nan")) from error
-
-    def _due(self, kind: type[_Kind]) -> list[_Kind]:
-        """The regularisers of a kind that this step has."""
-        return [r for r in self._regularizers if isinstance(r, kind) and self.count >= r.after]
-
-    def _terms_of_real(self, regularizers: Sequence[RealImageRegularizer], real: Tensor, raw: Tensor) -> Tensor:
-        terms = []
-        for regularizer in regularizers:
-            views = regularizer.views(real, self._augmentation)
-            with self._precision.forward():
-                raw_of_views = self.model.raw_codes(views)
-            terms.append(regularizer(self.model.latent, raw, raw_of_views))
-        return torch.stack(terms)
-
-    def _terms_of_generator(
-        self, regularizers: Sequence[GeneratorRegularizer], latent: Tensor, images: Tensor
-    ) -> Tensor:
-        def generate(latents: Tensor) -> Tensor:
-            with self._precision.forward():
-                return self.model.generate(latents)
-
-        spec = self.model.latent
-        return torch.stack([r(spec, latent, images, generate, self._regularization) for r in regularizers])
 
     def _parts(self, *batches: Tensor) -> Iterable[tuple]:
         """Parts of a batch that differ by one sample at most, each with its share of the whole."""
@@ -336,15 +317,6 @@ _WEIGHTS = "weights"
 
 def _mean_opinion(adversarial: AdversarialLoss, logits: Tensor) -> Tensor:
     return adversarial.opinion(logits.detach()).mean()
-
-
-def _weighted(regularizers: Sequence[Regularizer], terms: Tensor) -> Tensor:
-    weighted = [regularizer.weight * term for regularizer, term in zip(regularizers, terms, strict=True)]
-    return torch.stack(weighted).sum()
-
-
-def _named(regularizers: Sequence[Regularizer], terms: list[Tensor]) -> dict[str, Tensor]:
-    return dict(zip((r.name for r in regularizers), _sum(terms), strict=True)) if terms else {}
 
 
 def _full(logits: Tensor) -> Tensor:
