@@ -5,7 +5,7 @@ from infogan_lib.latent import LatentSpec
 from infogan_lib.losses import NormalNLL
 from infogan_lib.networks.paper import paper_discriminator, paper_generator
 from infogan_lib.recipes.recipe import Recipe, register
-from infogan_lib.regularizers import ModeSeeking, RealImageInformation
+from infogan_lib.regularizers import RealImageInformation
 
 
 @register("default")
@@ -14,7 +14,7 @@ def default(width: float = 1.0) -> Recipe:
 
     The paper's networks, narrower, with a D without BatchNorm, so that Q sees real and generated images alike. Q is
     asked to be decided about real images as well; a floor under its scale keeps the styles from crowding out the
-    digits; once the digits are there, G has to let noise matter; the average of G's last weights is shown.
+    digits; the average of G's last weights is shown.
     """
     style = Uniform(2, weight=0.05, loss=NormalNLL(log_scale_range=(-1.5, 0.5)))
     latent = LatentSpec(z=Noise(62), digit=Categorical(10), style=style)
@@ -29,7 +29,7 @@ def default(width: float = 1.0) -> Recipe:
         settings={
             "lr_d": 5e-4,
             "ema_decay": 0.995,
-            "regularizers": [RealImageInformation("digit", weight=2.0), ModeSeeking(after=500)],
+            "regularizers": [RealImageInformation("digit", weight=2.0)],
         },
     )
 

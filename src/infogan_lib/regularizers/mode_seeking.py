@@ -27,6 +27,8 @@ from infogan_lib.regularizers.base import GeneratorRegularizer
 class ModeSeeking(GeneratorRegularizer):
     """Minus the logarithm of noise's share in how far generated images lie apart.
 
+    It is for codes that are categories: beside continuous ones, noise takes over what they would do to the image.
+
     It is about 0 where noise decides everything and log 100 = 4.6, its largest value, where it changes nothing; what G
     draws by itself, as in dropout, counts as noise. Each update of G makes half a batch of images more.
 
