@@ -272,6 +272,13 @@ def test_it_changes_no_other_stream_of_randomness():
     assert drawn[:3] == drawn[3:]
 
 
+@pytest.mark.cuda
+def test_on_cuda():
+    t = trainer(ModeSeeking(after=0), device="cuda")
+    figures = [t.step(images(16)) for _ in range(2)]
+    assert all(-1 < of_step["regularizer/mode_seeking"] < 2 for of_step in figures)
+
+
 CODES_ALONE = ig.LatentSpec(digit=ig.Categorical(4), style=ig.Uniform(7))
 
 

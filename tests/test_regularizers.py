@@ -108,6 +108,21 @@ def test_begins_after_the_steps_that_it_is_told():
     assert ["regularizer/digit" in of_step for of_step in figures] == [False, False, True]
 
 
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"balance": 1.0}, "balance was 4.0 and is 1.0"),
+        ({"augment": RandomAffine(shear=0.1)}, "shear was 0.3 and is 0.1"),
+    ],
+)
+def test_other_settings_are_another_run(tmp_path, changed, named):
+    first = trainer([RealImageInformation("digit")])
+    first.step(images(16))
+    first.save_checkpoint(tmp_path)
+    with pytest.raises(ig.CheckpointError, match=named):
+        trainer([RealImageInformation("digit", **changed)]).load_checkpoint(tmp_path)
+
+
 def test_a_non_finite_term_is_named():
     trainer = ig.InfoGANTrainer(
         dense_generator(),

@@ -18,7 +18,7 @@ from infogan_lib.regularizers import ModeSeeking, RealImageInformation, Regulari
 
 
 def all_digits(name: str) -> dict[str, Any]:
-    """Changes for `get` that let a recipe of MNIST find all ten digits; none for one that does so already.
+    """Changes for `get` meant to let a recipe of MNIST find all ten digits; none for one that does so already.
 
     Args:
         name: of a recipe with ten categories named "digit".

@@ -1,6 +1,6 @@
 """Regularisers: further terms of a training step. Off unless asked for."""
 
-from infogan_lib.regularizers.base import GeneratorRegularizer, RealImageRegularizer, Regularizer, checked_regularizers
+from infogan_lib.regularizers.base import GeneratorRegularizer, RealImageRegularizer, Regularizer
 from infogan_lib.regularizers.mode_seeking import ModeSeeking
 from infogan_lib.regularizers.real_information import RealImageInformation
 from infogan_lib.regularizers.warps import Augmentation, RandomAffine
@@ -13,5 +13,4 @@ __all__ = [
     "RealImageInformation",
     "RealImageRegularizer",
     "Regularizer",
-    "checked_regularizers",
 ]

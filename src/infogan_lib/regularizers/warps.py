@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,7 @@ from infogan_lib._checks import real_number
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 
 
+@dataclass(kw_only=True, eq=False)
 class RandomAffine:
     """Small random rotations, scalings, shears and shifts of images (N, C, H, W), as one bilinear resampling.
 
@@ -22,11 +24,14 @@ class RandomAffine:
         shift: the largest shift, as a part of the image's side.
     """
 
-    def __init__(self, *, degrees: float = 22.5, scale: float = 0.225, shear: float = 0.3, shift: float = 0.12) -> None:
-        self.degrees = real_number("degrees", degrees, minimum=0)
-        self.scale = real_number("scale", scale, minimum=0)
-        self.shear = real_number("shear", shear, minimum=0)
-        self.shift = real_number("shift", shift, minimum=0)
+    degrees: float = 22.5
+    scale: float = 0.225
+    shear: float = 0.3
+    shift: float = 0.12
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            setattr(self, field.name, real_number(field.name, getattr(self, field.name), minimum=0))
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Each image under a warp of its own, same shape; what comes in from outside is the edge's value.

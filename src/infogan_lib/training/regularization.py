@@ -67,6 +67,9 @@ def weighted(regularizers: Sequence[Regularizer], terms: Tensor) -> Tensor:
     return torch.stack([r.weight * term for r, term in zip(regularizers, terms, strict=True)]).sum()
 
 
-def named(regularizers: Sequence[Regularizer], terms: Tensor) -> dict[str, Tensor]:
-    """Terms (K,) by the names of their regularisers."""
-    return dict(zip((r.name for r in regularizers), terms, strict=True))
+def named(pattern: str, regularizers: Sequence[Regularizer], terms: Sequence[Tensor]) -> dict[str, Tensor]:
+    """The terms of a batch's parts, each (K,), summed; by their regularisers' names, put into a pattern."""
+    if not terms:
+        return {}
+    sums = torch.stack([term.detach() for term in terms]).sum(0)
+    return {pattern.format(r.name): term for r, term in zip(regularizers, sums, strict=True)}

@@ -7,7 +7,7 @@ a difference is therefore named, and neither side is taken in silence.
 import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from infogan_lib.latent import LatentSpec
 from infogan_lib.losses.adversarial import AdversarialLoss
-from infogan_lib.regularizers import RandomAffine, Regularizer
+from infogan_lib.regularizers import Regularizer
 from infogan_lib.storage import CheckpointError
 
 
@@ -73,9 +73,7 @@ def _scheduler_settings(scheduler: LRScheduler) -> dict[str, Any]:
 def _regularizer_settings(part: Regularizer) -> dict[str, Any]:
     """The class of a regulariser and its attributes, as far as they are plain data."""
     attributes = {name: getattr(part, name) for name in ("name", "weight", "after")} | getattr(part, "__dict__", {})
-    found = {
-        name: vars(value) if isinstance(value, RandomAffine) else _plain(value) for name, value in attributes.items()
-    }
+    found = {name: _plain(value) for name, value in attributes.items()}
     return {"class": type(part).__name__, **{name: value for name, value in found.items() if value is not None}}
 
 
@@ -84,6 +82,8 @@ def _plain(value: Any) -> Any:
         return value.item()
     if isinstance(value, (list, tuple)):
         return [_plain(part) for part in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     return value if isinstance(value, (bool, int, float, str)) else None
 
 

@@ -211,14 +211,13 @@ class InfoGANStep:
         terms[_GENERATORS_TERM] = _sum(foreseen)
         if information:
             terms |= self._named_terms(_sum(information))
-        regularized = named(regularizers, _sum(regularized)) if regularized else {}
-        terms |= {f"regulariser {name!r}": term for name, term in regularized.items()}
+        terms |= named("regulariser {!r}", regularizers, regularized)
         norm = self._checked_norm(terms, self._d_parameters, "discriminator")
         self._precision.step(self._d_optimizers)
         _clear(self._d_parameters)
         d_real, d_fake = _sum(opinions)
         figures = {"loss/d": on_real + on_fake, "d_real": d_real, "d_fake_before": d_fake, "grad_norm/d": norm}
-        figures |= {f"regularizer/{name}": term for name, term in regularized.items()}
+        figures |= named("regularizer/{}", regularizers, regularized)
         return figures, fake if keeps_graph else None
 
     def _update_generator(self, latent: Tensor, fake: Tensor | None, *, is_last: bool) -> dict[str, Tensor]:
@@ -240,9 +239,8 @@ class InfoGANStep:
             self._precision.backward(loss, self._g_parameters)
             opinions.append(share * _mean_opinion(self.adversarial, logits))
         nll = _sum(information)
-        regularized = named(regularizers, _sum(regularized)) if regularized else {}
         terms = {_GENERATORS_TERM: _sum(adversarial)} | self._named_terms(nll)
-        terms |= {f"regulariser {name!r}": term for name, term in regularized.items()}
+        terms |= named("regulariser {!r}", regularizers, regularized)
         norm = self._checked_norm(terms, self._g_parameters, "generator")
         self._is_final = is_last
         self._precision.step(self._g_optimizers)
@@ -256,7 +254,7 @@ class InfoGANStep:
             **information_figures(self.model.latent, nll),
             "d_fake_after": _sum(opinions),
             "grad_norm/g": norm,
-            **{f"regularizer/{name}": term for name, term in regularized.items()},
+            **named("regularizer/{}", regularizers, regularized),
         }
 
     def _scored(self, raw: Tensor, latent: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from infogan_lib.networks.forms import DiscriminatorOutput, GeneratorInput, plac
 from infogan_lib.networks.taps import Tap
 from infogan_lib.pixels import UNKNOWN_RANGE, PixelRange, as_float
 from infogan_lib.pixels import pixel_range as checked_range
-from infogan_lib.regularizers import Regularizer, checked_regularizers
+from infogan_lib.regularizers.base import Regularizer, checked_regularizers
 from infogan_lib.training.batches import images_of
 from infogan_lib.training.callback import Callback, stateful_among
 from infogan_lib.training.data import open_batches
@@ -343,7 +343,7 @@ class InfoGANTrainer:
             "regularizer/NAME". What concerns G is there in the steps that update it.
 
         Raises:
-            ValueError: images of another shape, too few for batch normalisation, or not finite.
+            ValueError: images of another shape, too few for batch normalisation or a regulariser, or not finite.
             NonFiniteLossError: a loss, a gradient or a weight is NaN or infinite; the step is not made, and weights,
                 buffers, optimisers and the library's streams of randomness are as they were before it.
         """
