@@ -17,6 +17,7 @@ import warnings
 from collections import Counter
 from itertools import cycle
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -48,13 +49,23 @@ def attempt(kind: Kind, run_dir: Path, seed: int) -> int:
         os._exit(code)
 
 
-def reference(kind: Kind, folder: Path) -> tuple[dict, list]:
+class Reference(NamedTuple):
+    """What a run comes to that nobody interrupts, and how many seconds it takes."""
+
+    state: dict
+    log: list
+    seconds: float
+
+
+def reference(kind: Kind, folder: Path) -> Reference:
     """The run that nobody interrupts, in a process of its own too."""
+    started = time.monotonic()
     _, status = os.waitpid(attempt(kind, folder, seed=4), 0)
+    seconds = time.monotonic() - started
     assert status == 0
     found = last_checkpoint(folder)
     assert found is not None
-    return comparable(found.state), log_lines(folder)
+    return Reference(comparable(found.state), log_lines(folder), seconds)
 
 
 def kill_and_resume(kills: int, seed: int = 0) -> Counter[str]:
@@ -68,20 +79,22 @@ def kill_and_resume(kills: int, seed: int = 0) -> Counter[str]:
             if counts["kills"] >= kills:
                 return counts
             run_dir = Path(scratch) / f"run{number}"
-            _until_done(kind, run_dir, chance, counts)
+            whole_run = expected[kind]
+            _until_done(kind, run_dir, chance, counts, whole_run.seconds)
             found = last_checkpoint(run_dir)
-            state, log = expected[kind]
-            whole = found is not None and same(comparable(found.state), state) and log_lines(run_dir) == log
+            is_same = found is not None and same(comparable(found.state), whole_run.state)
+            whole = is_same and log_lines(run_dir) == whole_run.log
             counts["runs identical" if whole else "RUNS DIFFERENT"] += 1
             shutil.rmtree(run_dir)
     raise AssertionError
 
 
-def _until_done(kind: Kind, run_dir: Path, chance: random.Random, counts: Counter[str]) -> None:
+def _until_done(kind: Kind, run_dir: Path, chance: random.Random, counts: Counter[str], seconds: float) -> None:
+    """Go on with a run until it is done, and kill it each time within two fifths of the seconds that it takes."""
     seen: set[str] = set()
     for tries in range(10_000):
         child = attempt(kind, run_dir, seed=chance.randrange(3))
-        time.sleep(chance.uniform(0, 0.3))
+        time.sleep(chance.uniform(0, 0.4 * seconds))
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         if not os.WIFSIGNALED(status):
