@@ -1,5 +1,5 @@
-"""Resumes a run of 60 steps at every step, for each of EMA on/off, accumulation 1/3, workers 0/2, fp32/bf16 and each
-kind of data, and compares the end with that of the run that was not interrupted, by torch.equal.
+"""Resumes a run of 60 steps at every step, for each of EMA on/off, accumulation 1/3, workers 0/2, fp32/bf16, each kind
+of data and joint batches, and compares the end with that of the run that was not interrupted, by torch.equal.
 
     python benchmarks/resume_at_every_step.py
 """
@@ -20,7 +20,7 @@ KINDS = [
     Kind(ema=ema, accumulate=accumulate, precision=precision, data="dataset", workers=workers)
     for ema, accumulate, workers, precision in product((True, False), (1, 3), (0, 2), ("fp32", "bf16"))
 ]
-KINDS += [Kind(data="tensor"), Kind(data="loader"), Kind(data="loader", workers=2)]
+KINDS += [Kind(data="tensor"), Kind(data="loader"), Kind(data="loader", workers=2), Kind(joint=True)]
 
 
 def resume_at(kind: Kind, steps: Sequence[int], length: int = STEPS) -> list[int]:
@@ -50,12 +50,12 @@ def _without_log(state: dict) -> dict:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", message=".*is not the log")
-    print(f"{'EMA':<7}{'accumulate':<12}{'precision':<11}{'data':<9}{'workers':<9}{'equal':<9}seconds")
+    print(f"{'EMA':<7}{'accumulate':<12}{'precision':<11}{'data':<9}{'workers':<9}{'joint':<7}{'equal':<9}seconds")
     for kind in KINDS:
         started = time.monotonic()
         equal = STEPS + 1 - len(resume_at(kind, range(STEPS + 1)))
         print(
-            f"{kind.ema!s:<7}{kind.accumulate:<12}{kind.precision:<11}{kind.data:<9}{kind.workers:<9}"
+            f"{kind.ema!s:<7}{kind.accumulate:<12}{kind.precision:<11}{kind.data:<9}{kind.workers:<9}{kind.joint!s:<7}"
             f"{equal}/{STEPS + 1:<6}{time.monotonic() - started:.0f}",
             flush=True,
         )

@@ -30,6 +30,7 @@ class Kind:
     precision: Any = "fp32"
     data: str = "tensor"
     workers: int = 0
+    joint: bool = False
 
 
 def trainer(kind: Kind = Kind()) -> ig.InfoGANTrainer:
@@ -49,6 +50,7 @@ def trainer(kind: Kind = Kind()) -> ig.InfoGANTrainer:
         ema_decay=0.9 if kind.ema else None,
         accumulate=kind.accumulate,
         precision=kind.precision,
+        joint_batches=kind.joint,
         device="cpu",
         seed=7,
     )

@@ -84,6 +84,29 @@ def test_trains_the_trunk_and_the_q_head_only(trains_q):
     assert math.isfinite(figures["regularizer/digit"])
 
 
+def test_in_a_joint_batch_the_q_head_hears_of_codes_once():
+    """D's update passes the information loss on to the trunk alone; what waits for the Q head is the regulariser's."""
+    steps = {}
+    for weight, regularized in ((0.0, True), (1.0, False), (1.0, True)):
+        torch.manual_seed(0)
+        trainer = ig.InfoGANTrainer(
+            dense_generator().double(),
+            torch.nn.Sequential(
+                torch.nn.Flatten(), torch.nn.Linear(16, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1)
+            ).double(),
+            ig.LatentSpec(z=ig.Noise(7), digit=ig.Categorical(4, weight=weight)),
+            g_optimizer=lambda p: torch.optim.SGD(p, 0.1),
+            d_optimizer=lambda p: torch.optim.SGD(p, 1e-12),  # so that G and Q meet the same D in all three
+            q_optimizer=lambda p: torch.optim.SGD(p, 0.1),
+            joint_batches=True,
+            regularizers=[RealImageInformation("digit", augment=lambda x, g: x.flip(-1))] if regularized else [],
+        )
+        before = trainer.model.q.out.weight.detach().clone()
+        trainer.step(images(16, dtype=torch.float64))
+        steps[weight, regularized] = trainer.model.q.out.weight.detach() - before
+    torch.testing.assert_close(steps[1, True], steps[0, True] + steps[1, False], rtol=0, atol=1e-9)
+
+
 def test_weight_scales_the_step():
     moves = []
     for weight in (0.5, 1.0):

@@ -22,6 +22,7 @@ from infogan_lib import (
     Uniform,
     Wasserstein,
 )
+from infogan_lib.regularizers import ModeSeeking, RealImageInformation
 from toys import LATENT, PartsGenerator, TupleDiscriminator, dense_discriminator, dense_generator, images, stream
 
 
@@ -39,8 +40,8 @@ class Parts:
         self.q = nn.Sequential(nn.Flatten(), nn.Linear(54, 8)).double()
 
 
-def textbook(parts, batches, latents, steps, *, trunk_too):
-    """Discriminator on real, then on fake; generator and Q through the updated discriminator. BCE on probabilities."""
+def textbook(parts, batches, latents, steps, *, trunk_too, joint=False):
+    """D on real and on fake images, apart or in one batch; G and Q through the updated D. BCE on probabilities."""
     bce = nn.BCELoss()
     opt_d = torch.optim.Adam([*parts.trunk.parameters(), *parts.head.parameters()], lr=2e-4, betas=(0.5, 0.999))
     opt_g = torch.optim.Adam([*parts.generator.parameters(), *parts.q.parameters()], lr=1e-3, betas=(0.5, 0.999))
@@ -57,19 +58,20 @@ def textbook(parts, batches, latents, steps, *, trunk_too):
     for x, z in zip(batches[:steps], latents[:steps], strict=True):
         real, fake_label = torch.ones(len(x), 1).double(), torch.zeros(len(x), 1).double()
         opt_d.zero_grad()
-        loss_real = bce(parts.head(parts.trunk(x)), real)
-        loss_real.backward()
         fake = parts.generator(z[:, :, None, None])
-        features = parts.trunk(fake.detach())
-        loss_fake = bce(parts.head(features), fake_label)
-        loss = loss_fake
+        if joint:
+            of_real, features = parts.trunk(torch.cat([x, fake.detach()])).split(len(x))
+        else:
+            of_real, features = parts.trunk(x), parts.trunk(fake.detach())
+        loss_real, loss_fake = bce(parts.head(of_real), real), bce(parts.head(features), fake_label)
+        loss = loss_real + loss_fake
         if trunk_too:
             category, style = information(features, z)
             loss = loss + category + 0.5 * style
         loss.backward()
         opt_d.step()
         opt_g.zero_grad()
-        features = parts.trunk(fake)
+        features = parts.trunk(torch.cat([fake, x]))[: len(fake)] if joint else parts.trunk(fake)
         loss_g = bce(parts.head(features), real)
         category, style = information(features, z)
         (loss_g + category + 0.5 * style).backward()
@@ -78,8 +80,9 @@ def textbook(parts, batches, latents, steps, *, trunk_too):
     return torch.tensor(log, dtype=torch.float64)
 
 
+@pytest.mark.parametrize("joint", [False, True])
 @pytest.mark.parametrize("trunk_too", [False, True])
-def test_several_steps_equal_the_textbook_loop(trunk_too):
+def test_several_steps_equal_the_textbook_loop(trunk_too, joint):
     steps, n = 6, 16
     ours, theirs = Parts(), Parts()
     data = (images(n * steps, (1, 6, 6), dtype=torch.float64) + 1) / 2
@@ -90,13 +93,14 @@ def test_several_steps_equal_the_textbook_loop(trunk_too):
         tap="0",
         q_head=ours.q,
         information_trains=["generator", "q_head", "trunk"] if trunk_too else ["generator", "q_head"],
+        joint_batches=joint,
         seed=5,
         device="cpu",
     )
     draws = stream(5, "latents")
     latents = [LATENT.sample(n, generator=draws, dtype=torch.float64) for _ in range(steps)]
     trainer.fit(list(data.split(n)), steps=steps)
-    expected = textbook(theirs, data.split(n), latents, steps, trunk_too=trunk_too)
+    expected = textbook(theirs, data.split(n), latents, steps, trunk_too=trunk_too, joint=joint)
 
     h = trainer.history
     found = torch.stack([torch.tensor(h[name]) for name in ("loss/d", "loss/g", "nll/digit", "nll/style")], dim=1)
@@ -214,6 +218,51 @@ def test_accumulated_parts_add_up_to_the_batch():
         states.append(trainer.model.state_dict() | {k: torch.tensor(v) for k, v in figures.items()})
     for name in states[0]:
         torch.testing.assert_close(states[1][name], states[0][name], rtol=1e-9, atol=1e-9, msg=name)
+
+
+def test_joint_batches_change_nothing_for_networks_that_see_each_image_alone():
+    data, states = images(24, (16,), dtype=torch.float64), []
+    torch.manual_seed(1)
+    generator = nn.Sequential(nn.Linear(11, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 16), nn.Tanh()).double()
+    discriminator = nn.Sequential(nn.Linear(16, 12), nn.LeakyReLU(0.2), nn.Linear(12, 1)).double()
+    head = nn.Linear(12, 8).double()
+    for joint in (False, True):
+        trainer = InfoGANTrainer(
+            *(copy.deepcopy(generator), copy.deepcopy(discriminator), LATENT),
+            q_head=copy.deepcopy(head),
+            joint_batches=joint,
+            accumulate=2,
+            g_steps=2,
+            regularizers=[RealImageInformation("digit", augment=lambda x, g: x + 0.1), ModeSeeking(after=0)],
+        )
+        for _ in range(3):
+            figures = trainer.step(data)
+        states.append(trainer.model.state_dict() | {k: torch.tensor(v) for k, v in figures.items()})
+    for name in states[0]:
+        torch.testing.assert_close(states[1][name], states[0][name], rtol=1e-9, atol=1e-9, msg=name)
+
+
+def test_in_joint_batches_everything_that_d_and_q_see_is_beside_the_other_kind():
+    seen = []
+    discriminator = dense_discriminator()
+    trainer = InfoGANTrainer(
+        dense_generator(),
+        discriminator,
+        LATENT,
+        joint_batches=True,
+        information_trains=["q_head", "trunk"],  # so that Q is asked apart from D in the update of G
+        regularizers=[RealImageInformation("digit", augment=lambda x, g: x + 5)],
+    )
+    discriminator.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    real = images(8) + 2  # 1 to 3, where generated images lie from -1 to 1
+    trainer.step(real)
+    kinds = [["view" if x.min() > 5 else "real" if x.min() >= 1 else "fake" for x in batch] for batch in seen]
+    assert kinds == [
+        ["real"] * 8 + ["fake"] * 8,
+        ["view"] * 8 + ["fake"] * 8,
+        ["fake"] * 8 + ["real"] * 8,
+        ["fake"] * 8 + ["real"] * 8,
+    ]
 
 
 def test_d_steps_and_g_steps_count_updates():

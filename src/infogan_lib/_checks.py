@@ -56,6 +56,13 @@ def number_pair(name: str, value: object, wanted: str) -> tuple[float, float]:
     return first, second
 
 
+def truth(name: str, value: object) -> bool:
+    """Return `value` if it is True or False, or raise naming the argument."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, but got {describe(value)}")
+    return value
+
+
 def choice(name: str, value: object, options: Collection[str]) -> str:
     """Return `value` if it is one of `options`, or raise listing them."""
     if isinstance(value, str) and value in options:

@@ -37,10 +37,10 @@ class Precision:
         with torch.autocast(self._device, self._dtype, enabled=self.name != "fp32"), dense:
             yield
 
-    def backward(self, loss: Tensor, inputs: list[torch.nn.Parameter]) -> None:
+    def backward(self, loss: Tensor, inputs: list[torch.nn.Parameter], *, keeps_graph: bool = False) -> None:
         """Add the gradient of a loss to these parameters and to no others."""
         if inputs:
-            self.scaler.scale(loss).backward(inputs=inputs)
+            self.scaler.scale(loss).backward(inputs=inputs, retain_graph=keeps_graph)
 
     def step(self, optimizers: list[Optimizer]) -> None:
         """Step the optimisers with the unscaled gradients, skipping one whose scaled gradients overflowed."""

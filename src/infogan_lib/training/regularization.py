@@ -8,6 +8,7 @@ from torch import Tensor
 
 from infogan_lib.model import InfoGAN
 from infogan_lib.regularizers import GeneratorRegularizer, RealImageRegularizer, Regularizer
+from infogan_lib.training.judging import Judging
 from infogan_lib.training.precision import Precision
 
 _Kind = TypeVar("_Kind", bound=Regularizer)
@@ -20,6 +21,7 @@ class Regularization:
         regularizers: all of them.
         model: whose images and codes they are about.
         precision: of the forward passes.
+        judging: how Q is asked.
         views: what views of real images are drawn from.
         noise: what G's regularisers draw from.
     """
@@ -29,27 +31,26 @@ class Regularization:
         regularizers: Sequence[Regularizer],
         model: InfoGAN,
         precision: Precision,
+        judging: Judging,
         *,
         views: torch.Generator,
         noise: torch.Generator,
     ) -> None:
         self._all = regularizers
         self._model = model
-        self._precision = precision
+        self._precision, self._judging = precision, judging
         self._views, self._noise = views, noise
 
     def due(self, kind: type[_Kind], steps: int) -> list[_Kind]:
         """Those of a kind that the step after so many steps has."""
         return [r for r in self._all if isinstance(r, kind) and steps >= r.after]
 
-    def of_real(self, due: Sequence[RealImageRegularizer], real: Tensor, raw: Tensor) -> Tensor:
-        """Their terms, shape (len(due),), on real images (N, *) and Q's raw outputs (N, R)."""
+    def of_real(self, due: Sequence[RealImageRegularizer], real: Tensor, raw: Tensor, fake: Tensor) -> Tensor:
+        """Their terms, shape (len(due),), on real images (N, *), Q's raw outputs (N, R) and images of G's (N, *)."""
         terms = []
         for regularizer in due:
             views = regularizer.views(real, self._views)
-            with self._precision.forward():
-                raw_of_views = self._model.raw_codes(views)
-            terms.append(regularizer(self._model.latent, raw, raw_of_views))
+            terms.append(regularizer(self._model.latent, raw, self._judging.raw_codes(views, fake)))
         return torch.stack(terms)
 
     def of_generator(self, due: Sequence[GeneratorRegularizer], latent: Tensor, images: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from infogan_lib.losses.adversarial import AdversarialLoss
 from infogan_lib.model import InfoGAN
 from infogan_lib.regularizers import GeneratorRegularizer, RealImageRegularizer, Regularizer
 from infogan_lib.training.figures import information_figures, magnitude, numbers, watched
+from infogan_lib.training.judging import Judging
 from infogan_lib.training.nonfinite import NonFiniteLossError
 from infogan_lib.training.precision import Precision
 from infogan_lib.training.randomness import global_generator
@@ -67,6 +68,7 @@ class InfoGANStep:
         adversarial: the GAN's game.
         information_trains: what L_I trains, of "generator", "q_head" and "trunk".
         precision: of the forward passes.
+        joint_batches: whether D and Q see real and generated images in one batch.
         accumulate: into how many parts a batch is split, their gradients adding up to the batch's.
         regularizers: further terms of D's step, about real images, which train the trunk and the Q head; or of G's.
         augmentation: what the regularisers' views of real images are drawn from; torch's global generator of the
@@ -83,6 +85,7 @@ class InfoGANStep:
         adversarial: AdversarialLoss,
         information_trains: frozenset[Trained],
         precision: Precision,
+        joint_batches: bool = False,
         accumulate: int = 1,
         regularizers: Sequence[Regularizer] = (),
         augmentation: torch.Generator | None = None,
@@ -94,6 +97,7 @@ class InfoGANStep:
         self.count = 0
         self._trains = information_trains
         self._precision = precision
+        self._judging = Judging(model, precision, joint=joint_batches)
         self._d_optimizers, self._g_optimizers = d_optimizers, g_optimizers
         groups = model.parameter_groups()
         self._d_parameters = groups["trunk"] + groups["d_head"]
@@ -106,6 +110,7 @@ class InfoGANStep:
             regularizers,
             model,
             precision,
+            self._judging,
             views=augmentation or global_generator(device),
             noise=regularization or global_generator(device),
         )
@@ -167,7 +172,7 @@ class InfoGANStep:
         for update in range(generator_updates):
             if update > 0:
                 latent, fake = draw(len(real)), None
-            figures |= self._update_generator(latent, fake, is_last=update == generator_updates - 1)
+            figures |= self._update_generator(real, latent, fake, is_last=update == generator_updates - 1)
         if generator_updates == 0:
             _clear(self._q_parameters)
             self._precision.adapt()
@@ -178,35 +183,41 @@ class InfoGANStep:
     ) -> tuple[dict[str, Tensor], Tensor | None]:
         real_terms, fake_terms, foreseen, information, opinions, regularized = [], [], [], [], [], []
         fake, regularizers = None, self._regularization.due(RealImageRegularizer, self.count)
+        trains_trunk = "trunk" in self._trains
         for x, c, share in self._parts(real, latent):
-            with self._precision.forward():
-                with torch.set_grad_enabled(keeps_graph):
-                    fake = self.model.generate(c)
-                logits, raw = self.model.discriminate(x, codes=bool(regularizers))
-            logits = _full(logits)
+            with self._precision.forward(), torch.set_grad_enabled(keeps_graph):
+                fake = self.model.generate(c)
+            shown = fake.detach()
+            if self._judging.joint:
+                on_real, on_fake = self._judging.together(x, shown, codes=bool(regularizers) or trains_trunk)
+            else:
+                on_real, on_fake = self._judging(x, shown, codes=bool(regularizers)), None
+            logits = _full(on_real.logits)
             real_terms.append(share * self.adversarial.real(logits).mean())
             loss = real_terms[-1]
-            if raw is not None and regularizers:
-                regularized.append(share * self._regularization.of_real(regularizers, x, raw))
-                loss = loss + weighted(regularizers, regularized[-1])
-            # What regularisers give the Q head waits there for the update of G and Q.
-            self._precision.backward(loss, self._d_parameters + (self._q_parameters if regularized else []))
-            with self._precision.forward():
-                fake_logits, raw = self.model.discriminate(fake.detach(), codes="trunk" in self._trains)
-            fake_logits = _full(fake_logits)
+            if on_real.raw is not None and regularizers:
+                regularized.append(share * self._regularization.of_real(regularizers, x, on_real.raw, shown))
+                term = weighted(regularizers, regularized[-1])
+                # What it gives the Q head waits there for the update of G and Q.
+                self._precision.backward(term, self._q_parameters, keeps_graph=True)
+                loss = loss + term
+            if on_fake is None:
+                self._precision.backward(loss, self._d_parameters)
+                on_fake, loss = self._judging(shown, x, codes=trains_trunk), torch.zeros_like(loss)
+            fake_logits = _full(on_fake.logits)
             fake_terms.append(share * self.adversarial.fake(fake_logits).mean())
             foreseen.append(share * self.adversarial.generator(fake_logits.detach()).mean())
-            loss = fake_terms[-1]
-            if raw is not None and "trunk" in self._trains:
-                information.append(share * self._scored(raw, c))
+            loss = loss + fake_terms[-1]
+            if on_fake.raw is not None and trains_trunk:
+                information.append(share * self._scored(on_fake.raw, c))
                 loss = loss + self._weighted(information[-1])
             self._precision.backward(loss, self._d_parameters)
             opinions.append(
                 share * torch.stack([_mean_opinion(self.adversarial, judged) for judged in (logits, fake_logits)])
             )
-        on_real, on_fake = _sum(real_terms), _sum(fake_terms)
-        terms = {_WEIGHTS: weights, "discriminator's loss on real images": on_real}
-        terms["discriminator's loss on fakes"] = on_fake
+        real_loss, fake_loss = _sum(real_terms), _sum(fake_terms)
+        terms = {_WEIGHTS: weights, "discriminator's loss on real images": real_loss}
+        terms["discriminator's loss on fakes"] = fake_loss
         # What G is about to pay is looked at here, too, so that a bad term stops the step before any weight changes.
         terms[_GENERATORS_TERM] = _sum(foreseen)
         if information:
@@ -216,19 +227,21 @@ class InfoGANStep:
         self._precision.step(self._d_optimizers)
         _clear(self._d_parameters)
         d_real, d_fake = _sum(opinions)
-        figures = {"loss/d": on_real + on_fake, "d_real": d_real, "d_fake_before": d_fake, "grad_norm/d": norm}
+        figures = {"loss/d": real_loss + fake_loss, "d_real": d_real, "d_fake_before": d_fake, "grad_norm/d": norm}
         figures |= named("regularizer/{}", regularizers, regularized)
         return figures, fake if keeps_graph else None
 
-    def _update_generator(self, latent: Tensor, fake: Tensor | None, *, is_last: bool) -> dict[str, Tensor]:
+    def _update_generator(
+        self, real: Tensor, latent: Tensor, fake: Tensor | None, *, is_last: bool
+    ) -> dict[str, Tensor]:
         adversarial, information, opinions, regularized = [], [], [], []
         regularizers = self._regularization.due(GeneratorRegularizer, self.count)
-        for c, share in self._parts(latent):
+        for x, c, share in self._parts(real, latent):
             with self._precision.forward():
                 images = self.model.generate(c) if fake is None else fake
-                logits, raw = self.model.discriminate(images, codes="generator" in self._trains)
-                if raw is None:
-                    raw = self.model.raw_codes(images.detach())
+            logits, raw = self._judging(images, x, codes="generator" in self._trains)
+            if raw is None:
+                raw = self._judging.raw_codes(images.detach(), x)
             logits = _full(logits)
             adversarial.append(share * self.adversarial.generator(logits).mean())
             information.append(share * self._scored(raw, c))
