@@ -172,6 +172,65 @@ def test_a_category_that_q_never_says_is_named():
     )
 
 
+class Faint(nn.Module):
+    """A generator whose images differ by little."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = generator()
+
+    def forward(self, latents):
+        return 0.1 * self.body(latents)
+
+
+def far_apart(*, joint):
+    """What the monitor tells where BatchNorm in D meets real and generated images that lie far apart."""
+    torch.manual_seed(0)
+    monitor = CollapseMonitor(every=50, after=200, tell=lambda symptom: None)
+    trainer = ig.InfoGANTrainer(
+        Faint(),
+        nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, 64), nn.LeakyReLU(0.1), nn.Linear(64, 1)),
+        spec(),
+        adversarial=Blind(),
+        joint_batches=joint,
+        device="cpu",
+    )
+    trainer.fit(0.1 * blobs() - 0.9, steps=400, batch_size=64, callbacks=[monitor])
+    return trainer, monitor.symptoms
+
+
+class Blind(ig.AdversarialLoss):
+    """A game that moves nobody."""
+
+    def real(self, logits):
+        return 0 * logits + 0.7
+
+    fake = generator = real
+
+
+def test_a_q_that_reads_otherwise_in_evaluation_is_named():
+    trainer, found = far_apart(joint=False)
+    (symptom,) = [symptom for symptom in found if symptom.kind == "other in evaluation"]
+    assert re.search(r"'digit' off (9\d|100)% of generated .* and off \d\d?% in evaluation", symptom.seen), symptom.seen
+    assert "joint_batches=True" in symptom.advice
+    asked = torch.arange(4).repeat(50)
+    heard = trainer.model.encode(trainer.model.sample(200, digit=asked))["digit"].mode.argmax(1)
+    assert (heard == asked).float().mean() < 0.7  # as it says
+    apart, joint = (Probe(trainer.model, samples=64, joint=joint)(0, 0) for joint in (False, True))
+    assert torch.equal(
+        joint.tables["digit"], apart.evaluated["digit"]
+    )  # where batches are joint, that is how it is read
+    assert not joint.evaluated
+
+
+def test_joint_batches_cure_it():
+    trainer, found = far_apart(joint=True)
+    assert not [symptom for symptom in found if symptom.kind in ("other in evaluation", "merged categories")]
+    asked = torch.arange(4).repeat(50)
+    heard = trainer.model.encode(trainer.model.sample(200, digit=asked))["digit"].mode.argmax(1)
+    assert (heard == asked).float().mean() > 0.95
+
+
 def test_a_category_that_is_heard_as_several_others_is_unused():
     table = torch.tensor([[20, 0, 0, 0], [7, 0, 7, 6], [0, 0, 20, 0], [0, 0, 0, 20]])
     (symptom,) = symptoms_of_images(Findings(1.0, {}, {"digit": table}), ig.LatentSpec(digit=ig.Categorical(4)), {})

@@ -29,9 +29,9 @@ class CollapseMonitor(Callback):
     """Looks at a run now and then, and says what is wrong with it, at which step, and what to try.
 
     It looks for outputs that grow identical, variables without an effect on the image, categories that are merged or
-    unused, a flat bound, a discriminator that wins outright, and gradients that vanish or explode. Whatever is seen in
-    two looks in a row is told once, and again if it had gone and comes back. It changes nothing in the run: not one
-    bit.
+    unused, a Q that reads otherwise in evaluation than in training, a flat bound, a discriminator that wins outright,
+    and gradients that vanish or explode. Whatever is seen in two looks in a row is told once, and again if it had gone
+    and comes back. It changes nothing in the run: not one bit.
 
     Args:
         every: the number of steps between two looks.
@@ -100,7 +100,7 @@ class CollapseMonitor(Callback):
 
     def _look(self, trainer: InfoGANTrainer) -> tuple[Findings, list[Symptom]]:
         model, history = trainer.model, trainer.history
-        found = Probe(model, samples=self.samples)(
+        found = Probe(model, samples=self.samples, joint=trainer.joint_batches)(
             derived_seed(0, "monitor", trainer.steps), trainer.steps // self.every
         )
         shares = {name: knowledge(history, name, code, self.every) for name, code in model.latent.codes.items()}

@@ -1,8 +1,8 @@
 """What a trained generator makes of a few latents, and what Q makes of that, without a trace on the run."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -13,9 +13,10 @@ from infogan_lib.codes.scored import VectorCode
 from infogan_lib.evaluation.collapse import confusion, difference, effects, spread
 from infogan_lib.latent import LatentSpec
 from infogan_lib.model import InfoGAN
-from infogan_lib.networks.forms import placement
+from infogan_lib.networks.forms import eval_mode, placement
 from infogan_lib.training.randomness import kept, seed_all
 from infogan_lib.training.undo import Undo
+from infogan_lib.training.validation import has_batch_norm
 
 
 class Knob(NamedTuple):
@@ -35,12 +36,15 @@ class Findings:
     Attributes:
         spread: the share of the images' variance that lies between them.
         effects: the total effect of each knob that was turned, 0 to 1.
-        tables: for each categorical code, what was asked for (rows) against what Q found (columns).
+        tables: for each categorical code, what was asked for (rows) against what Q found (columns), read as the run
+            trains it.
+        evaluated: the same as Q reads in evaluation; empty where that cannot make a difference.
     """
 
     spread: float
     effects: Mapping[Knob, float]
     tables: Mapping[str, Tensor]
+    evaluated: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Probe:
@@ -50,13 +54,19 @@ class Probe:
     are put back, so that a run with a probe is the same to the last bit as one without. A look makes at most 33
     batches: one, one for each of up to 16 knobs, and up to 16 in which the categories take turns.
 
+    Q reads generated images by themselves, as in training; where it was trained on them beside real ones, it reads them
+    in evaluation, for which there are statistics of both.
+
     Args:
         model: whose generator and Q are looked at.
         samples: images in a batch.
+        joint: whether Q is trained on batches of real and generated images.
     """
 
-    def __init__(self, model: InfoGAN, *, samples: int) -> None:
-        self._model, self._samples = model, samples
+    def __init__(self, model: InfoGAN, *, samples: int, joint: bool = False) -> None:
+        self._model, self._samples, self._joint = model, samples, joint
+        self._readers = [model.discriminator] + ([] if model.q is None else [model.q])
+        self._normalises = any(has_batch_norm(reader) for reader in self._readers)
         self._knobs = list(_knobs(model.latent))
         widths = {name: code.width for name, code in model.latent.codes.items() if isinstance(code, Categorical)}
         most = _MOST_BATCHES * samples // _LEAST_ASKED
@@ -75,21 +85,33 @@ class Probe:
         generator, device = torch.Generator().manual_seed(seed), placement(self._model.generator)[0]
         turned = self._turned(look)
         base, fresh = self._draw(generator), self._draw(generator)
-        tables = {name: torch.zeros(k, k, dtype=torch.int64) for name, k in self._categories.items()}
+        tables, evaluated = {}, {}
         differences = []
         with self._undisturbed(device):
             of_base = self._images(base, seed, device)
             for knob in turned:
                 images = self._images(self._redrawn(base, fresh, knob), seed, device)
                 differences.append(difference(of_base, images).cpu())
-            for batch in self._asked(generator):
-                found = self._model.latent.posteriors(self._model.raw_codes(self._images(batch, seed, device)))
-                for name, table in tables.items():
-                    asked = batch[:, self._model.latent.columns[name]].argmax(1)
-                    table += confusion(asked, found[name].mode.argmax(1).cpu(), len(table))
+            asked = list(self._asked(generator))
+            made = [self._images(batch, seed, device) for batch in asked]
+            # In evaluation first, as reading in training moves the running statistics.
+            if self._joint or self._normalises:
+                with eval_mode(*self._readers):
+                    evaluated = self._read(asked, made)
+            tables, evaluated = (evaluated, {}) if self._joint else (self._read(asked, made), evaluated)
         of = torch.arange(len(turned)).repeat_interleave(self._samples)
         shares = effects(torch.cat(differences), of, of_base, len(turned)).tolist()
-        return Findings(spread(of_base), dict(zip(turned, shares, strict=True)), tables)
+        return Findings(spread(of_base), dict(zip(turned, shares, strict=True)), tables, evaluated)
+
+    def _read(self, asked: Sequence[Tensor], made: Sequence[Tensor]) -> dict[str, Tensor]:
+        """What was asked for against what Q finds in the images, for each categorical code."""
+        tables = {name: torch.zeros(k, k, dtype=torch.int64) for name, k in self._categories.items()}
+        for batch, images in zip(asked, made, strict=True):
+            found = self._model.latent.posteriors(self._model.raw_codes(images))
+            for name, table in tables.items():
+                wanted = batch[:, self._model.latent.columns[name]].argmax(1)
+                table += confusion(wanted, found[name].mode.argmax(1).cpu(), len(table))
+        return tables
 
     def _turned(self, look: int) -> list[Knob]:
         count = min(len(self._knobs), _MOST_BATCHES)

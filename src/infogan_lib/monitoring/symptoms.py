@@ -25,8 +25,8 @@ class Symptom:
     """One thing that is wrong.
 
     Attributes:
-        kind: "identical outputs", "no effect", "merged categories", "unused categories", "flat bound",
-            "discriminator wins", "vanishing gradient" or "exploding gradient".
+        kind: "identical outputs", "no effect", "merged categories", "unused categories", "other in evaluation", "flat
+            bound", "discriminator wins", "vanishing gradient" or "exploding gradient".
         subject: the code, variable or network that it is about; "" where it is the whole.
         seen: what was seen, with its figure.
         advice: what to try.
@@ -50,6 +50,7 @@ LEAST_EFFECT_OF_NOISE, LEAST_EFFECT_BESIDE_STYLES = 0.01, 0.002
 LEAST_EFFECT_OF_CODE, LEAST_OF_SIBLINGS = 0.001, 0.02
 LEAST_KNOWN, ASTRAY = 0.05, -0.25
 WON_BELOW = 0.015
+LEAST_READ, MOST_LOST = 0.5, 0.7
 VANISHED, EXPLODED = 1e-3, 50.0
 ADAMS_EPSILON = 1e-8
 
@@ -72,6 +73,7 @@ def symptoms_of_images(found: Findings, latent: LatentSpec, known: Mapping[str, 
         )
         return
     yield from _without_effect(found, latent, known)
+    yield from _other_in_evaluation(found)
     for name, table in found.tables.items():
         merged = merged_categories(table)
         if sum(map(len, merged)) == len(table) and len(merged) == 1:
@@ -95,6 +97,24 @@ def symptoms_of_images(found: Findings, latent: LatentSpec, known: Mapping[str, 
                     f"a higher weight of {name!r}, a higher lr_q, or RealImageInformation({name!r})",
                     categories=(category,),
                 )
+
+
+def _other_in_evaluation(found: Findings) -> Iterator[Symptom]:
+    for name, table in found.evaluated.items():
+        training, evaluation = _share_found(found.tables[name]), _share_found(table)
+        if training >= LEAST_READ and evaluation < MOST_LOST * training:
+            yield Symptom(
+                "other in evaluation",
+                name,
+                f"Q reads {name!r} off {training:.0%} of generated images in a batch of their own, as in training, and "
+                f"off {evaluation:.0%} in evaluation, as BatchNorm's running statistics mix real and generated ones; "
+                "what it says of real images may be as far off",
+                "joint_batches=True, or a discriminator without BatchNorm",
+            )
+
+
+def _share_found(table: Tensor) -> float:
+    return (table.trace() / table.sum().clamp(min=1)).item()
 
 
 def _without_effect(found: Findings, latent: LatentSpec, known: Mapping[str, float]) -> Iterator[Symptom]:
