@@ -1,6 +1,8 @@
 """The table of docs/labs.md, from the folders that runs of examples/mnist.py left.
 
-python benchmarks/labs.py runs/*
+    python benchmarks/labs.py runs/*
+
+The last column is there for runs that examples/mnist_quality.py has looked at.
 """
 
 import argparse
@@ -19,11 +21,12 @@ HEADER = (
     "accuracy",
     "NMI",
     "digits",
+    "drawn",
 )
 
 
-def row(result: dict[str, Any]) -> list[str]:
-    """The cells of one run."""
+def row(result: dict[str, Any], quality: dict[str, Any] | None) -> list[str]:
+    """The cells of one run, from its result.json and, where there is one, its quality.json."""
     style = "-"
     if "bound/style" in result:
         style = f"{result['bound/style']:.2f} nats"
@@ -41,6 +44,7 @@ def row(result: dict[str, Any]) -> list[str]:
         f"{result['accuracy']:.1%}",
         f"{result['nmi']:.2f}",
         str(result["digits"]),
+        f"{quality['as_asked']:.1%}, {quality['digits_drawn']}" if quality else "-",
     ]
 
 
@@ -50,7 +54,9 @@ if __name__ == "__main__":
     rows = [HEADER, tuple("---" for _ in HEADER)]
     for folder in parser.parse_args().runs:
         found = json.loads((folder / "result.json").read_text())
-        rows.append(tuple(row(found)))
+        looked_at = folder / "quality.json"
+        quality = json.loads(looked_at.read_text()) if looked_at.exists() else None
+        rows.append(tuple(row(found, quality)))
         for symptom in found["symptoms"]:
             print(f"{folder}: {symptom}")
     for cells in rows:

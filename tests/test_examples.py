@@ -71,6 +71,24 @@ def test_mnist_explains_itself(tmp_path):
         assert option in text
 
 
+def test_the_quality_of_a_run_is_told(tmp_path):
+    run(
+        ROOT / "examples/mnist.py",
+        *("--recipe", "lab64-conditions", "--width", 0.05, "--steps", 2, "--device", "cpu"),
+        cwd=tmp_path,
+    )
+    done = run(ROOT / "examples/mnist_quality.py", tmp_path / "runs/mnist", "--epochs", 1, cwd=tmp_path)
+    found = json.loads((tmp_path / "runs/mnist/quality.json").read_text())
+    assert found["classifier"] > 0.9
+    # After two steps every category looks the same: one digit at most can be what was asked for.
+    assert found["answers"]
+    assert all(sum(counts) == 200 for counts in found["answers"].values())
+    assert found["as_asked"] <= 0.15
+    assert found["digits_drawn"] <= 1
+    assert f"{found['as_asked']:.1%} are the digit that was asked for" in done.stdout
+    assert found["the run's samples"]["frechet"] > 10 * found["test images, halves"]["frechet"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
