@@ -3,9 +3,11 @@
     recipe = recipes.get("lab64-frontend", **recipes.all_digits("lab64-frontend"))
 
 What they have in common: Q is asked to be sure, even and steady about real images as well (`RealImageInformation`),
-as the bound alone is content with any ten kinds of image; the information loss trains the shared layers, too, where
-the lab left them out; G learns five to ten times as fast as D; and samples come from the average of G's last weights.
-In lab64-frontend, noise is kept from fading besides (`ModeSeeking`).
+as the bound alone is content with any ten kinds of image; D and Q see real and generated images in one batch, so that
+their BatchNorm makes the same of both and a category means the same in both; the information loss trains the shared
+layers, too, where the lab left them out; G learns five to ten times as fast as D; and samples come from the average of
+G's last weights. In lab64-frontend, noise is kept from fading besides (`ModeSeeking`); in paper, the styles have a
+small weight and a floor under their scale.
 
 They were measured on narrow networks, and docs/labs.md has what they gave: all ten digits in lab64-frontend,
 lab64-conditions, lab28-normalnll and dcgan-tutorial; six or seven, in short runs, in lab64-mse and paper.
@@ -14,6 +16,7 @@ lab64-conditions, lab28-normalnll and dcgan-tutorial; six or seven, in short run
 from typing import Any
 
 from infogan_lib._checks import listed
+from infogan_lib.recipes.mnist28 import latent_with_light_styles
 from infogan_lib.regularizers import ModeSeeking, RealImageInformation, Regularizer
 
 
@@ -34,13 +37,15 @@ def all_digits(name: str) -> dict[str, Any]:
     regularizers: list[Regularizer] = [RealImageInformation("digit", weight=2.0)]
     if name in _NOISE_AFTER:
         regularizers.append(ModeSeeking(after=_NOISE_AFTER[name]))
-    return {
+    changes = {
         "lr_g": lr_g,
         "lr_d": lr_d,
         "information_trains": None,
+        "joint_batches": True,
         "ema_decay": 0.995,
         "regularizers": regularizers,
     }
+    return changes | ({"latent": latent_with_light_styles()} if name == "paper" else {})
 
 
 _RATES = {

@@ -8,6 +8,12 @@ from infogan_lib.recipes.recipe import Recipe, register
 from infogan_lib.regularizers import RealImageInformation
 
 
+def latent_with_light_styles() -> LatentSpec:
+    """The paper's latent; a small weight, and a floor under Q's scale, keep the styles from deciding the digit."""
+    style = Uniform(2, weight=0.05, loss=NormalNLL(log_scale_range=(-1.5, 0.5)))
+    return LatentSpec(z=Noise(62), digit=Categorical(10), style=style)
+
+
 @register("default")
 def default(width: float = 1.0) -> Recipe:
     """Finds the ten digits within minutes on a CPU.
@@ -16,8 +22,7 @@ def default(width: float = 1.0) -> Recipe:
     asked to be decided about real images as well; a floor under its scale keeps the styles from crowding out the
     digits; the average of G's last weights is shown.
     """
-    style = Uniform(2, weight=0.05, loss=NormalNLL(log_scale_range=(-1.5, 0.5)))
-    latent = LatentSpec(z=Noise(62), digit=Categorical(10), style=style)
+    latent = latent_with_light_styles()
     channels, hidden = max(1, round(32 * width)), max(1, round(256 * width))
     return Recipe(
         generator=paper_generator(latent.width, channels=channels, hidden=hidden),
