@@ -1,7 +1,6 @@
 """The checks of benchmarks/ that need minutes or hours, shortened."""
 
 import pytest
-import torch
 
 from damaged_checkpoints import damage
 from long_run import watch
@@ -12,14 +11,6 @@ from saving_time import measure
 from stop_signals import stop_many
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is not the log", "ignore:.*old checkpoint")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """These runs fork, and compare bits: one thread each, as in the scripts."""
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_runs_killed_at_random_end_as_if_nobody_had_killed_them():
@@ -33,7 +24,6 @@ def test_runs_killed_at_random_end_as_if_nobody_had_killed_them():
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_runs_resumed_at_a_step_end_as_if_they_had_not_stopped(kind):
-    torch.set_num_threads(1)
     assert resume_at(kind, (0, 3, 9, 16), length=18) == []
 
 

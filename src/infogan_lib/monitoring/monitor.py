@@ -1,7 +1,7 @@
 """A callback that names collapse while it happens."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -78,9 +78,11 @@ class CollapseMonitor(Callback):
         found, symptoms = self._look(trainer)
         seen = {_about(symptom): symptom for symptom in symptoms}
         turned = {str(knob) for knob in found.effects}
-        self._told = [of for of in self._told if of in seen or (of[0] == "no effect" and of[1] not in turned)]
+        self._told = [
+            of for of in self._told if _any_touches(seen, of) or (of[0] == "no effect" and of[1] not in turned)
+        ]
         for about, symptom in seen.items():
-            if about in self._suspected and about not in self._told:
+            if _any_touches(self._suspected, about) and not _is_told(about, self._told):
                 self._say(symptom)
                 self._told.append(about)
         self._suspected = list(seen)
@@ -141,6 +143,20 @@ _About = tuple[str, str, tuple[int, ...]]
 
 def _about(symptom: Symptom) -> _About:
     return symptom.kind, symptom.subject, symptom.categories
+
+
+def _any_touches(abouts: Iterable[_About], about: _About) -> bool:
+    """Whether one of them is the same, or about a category that this is about as well.
+
+    The images of a category that Q cannot say are heard as one other now, as several then: merged, unused, merged.
+    """
+    return any(of == about or (of[1] == about[1] and set(of[2]) & set(about[2])) for of in abouts)
+
+
+def _is_told(about: _About, told: Collection[_About]) -> bool:
+    """Whether it was told, or all of its categories were, under whatever name."""
+    categories = {category for of in told if of[1] == about[1] for category in of[2]}
+    return about in told or (len(about[2]) > 0 and categories.issuperset(about[2]))
 
 
 def _has_updated(trainer: InfoGANTrainer) -> bool:
