@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent
 
 def run(*arguments, cwd, check=True):
     command = [sys.executable, *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=check, timeout=280)
 
 
@@ -117,7 +117,7 @@ def test_mnist_goes_on_when_it_is_run_again(tmp_path):
         "--device",
         "cpu",
     ]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
     metrics, pipes = tmp_path / "runs/mnist/metrics.jsonl", {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(program, cwd=tmp_path, env=environment, text=True, **pipes) as first:
         while not (tmp_path / "runs/mnist/checkpoints/step_0000000000").exists():
