@@ -139,8 +139,6 @@ def test_the_information_loss_trains_what_the_lab_says():
 @pytest.mark.parametrize("name", [*LABS, "paper"])
 def test_the_settings_for_all_digits_keep_the_layers(name):
     changes = recipes.all_digits(name)
-    for regularizer in changes["regularizers"]:
-        regularizer.after = 0
     theirs, ours = narrow(name), narrow(name, **changes)
     assert str(ours.generator) == str(theirs.generator)
     assert str(ours.discriminator) == str(theirs.discriminator)
@@ -151,7 +149,6 @@ def test_the_settings_for_all_digits_keep_the_layers(name):
     t = ours.trainer(device="cpu")
     t.fit(ours.images(digits(8)), steps=2, batch_size=4)
     assert t.history["regularizer/digit"].shape == (2,)
-    assert ("regularizer/mode_seeking" in t.history) == (name == "lab64-frontend")
     optimizers = t._step._d_optimizers + t._step._g_optimizers
     assert {o.defaults["lr"] for o in optimizers} == {changes["lr_d"], changes["lr_g"]}
     assert t._step._trains == {"generator", "q_head", "trunk"}

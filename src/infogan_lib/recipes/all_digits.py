@@ -6,8 +6,7 @@ What they have in common: Q is asked to be sure, even and steady about real imag
 as the bound alone is content with any ten kinds of image; D and Q see real and generated images in one batch, so that
 their BatchNorm makes the same of both and a category means the same in both; the information loss trains the shared
 layers, too, where the lab left them out; G learns five to ten times as fast as D; and samples come from the average of
-G's last weights. In lab64-frontend, noise is kept from fading besides (`ModeSeeking`); in paper, the styles have a
-small weight and a floor under their scale.
+G's last weights. In paper, the styles have a small weight besides, and a floor under their scale.
 
 They were measured on narrow networks, and docs/labs.md has what they gave: all ten digits in lab64-frontend,
 lab64-conditions, lab28-normalnll and dcgan-tutorial; six or seven, in short runs, in lab64-mse and paper.
@@ -17,7 +16,7 @@ from typing import Any
 
 from infogan_lib._checks import listed
 from infogan_lib.recipes.mnist28 import latent_with_light_styles
-from infogan_lib.regularizers import ModeSeeking, RealImageInformation, Regularizer
+from infogan_lib.regularizers import RealImageInformation
 
 
 def all_digits(name: str) -> dict[str, Any]:
@@ -34,16 +33,13 @@ def all_digits(name: str) -> dict[str, Any]:
     if name not in _RATES:
         raise ValueError(f"no settings for all digits are known for {name!r}; there are some for {listed(_RATES)}")
     lr_g, lr_d = _RATES[name]
-    regularizers: list[Regularizer] = [RealImageInformation("digit", weight=2.0)]
-    if name in _NOISE_AFTER:
-        regularizers.append(ModeSeeking(after=_NOISE_AFTER[name]))
     changes = {
         "lr_g": lr_g,
         "lr_d": lr_d,
         "information_trains": None,
         "joint_batches": True,
         "ema_decay": 0.995,
-        "regularizers": regularizers,
+        "regularizers": [RealImageInformation("digit", weight=2.0)],
     }
     return changes | ({"latent": latent_with_light_styles()} if name == "paper" else {})
 
@@ -56,5 +52,3 @@ _RATES = {
     "dcgan-tutorial": (1e-3, 2e-4),
     "paper": (1e-3, 1e-4),
 }
-_NOISE_AFTER = {"lab64-frontend": 1500}
-"""Labs in which noise is kept from fading, and the step by which their digits have begun to show."""
