@@ -133,7 +133,8 @@ def main() -> None:
     for digit, counts in answers.items():
         print(f"{digit:>6}" + "".join(f"{count:>6}" for count in counts))
     print(f"{as_asked:.1%} are the digit that was asked for; {drawn} of 10 digits come out")
-    result = {"classifier": right, "as_asked": as_asked, "digits_drawn": drawn, "answers": answers}
+    steps = json.loads((options.run / "result.json").read_text())["steps"]
+    result = {"steps": steps, "classifier": right, "as_asked": as_asked, "digits_drawn": drawn, "answers": answers}
     result |= {what: asdict(found) for what, found in rows.items()}
     (options.run / "quality.json").write_text(json.dumps(result) + "\n")
     print(f"\nin {name}")

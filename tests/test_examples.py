@@ -15,11 +15,14 @@ from pathlib import Path
 import matplotlib.image
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import nn
 
 from bring_your_own_gan import dcgan_discriminator, dcgan_generator
 from custom_code import Angle
-from infogan_lib import InfoGAN, LatentCode
+from infogan_lib import Categorical, InfoGAN, LatentCode, LatentSpec, Noise
 from mnist_files import BUNDLED, DataFileError, load_mnist
+from mnist_quality import asked_and_drawn, resized
 
 ROOT = Path(__file__).parent.parent
 
@@ -69,6 +72,42 @@ def test_mnist_explains_itself(tmp_path):
         "--out",
     ):
         assert option in text
+
+
+class Drawn(nn.Module):
+    """Draws brightness: category c is made c + 1 tenths bright, and category 3 as bright as category 4."""
+
+    def forward(self, latents):
+        tenths = torch.tensor([1, 2, 3, 5, 5, 6, 7, 8, 9, 10])[latents[:, 2:].argmax(1)] / 10
+        return (2 * tenths - 1)[:, None, None, None].expand(-1, 1, 64, 64)
+
+
+def test_digits_drawn_are_those_that_the_classifier_reads():
+    latent = LatentSpec(z=Noise(2), digit=Categorical(10))
+    discriminator = nn.Sequential(nn.Flatten(), nn.Linear(64 * 64, 4), nn.LeakyReLU(0.1), nn.Linear(4, 1))
+    model = InfoGAN(Drawn(), discriminator, latent)
+    model.set_names("digit", [str(9 - category) for category in range(10)])  # names are not the categories' numbers
+
+    def classify(pictures):
+        assert pictures.shape[1:] == (1, 64, 64)
+        category = (5 * pictures.mean((1, 2, 3)) + 5).round().long() - 1
+        return F.one_hot(9 - category, 10)
+
+    answers = asked_and_drawn(model, classify, seed=0)
+    assert list(answers) == list("0123456789")
+    for digit, counts in answers.items():
+        drawn = 5 if digit == "6" else int(digit)  # category 3 is drawn as category 4
+        assert counts == [200 if read == drawn else 0 for read in range(10)]
+
+
+def test_pictures_are_brought_to_the_size_of_the_classifier():
+    wide = torch.zeros(2, 1, 64, 64)
+    wide[:, :, 16:48, 16:48] = 1
+    small = resized(wide, 28)
+    assert small.shape == (2, 1, 28, 28)
+    assert small[0, 0, 10:18, 10:18].min() > 0.999
+    assert small[0, 0, :5].max() == 0
+    assert resized(small, 28) is small
 
 
 def test_the_quality_of_a_run_is_told(tmp_path):

@@ -41,6 +41,9 @@ def of_trainer(name: str, bad: list[Any], called: str | None = None) -> Argument
     return Argument(f"InfoGANTrainer({name}=)", lambda value: trainer(**{name: value}), bad, called or name)
 
 
+NO_TRUTH = [None, 0, 1, "yes", [True], object()]
+
+
 def of_fit(name: str, bad: list[Any], **more: Any) -> Argument:
     def call(value: Any) -> None:
         arguments = {"steps": 1, "batch_size": 8} | more | {name: value}
@@ -87,6 +90,7 @@ ARGUMENTS = [
     of_trainer("betas", [3, "ab", (0.5,), (0.5, 1.0), (-0.1, 0.9), (NAN, 0.9), (0.5, 0.9, 0.99)]),
     of_trainer("schedule", [3, "cosine", [1]]),
     *(of_trainer(name, NO_COUNT) for name in ("d_steps", "g_steps", "accumulate")),
+    of_trainer("joint_batches", NO_TRUTH),
     of_trainer("regularizers", [3, ["r1"], [RealImageInformation]]),
     of_trainer("ema_decay", [*NO_POSITIVE, 0, 1.0, 2]),
     of_trainer("precision", [None, 16, "float16", "FP32"]),

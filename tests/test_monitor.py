@@ -182,13 +182,15 @@ class Faint(nn.Module):
         return 0.1 * self.body(latents)
 
 
-def far_apart(*, joint):
+def far_apart(*, joint, momentum=0.1):
     """What the monitor tells where BatchNorm in D meets real and generated images that lie far apart."""
     torch.manual_seed(0)
     monitor = CollapseMonitor(every=50, after=200, tell=lambda symptom: None)
     trainer = ig.InfoGANTrainer(
         Faint(),
-        nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, 64), nn.LeakyReLU(0.1), nn.Linear(64, 1)),
+        nn.Sequential(
+            nn.Flatten(), nn.BatchNorm1d(64, momentum=momentum), nn.Linear(64, 64), nn.LeakyReLU(0.1), nn.Linear(64, 1)
+        ),
         spec(),
         adversarial=Blind(),
         joint_batches=joint,
@@ -220,6 +222,13 @@ def test_a_q_that_reads_otherwise_in_evaluation_is_named():
         joint.tables["digit"], apart.evaluated["digit"]
     )  # where batches are joint, that is how it is read
     assert not joint.evaluated
+
+
+def test_statistics_that_lag_behind_are_named():
+    _, found = far_apart(joint=True, momentum=1e-4)
+    assert {symptom.kind for symptom in found} == {"other in evaluation"}
+    assert re.search(r"Q knows (9\d|100)% of 'digit' in training, .* off \d\d?% of generated images", found[0].seen)
+    assert "momentum" in found[0].advice
 
 
 def test_joint_batches_cure_it():
@@ -275,24 +284,50 @@ def test_told_when_it_lasts_and_again_when_it_comes_back():
     assert [(symptom.kind, symptom.step) for symptom in monitor.symptoms] == [("a", 4), ("b", 4), ("a", 8)]
 
 
-def test_a_category_that_merges_with_one_now_and_another_then_is_told():
-    script = [
-        [("merged", (1, 2))],
-        [("unused", (1,))],
-        [("merged", (1, 2))],
-        [("merged", (1, 3))],
-        [("merged", (1, 2))],
-    ]
-    monitor = Scripted([*script, [], *script[:1], *script[:1]], tell=lambda symptom: None)
-    toy().fit(images(64), steps=8, batch_size=8, callbacks=[monitor])
-    told = [(symptom.kind, symptom.categories, symptom.step) for symptom in monitor.symptoms]
-    assert told == [("unused", (1,), 2), ("merged", (1, 2), 3), ("merged", (1, 3), 4), ("merged", (1, 2), 8)]
+M, U = "merged", "unused"
 
 
-def test_two_that_share_nothing_are_not_one_that_lasts():
-    monitor = Scripted([[("merged", (1, 2))], [("merged", (0, 3))], ["b"], ["c"]], tell=lambda symptom: None)
-    toy().fit(images(64), steps=4, batch_size=8, callbacks=[monitor])
-    assert monitor.symptoms == []
+@pytest.mark.parametrize(
+    ("looks", "told"),
+    [
+        pytest.param([[(M, (1, 2))], [(U, (1,))], [(M, (1, 2))], [(M, (1, 3))]], [(U, (1,), 2)], id="by another name"),
+        pytest.param([[(M, (1, n))] for n in (2, 3, 4, 5)], [(M, (1, 3), 2)], id="with another one each time"),
+        pytest.param(
+            [[(M, (0, 1))], [(M, (0, 1))], [(M, (0, 1, 4))], [(M, (0, 1))]], [(M, (0, 1), 2)], id="passing by"
+        ),
+        pytest.param(
+            [[(M, (0, 1))], [(M, (0, 1))], [(M, (0, 1, 4))], [(M, (0, 1, 4))]],
+            [(M, (0, 1), 2), (M, (0, 1, 4), 4)],
+            id="one more that stays",
+        ),
+        pytest.param(
+            [*[[(M, (0, 1)), (M, (2, 3))]] * 2, *[[(M, (0, 1, 2, 3))]] * 3],
+            [(M, (0, 1), 2), (M, (2, 3), 2), (M, (0, 1, 2, 3), 4)],
+            id="two pairs that become one",
+        ),
+        pytest.param(
+            [*[[(M, (0, 1, 2))]] * 2, *[[(M, (0, 1))]] * 3, *[[(M, (0, 1, 2))]] * 2],
+            [(M, (0, 1, 2), 2), (M, (0, 1, 2), 7)],
+            id="one that recovers and comes back",
+        ),
+        pytest.param(
+            [*[[(U, (0,)), (U, (1,))]] * 2, *[[(M, (0, 1))]] * 2],
+            [(U, (0,), 2), (U, (1,), 2), (M, (0, 1), 4)],
+            id="two unused ones that merge",
+        ),
+        pytest.param(
+            [*[[(M, (0, 1, 2))]] * 2, *[[(M, (0, 1)), (U, (2,))]] * 2],
+            [(M, (0, 1, 2), 2), (U, (2,), 4)],
+            id="one that is unused instead",
+        ),
+        pytest.param([[(M, (1, 2))], [(M, (0, 3))], ["b"], ["c"]], [], id="nothing that lasts"),
+        pytest.param([[(M, (1, 2))]] * 2 + [[]] + [[(M, (1, 2))]] * 2, [(M, (1, 2), 2), (M, (1, 2), 5)], id="again"),
+    ],
+)
+def test_categories_are_followed_one_by_one(looks, told):
+    monitor = Scripted(looks, tell=lambda symptom: None)
+    toy().fit(images(64), steps=len(looks), batch_size=8, callbacks=[monitor])
+    assert [(symptom.kind, symptom.categories, symptom.step) for symptom in monitor.symptoms] == told
 
 
 def test_it_warns_unless_there_is_someone_to_tell():
@@ -332,13 +367,14 @@ class NumpyNoise(nn.Module):
         return x + 0.1 * torch.randn_like(x) + 0.1 * float(np.random.randn())  # noqa: NPY002
 
 
-def test_a_run_with_a_monitor_is_the_same_to_the_last_bit():
+@pytest.mark.parametrize("joint", [False, True])
+def test_a_run_with_a_monitor_is_the_same_to_the_last_bit(joint):
     def train(callbacks):
         torch.manual_seed(3)
         g = nn.Sequential(*dense_generator()[:3], nn.Dropout(0.3), NumpyNoise(), *dense_generator()[3:])
         head = nn.utils.parametrizations.spectral_norm(nn.Linear(16, 16))
         d = nn.Sequential(nn.Flatten(), head, nn.BatchNorm1d(16), nn.LeakyReLU(), nn.Dropout(0.3), nn.Linear(16, 1))
-        trainer = ig.InfoGANTrainer(g, d, LATENT, device="cpu", ema_decay=0.9)
+        trainer = ig.InfoGANTrainer(g, d, LATENT, device="cpu", ema_decay=0.9, joint_batches=joint)
         torch.manual_seed(4)
         np.random.seed(4)  # noqa: NPY002
         trainer.fit(images(64), steps=12, batch_size=8, callbacks=callbacks)

@@ -91,6 +91,19 @@ def test_a_term_of_the_game(term, call, message, value):
     t.step(images(8))
 
 
+@pytest.mark.parametrize("term", ["real", "fake"])
+def test_a_term_of_the_game_in_joint_batches(term):
+    """What is not finite in one kind of image may be so in the other through BatchNorm, so neither is blamed."""
+    regularizer = RealImageInformation("digit", augment=lambda x, g: x.flip(-1))
+    t = trainer(
+        adversarial=Sabotage(term, float("nan"), 3, gradient=False), joint_batches=True, regularizers=[regularizer]
+    )
+    for _ in range(2):
+        t.step(images(8))
+    stops(t, "the discriminator's loss became nan in step 2")
+    t.step(images(8))
+
+
 @pytest.mark.parametrize(
     ("term", "call", "whose"),
     [("real", 3, "discriminator"), ("fake", 3, "discriminator"), ("generator", 6, "generator")],

@@ -22,7 +22,7 @@ from infogan_lib import (
     Uniform,
     Wasserstein,
 )
-from infogan_lib.regularizers import ModeSeeking, RealImageInformation
+from infogan_lib.regularizers import ModeSeeking, RealImageInformation, RealImageRegularizer
 from toys import LATENT, PartsGenerator, TupleDiscriminator, dense_discriminator, dense_generator, images, stream
 
 
@@ -195,6 +195,36 @@ def test_adding_a_code_leaves_the_other_codes_gradients_unchanged():
     torch.testing.assert_close(*gradients)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"discriminator": dense_discriminator},
+        {"discriminator": TupleDiscriminator},
+        {"discriminator": dense_discriminator, "q_network": lambda: nn.Sequential(nn.Flatten(), nn.Linear(16, 8))},
+    ],
+    ids=["shared", "tuple", "separate"],
+)
+def test_joint_batches_train_every_form_of_q(parts, accumulate, precision):
+    built = {name: make() for name, make in parts.items()}
+    trainer = InfoGANTrainer(
+        generator=dense_generator(),
+        latent=LATENT,
+        **built,
+        joint_batches=True,
+        accumulate=accumulate,
+        g_steps=2,
+        precision=precision,
+        regularizers=[RealImageInformation("digit", augment=lambda x, g: x.flip(-1))],
+        device="cpu",
+    )
+    trainer.fit(images(39), steps=4, batch_size=16)
+    assert torch.isfinite(torch.tensor(trainer.history["loss/g"])).all()
+    q = built.get("q_network") or built["discriminator"]
+    assert all(torch.isfinite(p).all() for p in q.parameters())
+
+
 @pytest.mark.parametrize("loss", [NonSaturating(), Minimax(), LeastSquares(), Hinge(), Wasserstein()], ids=repr)
 def test_every_adversarial_loss_trains(loss):
     trainer = InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, adversarial=loss)
@@ -240,6 +270,67 @@ def test_joint_batches_change_nothing_for_networks_that_see_each_image_alone():
         states.append(trainer.model.state_dict() | {k: torch.tensor(v) for k, v in figures.items()})
     for name in states[0]:
         torch.testing.assert_close(states[1][name], states[0][name], rtol=1e-9, atol=1e-9, msg=name)
+
+
+class Saved:
+    """A tensor that a graph keeps, counted while it is alive."""
+
+    bytes = peak = 0
+
+    def __init__(self, tensor):
+        self.tensor = tensor.detach()  # with its graph it would keep itself alive
+        Saved.bytes += tensor.nbytes
+        Saved.peak = max(Saved.peak, Saved.bytes)
+
+    def __del__(self):
+        Saved.bytes -= self.tensor.nbytes
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_accumulation_saves_memory_beside_a_regulariser_of_a_separate_q(joint):
+    peaks = []
+    for parts in (1, 8):
+        torch.manual_seed(0)
+        trainer = InfoGANTrainer(
+            *(dense_generator(), dense_discriminator(), LATENT),
+            q_network=nn.Sequential(nn.Flatten(), nn.Linear(16, 64), nn.Tanh(), nn.Linear(64, 64), nn.Linear(64, 8)),
+            joint_batches=joint,
+            accumulate=parts,
+            regularizers=[RealImageInformation("digit", augment=lambda x, g: x.flip(-1))],
+        )
+        trainer.step(images(512))
+        Saved.bytes = Saved.peak = 0
+        with torch.autograd.graph.saved_tensors_hooks(Saved, lambda saved: saved.tensor):
+            trainer.step(images(512))
+        peaks.append(Saved.peak)
+    assert peaks[1] < 0.3 * peaks[0]
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_a_term_that_depends_on_no_weight_changes_nothing(joint):
+    class Constant(RealImageRegularizer):
+        name, weight = "constant", 1.0
+
+        def views(self, real, generator):
+            return real
+
+        def __call__(self, latent, raw, raw_of_views):
+            return raw.new_ones(())
+
+    states = []
+    for regularizers in ([], [Constant()]):
+        torch.manual_seed(0)
+        # Without BatchNorm, whose running statistics take in the views.
+        trainer = InfoGANTrainer(
+            *(dense_generator(), dense_discriminator(norm=False), LATENT),
+            q_head=nn.Linear(16, 8),
+            joint_batches=joint,
+            regularizers=regularizers,
+        )
+        trainer.step(images(8))
+        states.append(trainer.model.state_dict())
+    for name, tensor in states[0].items():
+        assert torch.equal(tensor, states[1][name]), name
 
 
 def test_in_joint_batches_everything_that_d_and_q_see_is_beside_the_other_kind():

@@ -1,7 +1,7 @@
 """A callback that names collapse while it happens."""
 
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from infogan_lib.monitoring.symptoms import (
     symptoms_of_images,
     weights_behind,
 )
+from infogan_lib.monitoring.telling import About, Telling
 from infogan_lib.training.callback import Callback
 from infogan_lib.training.randomness import derived_seed
 from infogan_lib.training.trainer import InfoGANTrainer
@@ -36,7 +37,8 @@ class CollapseMonitor(Callback):
     Args:
         every: the number of steps between two looks.
         after: the first look is not before this step, as every run begins with a G that has learned nothing.
-        samples: images in a batch of the probe, which makes up to 33 of them; fewer where memory is short.
+        samples: images in a batch of the probe, which makes up to 33 of them, or 49 where Q reads through BatchNorm;
+            fewer where memory is short.
         tell: called with each `Symptom`; None to warn with a `CollapseWarning`.
 
     Attributes:
@@ -61,14 +63,13 @@ class CollapseMonitor(Callback):
             raise TypeError(f"tell must be a function of a Symptom, or None to warn, but got {describe(tell)}")
         self._tell = tell
         self.symptoms: list[Symptom] = []
-        self._suspected: list[_About] = []
-        self._told: list[_About] = []
+        self._telling = Telling()
         self._of: InfoGANTrainer | None = None
 
     @override
     def on_fit_start(self, trainer: InfoGANTrainer, total_steps: int | None) -> None:
         if self._of is not None and self._of is not trainer:
-            self._suspected, self._told = [], []
+            self._telling = Telling()
         self._of = trainer
 
     @override
@@ -76,16 +77,11 @@ class CollapseMonitor(Callback):
         if trainer.steps < self.after or trainer.steps % self.every or not _has_updated(trainer):
             return
         found, symptoms = self._look(trainer)
-        seen = {_about(symptom): symptom for symptom in symptoms}
+        seen = {About(symptom.kind, symptom.subject, symptom.categories): symptom for symptom in symptoms}
         turned = {str(knob) for knob in found.effects}
-        self._told = [
-            of for of in self._told if _any_touches(seen, of) or (of[0] == "no effect" and of[1] not in turned)
-        ]
-        for about, symptom in seen.items():
-            if _any_touches(self._suspected, about) and not _is_told(about, self._told):
-                self._say(symptom)
-                self._told.append(about)
-        self._suspected = list(seen)
+        unseen = {about.subject for about in self._telling.told} - turned
+        for about in self._telling(seen, unseen):
+            self._say(seen[about])
 
     def look(self, trainer: InfoGANTrainer) -> list[Symptom]:
         """What is wrong now, at once and without waiting for a second look.
@@ -124,39 +120,18 @@ class CollapseMonitor(Callback):
         """All that was told or suspected."""
         return {
             "symptoms": [asdict(symptom) for symptom in self.symptoms],
-            "suspected": list(self._suspected),
-            "told": list(self._told),
+            "suspected": list(self._telling.suspected),
+            "told": list(self._telling.told),
         }
 
     @override
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from there, without telling it again."""
         self.symptoms[:] = [Symptom(**{**of, "categories": tuple(of["categories"])}) for of in state["symptoms"]]
-        self._suspected, self._told = (
-            [(kind, subject, tuple(categories)) for kind, subject, categories in state[name]]
+        self._telling.suspected, self._telling.told = (
+            [About(kind, subject, tuple(categories)) for kind, subject, categories in state[name]]
             for name in ("suspected", "told")
         )
-
-
-_About = tuple[str, str, tuple[int, ...]]
-
-
-def _about(symptom: Symptom) -> _About:
-    return symptom.kind, symptom.subject, symptom.categories
-
-
-def _any_touches(abouts: Iterable[_About], about: _About) -> bool:
-    """Whether one of them is the same, or about a category that this is about as well.
-
-    The images of a category that Q cannot say are heard as one other now, as several then: merged, unused, merged.
-    """
-    return any(of == about or (of[1] == about[1] and set(of[2]) & set(about[2])) for of in abouts)
-
-
-def _is_told(about: _About, told: Collection[_About]) -> bool:
-    """Whether it was told, or all of its categories were, under whatever name."""
-    categories = {category for of in told if of[1] == about[1] for category in of[2]}
-    return about in told or (len(about[2]) > 0 and categories.issuperset(about[2]))
 
 
 def _has_updated(trainer: InfoGANTrainer) -> bool:

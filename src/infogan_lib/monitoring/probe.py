@@ -36,9 +36,9 @@ class Findings:
     Attributes:
         spread: the share of the images' variance that lies between them.
         effects: the total effect of each knob that was turned, 0 to 1.
-        tables: for each categorical code, what was asked for (rows) against what Q found (columns), read as the run
-            trains it.
-        evaluated: the same as Q reads in evaluation; empty where that cannot make a difference.
+        tables: for each categorical code, what was asked for (rows) against what Q found (columns): as it reads in
+            training, or in evaluation where it is trained on batches of both kinds.
+        evaluated: the same in evaluation, where Q is trained on batches of one kind and reads through BatchNorm.
     """
 
     spread: float
@@ -52,7 +52,8 @@ class Probe:
 
     The networks stay in the mode that they are in, with batches of the size given; buffers and the global generators
     are put back, so that a run with a probe is the same to the last bit as one without. A look makes at most 33
-    batches: one, one for each of up to 16 knobs, and up to 16 in which the categories take turns.
+    batches: one, one for each of up to 16 knobs, and up to 16 in which the categories take turns; these twice where Q
+    reads through BatchNorm.
 
     Q reads generated images by themselves, as in training; where it was trained on them beside real ones, it reads them
     in evaluation, for which there are statistics of both.
@@ -85,29 +86,27 @@ class Probe:
         generator, device = torch.Generator().manual_seed(seed), placement(self._model.generator)[0]
         turned = self._turned(look)
         base, fresh = self._draw(generator), self._draw(generator)
-        tables, evaluated = {}, {}
-        differences = []
+        evaluated, differences = {}, []
         with self._undisturbed(device):
             of_base = self._images(base, seed, device)
             for knob in turned:
                 images = self._images(self._redrawn(base, fresh, knob), seed, device)
                 differences.append(difference(of_base, images).cpu())
             asked = list(self._asked(generator))
-            made = [self._images(batch, seed, device) for batch in asked]
             # In evaluation first, as reading in training moves the running statistics.
             if self._joint or self._normalises:
                 with eval_mode(*self._readers):
-                    evaluated = self._read(asked, made)
-            tables, evaluated = (evaluated, {}) if self._joint else (self._read(asked, made), evaluated)
+                    evaluated = self._read(asked, seed, device)
+            tables, evaluated = (evaluated, {}) if self._joint else (self._read(asked, seed, device), evaluated)
         of = torch.arange(len(turned)).repeat_interleave(self._samples)
         shares = effects(torch.cat(differences), of, of_base, len(turned)).tolist()
         return Findings(spread(of_base), dict(zip(turned, shares, strict=True)), tables, evaluated)
 
-    def _read(self, asked: Sequence[Tensor], made: Sequence[Tensor]) -> dict[str, Tensor]:
-        """What was asked for against what Q finds in the images, for each categorical code."""
+    def _read(self, asked: Sequence[Tensor], seed: int, device: torch.device) -> dict[str, Tensor]:
+        """What was asked for against what Q finds in the images of it, for each categorical code."""
         tables = {name: torch.zeros(k, k, dtype=torch.int64) for name, k in self._categories.items()}
-        for batch, images in zip(asked, made, strict=True):
-            found = self._model.latent.posteriors(self._model.raw_codes(images))
+        for batch in asked:
+            found = self._model.latent.posteriors(self._model.raw_codes(self._images(batch, seed, device)))
             for name, table in tables.items():
                 wanted = batch[:, self._model.latent.columns[name]].argmax(1)
                 table += confusion(wanted, found[name].mode.argmax(1).cpu(), len(table))

@@ -50,7 +50,7 @@ LEAST_EFFECT_OF_NOISE, LEAST_EFFECT_BESIDE_STYLES = 0.01, 0.002
 LEAST_EFFECT_OF_CODE, LEAST_OF_SIBLINGS = 0.001, 0.02
 LEAST_KNOWN, ASTRAY = 0.05, -0.25
 WON_BELOW = 0.015
-LEAST_READ, MOST_LOST = 0.5, 0.7
+LEAST_READ, WELL_KNOWN, MOST_LOST = 0.5, 0.9, 0.7
 VANISHED, EXPLODED = 1e-3, 50.0
 ADAMS_EPSILON = 1e-8
 
@@ -73,8 +73,12 @@ def symptoms_of_images(found: Findings, latent: LatentSpec, known: Mapping[str, 
         )
         return
     yield from _without_effect(found, latent, known)
-    yield from _other_in_evaluation(found)
+    of_evaluation = list(_other_in_evaluation(found, known))
+    yield from of_evaluation
+    misread = {symptom.subject for symptom in of_evaluation} - set(found.evaluated)
     for name, table in found.tables.items():
+        if name in misread:
+            continue  # the table is of evaluation as well
         merged = merged_categories(table)
         if sum(map(len, merged)) == len(table) and len(merged) == 1:
             continue  # none can be told from any other: that is a flat bound
@@ -99,17 +103,26 @@ def symptoms_of_images(found: Findings, latent: LatentSpec, known: Mapping[str, 
                 )
 
 
-def _other_in_evaluation(found: Findings) -> Iterator[Symptom]:
-    for name, table in found.evaluated.items():
-        training, evaluation = _share_found(found.tables[name]), _share_found(table)
-        if training >= LEAST_READ and evaluation < MOST_LOST * training:
+def _other_in_evaluation(found: Findings, known: Mapping[str, float]) -> Iterator[Symptom]:
+    for name, table in found.tables.items():
+        if name in found.evaluated:
+            training, evaluation = _share_found(table), _share_found(found.evaluated[name])
+            if training >= LEAST_READ and evaluation < MOST_LOST * training:
+                yield Symptom(
+                    "other in evaluation",
+                    name,
+                    f"Q reads {name!r} off {training:.0%} of generated images in a batch of their own, as in training, "
+                    f"and off {evaluation:.0%} in evaluation, as BatchNorm's running statistics mix real and generated "
+                    "ones; what it says of real images may be as far off",
+                    "joint_batches=True, or a D and a Q without BatchNorm",
+                )
+        elif known.get(name, 0.0) >= WELL_KNOWN and _share_found(table) < MOST_LOST:
             yield Symptom(
                 "other in evaluation",
                 name,
-                f"Q reads {name!r} off {training:.0%} of generated images in a batch of their own, as in training, and "
-                f"off {evaluation:.0%} in evaluation, as BatchNorm's running statistics mix real and generated ones; "
-                "what it says of real images may be as far off",
-                "joint_batches=True, or a discriminator without BatchNorm",
+                f"Q knows {known[name]:.0%} of {name!r} in training, and in evaluation reads it off "
+                f"{_share_found(table):.0%} of generated images, as BatchNorm's running statistics lag behind",
+                "a higher momentum of BatchNorm, or a lower learning rate",
             )
 
 

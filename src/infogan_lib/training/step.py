@@ -12,7 +12,7 @@ computed for the parameters about to be updated and for no others.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -181,55 +181,71 @@ class InfoGANStep:
     def _update_discriminator(
         self, real: Tensor, latent: Tensor, keeps_graph: bool, weights: Tensor
     ) -> tuple[dict[str, Tensor], Tensor | None]:
-        real_terms, fake_terms, foreseen, information, opinions, regularized = [], [], [], [], [], []
-        fake, regularizers = None, self._regularization.due(RealImageRegularizer, self.count)
-        trains_trunk = "trunk" in self._trains
+        parts, fake = [], None
+        regularizers = self._regularization.due(RealImageRegularizer, self.count)
         for x, c, share in self._parts(real, latent):
             with self._precision.forward(), torch.set_grad_enabled(keeps_graph):
                 fake = self.model.generate(c)
-            shown = fake.detach()
-            if self._judging.joint:
-                on_real, on_fake = self._judging.together(x, shown, codes=bool(regularizers) or trains_trunk)
-            else:
-                on_real, on_fake = self._judging(x, shown, codes=bool(regularizers)), None
-            logits = _full(on_real.logits)
-            real_terms.append(share * self.adversarial.real(logits).mean())
-            loss = real_terms[-1]
-            if on_real.raw is not None and regularizers:
-                regularized.append(share * self._regularization.of_real(regularizers, x, on_real.raw, shown))
-                term = weighted(regularizers, regularized[-1])
-                # What it gives the Q head waits there for the update of G and Q.
-                self._precision.backward(term, self._q_parameters, keeps_graph=True)
-                loss = loss + term
-            if on_fake is None:
-                self._precision.backward(loss, self._d_parameters)
-                on_fake, loss = self._judging(shown, x, codes=trains_trunk), torch.zeros_like(loss)
-            fake_logits = _full(on_fake.logits)
-            fake_terms.append(share * self.adversarial.fake(fake_logits).mean())
-            foreseen.append(share * self.adversarial.generator(fake_logits.detach()).mean())
-            loss = loss + fake_terms[-1]
-            if on_fake.raw is not None and trains_trunk:
-                information.append(share * self._scored(on_fake.raw, c))
-                loss = loss + self._weighted(information[-1])
-            self._precision.backward(loss, self._d_parameters)
-            opinions.append(
-                share * torch.stack([_mean_opinion(self.adversarial, judged) for judged in (logits, fake_logits)])
-            )
-        real_loss, fake_loss = _sum(real_terms), _sum(fake_terms)
-        terms = {_WEIGHTS: weights, "discriminator's loss on real images": real_loss}
-        terms["discriminator's loss on fakes"] = fake_loss
+            parts.append(self._teach_discriminator(x, fake.detach(), c, share, regularizers))
+        real_loss, fake_loss = _sum([part.real for part in parts]), _sum([part.fake for part in parts])
+        terms = {_WEIGHTS: weights}
+        if self._judging.joint:  # what is not finite in one kind is in the other as well, through BatchNorm
+            terms["discriminator's loss"] = real_loss + fake_loss
+        else:
+            terms |= {"discriminator's loss on real images": real_loss, "discriminator's loss on fakes": fake_loss}
         # What G is about to pay is looked at here, too, so that a bad term stops the step before any weight changes.
-        terms[_GENERATORS_TERM] = _sum(foreseen)
+        terms[_GENERATORS_TERM] = _sum([part.foreseen for part in parts])
+        information = [part.information for part in parts if part.information is not None]
         if information:
             terms |= self._named_terms(_sum(information))
+        regularized = [part.regularized for part in parts if part.regularized is not None]
         terms |= named("regulariser {!r}", regularizers, regularized)
         norm = self._checked_norm(terms, self._d_parameters, "discriminator")
         self._precision.step(self._d_optimizers)
         _clear(self._d_parameters)
-        d_real, d_fake = _sum(opinions)
+        d_real, d_fake = _sum([part.opinions for part in parts])
         figures = {"loss/d": real_loss + fake_loss, "d_real": d_real, "d_fake_before": d_fake, "grad_norm/d": norm}
         figures |= named("regularizer/{}", regularizers, regularized)
         return figures, fake if keeps_graph else None
+
+    def _teach_discriminator(
+        self, real: Tensor, fake: Tensor, latent: Tensor, share: float, regularizers: Sequence[RealImageRegularizer]
+    ) -> "_Taught":
+        """Add D's gradient on a part of the batch, and what regularisers give the Q head."""
+        trains_trunk, on_fake = "trunk" in self._trains, None
+        if self._judging.joint:
+            on_real, on_fake = self._judging.together(real, fake, codes=bool(regularizers) or trains_trunk)
+        else:
+            on_real = self._judging(real, fake, codes=bool(regularizers))
+        real_logits = _full(on_real.logits)
+        real_term = share * self.adversarial.real(real_logits).mean()
+        loss, regularized, information = real_term, None, None
+        # What regularisers give the Q head waits there for the update of G and Q.
+        if on_real.raw is not None and regularizers:
+            regularized = share * self._regularization.of_real(regularizers, real, on_real.raw, fake)
+            term = weighted(regularizers, regularized)
+            loss = loss + term
+            if self._judging.joint and term.requires_grad:  # by itself, as the information loss is in the same graph
+                self._precision.backward(term, self._q_parameters, keeps_graph=True)
+        if on_fake is None:
+            trained = self._d_parameters if regularized is None else self._d_parameters + self._q_parameters
+            self._precision.backward(loss, trained)
+            on_fake, loss = self._judging(fake, real, codes=trains_trunk), 0.0
+        fake_logits = _full(on_fake.logits)
+        fake_term = share * self.adversarial.fake(fake_logits).mean()
+        loss = loss + fake_term
+        if on_fake.raw is not None and trains_trunk:
+            information = share * self._scored(on_fake.raw, latent)
+            loss = loss + self._weighted(information)
+        self._precision.backward(loss, self._d_parameters)
+        return _Taught(
+            real=real_term.detach(),
+            fake=fake_term.detach(),
+            foreseen=share * self.adversarial.generator(fake_logits.detach()).mean(),
+            opinions=share * torch.stack([_mean_opinion(self.adversarial, of) for of in (real_logits, fake_logits)]),
+            information=None if information is None else information.detach(),
+            regularized=None if regularized is None else regularized.detach(),
+        )
 
     def _update_generator(
         self, real: Tensor, latent: Tensor, fake: Tensor | None, *, is_last: bool
@@ -320,6 +336,17 @@ class InfoGANStep:
             return None  # they are very large, so that their norm alone is not finite
         self._undo()
         return next((f"weight {name!r}" for name, t in watched(self.model) if not t.isfinite().all()), None)
+
+
+class _Taught(NamedTuple):
+    """What D's update saw of a part of the batch, times the part's share and without a graph."""
+
+    real: Tensor
+    fake: Tensor
+    foreseen: Tensor
+    opinions: Tensor
+    information: Tensor | None
+    regularized: Tensor | None
 
 
 _GENERATORS_TERM = "generator's adversarial loss"

@@ -58,10 +58,10 @@ class InfoGANTrainer:
             stepped after every step.
         d_steps: G and Q are updated at every `d_steps`-th step only.
         g_steps: how often G and Q are updated in such a step, each time with new latents.
-        joint_batches: whether D and Q are shown real and generated images in one batch, so that BatchNorm in D treats
-            both alike, and in evaluation as in training; by default each kind has a batch of its own, as in the DCGAN
-            paper. It costs G's update a pass of D over the real images, and makes no difference to a D without layers
-            that look at a whole batch.
+        joint_batches: whether D and Q are shown real and generated images in one batch, for a D with layers that look
+            at a whole batch, such as BatchNorm: they then treat both kinds alike, and in evaluation as in training. By
+            default each kind has a batch of its own, as in the DCGAN paper. D then holds the activations of both at
+            once, and G's update has D look at the real images as well.
         accumulate: into how many parts a batch is split, to save memory; the gradients add up to the batch's, except
             that what looks at a whole batch (BatchNorm, `RealImageInformation`, `ModeSeeking`) sees its part only.
         regularizers: further terms about real images, such as `RealImageInformation("digit")`, or generated ones, such
@@ -79,7 +79,6 @@ class InfoGANTrainer:
         model: the `InfoGAN`, to sample from, encode with and traverse.
         history: the figures of all steps.
         steps, epochs: how many have been made.
-        joint_batches: as given.
 
     Raises:
         TypeError, ValueError: arguments that cannot work, before anything is trained.
@@ -145,7 +144,7 @@ class InfoGANTrainer:
             raise TypeError(f"augment must be a function of images and a generator, but got {describe(augment)}")
         self._streams = RandomStreams(self._seed, self.device, ("latents", "augmentation", "regularization"))
         self._augment = augment
-        self.joint_batches = truth("joint_batches", joint_batches)
+        self._joint_batches = truth("joint_batches", joint_batches)
         self._d_steps = whole_number("d_steps", d_steps, minimum=1)
         self._g_steps = whole_number("g_steps", g_steps, minimum=1)
         trains = trained_parts(information_trains, self.model)
@@ -169,7 +168,7 @@ class InfoGANTrainer:
             adversarial=adversarial or NonSaturating(),
             information_trains=trains,
             precision=Precision(precision, self.device),
-            joint_batches=self.joint_batches,
+            joint_batches=self._joint_batches,
             accumulate=whole_number("accumulate", accumulate, minimum=1),
             regularizers=found,
             augmentation=self._streams["augmentation"],
@@ -206,7 +205,7 @@ class InfoGANTrainer:
             information_trains=sorted(trains),
             d_steps=self._d_steps,
             g_steps=self._g_steps,
-            joint_batches=self.joint_batches,
+            joint_batches=self._joint_batches,
             accumulate=self._step.accumulate,
             ema_decay=ema_decay,
             precision=precision,
@@ -226,6 +225,11 @@ class InfoGANTrainer:
     def adversarial(self) -> AdversarialLoss:
         """The GAN's game."""
         return self._step.adversarial
+
+    @property
+    def joint_batches(self) -> bool:
+        """Whether D and Q are shown real and generated images in one batch."""
+        return self._joint_batches
 
     @property
     def epochs(self) -> int:
