@@ -56,7 +56,7 @@ if __name__ == "__main__":
         found = json.loads((folder / "result.json").read_text())
         looked_at = folder / "quality.json"
         quality = json.loads(looked_at.read_text()) if looked_at.exists() else None
-        if quality is not None and quality["steps"] != found["steps"]:
+        if quality is not None and quality.get("steps") != found["steps"]:
             quality = None  # of the run before it went on
         rows.append(tuple(row(found, quality)))
         for symptom in found["symptoms"]:

@@ -179,6 +179,7 @@ def test_items_draw_anew_in_every_epoch_and_leave_the_global_generators_alone():
     [
         {"ema_decay": 0.9},
         {"accumulate": 3},
+        {"joint_batches": True},
         {"precision": "bf16"},
         {"precision": "fp16"},
         {"d_steps": 2},
@@ -916,6 +917,14 @@ def test_a_branch_goes_on_by_the_same_command_and_may_change_its_rates(tmp_path)
     assert same_run(whole, again)
     with pytest.raises(ig.CheckpointError, match="seed was 0 and is 1"):
         fit(trainer(seed=1), run_dir=tmp_path / "c", resume=start)
+
+
+def test_a_branch_may_put_its_batches_together(tmp_path):
+    """As the monitor advises where Q reads otherwise in evaluation."""
+    fit(trainer(), run_dir=tmp_path / "a", steps=4)
+    with pytest.warns(UserWarning, match="with other settings: joint_batches was False and is True"):
+        t = fit(trainer(joint_batches=True), run_dir=tmp_path / "b", resume=tmp_path / "a", steps=6)
+    assert t.steps == 6
 
 
 def test_a_branch_takes_the_place_of_the_call_that_was_under_way(tmp_path):

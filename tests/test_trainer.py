@@ -569,9 +569,10 @@ def test_bytes_and_fitting_floats_are_not_warned_of(end):
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("joint", [False, True])
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-def test_trains_on_cuda(precision):
-    t = trainer(device="cuda", precision=precision, ema_decay=0.9)
+def test_trains_on_cuda(precision, joint):
+    t = trainer(device="cuda", precision=precision, ema_decay=0.9, joint_batches=joint)
     t.fit(images(64), steps=5, batch_size=16)
     assert next(t.model.parameters()).is_cuda
     assert t.model.sample(3, digit=1, seed=0).is_cuda
