@@ -109,11 +109,6 @@ class ThreeOutputs(nn.Module):
         return self.validity(features), codes[:, :10], codes[:, 10:]
 
 
-def lab64_mse_latent(*, style_weight: float) -> LatentSpec:
-    """52 noise, ten categories, and two styles in [-1, 1] with a squared error of this weight."""
-    return LatentSpec(z=Noise(52), digit=Categorical(10), style=Uniform(2, weight=style_weight, loss=MSE()))
-
-
 @register("lab64-mse")
 def lab64_mse(width: float = 1.0) -> Recipe:
     """G takes noise, category and codes as three arguments, D returns (validity, cat_code, cont_code); MSE.
@@ -124,7 +119,7 @@ def lab64_mse(width: float = 1.0) -> Recipe:
     0.999); D's convolutions are trained by both games; its code layer, being D's, learns at D's rate (at G's, the
     estimates of the codes went far astray again and again).
     """
-    latent = lab64_mse_latent(style_weight=0.5)
+    latent = LatentSpec(z=Noise(52), digit=Categorical(10), style=Uniform(2, weight=0.5, loss=MSE()))
     sizes = _scaled(width, 64, 128, 256, 512)
     return Recipe(
         generator=SeparateArguments(dcgan_generator(latent.width, sizes[::-1])),
