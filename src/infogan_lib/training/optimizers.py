@@ -10,7 +10,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from infogan_lib._checks import describe, number_pair, real_number
 from infogan_lib.model import InfoGAN
-from infogan_lib.training.step import Trained
+from infogan_lib.training.trained import Trained
 
 OptimizerFactory = Callable[[list[nn.Parameter]], Optimizer]
 OptimizerChoice = Optimizer | OptimizerFactory | None

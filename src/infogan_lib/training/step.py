@@ -12,13 +12,12 @@ computed for the parameters about to be updated and for no others.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from infogan_lib._checks import describe, listed
 from infogan_lib.losses.adversarial import AdversarialLoss
 from infogan_lib.model import InfoGAN
 from infogan_lib.regularizers import GeneratorRegularizer, RealImageRegularizer, Regularizer
@@ -28,34 +27,8 @@ from infogan_lib.training.nonfinite import NonFiniteLossError
 from infogan_lib.training.precision import Precision
 from infogan_lib.training.randomness import global_generator
 from infogan_lib.training.regularization import Regularization, named, weighted
+from infogan_lib.training.trained import Trained
 from infogan_lib.training.undo import Undo
-
-Trained = Literal["generator", "q_head", "trunk"]
-TRAINED: tuple[Trained, ...] = ("generator", "q_head", "trunk")
-
-
-def trained_parts(information_trains: Iterable[str] | None, model: InfoGAN) -> frozenset[Trained]:
-    """What the information loss trains, checked: all that there is where None is given.
-
-    Raises:
-        ValueError: an unknown part, or the trunk of a D that shares nothing with Q.
-    """
-    shares = bool(model.parameter_groups()["trunk"])
-    if information_trains is None:
-        return frozenset(TRAINED if shares else TRAINED[:2])
-    try:
-        given = {information_trains} if isinstance(information_trains, str) else set(information_trains)
-    except TypeError:
-        given = set()
-    if not given or given - set(TRAINED):
-        raise ValueError(
-            f"information_trains must name some of {listed(TRAINED)}, but got {describe(information_trains)}"
-        )
-    if "trunk" in given and not shares:
-        raise ValueError(
-            "information_trains names the trunk, but Q shares no trainable layers with the discriminator; leave it out"
-        )
-    return frozenset(part for part in TRAINED if part in given)
 
 
 class InfoGANStep:

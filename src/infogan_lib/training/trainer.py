@@ -35,8 +35,9 @@ from infogan_lib.training.run import Resume, Run, RunOptions, Runs
 from infogan_lib.training.settings import run_settings
 from infogan_lib.training.signals import StopSignals
 from infogan_lib.training.state import ListState, ModelState, OptimizerState
-from infogan_lib.training.step import InfoGANStep, Trained, trained_parts
+from infogan_lib.training.step import InfoGANStep
 from infogan_lib.training.stream import DataStream, Position
+from infogan_lib.training.trained import Trained, trained_parts
 from infogan_lib.training.validation import check_images, check_kind, check_last_batch, has_batch_norm, warn_of_reach
 
 
