@@ -24,6 +24,7 @@ from infogan_lib import InfoGAN
 from infogan_lib.evaluation import SampleQuality, frechet_distance, kernel_distance, precision_recall, sample_quality
 from infogan_lib.evaluation.samples import features_of
 from infogan_lib.recipes import RunError, load_run
+from infogan_lib.recipes.recipe import resized
 from mnist_files import BUNDLED, DataFileError, load_mnist
 
 FEATURES = 64
@@ -62,13 +63,6 @@ def accuracy(network: nn.Module, images: Tensor, labels: Tensor) -> float:
     """The share of images that are given their label."""
     answers = torch.cat([network(part).argmax(1) for part in images.split(1000)])
     return (answers == labels).double().mean().item()
-
-
-def resized(images: Tensor, side: int) -> Tensor:
-    """Images (N, 1, S, S) as (N, 1, side, side), antialiased bilinear; as they are where they have that size."""
-    if images.shape[-1] == side:
-        return images
-    return F.interpolate(images, (side, side), mode="bilinear", antialias=True)
 
 
 @torch.no_grad()
@@ -119,7 +113,7 @@ def main() -> None:
         return resized((images - low) / (high - low), SIDE)
 
     answers = asked_and_drawn(model, lambda images: network(seen(images)), seed=options.seed)
-    half = resized(real[: len(real) // 2].float(), model.image_shape[-1]).round().clamp(0, 255).to(torch.uint8)
+    half = resized(real[: len(real) // 2], model.image_shape[-1])
     rows = {
         "the run's samples": sample_quality(
             model, half, lambda images: features(seen(images)), name=name, seed=options.seed

@@ -21,8 +21,9 @@ from torch import nn
 from bring_your_own_gan import dcgan_discriminator, dcgan_generator
 from custom_code import Angle
 from infogan_lib import Categorical, InfoGAN, LatentCode, LatentSpec, Noise
+from infogan_lib.recipes.recipe import resized
 from mnist_files import BUNDLED, DataFileError, load_mnist
-from mnist_quality import asked_and_drawn, resized
+from mnist_quality import asked_and_drawn
 
 ROOT = Path(__file__).parent.parent
 

@@ -79,8 +79,7 @@ class CollapseMonitor(Callback):
         found, symptoms = self._look(trainer)
         seen = {About(symptom.kind, symptom.subject, symptom.categories): symptom for symptom in symptoms}
         turned = {str(knob) for knob in found.effects}
-        unseen = {about.subject for about in self._telling.told} - turned
-        for about in self._telling(seen, unseen):
+        for about in self._telling(seen, turned):
             self._say(seen[about])
 
     def look(self, trainer: InfoGANTrainer) -> list[Symptom]:

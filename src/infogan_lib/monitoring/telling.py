@@ -27,14 +27,14 @@ class Telling:
         self.suspected: list[About] = []
         self.told: list[About] = []
 
-    def __call__(self, seen: Collection[About], unseen: Collection[str] = ()) -> list[About]:
+    def __call__(self, seen: Collection[About], turned: Collection[str]) -> list[About]:
         """What of this look is to be told.
 
         Args:
             seen: in this look.
-            unseen: subjects without effect that this look could not see.
+            turned: the subjects whose effect this look could see.
         """
-        self.told = list(self._still_there(seen, unseen))
+        self.told = list(self._still_there(seen, turned))
         before, told = _troubled(self.suspected), _troubled(self.told)
         to_tell = []
         for about in seen:
@@ -49,14 +49,14 @@ class Telling:
         self.suspected = list(seen)
         return to_tell
 
-    def _still_there(self, seen: Collection[About], unseen: Collection[str]) -> Iterable[About]:
+    def _still_there(self, seen: Collection[About], turned: Collection[str]) -> Iterable[About]:
         troubled = _troubled(seen)
         for of in self.told:
             if of.categories:
                 left = tuple(category for category in of.categories if (of.subject, category) in troubled)
                 if left:
                     yield of._replace(categories=left)
-            elif of in seen or (of.kind == "no effect" and of.subject in unseen):
+            elif of in seen or (of.kind == "no effect" and of.subject not in turned):
                 yield of
 
 

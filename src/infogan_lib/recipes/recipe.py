@@ -47,14 +47,7 @@ class Recipe:
         Raises:
             TypeError, ValueError: no images (N, C, H, W).
         """
-        if not isinstance(images, Tensor) or images.ndim != 4 or len(images) == 0:
-            shape = tuple(images.shape) if isinstance(images, Tensor) else describe(images)
-            raise ValueError(f"images must be a Tensor (N, C, H, W) with N >= 1, but got {shape}")
-        size = (self.image_size, self.image_size)
-        if tuple(images.shape[2:]) == size:
-            return images
-        resized = [_resized(part, size) for part in images.split(4096)]
-        return torch.cat(resized)
+        return resized(images, self.image_size)
 
     def trainer(self, **changes: Any) -> InfoGANTrainer:
         """The trainer of these parts; keywords of `InfoGANTrainer` given here win over `settings`."""
@@ -66,9 +59,23 @@ class Recipe:
         )
 
 
-def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
-    resized = F.interpolate(images.float(), size, mode="bilinear", antialias=True)
-    return resized.round().clamp(0, 255).to(torch.uint8) if images.dtype == torch.uint8 else resized.to(images)
+def resized(images: Tensor, side: int) -> Tensor:
+    """Images (N, C, H, W) as (N, C, side, side), same dtype; antialiased bilinear. As they are if they have that size.
+
+    Raises:
+        ValueError: no images (N, C, H, W).
+    """
+    if not isinstance(images, Tensor) or images.ndim != 4 or len(images) == 0:
+        shape = tuple(images.shape) if isinstance(images, Tensor) else describe(images)
+        raise ValueError(f"images must be a Tensor (N, C, H, W) with N >= 1, but got {shape}")
+    if tuple(images.shape[2:]) == (side, side):
+        return images
+    return torch.cat([_at_size(part, side) for part in images.split(4096)])
+
+
+def _at_size(images: Tensor, side: int) -> Tensor:
+    found = F.interpolate(images.float(), (side, side), mode="bilinear", antialias=True)
+    return found.round().clamp(0, 255).to(torch.uint8) if images.dtype == torch.uint8 else found.to(images)
 
 
 Build = Callable[[float], Recipe]

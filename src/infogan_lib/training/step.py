@@ -70,7 +70,7 @@ class InfoGANStep:
         self.count = 0
         self._trains = information_trains
         self._precision = precision
-        self._judging = Judging(model, precision, joint=joint_batches)
+        self.judging = Judging(model, precision, joint=joint_batches)
         self._d_optimizers, self._g_optimizers = d_optimizers, g_optimizers
         groups = model.parameter_groups()
         self._d_parameters = groups["trunk"] + groups["d_head"]
@@ -83,7 +83,7 @@ class InfoGANStep:
             regularizers,
             model,
             precision,
-            self._judging,
+            self.judging,
             views=augmentation or global_generator(device),
             noise=regularization or global_generator(device),
         )
@@ -162,7 +162,7 @@ class InfoGANStep:
             parts.append(self._teach_discriminator(x, fake.detach(), c, share, regularizers))
         real_loss, fake_loss = _sum([part.real for part in parts]), _sum([part.fake for part in parts])
         terms = {_WEIGHTS: weights}
-        if self._judging.joint:  # what is not finite in one kind is in the other as well, through BatchNorm
+        if self.judging.joint:  # what is not finite in one kind is in the other as well, through BatchNorm
             terms["discriminator's loss"] = real_loss + fake_loss
         else:
             terms |= {"discriminator's loss on real images": real_loss, "discriminator's loss on fakes": fake_loss}
@@ -186,10 +186,10 @@ class InfoGANStep:
     ) -> "_Taught":
         """Add D's gradient on a part of the batch, and what regularisers give the Q head."""
         trains_trunk, on_fake = "trunk" in self._trains, None
-        if self._judging.joint:
-            on_real, on_fake = self._judging.together(real, fake, codes=bool(regularizers) or trains_trunk)
+        if self.judging.joint:
+            on_real, on_fake = self.judging.together(real, fake, codes=bool(regularizers) or trains_trunk)
         else:
-            on_real = self._judging(real, fake, codes=bool(regularizers))
+            on_real = self.judging(real, fake, codes=bool(regularizers))
         real_logits = _full(on_real.logits)
         real_term = share * self.adversarial.real(real_logits).mean()
         loss, regularized, information = real_term, None, None
@@ -198,12 +198,12 @@ class InfoGANStep:
             regularized = share * self._regularization.of_real(regularizers, real, on_real.raw, fake)
             term = weighted(regularizers, regularized)
             loss = loss + term
-            if self._judging.joint and term.requires_grad:  # by itself, as the information loss is in the same graph
+            if self.judging.joint and term.requires_grad:  # by itself, as the information loss is in the same graph
                 self._precision.backward(term, self._q_parameters, keeps_graph=True)
         if on_fake is None:
             trained = self._d_parameters if regularized is None else self._d_parameters + self._q_parameters
             self._precision.backward(loss, trained)
-            on_fake, loss = self._judging(fake, real, codes=trains_trunk), 0.0
+            on_fake, loss = self.judging(fake, real, codes=trains_trunk), 0.0
         fake_logits = _full(on_fake.logits)
         fake_term = share * self.adversarial.fake(fake_logits).mean()
         loss = loss + fake_term
@@ -228,9 +228,9 @@ class InfoGANStep:
         for x, c, share in self._parts(real, latent):
             with self._precision.forward():
                 images = self.model.generate(c) if fake is None else fake
-            logits, raw = self._judging(images, x, codes="generator" in self._trains)
+            logits, raw = self.judging(images, x, codes="generator" in self._trains)
             if raw is None:
-                raw = self._judging.raw_codes(images.detach(), x)
+                raw = self.judging.raw_codes(images.detach(), x)
             logits = _full(logits)
             adversarial.append(share * self.adversarial.generator(logits).mean())
             information.append(share * self._scored(raw, c))

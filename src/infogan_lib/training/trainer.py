@@ -145,7 +145,6 @@ class InfoGANTrainer:
             raise TypeError(f"augment must be a function of images and a generator, but got {describe(augment)}")
         self._streams = RandomStreams(self._seed, self.device, ("latents", "augmentation", "regularization"))
         self._augment = augment
-        self._joint_batches = truth("joint_batches", joint_batches)
         self._d_steps = whole_number("d_steps", d_steps, minimum=1)
         self._g_steps = whole_number("g_steps", g_steps, minimum=1)
         trains = trained_parts(information_trains, self.model)
@@ -169,7 +168,7 @@ class InfoGANTrainer:
             adversarial=adversarial or NonSaturating(),
             information_trains=trains,
             precision=Precision(precision, self.device),
-            joint_batches=self._joint_batches,
+            joint_batches=truth("joint_batches", joint_batches),
             accumulate=whole_number("accumulate", accumulate, minimum=1),
             regularizers=found,
             augmentation=self._streams["augmentation"],
@@ -206,7 +205,7 @@ class InfoGANTrainer:
             information_trains=sorted(trains),
             d_steps=self._d_steps,
             g_steps=self._g_steps,
-            joint_batches=self._joint_batches,
+            joint_batches=self.joint_batches,
             accumulate=self._step.accumulate,
             ema_decay=ema_decay,
             precision=precision,
@@ -230,7 +229,7 @@ class InfoGANTrainer:
     @property
     def joint_batches(self) -> bool:
         """Whether D and Q are shown real and generated images in one batch."""
-        return self._joint_batches
+        return self._step.judging.joint
 
     @property
     def epochs(self) -> int:
