@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import infogan_lib as ig
-from infogan_lib.training.checkpoint import read_checkpoint
+from infogan_lib.checkpoints.run_folder import read_checkpoint
 from small_run import LARGEST, Kind, train
 
 Files = dict[str, bytes]

@@ -11,7 +11,8 @@ from collections.abc import Callable
 import torch
 
 from infogan_lib import recipes
-from infogan_lib.evaluation import calibration, effects_on_images, information, match_categories
+from infogan_lib.evaluation import calibration, effects_on_images, information
+from infogan_lib.metrics import match_categories
 
 
 def peak() -> float:

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 import infogan_lib as ig
-from infogan_lib.training.run import Run
+from infogan_lib.training.resume import Run
 from small_run import Kind, comparable, images, last_checkpoint, same, train, trainer
 
 CALLS = ("mkdir", "open", "write", "fsync", "replace", "rename", "unlink", "rmdir")

@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 
 import infogan_lib as ig
-from infogan_lib.networks import paper_discriminator, paper_generator
+from infogan_lib.recipes.architectures import paper_discriminator, paper_generator
 from infogan_lib.regularizers import RealImageInformation
-from infogan_lib.training.run import Run
+from infogan_lib.training.resume import Run
 
 
 class Clock(ig.Callback):

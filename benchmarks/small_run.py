@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 import infogan_lib as ig
-from infogan_lib.training.checkpoint import Checkpoint, latest_checkpoint
+from infogan_lib.checkpoints.run_folder import Checkpoint, latest_checkpoint
 
 LATENT = ig.LatentSpec(z=ig.Noise(5), digit=ig.Categorical(4), style=ig.Uniform(2, weight=0.5))
 LARGEST = 2**30

@@ -16,8 +16,8 @@ from torch import Tensor
 
 import infogan_lib as ig
 from infogan_lib import recipes
-from infogan_lib.evaluation import CategoryMatch
-from infogan_lib.monitoring import CollapseMonitor, Symptom
+from infogan_lib.evaluation import CollapseMonitor, Symptom
+from infogan_lib.metrics import CategoryMatch
 from infogan_lib.training.callbacks import summary
 from infogan_lib.viz import (
     SampleGrid,
@@ -31,6 +31,7 @@ from infogan_lib.viz import (
     requested_figure,
     save_figure,
     sweep_figure,
+    write_report,
 )
 from mnist_files import BUNDLED, DataFileError, load_mnist
 
@@ -160,7 +161,8 @@ def main() -> None:
     result |= {name: round(trainer.history[name][-100:].mean(), 4) for name in kept}
     result |= {"symptoms": [str(symptom) for symptom in monitor.symptoms]}
     (options.out / "result.json").write_text(json.dumps(result) + "\n")
-    report = trainer.model.report(
+    report = write_report(
+        trainer.model,
         images,
         labels,
         options.out / "report.html",

@@ -21,8 +21,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from infogan_lib import InfoGAN
-from infogan_lib.evaluation import SampleQuality, frechet_distance, kernel_distance, precision_recall, sample_quality
-from infogan_lib.evaluation.samples import features_of
+from infogan_lib.evaluation import SampleQuality, sample_quality
+from infogan_lib.evaluation.sample_quality import features_of
+from infogan_lib.metrics import frechet_distance, kernel_distance, precision_recall
 from infogan_lib.recipes import RunError, load_run
 from infogan_lib.recipes.recipe import resized
 from mnist_files import BUNDLED, DataFileError, load_mnist

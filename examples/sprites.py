@@ -17,10 +17,10 @@ from torch import Tensor
 
 import infogan_lib as ig
 from infogan_lib import recipes
-from infogan_lib.evaluation.disentanglement_scores import disentanglement
-from infogan_lib.evaluation.information_scores import mutual_information
-from infogan_lib.evaluation.intervention_scores import FactorGrid, beta_vae_score, factor_vae_score
-from infogan_lib.monitoring import CollapseMonitor
+from infogan_lib.evaluation import CollapseMonitor
+from infogan_lib.metrics.disentanglement import disentanglement
+from infogan_lib.metrics.information_scores import mutual_information
+from infogan_lib.metrics.intervention_scores import FactorGrid, beta_vae_score, factor_vae_score
 from infogan_lib.viz import SampleGrid, curves_figure, grid_figure, save_figure, sweep_figure
 from mnist import Lines, positive, print_symptom
 from sprites_data import Sprites

@@ -9,7 +9,8 @@ from scipy import stats
 from torch import nn
 
 import infogan_lib as ig
-from infogan_lib.evaluation.appearance import UNITS, Effect, effects_on_images, measures, rank_correlation
+from infogan_lib.evaluation.effects import effects_on_images
+from infogan_lib.metrics.appearance import UNITS, Effect, measures, rank_correlation
 
 
 def picture(rows, columns, *, size=28, ink=1.0, paper=0.0):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from infogan_lib.evaluation.collapse import (
+from infogan_lib.metrics.sensitivity import (
     confusion,
     difference,
     effects,

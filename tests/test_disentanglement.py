@@ -14,16 +14,16 @@ from hypothesis.extra.numpy import arrays
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
-from infogan_lib.evaluation._samples import samples, seeded, split, standardized
-from infogan_lib.evaluation.disentanglement_scores import DisentanglementScores, disentanglement
-from infogan_lib.evaluation.information_scores import (
+from infogan_lib.metrics._arrays import samples, seeded, split, standardized
+from infogan_lib.metrics.disentanglement import DisentanglementScores, disentanglement
+from infogan_lib.metrics.information_scores import (
     mig,
     mig_from_information,
     modularity,
     modularity_from_information,
     mutual_information,
 )
-from infogan_lib.evaluation.intervention_scores import (
+from infogan_lib.metrics.intervention_scores import (
     FactorGrid,
     beta_vae_score,
     factor_vae_score,
@@ -31,7 +31,7 @@ from infogan_lib.evaluation.intervention_scores import (
     majority_accuracy,
     vote_score,
 )
-from infogan_lib.evaluation.predictor_scores import DCI, dci, dci_from_importance, explicitness, sap
+from infogan_lib.metrics.predictor_scores import DCI, dci, dci_from_importance, explicitness, sap
 
 SIZES = (2, 3, 4)
 GRID = np.stack(np.meshgrid(*map(np.arange, SIZES), indexing="ij"), axis=-1).reshape(-1, 3).repeat(40, axis=0)

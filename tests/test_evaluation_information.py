@@ -11,7 +11,8 @@ from torch.distributions import Independent, Normal
 
 import infogan_lib as ig
 from custom_code import Angle
-from infogan_lib.evaluation import Coverage, Reliability, calibration, coverage, information, reliability
+from infogan_lib.evaluation import calibration, information
+from infogan_lib.metrics import Coverage, Reliability, coverage, reliability
 from toys import LATENT, dense_discriminator, dense_generator
 
 

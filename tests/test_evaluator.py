@@ -4,7 +4,8 @@ import pytest
 import torch
 
 import infogan_lib as ig
-from infogan_lib.evaluation import Evaluator, information, match_categories
+from infogan_lib.evaluation import Evaluator, information
+from infogan_lib.metrics import match_categories
 from toys import LATENT, dense_discriminator, dense_generator, images
 
 

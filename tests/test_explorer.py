@@ -28,12 +28,11 @@ from infogan_lib.explorer import explore
 from infogan_lib.explorer.bounds import ControlError
 from infogan_lib.explorer.controls import Bits, Choice, Sliders, controls_of
 from infogan_lib.explorer.controls import Path as Along
-from infogan_lib.explorer.inputs import MAX_IMAGES, MAX_SEED, latents
 from infogan_lib.explorer.look import figure, problem, table
 from infogan_lib.explorer.server import Guarded
 from infogan_lib.explorer.sheets import as_bytes, sheet, tile_size
 from infogan_lib.explorer.uploads import MAX_BYTES, UploadError, image_tensor
-from infogan_lib.explorer.views import NOISE_ROWS, Explorer
+from infogan_lib.explorer.views import MAX_IMAGES, MAX_SEED, NOISE_ROWS, Explorer, latents
 from infogan_lib.recipes.runs import RunError, load_run
 from toys import LATENT, dense_discriminator, dense_generator
 

@@ -15,8 +15,8 @@ import pytest
 import torch
 
 import infogan_lib as ig
-from infogan_lib.storage import sealed
-from infogan_lib.training.checkpoint import read_checkpoint
+from infogan_lib.checkpoints import manifest as sealed
+from infogan_lib.checkpoints.run_folder import read_checkpoint
 from toys import LATENT, dense_discriminator, dense_generator, images
 
 LARGEST = 1 << 27

@@ -21,7 +21,7 @@ from infogan_lib import (
     NormalNLL,
     Uniform,
 )
-from infogan_lib.latent import RESERVED_NAMES
+from infogan_lib.latent.spec import RESERVED_NAMES
 
 weights = st.floats(0, 10, allow_nan=False)
 real_losses = st.sampled_from([NormalNLL(), NormalNLL(scale=0.7), MSE()])

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 import infogan_lib as ig
-from infogan_lib.regularizers import RandomAffine, RealImageInformation
+from infogan_lib.data.augmentation import RandomAffine
+from infogan_lib.regularizers import RealImageInformation
 from infogan_lib.viz import SampleGrid
 from toys import LATENT, dense_discriminator, dense_generator, images
 

@@ -10,9 +10,9 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 import infogan_lib as ig
-from infogan_lib.monitoring import CollapseMonitor, CollapseWarning, Symptom
-from infogan_lib.monitoring.probe import Findings, Knob, Probe
-from infogan_lib.monitoring.symptoms import knowledge, loss_of_ignorance, symptoms_of_figures, symptoms_of_images
+from infogan_lib.evaluation import CollapseMonitor, CollapseWarning, Symptom
+from infogan_lib.evaluation.probe import Findings, Knob, Probe
+from infogan_lib.evaluation.symptoms import knowledge, loss_of_ignorance, symptoms_of_figures, symptoms_of_images
 from toys import LATENT, dense_discriminator, dense_generator, images
 
 

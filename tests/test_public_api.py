@@ -90,9 +90,11 @@ attempt(lambda: viz.grid_figure(torch.zeros(1, 1, 2, 2), 1, pixel_range=(0, 1)))
 attempt(lambda: viz.save_png(None, "x.png"))
 attempt(lambda: evaluation.match_categories([0], [0]))
 from infogan_lib import recipes
+from infogan_lib.explorer import explore
+from infogan_lib.viz import write_report
 model = recipes.get("default", width=1 / 16).trainer(device="cpu").model
-attempt(lambda: model.explore())
-attempt(lambda: model.report(torch.zeros(2, 1, 28, 28)))
+attempt(lambda: explore(model))
+attempt(lambda: write_report(model, torch.zeros(2, 1, 28, 28)))
 """
     lines = run_python(code).splitlines()
     extras = ["progress", "viz", "viz", "eval", "explore", "viz"]

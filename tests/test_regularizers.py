@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import infogan_lib as ig
-from infogan_lib.regularizers import RandomAffine, RealImageInformation
+from infogan_lib.data.augmentation import RandomAffine
+from infogan_lib.regularizers import RealImageInformation
 from toys import LATENT, dense_discriminator, dense_generator, images
 
 TERM = RealImageInformation("digit", information=1, balance=1)

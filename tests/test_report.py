@@ -12,10 +12,11 @@ import torch
 from torch import nn
 
 import infogan_lib as ig
-from infogan_lib.evaluation import information, match_categories
-from infogan_lib.evaluation.posteriors import Coverage, Reliability
-from infogan_lib.report import page
-from infogan_lib.viz import calibration_figure, confusion_figure
+from infogan_lib.evaluation import information
+from infogan_lib.metrics import match_categories
+from infogan_lib.metrics.calibration import Coverage, Reliability
+from infogan_lib.viz import calibration_figure, confusion_figure, write_report
+from infogan_lib.viz import html as page
 from toys import LATENT, dense_discriminator, dense_generator, images
 
 LABELS = torch.arange(64) % 3
@@ -53,7 +54,7 @@ def model_of(shape=(1, 4, 4), latent=LATENT, end=None):
 
 
 def report_of(tmp_path, model, *arguments, **options):
-    path = model.report(*arguments, out=tmp_path / "deep" / "report.html", **options)
+    path = write_report(model, *arguments, out=tmp_path / "deep" / "report.html", **options)
     read = Read(path.read_text(encoding="utf-8"))
     assert read.open == []
     return read
@@ -167,14 +168,22 @@ def test_labels_of_one_class_and_blank_images(tmp_path):
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda m, p: m.report(images(8), torch.zeros(7).long(), p), ValueError, "equally long, but got 8 and 7"),
-        (lambda m, p: m.report(images(8, (1, 5, 5)), None, p), ValueError, r"images must have shape \(N, 1, 4, 4\)"),
-        (lambda m, p: m.report(images(8) * torch.nan, None, p), ValueError, "images must be finite"),
-        (lambda m, p: m.report(images(8), LABELS[:8], p, code="x"), KeyError, "no 'x' in this latent"),
-        (lambda m, p: m.report(images(8), LABELS[:8], p, label_names=["a"]), ValueError, "label_count is 1"),
-        (lambda m, p: m.report(images(8), None, p, settings=[1]), TypeError, "settings must be a mapping"),
-        (lambda m, p: m.report(images(8), None, p, seed=-1), ValueError, "seed must be a whole number"),
-        (lambda m, p: m.report([1], None, p), TypeError, "images must be a Tensor"),
+        (
+            lambda m, p: write_report(m, images(8), torch.zeros(7).long(), p),
+            ValueError,
+            "equally long, but got 8 and 7",
+        ),
+        (
+            lambda m, p: write_report(m, images(8, (1, 5, 5)), None, p),
+            ValueError,
+            r"images must have shape \(N, 1, 4, 4\)",
+        ),
+        (lambda m, p: write_report(m, images(8) * torch.nan, None, p), ValueError, "images must be finite"),
+        (lambda m, p: write_report(m, images(8), LABELS[:8], p, code="x"), KeyError, "no 'x' in this latent"),
+        (lambda m, p: write_report(m, images(8), LABELS[:8], p, label_names=["a"]), ValueError, "label_count is 1"),
+        (lambda m, p: write_report(m, images(8), None, p, settings=[1]), TypeError, "settings must be a mapping"),
+        (lambda m, p: write_report(m, images(8), None, p, seed=-1), ValueError, "seed must be a whole number"),
+        (lambda m, p: write_report(m, [1], None, p), TypeError, "images must be a Tensor"),
     ],
 )
 def test_mistakes_are_named_and_leave_no_file(tmp_path, call, error, message):

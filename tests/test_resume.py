@@ -20,9 +20,9 @@ from torch.optim.lr_scheduler import LinearLR, ReduceLROnPlateau
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, TensorDataset
 
 import infogan_lib as ig
-from infogan_lib.training.checkpoint import RunFolder, read_checkpoint
-from infogan_lib.training.lock import RunLock
-from infogan_lib.training.randomness import GlobalRandomness
+from infogan_lib.checkpoints.lock import RunLock
+from infogan_lib.checkpoints.run_folder import RunFolder, read_checkpoint
+from infogan_lib.data.rng import GlobalRandomness
 from toys import LATENT, dense_discriminator, dense_generator, images
 
 STEPS = 12  # of five batches an epoch

@@ -6,13 +6,8 @@ import torch
 from torch import nn
 
 import infogan_lib as ig
-from infogan_lib.evaluation.samples import (
-    features_of,
-    frechet_distance,
-    kernel_distance,
-    precision_recall,
-    sample_quality,
-)
+from infogan_lib.evaluation.sample_quality import features_of, sample_quality
+from infogan_lib.metrics.distances import frechet_distance, kernel_distance, precision_recall
 from toys import LATENT, dense_discriminator, dense_generator, images
 
 
@@ -94,7 +89,7 @@ def test_precision_and_recall_far_from_zero():
 def test_chunks_change_nothing(monkeypatch):
     real, made = normal(100, 3), normal(90, 3, seed=1)
     whole = kernel_distance(real, made), precision_recall(real, made)
-    monkeypatch.setattr("infogan_lib.evaluation.samples._ROWS", 7)
+    monkeypatch.setattr("infogan_lib.metrics.distances._ROWS", 7)
     assert kernel_distance(real, made) == pytest.approx(whole[0], abs=1e-10)
     assert precision_recall(real, made) == whole[1]
 

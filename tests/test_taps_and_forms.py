@@ -6,14 +6,9 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from infogan_lib import InfoGAN, QHead, Tap
-from infogan_lib.networks.forms import (
-    DiscriminatorForm,
-    eval_mode,
-    final_activation,
-    find_discriminator_form,
-    find_generator_form,
-)
-from infogan_lib.networks.taps import find_tap, tapped
+from infogan_lib.model.adapters import DiscriminatorForm, find_discriminator_form, find_generator_form
+from infogan_lib.model.introspection import eval_mode, final_activation
+from infogan_lib.model.tap import find_tap, tapped
 from toys import LATENT, PartsGenerator, TupleDiscriminator, dense_discriminator, dense_generator, images
 
 

@@ -13,8 +13,8 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import infogan_lib as ig
-from infogan_lib.training.batches import epoch_order
-from infogan_lib.training.randomness import RandomStreams, derived_seed
+from infogan_lib.data.dataset import epoch_order
+from infogan_lib.data.rng import RandomStreams, derived_seed
 from toys import LATENT, dense_discriminator, dense_generator, images, stream
 
 

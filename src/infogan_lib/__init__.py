@@ -9,34 +9,27 @@ Name what the generator should learn to control, bring a generator and a discrim
 """
 
 from infogan_lib._version import __version__ as __version__
-from infogan_lib.codes import Bernoulli, Categorical, Gaussian, Noise, Uniform
-from infogan_lib.latent import LatentSpec
-from infogan_lib.losses import (
+from infogan_lib.checkpoints.disk import CheckpointError
+from infogan_lib.latent.base import LatentCode, LatentVariable
+from infogan_lib.latent.continuous import Gaussian, Noise, Uniform
+from infogan_lib.latent.discrete import Bernoulli, Categorical
+from infogan_lib.latent.spec import LatentSpec
+from infogan_lib.losses.adversarial import AdversarialLoss, Hinge, LeastSquares, Minimax, NonSaturating, Wasserstein
+from infogan_lib.losses.information import (
     MSE,
-    AdversarialLoss,
     BernoulliCrossEntropy,
     CrossEntropy,
-    Hinge,
     InformationLoss,
-    LeastSquares,
-    Minimax,
-    NonSaturating,
     NormalNLL,
     PointEstimate,
-    Wasserstein,
 )
-from infogan_lib.model import InfoGAN
-from infogan_lib.networks import QHead, Tap
-from infogan_lib.storage import CheckpointError
-from infogan_lib.training import (
-    Callback,
-    History,
-    InfoGANTrainer,
-    JSONLMetrics,
-    NonFiniteLossError,
-    Progress,
-)
-from infogan_lib.variables import LatentCode, LatentVariable
+from infogan_lib.model.infogan import InfoGAN
+from infogan_lib.model.q_head import QHead
+from infogan_lib.model.tap import Tap
+from infogan_lib.training.callbacks import Callback, JSONLMetrics, Progress
+from infogan_lib.training.history import History
+from infogan_lib.training.nonfinite import NonFiniteLossError
+from infogan_lib.training.trainer import InfoGANTrainer
 
 __all__ = [
     "MSE",

@@ -2,7 +2,10 @@
 
 import math
 import operator
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
 
 
 def describe(value: object) -> str:
@@ -76,3 +79,28 @@ def listed(names: Iterable[str]) -> str:
     if len(quoted) < 2:
         return "".join(quoted) or "nothing"
     return ", ".join(quoted[:-1]) + f" and {quoted[-1]}"
+
+
+@contextmanager
+def eval_extra(what: str, package: str = "scikit-learn") -> Iterator[None]:
+    """Around an import: say what needs the package and how it is installed.
+
+    Raises:
+        ImportError: the package is not installed; the message has its pip command.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise ImportError(f"{what} needs {package}: pip install 'infogan-lib[eval]'") from error
+
+
+def required(name: str = "gradio") -> Any:
+    """A module of the extra `explore`: gradio, and what comes with it.
+
+    Raises:
+        ImportError: it is not installed; the message names the command.
+    """
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise ImportError(f"the explorer needs {name}: pip install 'infogan-lib[explore]'") from error

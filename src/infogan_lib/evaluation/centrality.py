@@ -19,10 +19,10 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from infogan_lib._checks import describe, whole_number
-from infogan_lib.evaluation._samples import real_codes
-from infogan_lib.evaluation.intervention_scores import vote_score
-from infogan_lib.model import InfoGAN
-from infogan_lib.variables import LatentCode
+from infogan_lib.latent.base import LatentCode
+from infogan_lib.metrics._arrays import real_codes
+from infogan_lib.metrics.intervention_scores import vote_score
+from infogan_lib.model.infogan import InfoGAN
 
 
 @dataclass(frozen=True, eq=False)

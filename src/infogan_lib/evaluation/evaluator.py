@@ -7,12 +7,12 @@ from torch import Tensor
 from typing_extensions import override
 
 from infogan_lib._checks import whole_number
-from infogan_lib.category_names import categorical_code
-from infogan_lib.clustering import match_categories
-from infogan_lib.evaluation.posteriors import information
-from infogan_lib.pixels import check_real_images
-from infogan_lib.training.callback import Callback
-from infogan_lib.training.randomness import kept
+from infogan_lib.data.pixels import check_real_images
+from infogan_lib.data.rng import kept
+from infogan_lib.evaluation.codes import information
+from infogan_lib.latent.category_names import categorical_code
+from infogan_lib.metrics.clustering import match_categories
+from infogan_lib.training.callbacks import Callback
 from infogan_lib.training.trainer import InfoGANTrainer
 
 

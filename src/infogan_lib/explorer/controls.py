@@ -17,14 +17,15 @@ from torch.distributions import Distribution
 from typing_extensions import override
 
 from infogan_lib._checks import describe
-from infogan_lib.category_names import Names
-from infogan_lib.codes import Bernoulli, Categorical
 from infogan_lib.explorer.bounds import ControlError, number, whole
-from infogan_lib.latent import LatentSpec
-from infogan_lib.variables import LatentCode, LatentVariable
+from infogan_lib.latent.base import LatentCode, LatentVariable
+from infogan_lib.latent.category_names import Names
+from infogan_lib.latent.discrete import Bernoulli, Categorical
+from infogan_lib.latent.spec import LatentSpec
 
 MAX_STOPS = 32
 """The most values of one code that a sweep shows."""
+
 _PATH_STEPS = 101
 
 

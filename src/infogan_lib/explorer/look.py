@@ -4,7 +4,7 @@ import html
 from base64 import b64encode
 from typing import Any
 
-from infogan_lib.explorer.extra import required
+from infogan_lib._checks import required
 from infogan_lib.explorer.views import Picture, Reading
 
 CSS = """
@@ -36,6 +36,7 @@ CSS = """
 """
 
 _LINES = 6
+
 DOWNLOAD = """() => {
   const image = document.querySelector("#picture img");
   if (!image) return;

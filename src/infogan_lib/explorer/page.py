@@ -7,22 +7,19 @@ from pathlib import Path
 from secrets import randbelow
 from typing import Any
 
+from infogan_lib._checks import required
 from infogan_lib.explorer.bounds import ControlError
-from infogan_lib.explorer.controls import (
-    Bits,
-    Choice,
-    Control,
-    Sliders,
-)
-from infogan_lib.explorer.extra import required
-from infogan_lib.explorer.inputs import MAX_IMAGES, MAX_SEED
+from infogan_lib.explorer.controls import Bits, Choice, Control, Sliders
 from infogan_lib.explorer.look import DOWNLOAD, figure, problem, table
 from infogan_lib.explorer.uploads import MAX_BYTES, UploadError
-from infogan_lib.explorer.views import MAX_STEPS, NOISE_ROWS, Explorer, Picture, Reading
+from infogan_lib.explorer.views import MAX_IMAGES, MAX_SEED, MAX_STEPS, NOISE_ROWS, Explorer, Picture, Reading
 
 _MAX_RADIO = 16
+
 _MAX_WAITING = 64
+
 _OPEN_SLIDERS = 12
+
 _NOTE = (
     "Q reads the codes of a picture, not its noise: what noise alone decides is lost, so the images are relatives of "
     "yours, not copies. Upload a picture, then move its codes: another digit in the same style, say."

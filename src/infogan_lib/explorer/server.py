@@ -10,17 +10,19 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from infogan_lib._checks import whole_number
-from infogan_lib.explorer.extra import required
+from infogan_lib._checks import required, whole_number
 from infogan_lib.explorer.look import CSS, theme
 from infogan_lib.explorer.page import build
 from infogan_lib.explorer.uploads import MAX_BYTES
 from infogan_lib.explorer.views import Explorer
-from infogan_lib.model import InfoGAN
+from infogan_lib.model.infogan import InfoGAN
 
 HOST = "127.0.0.1"
+
 PORT = 7860
+
 _MAX_REQUEST = MAX_BYTES + 2**20
+
 _POLICY = b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'; form-action 'self'"
 
 

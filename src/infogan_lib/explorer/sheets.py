@@ -9,18 +9,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from infogan_lib.model import InfoGAN
-from infogan_lib.pixels import as_unit
-from infogan_lib.viz.grids import shown_range
+from infogan_lib.data.pixels import as_unit
+from infogan_lib.model.infogan import InfoGAN
 
 if TYPE_CHECKING:
     from PIL import Image
 
 GAP = 4
 """Pixels between two images."""
+
 _WANTED, _LARGEST = 720, 1600
+
 _LARGEST_SCALE = 10
+
 _AT_ONCE = 2**24
+
 _FONT, _MARGIN = 14, 26
 
 
@@ -37,7 +40,7 @@ def tile_size(image_shape: Sequence[int], columns: int, rows: int) -> tuple[int,
 def rendered(model: InfoGAN, latents: Tensor, size: tuple[int, int]) -> NDArray[np.uint8]:
     """A model's images for latents (N, L) as bytes (N, height, width, C), rendered in parts that fit in memory."""
     at_once = max(1, min(MAX_PART, _AT_ONCE // max(1, int(np.prod(model.image_shape)))))
-    parts = [as_bytes(model.render(part), shown_range(model), size) for part in latents.split(at_once)]
+    parts = [as_bytes(model.render(part), model.display_range, size) for part in latents.split(at_once)]
     return np.concatenate(parts)
 
 

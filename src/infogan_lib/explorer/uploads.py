@@ -12,15 +12,17 @@ import torch
 from torch import Tensor
 
 from infogan_lib._checks import describe
-from infogan_lib.pixels import PixelRange
+from infogan_lib.data.pixels import PixelRange
 
 if TYPE_CHECKING:
     from PIL import Image
 
 MAX_BYTES = 20 * 2**20
 """The largest file that is read."""
+
 MAX_PIXELS = 25_000_000
 """The most pixels that are decoded."""
+
 MIN_SIDE = 4
 """The fewest pixels along a side in which there is anything to see."""
 
@@ -28,6 +30,7 @@ Fit = Literal["crop", "pad", "stretch"]
 """How a picture of another shape becomes the model's: its middle, all of it with a border, or pulled to fit."""
 
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+
 _OTHERS = {
     b"GIF8": "a GIF",
     b"RIFF": "a WebP",

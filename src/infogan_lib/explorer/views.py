@@ -15,26 +15,20 @@ from torch import Tensor
 
 from infogan_lib._checks import describe, listed
 from infogan_lib.explorer.bounds import ControlError, whole
-from infogan_lib.explorer.controls import (
-    MAX_STOPS,
-    Choice,
-    Control,
-    Stop,
-    Told,
-    controls_of,
-)
-from infogan_lib.explorer.inputs import latents
+from infogan_lib.explorer.controls import MAX_STOPS, Choice, Control, Stop, Told, controls_of
 from infogan_lib.explorer.sheets import as_bytes, png, rendered, sheet, tile_size
 from infogan_lib.explorer.uploads import Fit, image_tensor
-from infogan_lib.model import InfoGAN
-from infogan_lib.viz.grids import shown_range
+from infogan_lib.latent.spec import LatentSpec
+from infogan_lib.model.infogan import InfoGAN
 
 if TYPE_CHECKING:
     from PIL import Image
 
 NOISE_ROWS = "new noise in each row"
 """The choice for the rows of a sweep that moves no second code."""
+
 MAX_STEPS = 16
+
 RERENDERED = 5
 """Images beside an uploaded picture."""
 
@@ -170,7 +164,7 @@ class Explorer:
             UploadError: a picture that cannot be read.
         """
         with self._turn:
-            image = image_tensor(data, self.model.image_shape, shown_range(self.model), fit=fit, invert=invert)
+            image = image_tensor(data, self.model.image_shape, self.model.display_range, fit=fit, invert=invert)
             posteriors = self.model.encode(image)
         read = {name: control.read(posteriors[name]) for name, control in self.controls.items()}
         values = {name: value for name, value in read.items() if value is not None}
@@ -188,7 +182,7 @@ class Explorer:
         size = tile_size(self.model.image_shape, 1 + RERENDERED, 1)
         with self._turn:
             pixels = rendered(self.model, rows, size)
-        original = as_bytes(reading.image, shown_range(self.model), size)
+        original = as_bytes(reading.image, self.model.display_range, size)
         caption = f"Left, your picture as the model sees it. Then images with these codes: {self._told(values)}."
         labels = ["yours", *(f"noise {number}" for number in range(1, count + 1))]
         return _picture(np.concatenate([original, pixels]), 1 + count, "picture", caption, column_labels=labels)
@@ -234,3 +228,44 @@ def _of_all(control: Control) -> str:
 def _picture(pixels: NDArray[np.uint8], columns: int, name: str, caption: str, **labels: Any) -> Picture:
     drawn: Image.Image = sheet(pixels, columns, **labels)
     return Picture(png(drawn), drawn.width, drawn.height, f"{name}.png", caption)
+
+
+MAX_IMAGES = 64
+"""The most images of one grid, and the number of noises that a seed stands for."""
+
+MAX_SEED = 2**31 - 1
+
+
+def latents(
+    latent: LatentSpec,
+    controls: Mapping[str, Control],
+    values: Mapping[str, Any],
+    *,
+    count: int,
+    seed: int,
+    one_noise: bool = False,
+) -> Tensor:
+    """The generator's input for values of all controls.
+
+    Args:
+        latent, controls: the spec, and `controls_of` it.
+        values: of every control, by name.
+        count: how many, 1 to `MAX_IMAGES`. The first ones are the same whatever the count.
+        seed: of the noise.
+        one_noise: the first noise for all of them.
+
+    Returns:
+        Shape (count, L).
+
+    Raises:
+        ControlError: a value that a control does not have, or a count or seed out of range.
+    """
+    count = whole("the number of images", count, 1, MAX_IMAGES)
+    generator = torch.Generator().manual_seed(whole("the seed", seed, 0, MAX_SEED))
+    drawn = latent.sample(MAX_IMAGES, generator=generator, device="cpu")
+    rows = drawn[:1].repeat(count, 1) if one_noise else drawn[:count]
+    for name, control in controls.items():
+        if name not in values:
+            raise ControlError(f"no value was given for {name}")
+        rows[:, latent.columns[name]] = control.row(control.checked(values[name])).to(rows)
+    return rows

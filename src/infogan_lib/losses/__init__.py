@@ -1,13 +1,6 @@
 """Losses of the two games: the adversarial one and the one about information."""
 
-from infogan_lib.losses.adversarial import (
-    AdversarialLoss,
-    Hinge,
-    LeastSquares,
-    Minimax,
-    NonSaturating,
-    Wasserstein,
-)
+from infogan_lib.losses.adversarial import AdversarialLoss, Hinge, LeastSquares, Minimax, NonSaturating, Wasserstein
 from infogan_lib.losses.information import (
     MSE,
     BernoulliCrossEntropy,

@@ -16,7 +16,7 @@ from typing import Any
 
 from infogan_lib._checks import listed
 from infogan_lib.recipes.mnist28 import latent_with_light_styles
-from infogan_lib.regularizers import RealImageInformation
+from infogan_lib.regularizers.real_information import RealImageInformation
 
 
 def all_digits(name: str) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 from torch import Tensor, nn
 from typing_extensions import override
 
-from infogan_lib.codes import Categorical, Noise, Uniform
-from infogan_lib.latent import LatentSpec
-from infogan_lib.losses import NormalNLL
-from infogan_lib.recipes.dcgan import initialised
+from infogan_lib.latent.continuous import Noise, Uniform
+from infogan_lib.latent.discrete import Categorical
+from infogan_lib.latent.spec import LatentSpec
+from infogan_lib.losses.information import NormalNLL
+from infogan_lib.recipes.architectures import initialised
 from infogan_lib.recipes.recipe import Recipe, register
 
 

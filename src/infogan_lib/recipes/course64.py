@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from infogan_lib.codes import Categorical, Noise, Uniform
-from infogan_lib.latent import LatentSpec
-from infogan_lib.losses import MSE
-from infogan_lib.recipes.dcgan import (
+from infogan_lib.latent.continuous import Noise, Uniform
+from infogan_lib.latent.discrete import Categorical
+from infogan_lib.latent.spec import LatentSpec
+from infogan_lib.losses.information import MSE
+from infogan_lib.recipes.architectures import (
     SeparateArguments,
     dcgan_discriminator,
     dcgan_generator,

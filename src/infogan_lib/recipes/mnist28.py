@@ -1,11 +1,12 @@
 """The InfoGAN paper's MNIST, and what this library does by default."""
 
-from infogan_lib.codes import Categorical, Noise, Uniform
-from infogan_lib.latent import LatentSpec
-from infogan_lib.losses import NormalNLL
-from infogan_lib.networks.paper import paper_discriminator, paper_generator
+from infogan_lib.latent.continuous import Noise, Uniform
+from infogan_lib.latent.discrete import Categorical
+from infogan_lib.latent.spec import LatentSpec
+from infogan_lib.losses.information import NormalNLL
+from infogan_lib.recipes.architectures import paper_discriminator, paper_generator
 from infogan_lib.recipes.recipe import Recipe, register
-from infogan_lib.regularizers import RealImageInformation
+from infogan_lib.regularizers.real_information import RealImageInformation
 
 
 def latent_with_light_styles() -> LatentSpec:

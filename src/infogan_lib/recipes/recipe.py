@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from infogan_lib._checks import describe, listed, real_number, whole_number
-from infogan_lib.latent import LatentSpec
-from infogan_lib.networks.taps import Tap
+from infogan_lib.latent.spec import LatentSpec
+from infogan_lib.model.tap import Tap
 from infogan_lib.training.trainer import InfoGANTrainer
 
 
@@ -79,6 +79,7 @@ def _at_size(images: Tensor, side: int) -> Tensor:
 
 
 Build = Callable[[float], Recipe]
+
 _REGISTERED: dict[str, Build] = {}
 
 

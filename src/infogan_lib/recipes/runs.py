@@ -5,9 +5,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from infogan_lib.model import InfoGAN
+from infogan_lib.checkpoints.disk import CheckpointError
+from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.recipes.recipe import get
-from infogan_lib.storage import CheckpointError
 
 
 class RunError(ValueError):

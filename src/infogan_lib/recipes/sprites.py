@@ -3,9 +3,9 @@
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from infogan_lib.codes import Noise, Uniform
-from infogan_lib.latent import LatentSpec
-from infogan_lib.losses import NormalNLL
+from infogan_lib.latent.continuous import Noise, Uniform
+from infogan_lib.latent.spec import LatentSpec
+from infogan_lib.losses.information import NormalNLL
 from infogan_lib.recipes.recipe import Recipe, register
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from infogan_lib._checks import describe
-from infogan_lib.latent import LatentSpec
+from infogan_lib.latent.spec import LatentSpec
 
 
 class Regularizer(ABC):

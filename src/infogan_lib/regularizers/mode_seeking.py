@@ -19,7 +19,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from infogan_lib._checks import describe, listed, real_number, whole_number
-from infogan_lib.latent import LatentSpec
+from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.losses.information import at_least_float32
 from infogan_lib.regularizers.base import GeneratorRegularizer
 
@@ -86,6 +86,7 @@ class ModeSeeking(GeneratorRegularizer):
 
 
 MOST = 100
+
 _LEAST = 1e-30  # so that outputs that are all identical cost the most, and not nothing
 
 

@@ -17,11 +17,11 @@ from torch import Tensor
 from typing_extensions import override
 
 from infogan_lib._checks import describe, listed, real_number, whole_number
-from infogan_lib.codes import Categorical
-from infogan_lib.latent import LatentSpec
+from infogan_lib.data.augmentation import Augmentation, RandomAffine
+from infogan_lib.latent.discrete import Categorical
+from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.losses.information import at_least_float32
 from infogan_lib.regularizers.base import RealImageRegularizer
-from infogan_lib.regularizers.warps import Augmentation, RandomAffine
 
 
 class RealImageInformation(RealImageRegularizer):

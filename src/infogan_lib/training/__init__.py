@@ -1,7 +1,6 @@
 """Training: the step, and the trainer around it."""
 
-from infogan_lib.training.callback import Callback
-from infogan_lib.training.callbacks import JSONLMetrics, Progress
+from infogan_lib.training.callbacks import Callback, JSONLMetrics, Progress
 from infogan_lib.training.history import History
 from infogan_lib.training.nonfinite import NonFiniteLossError
 from infogan_lib.training.step import InfoGANStep

@@ -4,17 +4,53 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from typing_extensions import override
 
-from infogan_lib._checks import whole_number
-from infogan_lib.training.callback import Callback
-from infogan_lib.training.trainer import InfoGANTrainer
+from infogan_lib._checks import describe, whole_number
+
+if TYPE_CHECKING:
+    from infogan_lib.training.trainer import InfoGANTrainer
+
+
+class Callback:
+    """What `InfoGANTrainer.fit` tells of; subclass it and override what you need."""
+
+    def on_fit_start(self, trainer: "InfoGANTrainer", total_steps: int | None) -> None:
+        """Before the first step. `total_steps` is what `trainer.steps` will be at the end, where that is known."""
+
+    def on_step_end(self, trainer: "InfoGANTrainer", figures: Mapping[str, float]) -> None:
+        """After every step, with its figures; `trainer.steps` counts it already."""
+
+    def on_epoch_end(self, trainer: "InfoGANTrainer") -> None:
+        """After every whole epoch; `trainer.epochs` counts it already."""
+
+    def on_fit_end(self, trainer: "InfoGANTrainer") -> None:
+        """After the last step, also when an error ended the run."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What checkpoints keep of the callback: tensors, numbers, strings, and lists, tuples and dicts of them."""
+        return {}
+
+    def load_state_dict(self, state: Any) -> None:
+        """Go on from what `state_dict` gave; called before `on_fit_start`."""
+
+
+def stateful_among(callbacks: Iterable[Callback]) -> list[Callback]:
+    """Those with a state of their own, which checkpoints keep.
+
+    Raises:
+        TypeError: something that is no callback.
+    """
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            raise TypeError(f"callbacks must be Callback objects, but got {describe(callback)}")
+    return [callback for callback in callbacks if type(callback).state_dict is not Callback.state_dict]
 
 
 class Progress(Callback):
@@ -28,17 +64,17 @@ class Progress(Callback):
         self._tqdm, self._bar = tqdm, None
 
     @override
-    def on_fit_start(self, trainer: InfoGANTrainer, total_steps: int | None) -> None:
+    def on_fit_start(self, trainer: "InfoGANTrainer", total_steps: int | None) -> None:
         self._bar = self._tqdm(initial=trainer.steps, total=total_steps, unit="step", disable=None, leave=True)
 
     @override
-    def on_step_end(self, trainer: InfoGANTrainer, figures: Mapping[str, float]) -> None:
+    def on_step_end(self, trainer: "InfoGANTrainer", figures: Mapping[str, float]) -> None:
         assert self._bar is not None
         self._bar.set_postfix_str(summary(figures), refresh=False)
         self._bar.update(1)
 
     @override
-    def on_fit_end(self, trainer: InfoGANTrainer) -> None:
+    def on_fit_end(self, trainer: "InfoGANTrainer") -> None:
         if self._bar is not None:
             self._bar.close()
 
@@ -66,7 +102,7 @@ class JSONLMetrics(Callback):
         self._resumes = False
 
     @override
-    def on_fit_start(self, trainer: InfoGANTrainer, total_steps: int | None) -> None:
+    def on_fit_start(self, trainer: "InfoGANTrainer", total_steps: int | None) -> None:
         self.on_fit_end(trainer)
         with _named(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +129,7 @@ class JSONLMetrics(Callback):
         self._start, self._lines = self.path.stat().st_size, 0
 
     @override
-    def on_step_end(self, trainer: InfoGANTrainer, figures: Mapping[str, float]) -> None:
+    def on_step_end(self, trainer: "InfoGANTrainer", figures: Mapping[str, float]) -> None:
         assert self._file is not None
         if trainer.steps % self.every == 0:
             line: dict[str, Any] = {"step": trainer.steps, "epoch": trainer.epochs, **figures}
@@ -104,7 +140,7 @@ class JSONLMetrics(Callback):
             self._lines, self._step = self._lines + 1, trainer.steps
 
     @override
-    def on_fit_end(self, trainer: InfoGANTrainer) -> None:
+    def on_fit_end(self, trainer: "InfoGANTrainer") -> None:
         if self._file is not None:
             file, self._file = self._file, None
             with _named(self.path):

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
-from infogan_lib.latent import LatentSpec
+from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.losses.information import information_bound
 
 

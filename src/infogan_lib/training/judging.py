@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from infogan_lib.model import InfoGAN, Judgement
+from infogan_lib.model.infogan import InfoGAN, Judgement
 from infogan_lib.training.precision import Precision
 
 

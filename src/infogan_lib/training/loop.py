@@ -2,13 +2,17 @@
 
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from infogan_lib.training.callback import Callback, Trainer
-from infogan_lib.training.run import Run
+from infogan_lib.data.stream import DataStream
+from infogan_lib.training.callbacks import Callback
+from infogan_lib.training.resume import Run
 from infogan_lib.training.signals import StopSignals, undisturbed_by_workers
-from infogan_lib.training.stream import DataStream
+
+if TYPE_CHECKING:
+    from infogan_lib.training.trainer import InfoGANTrainer
 
 
 class FitLoop:
@@ -25,7 +29,7 @@ class FitLoop:
 
     def __init__(
         self,
-        trainer: Trainer,
+        trainer: "InfoGANTrainer",
         stream: DataStream,
         callbacks: Sequence[Callback],
         run: Run,

@@ -6,8 +6,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from infogan_lib.model import InfoGAN
-from infogan_lib.regularizers import GeneratorRegularizer, RealImageRegularizer, Regularizer
+from infogan_lib.model.infogan import InfoGAN
+from infogan_lib.regularizers.base import GeneratorRegularizer, RealImageRegularizer, Regularizer
 from infogan_lib.training.judging import Judging
 from infogan_lib.training.precision import Precision
 

@@ -15,10 +15,10 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from infogan_lib.latent import LatentSpec
+from infogan_lib.checkpoints.disk import CheckpointError
+from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.losses.adversarial import AdversarialLoss
-from infogan_lib.regularizers import Regularizer
-from infogan_lib.storage import CheckpointError
+from infogan_lib.regularizers.base import Regularizer
 
 
 def run_settings(

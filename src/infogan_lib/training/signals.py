@@ -12,6 +12,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 _log = logging.getLogger(__name__)
+
 _REPEAT = 1.0
 """Seconds within which a second signal is the first again: `timeout` and schedulers send one to the group as well."""
 

@@ -18,16 +18,16 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from infogan_lib.data.rng import global_generator
 from infogan_lib.losses.adversarial import AdversarialLoss
-from infogan_lib.model import InfoGAN
-from infogan_lib.regularizers import GeneratorRegularizer, RealImageRegularizer, Regularizer
+from infogan_lib.model.infogan import InfoGAN
+from infogan_lib.regularizers.base import GeneratorRegularizer, RealImageRegularizer, Regularizer
 from infogan_lib.training.figures import information_figures, magnitude, numbers, watched
 from infogan_lib.training.judging import Judging
 from infogan_lib.training.nonfinite import NonFiniteLossError
+from infogan_lib.training.optimizers import Trained
 from infogan_lib.training.precision import Precision
-from infogan_lib.training.randomness import global_generator
 from infogan_lib.training.regularization import Regularization, named, weighted
-from infogan_lib.training.trained import Trained
 from infogan_lib.training.undo import Undo
 
 
@@ -323,6 +323,7 @@ class _Taught(NamedTuple):
 
 
 _GENERATORS_TERM = "generator's adversarial loss"
+
 _WEIGHTS = "weights"
 
 

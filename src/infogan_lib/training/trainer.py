@@ -13,32 +13,32 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 
 from infogan_lib._checks import describe, truth, whole_number
-from infogan_lib.latent import LatentSpec
+from infogan_lib.checkpoints.state import ListState, OptimizerState
+from infogan_lib.data.dataset import images_of
+from infogan_lib.data.pixels import UNKNOWN_RANGE, PixelRange, as_float
+from infogan_lib.data.pixels import pixel_range as checked_range
+from infogan_lib.data.rng import GlobalRandomness, RandomStreams
+from infogan_lib.data.sources import open_batches
+from infogan_lib.data.stream import DataStream, Position
+from infogan_lib.data.validation import check_images, check_kind, check_last_batch, warn_of_reach
+from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.losses.adversarial import AdversarialLoss, NonSaturating
-from infogan_lib.model import InfoGAN
-from infogan_lib.networks.averaging import averaged
-from infogan_lib.networks.forms import DiscriminatorOutput, GeneratorInput, placement
-from infogan_lib.networks.taps import Tap
-from infogan_lib.pixels import UNKNOWN_RANGE, PixelRange, as_float
-from infogan_lib.pixels import pixel_range as checked_range
+from infogan_lib.model.adapters import DiscriminatorOutput, GeneratorInput
+from infogan_lib.model.ema import averaged
+from infogan_lib.model.infogan import InfoGAN
+from infogan_lib.model.introspection import has_batch_norm, placement
+from infogan_lib.model.state import ModelState
+from infogan_lib.model.tap import Tap
 from infogan_lib.regularizers.base import Regularizer, checked_regularizers
-from infogan_lib.training.batches import images_of
-from infogan_lib.training.callback import Callback, stateful_among
-from infogan_lib.training.data import open_batches
-from infogan_lib.training.devices import chosen_device
+from infogan_lib.training.callbacks import Callback, stateful_among
 from infogan_lib.training.history import History
 from infogan_lib.training.loop import FitLoop
-from infogan_lib.training.optimizers import OptimizerChoice, build_optimizers, build_schedulers
-from infogan_lib.training.precision import Precision, PrecisionName
-from infogan_lib.training.randomness import GlobalRandomness, RandomStreams
-from infogan_lib.training.run import Resume, Run, RunOptions, Runs
+from infogan_lib.training.optimizers import OptimizerChoice, Trained, build_optimizers, build_schedulers, trained_parts
+from infogan_lib.training.precision import Precision, PrecisionName, chosen_device
+from infogan_lib.training.resume import Resume, Run, RunOptions, Runs
 from infogan_lib.training.settings import run_settings
 from infogan_lib.training.signals import StopSignals
-from infogan_lib.training.state import ListState, ModelState, OptimizerState
 from infogan_lib.training.step import InfoGANStep
-from infogan_lib.training.stream import DataStream, Position
-from infogan_lib.training.trained import Trained, trained_parts
-from infogan_lib.training.validation import check_images, check_kind, check_last_batch, has_batch_norm, warn_of_reach
 
 
 class InfoGANTrainer:

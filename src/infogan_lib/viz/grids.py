@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from infogan_lib._checks import whole_number
-from infogan_lib.category_names import numbered
-from infogan_lib.latent import LatentSpec
-from infogan_lib.model import InfoGAN
-from infogan_lib.pixels import UNKNOWN_RANGE, PixelRange, as_unit
-from infogan_lib.variables import LatentCode
+from infogan_lib.data.pixels import PixelRange, as_unit
+from infogan_lib.latent.base import LatentCode
+from infogan_lib.latent.category_names import categorical_code, numbered
+from infogan_lib.latent.spec import LatentSpec
+from infogan_lib.model.infogan import InfoGAN
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -115,7 +115,7 @@ def category_figure(
     return grid_figure(
         images,
         columns,
-        pixel_range=shown_range(model),
+        pixel_range=model.display_range,
         title=title or f"{code}: one category per column",
         column_labels=category_labels(model, code, columns),
         xlabel=code,
@@ -176,7 +176,7 @@ def sweep_figure(
     return grid_figure(
         model.render(by_row),
         len(across),
-        pixel_range=shown_range(model),
+        pixel_range=model.display_range,
         title=title or f"{code}[{dim}] from {low:g} to {high:g}",
         column_labels=labels,
         row_labels=[f"{value:+.2f}" for value in np.linspace(low, high, steps)],
@@ -198,11 +198,6 @@ def save_figure(figure: "Figure", path: str | Path) -> None:
     """Write a figure as the kind of file that the name says; its folder is made."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
-
-
-def shown_range(model: InfoGAN) -> PixelRange:
-    """The range in which a model's images are shown: its own, or (-1, 1) where it is not known."""
-    return model.pixel_range or UNKNOWN_RANGE
 
 
 def new_figure(size: tuple[float, float]) -> "Figure":
@@ -233,3 +228,77 @@ def _label(set_ticks: Any, labels: Sequence[str] | None, count: int, side: int) 
     if len(labels) != count:
         raise ValueError(f"{count} labels are needed, but got {len(labels)}")
     set_ticks([i * (side + GAP) + side / 2 - 0.5 for i in range(count)], labels)
+
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def fixed_condition_figure(
+    model: InfoGAN, category: int | str, *, code: str | None = None, columns: int = 10, rows: int = 1, seed: int = 0
+) -> "Figure":
+    """One category with noise and all other codes drawn anew for every image: the same digit in many styles.
+
+    Args:
+        category: its number, or its name where the model's categories have names.
+        code: the categorical code; the only one if None.
+        columns, rows: of the grid.
+        seed: of the draws.
+
+    Raises:
+        ValueError, TypeError: a category or code that is not there.
+    """
+    code = categorical_code(model.latent, code)
+    chosen: dict[str, Any] = {code: category}
+    return grid_figure(
+        model.sample(columns * rows, seed=seed, **chosen),
+        columns,
+        pixel_range=model.display_range,
+        title=f"fixed condition: {code} = {category}, style drawn anew",
+    )
+
+
+def fixed_noise_figure(model: InfoGAN, *, code: str | None = None, rows: int = 1, seed: int = 0) -> "Figure":
+    """All categories, each row with one draw of noise and other codes: different digits in the same style.
+
+    Args:
+        code: the categorical code; the only one if None.
+        rows: how many draws.
+        seed: of the draws.
+    """
+    code = categorical_code(model.latent, code)
+    images, columns = category_images(model, code, rows, seed)
+    return grid_figure(
+        images,
+        columns,
+        pixel_range=model.display_range,
+        title=f"fixed noise: all of {code}, one style a row",
+        column_labels=category_labels(model, code, columns),
+        xlabel=code,
+    )
+
+
+def requested_figure(
+    model: InfoGAN, requests: Sequence[str], *, code: str | None = None, rows: int = 1, seed: int = 0
+) -> "Figure":
+    """Categories asked for by name, and the images that came: "asked for 0 1 2 ... 9, got".
+
+    Args:
+        requests: names of categories, one a column.
+        code: the categorical code; the only one if None.
+        rows: how many images of each.
+        seed: of the draws.
+
+    Raises:
+        ValueError: a name that no category has; see `InfoGAN.name_categories`.
+    """
+    code = categorical_code(model.latent, code)
+    wanted: dict[str, Any] = {code: [name for _ in range(rows) for name in requests]}
+    return grid_figure(
+        model.sample(rows * len(requests), seed=seed, **wanted),
+        len(requests),
+        pixel_range=model.display_range,
+        title=f"asked for {' '.join(requests)}, got",
+        column_labels=list(requests),
+        xlabel=f"{code} asked for",
+    )

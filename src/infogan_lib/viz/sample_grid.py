@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from infogan_lib._checks import whole_number
-from infogan_lib.training.callback import Callback
+from infogan_lib._checks import real_number, whole_number
+from infogan_lib.training.callbacks import Callback
 from infogan_lib.training.trainer import InfoGANTrainer
-from infogan_lib.viz.grids import image_grid, is_discrete, save_png, shown_range
+from infogan_lib.viz.grids import image_grid, is_discrete, save_png
 
 
 class SampleGrid(Callback):
@@ -45,5 +45,39 @@ class SampleGrid(Callback):
     def on_step_end(self, trainer: InfoGANTrainer, figures: Mapping[str, float]) -> None:
         if trainer.steps % self.every == 0 and self._fixed is not None:
             latents, columns = self._fixed
-            grid = image_grid(trainer.model.render(latents), columns, pixel_range=shown_range(trainer.model))
+            grid = image_grid(trainer.model.render(latents), columns, pixel_range=trainer.model.display_range)
             save_png(grid, self.folder / f"step_{trainer.steps:07d}.png")
+
+
+def animate_folder(folder: str | Path, path: str | Path, *, seconds: float = 0.3) -> int:
+    """Make an animated GIF of the pictures step_*.png in a folder, in the order of their steps; the last one stays.
+
+    Args:
+        folder: where `SampleGrid` wrote them.
+        path: the GIF file; its folder is made.
+        seconds: how long each picture is shown; the last one five times as long.
+
+    Returns:
+        The number of pictures.
+
+    Raises:
+        ValueError: no picture there, or pictures of different sizes.
+        ImportError: pillow is not installed.
+    """
+    seconds = real_number("seconds", seconds, above=0)
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError("animations need pillow: pip install 'infogan-lib[viz]'") from error
+    files = sorted(Path(folder).glob("step_*.png"))
+    if not files:
+        raise ValueError(f"there is no picture step_*.png in {folder}; SampleGrid writes them")
+    frames = [Image.open(file).convert("RGB") for file in files]
+    sizes = {frame.size for frame in frames}
+    if len(sizes) > 1:
+        raise ValueError(f"the pictures in {folder} have different sizes, {sorted(sizes)}; give each run a folder")
+    milliseconds = round(1000 * seconds)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    durations = [milliseconds] * (len(frames) - 1) + [5 * milliseconds]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)
+    return len(frames)

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from infogan_lib.clustering import CategoryMatch
-from infogan_lib.evaluation.posteriors import Coverage, Reliability
+from infogan_lib.metrics.calibration import Coverage, Reliability
+from infogan_lib.metrics.clustering import CategoryMatch
 from infogan_lib.viz.grids import new_figure
 
 if TYPE_CHECKING:
