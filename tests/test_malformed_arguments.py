@@ -17,11 +17,18 @@ from infogan_lib.viz import SampleGrid
 from toys import LATENT, dense_discriminator, dense_generator, images
 
 NAN, INF = float("nan"), float("inf")
-NO_COUNT = [None, "3", 0, -1, 1.5, NAN, True, [2], object()]
-NO_POSITIVE = ["1", -0.5, NAN, INF, True, [1.0], object()]
+class Nothing:
+    """An object that is nothing in particular, and reads the same in every process."""
+
+    def __repr__(self):
+        return "Nothing()"
+
+
+NO_COUNT = [None, "3", 0, -1, 1.5, NAN, True, [2], Nothing()]
+NO_POSITIVE = ["1", -0.5, NAN, INF, True, [1.0], Nothing()]
 NO_WEIGHT = [None, "1", -0.5, NAN, INF, True, [1.0]]
 NO_SEED = [None, "3", -1, 1.5, True, [2]]
-NO_OBJECT = [3, "text", [1], object()]
+NO_OBJECT = [3, "text", [1], Nothing()]
 
 
 def trainer(**changes: Any) -> ig.InfoGANTrainer:
@@ -42,7 +49,7 @@ def of_trainer(name: str, bad: list[Any], called: str | None = None) -> Argument
     return Argument(f"InfoGANTrainer({name}=)", lambda value: trainer(**{name: value}), bad, called or name)
 
 
-NO_TRUTH = [None, 0, 1, "yes", [True], object()]
+NO_TRUTH = [None, 0, 1, "yes", [True], Nothing()]
 
 
 def of_fit(name: str, bad: list[Any], **more: Any) -> Argument:
@@ -81,7 +88,7 @@ ARGUMENTS = [
     of_trainer("latent", [*NO_OBJECT, None, ig.Noise(3), {"z": ig.Noise(3)}]),
     of_trainer("q_head", NO_OBJECT),
     of_trainer("q_network", NO_OBJECT),
-    of_trainer("tap", [3, [1], object(), "nowhere"]),
+    of_trainer("tap", [3, [1], Nothing(), "nowhere"]),
     of_trainer("generator_input", [3, "map", None], "input"),
     of_trainer("discriminator_output", [3, "sigmoid", None], "output"),
     of_trainer("adversarial", [*NO_OBJECT, "hinge", ig.Hinge]),

@@ -187,7 +187,7 @@ def test_items_draw_anew_in_every_epoch_and_leave_the_global_generators_alone():
         {"schedule": lambda optimizer: LinearLR(optimizer, 1.0, 0.0, 20)},
         {"g_optimizer": lambda p: torch.optim.RMSprop(p, 1e-3, momentum=0.5), "lr_q": 1e-4},
     ],
-    ids=str,
+    ids=lambda changes: "-".join(changes),
 )
 def test_every_setting_resumes(tmp_path, changes):
     whole = fit(trainer(**changes))
