@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 
 from infogan_lib import recipes
-from infogan_lib.evaluation import calibration, effects_on_images, information
+from infogan_lib.evaluation import calibration, code_effects, code_information
 from infogan_lib.metrics import match_categories
 
 
@@ -35,9 +35,9 @@ def measure(count: int) -> None:
 
     parts: dict[str, Callable[[], object]] = {
         "categories against labels": categories,
-        "bounds of all codes": lambda: information(model),
+        "bounds of all codes": lambda: code_information(model),
         "calibration of all codes": lambda: calibration(model),
-        "effects of both styles": lambda: [effects_on_images(model, "style", dim=dim) for dim in range(2)],
+        "effects of both styles": lambda: [code_effects(model, "style", dim=dim) for dim in range(2)],
     }
     for name, part in parts.items():
         started = time.perf_counter()

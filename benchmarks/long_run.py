@@ -50,8 +50,8 @@ def watch(steps: int, every: int, workers: int) -> list[Use]:
             Augmented(),
             steps=steps,
             batch_size=12,
-            workers=workers,
-            callbacks=[ig.JSONLMetrics(Path(scratch) / "metrics.jsonl"), watch],
+            num_workers=workers,
+            callbacks=[ig.JSONLLogger(Path(scratch) / "metrics.jsonl"), watch],
             run_dir=scratch,
             checkpoint_every=100,
         )

@@ -22,11 +22,11 @@ HUNDRED = LatentSpec(
 )
 
 
-def timed(spec: LatentSpec, generator: torch.Generator, backward: bool) -> float:
+def timed(spec: LatentSpec, rng: torch.Generator, backward: bool) -> float:
     """Seconds to draw and score a batch, and to take the gradient if asked for."""
-    raw = torch.randn(128, spec.outputs, requires_grad=backward)
+    raw = torch.randn(128, spec.num_outputs, requires_grad=backward)
     started = time.perf_counter()
-    loss = spec.nll(raw, spec.sample(128, generator=generator)).mean(0).sum()
+    loss = spec.nll(raw, spec.sample(128, rng=rng)).mean(0).sum()
     if backward:
         loss.backward()
     return time.perf_counter() - started

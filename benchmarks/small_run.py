@@ -83,8 +83,8 @@ def train(kind: Kind, run_dir: Path | None, *, steps: int = 60, **options: Any) 
     """One run, or what is left of it. Twelve images a batch, so that 60 steps end in the middle of an epoch."""
     made = trainer(kind)
     workers = kind.workers if kind.data == "dataset" else 0  # a loader brings its own
-    log = [] if run_dir is None else [ig.JSONLMetrics(run_dir / "metrics.jsonl")]
-    made.fit(data(kind), steps=steps, batch_size=12, workers=workers, callbacks=log, run_dir=run_dir, **options)
+    log = [] if run_dir is None else [ig.JSONLLogger(run_dir / "metrics.jsonl")]
+    made.fit(data(kind), steps=steps, batch_size=12, num_workers=workers, callbacks=log, run_dir=run_dir, **options)
     return made
 
 
@@ -132,7 +132,7 @@ if __name__ == "__main__":
         images(),
         steps=100_000,
         batch_size=12,
-        callbacks=[ig.JSONLMetrics(folder / "metrics.jsonl"), Slow()],
+        callbacks=[ig.JSONLLogger(folder / "metrics.jsonl"), Slow()],
         run_dir=folder,
         checkpoint_every=1_000,
     )

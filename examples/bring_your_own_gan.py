@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from infogan_lib import Categorical, InfoGANTrainer, LatentSpec, Noise, Progress
-from infogan_lib.viz import category_figure, save_figure
+from infogan_lib import Categorical, InfoGANTrainer, LatentSpec, Noise, ProgressBar
+from infogan_lib.viz import plot_categories, save_figure
 from mnist_files import load_mnist
 
 NZ, NGF, NDF, NC = 100, 64, 64, 1
@@ -69,9 +69,9 @@ def main() -> None:
 
     latent = LatentSpec(z=Noise(90), digit=Categorical(10))
     trainer = InfoGANTrainer(generator, discriminator, latent)
-    trainer.fit(images, steps=options.steps, batch_size=options.batch_size, callbacks=[Progress()])
+    trainer.fit(images, steps=options.steps, batch_size=options.batch_size, callbacks=[ProgressBar()])
 
-    save_figure(category_figure(trainer.model, "digit"), options.out / "categories.png")
+    save_figure(plot_categories(trainer.model, "digit"), options.out / "categories.png")
     bound = trainer.history["bound/digit"][-20:].mean()
     print(f"the digit code carries {bound:.2f} of {latent.entropy['digit']:.2f} nats; see {options.out}/categories.png")
 

@@ -26,15 +26,15 @@ class Angle(LatentCode):
         return 2
 
     @property
-    def outputs(self) -> int:
+    def num_outputs(self) -> int:
         return 3  # two for the mean direction, one for the concentration
 
     @property
     def entropy(self) -> float:
         return math.log(2 * math.pi)
 
-    def sample(self, n, *, generator=None, device=None, dtype=None) -> Tensor:
-        angle = 2 * math.pi * torch.rand(n, generator=generator, device=device, dtype=dtype)
+    def sample(self, n, *, rng=None, device=None, dtype=None) -> Tensor:
+        angle = 2 * math.pi * torch.rand(n, generator=rng, device=device, dtype=dtype)
         return torch.stack([angle.cos(), angle.sin()], dim=1)
 
     def posterior(self, raw: Tensor) -> VonMises:
@@ -43,10 +43,10 @@ class Angle(LatentCode):
     def nll(self, raw: Tensor, value: Tensor) -> Tensor:
         return -self.posterior(raw).log_prob(torch.atan2(value[:, 1], value[:, 0]))
 
-    def neutral(self) -> Tensor:
+    def center(self) -> Tensor:
         return torch.tensor([1.0, 0.0])
 
-    def sweep(self, base: Tensor, *, dim=0, steps=None, low=None, high=None) -> Tensor:
+    def traverse(self, base: Tensor, *, dim=0, steps=None, low=None, high=None) -> Tensor:
         angle = torch.linspace(low or 0.0, high or 2 * math.pi, steps or 10, device=base.device, dtype=base.dtype)
         return torch.stack([angle.cos(), angle.sin()], dim=1)
 

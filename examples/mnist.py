@@ -22,15 +22,15 @@ from infogan_lib.training.callbacks import summary
 from infogan_lib.viz import (
     SampleGrid,
     animate_folder,
-    category_figure,
-    curves_figure,
-    epoch_curves_figure,
-    fixed_condition_figure,
-    fixed_noise_figure,
-    grid_figure,
-    requested_figure,
+    plot_categories,
+    plot_epochs,
+    plot_fixed_category,
+    plot_fixed_noise,
+    plot_grid,
+    plot_history,
+    plot_requests,
+    plot_traversal,
     save_figure,
-    sweep_figure,
     write_report,
 )
 from mnist_files import BUNDLED, DataFileError, load_mnist
@@ -77,7 +77,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--recipe",
-        choices=[name for name in recipes.names() if name != "sprites"],
+        choices=[name for name in recipes.available() if name != "sprites"],
         default="default",
         help="'default' finds the digits in minutes on a CPU; 'paper' is the InfoGAN paper's; the others are the labs "
         "of a course, at full size, for which a CPU takes hours (default: default)",
@@ -130,9 +130,9 @@ def main() -> None:
     if options.epochs is not None or options.steps is not None:
         recipe.epochs, recipe.steps = options.epochs, options.steps
     training = recipe.images(data["train"][0])
-    progress = ig.Progress() if sys.stderr.isatty() else Lines(every=50)
-    metrics, pictures = ig.JSONLMetrics(options.out / "metrics.jsonl"), SampleGrid(options.out / "progress", every=250)
-    monitor = CollapseMonitor(tell=print_symptom)
+    progress = ig.ProgressBar() if sys.stderr.isatty() else Lines(every=50)
+    metrics, pictures = ig.JSONLLogger(options.out / "metrics.jsonl"), SampleGrid(options.out / "progress", every=250)
+    monitor = CollapseMonitor(on_symptom=print_symptom)
     try:
         trainer.fit(
             training,
@@ -156,7 +156,7 @@ def main() -> None:
     result |= {"steps": trainer.steps, "batch_size": recipe.batch_size, "minutes": round(minutes, 2)}
     result |= {"images_per_second": round(trainer.steps * recipe.batch_size / minutes / 60, 1)}
     result |= {"accuracy": match.accuracy, "purity": match.purity, "nmi": match.nmi}
-    result |= {"digits": len(match.clear_labels)}
+    result |= {"digits": len(match.recovered_labels)}
     kept = [name for name in trainer.history if name.startswith(("loss/", "d_", "bound/", "mse/"))]
     result |= {name: round(trainer.history[name][-100:].mean(), 4) for name in kept}
     result |= {"symptoms": [str(symptom) for symptom in monitor.symptoms]}
@@ -179,20 +179,20 @@ def draw_pictures(trainer: ig.InfoGANTrainer, images: Tensor, out: Path) -> None
     model = trainer.model
     named = sorted(name for name in model.category_names["digit"] if name is not None)
     figures = {
-        "training_images": grid_figure(images[:100], 10, pixel_range=(0, 255), title="Training images"),
-        "categories": category_figure(model, "digit", title="One category per column"),
-        "fixed_condition": fixed_condition_figure(model, named[0]),
-        "fixed_noise": fixed_noise_figure(model),
-        "asked_for": requested_figure(model, named),
-        "curves": curves_figure(trainer.history, entropy=model.latent.entropy),
+        "training_images": plot_grid(images[:100], 10, pixel_range=(0, 255), title="Training images"),
+        "categories": plot_categories(model, "digit", title="One category per column"),
+        "fixed_condition": plot_fixed_category(model, named[0]),
+        "fixed_noise": plot_fixed_noise(model),
+        "asked_for": plot_requests(model, named),
+        "curves": plot_history(trainer.history, entropy=model.latent.entropy),
     }
     if trainer.history.epochs:
-        figures["epochs"] = epoch_curves_figure(trainer.history, total=True)
+        figures["epochs"] = plot_epochs(trainer.history, total=True)
     if "style" in model.latent:
-        figures["categories_style_0"] = category_figure(
+        figures["categories_style_0"] = plot_categories(
             model, "digit", style=0.0, title="One category per column, style 0"
         )
-        figures |= {f"style_{dim}": sweep_figure(model, "style", dim=dim, columns="digit") for dim in range(2)}
+        figures |= {f"style_{dim}": plot_traversal(model, "style", dim=dim, columns="digit") for dim in range(2)}
     for name, figure in figures.items():
         save_figure(figure, out / f"{name}.png")
     if any((out / "progress").glob("step_*.png")):
@@ -201,18 +201,18 @@ def draw_pictures(trainer: ig.InfoGANTrainer, images: Tensor, out: Path) -> None
 
 def print_table(match: CategoryMatch) -> None:
     """The test images, counted by category (rows) and digit (columns)."""
-    digits = match.table.shape[1]
+    digits = match.contingency.shape[1]
     print("\ntest images by category and digit; * marks the digit matched to a category")
     print("category  " + "".join(f"{digit:>7}" for digit in range(digits)) + "   purity")
-    for category, (counts, purity) in enumerate(zip(match.table, match.category_purity, strict=True)):
-        matched = match.label_of[category]
+    for category, (counts, purity) in enumerate(zip(match.contingency, match.category_purity, strict=True)):
+        matched = match.label_per_category[category]
         cells = (f"{count}{'*' if digit == matched else ' '}" for digit, count in enumerate(counts))
         print(
             f"{category:>8}  " + "".join(f"{cell:>7}" for cell in cells) + (f"{purity:>9.1%}" if counts.any() else "")
         )
     if match.unmatched_labels:
         print(f"digits that no category stands for: {', '.join(map(str, match.unmatched_labels))}")
-    print(f"digits that are the most frequent of their category: {len(match.clear_labels)} of {digits}")
+    print(f"digits that are the most frequent of their category: {len(match.recovered_labels)} of {digits}")
     print(f"accuracy under the best matching: {match.accuracy:.1%} (no label was used in training)\n")
 
 

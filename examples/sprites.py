@@ -21,7 +21,7 @@ from infogan_lib.evaluation import CollapseMonitor
 from infogan_lib.metrics.disentanglement import disentanglement
 from infogan_lib.metrics.information_scores import mutual_information
 from infogan_lib.metrics.intervention_scores import FactorGrid, beta_vae_score, factor_vae_score
-from infogan_lib.viz import SampleGrid, curves_figure, grid_figure, save_figure, sweep_figure
+from infogan_lib.viz import SampleGrid, plot_grid, plot_history, plot_traversal, save_figure
 from mnist import Lines, positive, print_symptom
 from sprites_data import Sprites
 
@@ -61,9 +61,9 @@ def main() -> None:
     if options.epochs is not None or options.steps is not None:
         recipe.epochs, recipe.steps = options.epochs, options.steps
     data = Sprites()
-    progress = ig.Progress() if sys.stderr.isatty() else Lines(every=100)
-    metrics, pictures = ig.JSONLMetrics(options.out / "metrics.jsonl"), SampleGrid(options.out / "progress", every=500)
-    monitor = CollapseMonitor(tell=print_symptom)
+    progress = ig.ProgressBar() if sys.stderr.isatty() else Lines(every=100)
+    metrics, pictures = ig.JSONLLogger(options.out / "metrics.jsonl"), SampleGrid(options.out / "progress", every=500)
+    monitor = CollapseMonitor(on_symptom=print_symptom)
     try:
         trainer.fit(
             data,
@@ -127,10 +127,10 @@ def draw_pictures(trainer: ig.InfoGANTrainer, data: Sprites, out: Path) -> None:
     model = trainer.model
     shown = data.images(data.factors_of(len(data) * torch.arange(100) // 100))
     figures = {
-        "sprites": grid_figure(shown, 10, pixel_range=(0, 255), title="Sprites"),
-        "curves": curves_figure(trainer.history),
+        "sprites": plot_grid(shown, 10, pixel_range=(0, 255), title="Sprites"),
+        "curves": plot_history(trainer.history),
     }
-    figures |= {f"code_{dim}": sweep_figure(model, "code", dim=dim) for dim in range(model.latent["code"].width)}
+    figures |= {f"code_{dim}": plot_traversal(model, "code", dim=dim) for dim in range(model.latent["code"].width)}
     for name, figure in figures.items():
         save_figure(figure, out / f"{name}.png")
 

@@ -36,5 +36,5 @@ def test_logits_far_out_keep_their_losses_and_gradients(loss):
 
 
 def test_opinion_is_a_probability_where_the_loss_has_one():
-    assert NonSaturating().opinion(torch.zeros(1)).item() == 0.5
-    assert Hinge().opinion(torch.full((1,), 3.0)).item() == 3.0
+    assert NonSaturating().score(torch.zeros(1)).item() == 0.5
+    assert Hinge().score(torch.full((1,), 3.0)).item() == 3.0

@@ -9,8 +9,8 @@ from scipy import stats
 from torch import nn
 
 import infogan_lib as ig
-from infogan_lib.evaluation.effects import effects_on_images
-from infogan_lib.metrics.appearance import UNITS, Effect, measures, rank_correlation
+from infogan_lib.evaluation.effects import code_effects
+from infogan_lib.metrics.appearance import UNITS, Effect, measure_images, rank_correlation
 
 
 def picture(rows, columns, *, size=28, ink=1.0, paper=0.0):
@@ -20,7 +20,7 @@ def picture(rows, columns, *, size=28, ink=1.0, paper=0.0):
 
 
 def of(image, name, **settings):
-    return measures(image, pixel_range=(0, 1), **settings)[name].item()
+    return measure_images(image, pixel_range=(0, 1), **settings)[name].item()
 
 
 def test_a_box_has_its_size_and_place():
@@ -59,14 +59,14 @@ def test_black_on_white_is_measured_as_white_on_black():
 
 def test_ranges_bytes_and_colours():
     image = picture(slice(4, 16), slice(10, 16), ink=0.8)
-    expected = measures(image, pixel_range=(0, 1))
+    expected = measure_images(image, pixel_range=(0, 1))
     for same, reach in (
         (image * 2 - 1, (-1, 1)),
         ((image * 255).to(torch.uint8), (-1, 1)),
         (image.expand(1, 3, 28, 28), (0, 1)),
         (image.double(), (0, 1)),
     ):
-        found = measures(same, pixel_range=reach)
+        found = measure_images(same, pixel_range=reach)
         assert {name: value.item() for name, value in found.items()} == pytest.approx(
             {name: value.item() for name, value in expected.items()}, abs=1e-5
         )
@@ -74,7 +74,9 @@ def test_ranges_bytes_and_colours():
 
 
 def test_a_blank_image_has_a_brightness_only():
-    found = measures(torch.cat([picture(slice(4, 16), slice(10, 16)), torch.zeros(1, 1, 28, 28)]), pixel_range=(0, 1))
+    found = measure_images(
+        torch.cat([picture(slice(4, 16), slice(10, 16)), torch.zeros(1, 1, 28, 28)]), pixel_range=(0, 1)
+    )
     assert found["brightness"].tolist() == pytest.approx([72 / 784, 0])
     for name in set(UNITS) - {"brightness"}:
         assert torch.isfinite(found[name]).tolist() == [True, False], name
@@ -117,41 +119,45 @@ def bar_model():
 
 
 def test_a_code_that_moves_the_image_is_named_by_it():
-    place = effects_on_images(bar_model(), "move", dim=0, n=20)
+    place = code_effects(bar_model(), "move", dim=0, n=20)
     assert place[0].measure == "x"
     assert place[0].correlation == pytest.approx(1)
     assert place[0].high - place[0].low == pytest.approx(6, rel=0.05)
     assert all(abs(effect.change * effect.correlation) < 0.2 for effect in place[1:])
-    light = effects_on_images(bar_model(), "move", dim=1, n=20)
+    light = code_effects(bar_model(), "move", dim=1, n=20)
     assert light[0].measure == "brightness"
     assert light[0].correlation == pytest.approx(1)
     assert str(light[0]).startswith("brightness from 0.")
     assert str(light[0]).endswith("of 1 (rank correlation +1.00)")
-    assert effects_on_images(bar_model(), "z", n=20)[0].measure == "y"
+    assert code_effects(bar_model(), "z", n=20)[0].measure == "y"
 
 
 def test_a_model_that_makes_blank_images_has_no_effects_but_brightness():
     model = bar_model()
     with torch.no_grad():
         model.generator.bar.weight.zero_()
-    assert effects_on_images(model, "move", n=5) == [Effect("brightness", 0.5, 0.5, 0.0, 0.0)]
+    assert code_effects(model, "move", n=5) == [Effect("brightness", 0.5, 0.5, 0.0, 0.0)]
 
 
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
         (
-            lambda: measures(torch.zeros(3, 8), pixel_range=(0, 1)),
+            lambda: measure_images(torch.zeros(3, 8), pixel_range=(0, 1)),
             ValueError,
             r"images \(N, C, H, W\) .* but got \(3, 8\)",
         ),
-        (lambda: measures(torch.zeros(0, 1, 8, 8), pixel_range=(0, 1)), ValueError, "measures takes images"),
-        (lambda: measures(torch.full((2, 1, 8, 8), torch.nan), pixel_range=(0, 1)), ValueError, "must be finite"),
-        (lambda: effects_on_images(bar_model(), "kind"), ValueError, "'kind' has finitely many values"),
-        (lambda: effects_on_images(bar_model(), "slant"), KeyError, "no 'slant' in this latent; it has 'z', 'move'"),
-        (lambda: effects_on_images(bar_model(), "move", dim=2), ValueError, "dim"),
         (
-            lambda: effects_on_images(bar_model(), "move", steps=2),
+            lambda: measure_images(torch.zeros(0, 1, 8, 8), pixel_range=(0, 1)),
+            ValueError,
+            "measure_images takes images",
+        ),
+        (lambda: measure_images(torch.full((2, 1, 8, 8), torch.nan), pixel_range=(0, 1)), ValueError, "must be finite"),
+        (lambda: code_effects(bar_model(), "kind"), ValueError, "'kind' has finitely many values"),
+        (lambda: code_effects(bar_model(), "slant"), KeyError, "no 'slant' in this latent; it has 'z', 'move'"),
+        (lambda: code_effects(bar_model(), "move", dim=2), ValueError, "dim"),
+        (
+            lambda: code_effects(bar_model(), "move", steps=2),
             ValueError,
             "steps must be a whole number of at",
         ),

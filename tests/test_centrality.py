@@ -108,7 +108,7 @@ def test_a_fixed_dimension_is_shared_by_its_group_alone(monkeypatch):
     models = agreeing()[:2]
     for model in models:
         monkeypatch.setattr(
-            model, "render", lambda latents, render=model.render: rendered.append(latents) or render(latents)
+            model, "decode", lambda latents, decode=model.decode: rendered.append(latents) or decode(latents)
         )
     module = importlib.import_module("infogan_lib.evaluation.centrality")  # not a function of that name
     monkeypatch.setattr(module, "vote_score", lambda *parts, dead: scored.append(parts) or 0)

@@ -20,8 +20,8 @@ def test_accuracy_is_the_best_over_all_matchings(found):
     best = max(np.mean(np.array(order)[categories] == labels) for order in permutations(range(5)))
     assert match.accuracy == pytest.approx(best)
     assert match.accuracy <= match.purity <= 1
-    assert match.table.sum() == len(found)
-    assert np.mean(match.label_of[categories] == labels) == pytest.approx(match.accuracy)
+    assert match.contingency.sum() == len(found)
+    assert np.mean(match.label_per_category[categories] == labels) == pytest.approx(match.accuracy)
 
 
 @given(pairs, st.permutations(range(5)))
@@ -44,11 +44,11 @@ def test_perfect_merged_and_left_over():
     labels = np.array([0, 1, 2, 0, 1, 2])
     perfect = match_categories((labels + 1) % 3, labels)
     assert (perfect.accuracy, perfect.purity) == (1, 1)
-    assert perfect.label_of.tolist() == [2, 0, 1]
+    assert perfect.label_per_category.tolist() == [2, 0, 1]
     merged = match_categories(np.zeros(6, int), labels, category_count=4)
     assert merged.accuracy == merged.purity == pytest.approx(1 / 3)
-    assert (merged.label_of == -1).sum() == 1
-    assert merged.table[0].tolist() == [2, 2, 2]
+    assert (merged.label_per_category == -1).sum() == 1
+    assert merged.contingency[0].tolist() == [2, 2, 2]
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_nmi_and_ari_of_known_groupings():
 def test_labels_that_came_out():
     match = match_categories([0, 0, 0, 1, 1, 1, 2], [0, 0, 1, 1, 2, 2, 2], category_count=4, label_count=5)
     # Label 1 may be matched to category 1, of which 2 is the most frequent; 3 and 4 are not there.
-    assert match.clear_labels == [0, 2]
-    assert match_categories([1, 0], [0, 1]).clear_labels == [0, 1]
-    assert match_categories([0, 0, 0], [0, 1, 1], category_count=3).clear_labels == [1]
-    assert match_categories([0], [1], label_count=3, category_count=3).clear_labels == [1]
+    assert match.recovered_labels == [0, 2]
+    assert match_categories([1, 0], [0, 1]).recovered_labels == [0, 1]
+    assert match_categories([0, 0, 0], [0, 1, 1], category_count=3).recovered_labels == [1]
+    assert match_categories([0], [1], label_count=3, category_count=3).recovered_labels == [1]

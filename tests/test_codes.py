@@ -23,7 +23,7 @@ GENERATOR = torch.Generator()
 
 
 def draw(variable):
-    return variable.sample(N, generator=GENERATOR.manual_seed(1), dtype=torch.float64)
+    return variable.sample(N, rng=GENERATOR.manual_seed(1), dtype=torch.float64)
 
 
 def test_categorical_prior_is_uniform_over_one_hot_rows():
@@ -92,25 +92,25 @@ def test_entropy_is_the_mean_surprise_of_draws(code):
 
 def test_categories_as_a_person_writes_them():
     code = Categorical(4)
-    assert code.rows(2, 3).tolist() == [[0, 0, 1, 0]] * 3
-    assert code.rows([0, 3], 2).tolist() == [[1, 0, 0, 0], [0, 0, 0, 1]]
-    assert code.rows(torch.tensor([[0.0, 0.5, 0.5, 0.0]]), 1).tolist() == [[0.0, 0.5, 0.5, 0.0]]
+    assert code.as_rows(2, 3).tolist() == [[0, 0, 1, 0]] * 3
+    assert code.as_rows([0, 3], 2).tolist() == [[1, 0, 0, 0], [0, 0, 0, 1]]
+    assert code.as_rows(torch.tensor([[0.0, 0.5, 0.5, 0.0]]), 1).tolist() == [[0.0, 0.5, 0.5, 0.0]]
 
 
 def test_numbers_as_a_person_writes_them():
-    assert Uniform(2).rows(0.5, 2).tolist() == [[0.5, 0.5]] * 2
-    assert Uniform(2).rows([-1.0, 0.5], 3).tolist() == [[-1.0, 0.5]] * 3
-    assert Uniform(2).rows([[1, 2], [3, 4]], 2).tolist() == [[1, 2], [3, 4]]
-    assert Uniform(1).rows([1, 2, 3], 3).tolist() == [[1], [2], [3]]
+    assert Uniform(2).as_rows(0.5, 2).tolist() == [[0.5, 0.5]] * 2
+    assert Uniform(2).as_rows([-1.0, 0.5], 3).tolist() == [[-1.0, 0.5]] * 3
+    assert Uniform(2).as_rows([[1, 2], [3, 4]], 2).tolist() == [[1, 2], [3, 4]]
+    assert Uniform(1).as_rows([1, 2, 3], 3).tolist() == [[1], [2], [3]]
 
 
 def test_sweeps_move_one_dimension_over_the_prior():
     base = torch.tensor([9.0, 9.0])
-    assert Uniform(2, low=0, high=4).sweep(base, dim=1, steps=3).tolist() == [[9, 0], [9, 2], [9, 4]]
-    assert Gaussian(2).sweep(base, dim=0, steps=2).tolist() == [[-2, 9], [2, 9]]
-    assert Uniform(2).sweep(base, dim=0, steps=2, low=-5, high=5).tolist() == [[-5, 9], [5, 9]]
-    assert Categorical(3).sweep(torch.zeros(3)).tolist() == torch.eye(3).tolist()
-    assert Bernoulli(2).sweep(torch.ones(2), dim=1).tolist() == [[1, 0], [1, 1]]
+    assert Uniform(2, low=0, high=4).traverse(base, dim=1, steps=3).tolist() == [[9, 0], [9, 2], [9, 4]]
+    assert Gaussian(2).traverse(base, dim=0, steps=2).tolist() == [[-2, 9], [2, 9]]
+    assert Uniform(2).traverse(base, dim=0, steps=2, low=-5, high=5).tolist() == [[-5, 9], [5, 9]]
+    assert Categorical(3).traverse(torch.zeros(3)).tolist() == torch.eye(3).tolist()
+    assert Bernoulli(2).traverse(torch.ones(2), dim=1).tolist() == [[1, 0], [1, 1]]
 
 
 def test_repr_says_what_differs_from_the_defaults():
@@ -120,11 +120,11 @@ def test_repr_says_what_differs_from_the_defaults():
 
 
 def test_loss_is_pluggable_and_says_how_many_outputs_it_needs():
-    assert Uniform(2).outputs == 4
-    assert Uniform(2, loss=NormalNLL(scale=0.5)).outputs == 2
-    assert Uniform(2, loss=MSE()).outputs == 2
-    assert Categorical(10).outputs == 10
-    assert Bernoulli(3).outputs == 3
+    assert Uniform(2).num_outputs == 4
+    assert Uniform(2, loss=NormalNLL(scale=0.5)).num_outputs == 2
+    assert Uniform(2, loss=MSE()).num_outputs == 2
+    assert Categorical(10).num_outputs == 10
+    assert Bernoulli(3).num_outputs == 3
 
 
 REFUSALS = [
@@ -147,19 +147,23 @@ REFUSALS = [
     (lambda: Gaussian(1, loss=BernoulliCrossEntropy()), ValueError, "leave loss out for NormalNLL"),
     (lambda: Bernoulli(1, loss=NormalNLL()), ValueError, "Bernoulli has binary values"),
     (lambda: Categorical(3, loss=CrossEntropy), TypeError, r"did you mean CrossEntropy\(\)"),
-    (lambda: Categorical(3).rows(3, 2), ValueError, "category out of range.*categories 0 to 2, but got 3"),
-    (lambda: Categorical(3).rows(-1, 2), ValueError, "category out of range"),
-    (lambda: Categorical(3).rows(0.5, 2), TypeError, "a category of .* is a whole number"),
-    (lambda: Categorical(3).rows([0, 1, 2], 2), ValueError, r"takes one category, 2 categories.*got shape \(3,\)"),
-    (lambda: Categorical(3).rows("seven", 2), TypeError, "must be numbers, but got 'seven'"),
-    (lambda: Uniform(2).rows([1, 2, 3], 4), ValueError, r"2 numbers or an array of shape \(4, 2\), but got shape \(3,"),
-    (lambda: Uniform(2).rows(float("nan"), 4), ValueError, "must be finite numbers"),
-    (lambda: Uniform(2).sweep(torch.zeros(2), dim=2), ValueError, "dim must be from 0 to 1"),
-    (lambda: Uniform(2).sweep(torch.zeros(2), steps=0), ValueError, "steps must be a whole number of at least 1"),
-    (lambda: Categorical(3).sweep(torch.zeros(3), steps=5), ValueError, "swept over its 3 categories"),
-    (lambda: Categorical(3).rows([[5, -2, 0], [9, 9, 9]], 2), ValueError, "shares that add up to 1"),
-    (lambda: Bernoulli(2).rows(7.3, 2), ValueError, "bits of .* are from 0 to 1, but got 7.3"),
-    (lambda: Bernoulli(2).sweep(torch.zeros(2), steps=5), ValueError, "swept over its 2 values"),
+    (lambda: Categorical(3).as_rows(3, 2), ValueError, "category out of range.*categories 0 to 2, but got 3"),
+    (lambda: Categorical(3).as_rows(-1, 2), ValueError, "category out of range"),
+    (lambda: Categorical(3).as_rows(0.5, 2), TypeError, "a category of .* is a whole number"),
+    (lambda: Categorical(3).as_rows([0, 1, 2], 2), ValueError, r"takes one category, 2 categories.*got shape \(3,\)"),
+    (lambda: Categorical(3).as_rows("seven", 2), TypeError, "must be numbers, but got 'seven'"),
+    (
+        lambda: Uniform(2).as_rows([1, 2, 3], 4),
+        ValueError,
+        r"2 numbers or an array of shape \(4, 2\), but got shape \(3,",
+    ),
+    (lambda: Uniform(2).as_rows(float("nan"), 4), ValueError, "must be finite numbers"),
+    (lambda: Uniform(2).traverse(torch.zeros(2), dim=2), ValueError, "dim must be from 0 to 1"),
+    (lambda: Uniform(2).traverse(torch.zeros(2), steps=0), ValueError, "steps must be a whole number of at least 1"),
+    (lambda: Categorical(3).traverse(torch.zeros(3), steps=5), ValueError, "swept over its 3 categories"),
+    (lambda: Categorical(3).as_rows([[5, -2, 0], [9, 9, 9]], 2), ValueError, "shares that add up to 1"),
+    (lambda: Bernoulli(2).as_rows(7.3, 2), ValueError, "bits of .* are from 0 to 1, but got 7.3"),
+    (lambda: Bernoulli(2).traverse(torch.zeros(2), steps=5), ValueError, "swept over its 2 values"),
     (lambda: Categorical(3).sample(0), ValueError, "n must be a whole number of at least 1"),
 ]
 

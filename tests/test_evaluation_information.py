@@ -11,7 +11,7 @@ from torch.distributions import Independent, Normal
 
 import infogan_lib as ig
 from custom_code import Angle
-from infogan_lib.evaluation import calibration, information
+from infogan_lib.evaluation import calibration, code_information
 from infogan_lib.metrics import Coverage, Reliability, coverage, reliability
 from toys import LATENT, dense_discriminator, dense_generator
 
@@ -48,7 +48,7 @@ def test_a_q_that_errs_at_a_known_rate_has_the_bound_of_that_rate():
     latent = ig.LatentSpec(digit=ig.Categorical(4))
     p = 0.7  # of the right category, whatever the image: E[log Q] = log p
     model = model_of(latent, lambda x: torch.log(x * p + (1 - x) * (1 - p) / 3))
-    found = information(model, n=50)["digit"]
+    found = code_information(model, n=50)["digit"]
     assert found.loss == pytest.approx(-math.log(p), abs=1e-6)
     assert found.bound == pytest.approx(math.log(4) + math.log(p), abs=1e-6)
     assert found.fraction == pytest.approx(1 + math.log(p) / math.log(4), abs=1e-6)
@@ -58,7 +58,7 @@ def test_a_q_that_errs_at_a_known_rate_has_the_bound_of_that_rate():
 def test_the_bound_of_a_continuous_code_and_its_standard_error():
     sigma = 0.25
     model = model_of(ig.LatentSpec(style=ig.Uniform(1, loss=ig.NormalNLL(scale=sigma))), torch.zeros_like)
-    found = information(model, n=40_000, seed=1)["style"]
+    found = code_information(model, n=40_000, seed=1)["style"]
     # -log N(c; 0, s) = log s + log sqrt(2 pi) + c^2 / (2 s^2), with E[c^2] = 1/3 and sd(c^2) = sqrt(4/45)
     nll = math.log(sigma) + 0.5 * math.log(2 * math.pi) + 1 / (6 * sigma**2)
     error = math.sqrt(4 / 45) / (2 * sigma**2) / math.sqrt(40_000)
@@ -69,14 +69,14 @@ def test_the_bound_of_a_continuous_code_and_its_standard_error():
 
 def test_a_squared_error_is_no_bound():
     latent = ig.LatentSpec(z=ig.Noise(2), style=ig.Uniform(2, loss=ig.MSE()))
-    found = information(model_of(latent, lambda x: x[:, 2:] + 0.5), n=20)["style"]
+    found = code_information(model_of(latent, lambda x: x[:, 2:] + 0.5), n=20)["style"]
     assert (found.bound, found.fraction) == (None, None)
     assert found.loss == pytest.approx(0.5, abs=1e-6)
 
 
 def test_a_code_of_negative_entropy_has_no_fraction():
     latent = ig.LatentSpec(style=ig.Uniform(1, low=0.0, high=0.5))
-    found = information(model_of(latent, lambda x: torch.cat([x, torch.zeros_like(x)], 1)), n=20)["style"]
+    found = code_information(model_of(latent, lambda x: torch.cat([x, torch.zeros_like(x)], 1)), n=20)["style"]
     assert found.bound is not None
     assert found.fraction is None
 
@@ -86,7 +86,7 @@ def test_samples_are_fresh_and_seeded_and_leave_no_trace():
     model = ig.InfoGAN(dense_generator(), dense_discriminator(), LATENT)
     model.train()
     state = torch.get_rng_state()
-    one, two, other = (information(model, n=64, seed=seed) for seed in (0, 0, 1))
+    one, two, other = (code_information(model, n=64, seed=seed) for seed in (0, 0, 1))
     assert one == two
     assert one != other
     assert list(one) == list(LATENT.codes)
@@ -173,7 +173,7 @@ def test_a_posterior_over_something_else_than_the_columns_is_left_out():
         (lambda: reliability([0.5], [True], bins=0), "bins must be a whole number of at least 1"),
         (lambda: coverage([]), "at least one, but got 0"),
         (lambda: coverage([math.nan]), "quantiles must be numbers between 0 and 1"),
-        (lambda: information(mixed(0.8, 0.5), n=1), "n must be a whole number of at least 2"),
+        (lambda: code_information(mixed(0.8, 0.5), n=1), "n must be a whole number of at least 2"),
     ],
 )
 def test_mistakes_are_named(call, message):

@@ -87,7 +87,9 @@ def test_digits_drawn_are_those_that_the_classifier_reads():
     latent = LatentSpec(z=Noise(2), digit=Categorical(10))
     discriminator = nn.Sequential(nn.Flatten(), nn.Linear(64 * 64, 4), nn.LeakyReLU(0.1), nn.Linear(4, 1))
     model = InfoGAN(Drawn(), discriminator, latent)
-    model.set_names("digit", [str(9 - category) for category in range(10)])  # names are not the categories' numbers
+    model.set_category_names(
+        "digit", [str(9 - category) for category in range(10)]
+    )  # names are not the categories' numbers
 
     def classify(pictures):
         assert pictures.shape[1:] == (1, 64, 64)
@@ -222,11 +224,11 @@ def test_the_documented_code_is_the_examples_code():
     }
     exec(documented, names)
     mine, theirs = names["Angle"](), Angle()
-    assert (mine.width, mine.outputs, mine.entropy) == (theirs.width, theirs.outputs, theirs.entropy)
+    assert (mine.width, mine.num_outputs, mine.entropy) == (theirs.width, theirs.num_outputs, theirs.entropy)
     raw, value = torch.randn(5, 3), torch.nn.functional.normalize(torch.randn(5, 2))
     assert torch.equal(mine.nll(raw, value), theirs.nll(raw, value))
-    assert torch.equal(mine.sweep(mine.neutral()), theirs.sweep(theirs.neutral()))
-    torch.testing.assert_close(theirs.sweep(theirs.neutral(), steps=7).norm(dim=1), torch.ones(7))
+    assert torch.equal(mine.traverse(mine.center()), theirs.traverse(theirs.center()))
+    torch.testing.assert_close(theirs.traverse(theirs.center(), steps=7).norm(dim=1), torch.ones(7))
     extreme = (torch.cartesian_prod(*[torch.tensor([-1e4, 1.0, 1e4])] * 3)).requires_grad_()
     theirs.nll(extreme, value[:1].expand(27, 2)).sum().backward()
     assert extreme.grad.isfinite().all()

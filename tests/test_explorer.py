@@ -189,7 +189,7 @@ def test_the_grid_shows_the_model_s_own_images():
     values = explorer.defaults | {"digit": 3}
     picture = explorer.images(values, count=4, **SETTINGS)
     rows = latents(LATENT, explorer.controls, values, count=4, seed=0)
-    expected = as_bytes(model.render(rows), (-1.0, 1.0), tile_size((1, 8, 8), 2, 2))
+    expected = as_bytes(model.decode(rows), (-1.0, 1.0), tile_size((1, 8, 8), 2, 2))
     tile = expected.shape[1]
     pixels = shown(picture)
     assert pixels.shape == (picture.height, picture.width) == (2 * tile + 4, 2 * tile + 4)
@@ -222,16 +222,16 @@ def test_a_sweep_moves_one_code_a_side_and_nothing_else(monkeypatch):
     explorer.sweep(VALUES, seed=0, across="hand", down=NOISE_ROWS, steps=5)
     assert "digit 2" not in explorer.sweep(VALUES, seed=0, across="digit", down=NOISE_ROWS, steps=5).caption
     both, discrete, noise = [rows.unflatten(0, (-1, n)) for rows, n in seen[:3]]
-    styles = ALL.columns["style"].start
+    styles = ALL.slices["style"].start
     ends = torch.linspace(-1, 3, 5)
     assert torch.equal(both[:, :, styles + 1], ends.expand(5, 5))
     assert torch.equal(both[:, :, styles], ends[:, None].expand(5, 5))
     others = [i for i in range(ALL.width) if i not in (styles, styles + 1)]
     assert len(both[:, :, others].flatten(0, 1).unique(dim=0)) == 1
     assert discrete.shape[:2] == (2, 4)
-    assert torch.equal(discrete[0, :, ALL.columns["digit"]], torch.eye(4))
+    assert torch.equal(discrete[0, :, ALL.slices["digit"]], torch.eye(4))
     assert noise.shape[:2] == (5, 5)
-    z = noise[:, :, ALL.columns["z"]]
+    z = noise[:, :, ALL.slices["z"]]
     assert len(z[:, 0].unique(dim=0)) == 5
     assert torch.equal(z, z[:, :1].expand_as(z))
 
@@ -428,7 +428,7 @@ def test_damage_anywhere_is_refused_or_read(noise, at, jpeg):
 
 def test_codes_read_are_what_encode_says():
     model = toy(ALL, (3, 8, 8))
-    model.set_names("digit", ["a", "b", "c", None])
+    model.set_category_names("digit", ["a", "b", "c", None])
     explorer = Explorer(model)
     reading = explorer.read(PICTURE)
     posteriors = model.encode(reading.image)
@@ -457,7 +457,7 @@ def test_values_beyond_a_slider_end_at_it_and_say_so():
 
 def test_names_and_messages_are_text_in_the_page_not_html():
     model = toy()
-    model.set_names("digit", ["<script>alert(1)</script>", "b", "c", "d"])
+    model.set_category_names("digit", ["<script>alert(1)</script>", "b", "c", "d"])
     explorer = Explorer(model)
     page = figure(explorer.images(explorer.defaults | {"digit": 0}, count=1, **SETTINGS))
     page += table(explorer.read(PICTURE)) + problem("<script>")
@@ -477,7 +477,7 @@ def finished_run(folder, name="default", width=0.1, **changes):
     return trainer.model
 
 
-@pytest.mark.parametrize("name", recipes.names())
+@pytest.mark.parametrize("name", recipes.available())
 def test_the_model_of_a_run_of_every_recipe(tmp_path, name):
     model = finished_run(tmp_path, name, width=0.05)
     loaded = load_run(tmp_path)

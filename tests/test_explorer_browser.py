@@ -47,7 +47,7 @@ def browser():
 def url():
     torch.manual_seed(0)
     model = InfoGAN(dense_generator(LATENT.width, (1, 8, 8)), dense_discriminator((1, 8, 8)), LATENT)
-    model.set_names("digit", ["seven", "two", None, "one"])
+    model.set_category_names("digit", ["seven", "two", None, "one"])
     with explore(model, port=0, open_browser=False, block=False) as page:
         yield page.url
 

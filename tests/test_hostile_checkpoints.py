@@ -378,7 +378,7 @@ STATES = [
     (("global_randomness", "python"), [3, torch.zeros(2), None], "does not fit"),
     (("data", "source", "length"), 17, "the run's data had length 17, and this data has 16"),
     (("data",), 5, "does not fit"),
-    (("callbacks",), [["JSONLMetrics", {}]], "here are none"),
+    (("callbacks",), [["JSONLLogger", {}]], "here are none"),
     (("schedulers",), [["LinearLR", {}]], "here are none"),
 ]
 

@@ -31,7 +31,7 @@ def test_cross_entropy_is_the_categorical_log_probability():
 @pytest.mark.parametrize("scale", [None, 0.3, 1.0])
 def test_normal_nll_is_the_normal_log_probability(scale):
     loss = NormalNLL(scale=scale)
-    raw, value = torch.randn(64, loss.outputs(3), dtype=torch.float64) * 2, value_for(loss, 64, 3)
+    raw, value = torch.randn(64, loss.num_outputs(3), dtype=torch.float64) * 2, value_for(loss, 64, 3)
     mean = raw[:, :3]
     # the bounded log-scale written out: m + h s / (h + |s|) on (-4, 2)
     s = raw[:, 3:]
@@ -52,15 +52,15 @@ def test_mse_sums_squares_over_dimensions():
     assert MSE()(raw, value).tolist() == [5.0, 10.0]
 
 
-@pytest.mark.parametrize("loss", [loss for loss in LOSSES if loss.likelihood], ids=repr)
+@pytest.mark.parametrize("loss", [loss for loss in LOSSES if loss.is_likelihood], ids=repr)
 def test_loss_is_minus_the_log_probability_of_its_own_posterior(loss):
-    raw, value = torch.randn(32, loss.outputs(4), dtype=torch.float64), value_for(loss, 32, 4)
+    raw, value = torch.randn(32, loss.num_outputs(4), dtype=torch.float64), value_for(loss, 32, 4)
     torch.testing.assert_close(loss(raw, value), -loss.posterior(raw).log_prob(value), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
 def test_gradients_agree_with_finite_differences(loss):
-    raw = torch.randn(4, loss.outputs(3), dtype=torch.float64, requires_grad=True)
+    raw = torch.randn(4, loss.num_outputs(3), dtype=torch.float64, requires_grad=True)
     value = value_for(loss, 4, 3)
     assert torch.autograd.gradcheck(lambda r: loss(r, value), (raw,))
 
@@ -70,7 +70,7 @@ def test_gradients_agree_with_finite_differences(loss):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_finite_for_any_raw_output(loss, autocast, dtype):
     grid = torch.tensor([-1e4, -300, -89, -30, -1, 0, 1, 30, 89, 300, 1e4]).to(dtype)
-    outputs = loss.outputs(2)
+    outputs = loss.num_outputs(2)
     raw = torch.cartesian_prod(*[grid] * outputs).reshape(-1, outputs).requires_grad_()
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         scored = loss(raw, value_for(loss, len(raw), 2, torch.float32))

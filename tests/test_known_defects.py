@@ -61,7 +61,7 @@ def test_every_parameter_is_in_exactly_one_optimiser(discriminator):
 def test_the_information_loss_reaches_the_generator():
     trainer = ig.InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT)
     model, latent = trainer.model, LATENT.sample(8)
-    information = LATENT.nll(model.raw_codes(model.generate(latent)), latent).mean()
+    information = LATENT.nll(model.forward_q(model.generate(latent)), latent).mean()
     gradients = torch.autograd.grad(information, list(model.generator.parameters()))
     assert all(g.abs().sum() > 0 for g in (gradients[0], gradients[-1]))
 
@@ -91,7 +91,7 @@ def test_codes_are_summed_and_not_averaged():
     raw = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
     gradients = []
     for spec in (one, four):
-        latent = one.sample(5, generator=torch.Generator().manual_seed(0)).repeat(1, len(spec))
+        latent = one.sample(5, rng=torch.Generator().manual_seed(0)).repeat(1, len(spec))
         torch.autograd.backward(spec.nll(raw.repeat(1, len(spec)), latent).mean(0)[:1].sum())
         gradients.append(raw.grad)
         raw.grad = None
@@ -129,8 +129,8 @@ def test_another_latent_width_is_an_error_and_not_a_silent_break():
 @pytest.mark.parametrize("seed", range(3))
 def test_a_discrete_bound_never_exceeds_the_entropy(seed):
     spec = ig.LatentSpec(c=ig.Categorical(7), b=ig.Bernoulli(3))
-    raw = torch.randn(4000, spec.outputs, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 4
-    latent = spec.sample(4000, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    raw = torch.randn(4000, spec.num_outputs, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 4
+    latent = spec.sample(4000, rng=torch.Generator().manual_seed(seed), dtype=torch.float64)
     latent[:2000] = 0  # half of the time Q is sure and right
     latent[torch.arange(2000), raw[:2000, :7].argmax(1)] = 1
     latent[:2000, 7:] = (raw[:2000, 7:] > 0).double()

@@ -48,15 +48,15 @@ class Shifted(LatentCode):
         return 1
 
     @property
-    def outputs(self):
+    def num_outputs(self):
         return 1
 
     @property
     def entropy(self):
         return 1.4189385
 
-    def sample(self, n, *, generator=None, device=None, dtype=None):
-        return 3 + torch.randn(n, 1, generator=generator, device=device, dtype=dtype)
+    def sample(self, n, *, rng=None, device=None, dtype=None):
+        return 3 + torch.randn(n, 1, generator=rng, device=device, dtype=dtype)
 
     def posterior(self, raw):
         return torch.distributions.Independent(Normal(raw, 1.0), 1)
@@ -98,15 +98,15 @@ def test_every_part_is_a_draw_of_its_own_prior(spec):
 @given(specs)
 def test_joint_scores_are_the_scores_of_each_code_alone(spec):
     latent = spec.sample(6, dtype=torch.float64)
-    raw = torch.randn(6, spec.outputs, dtype=torch.float64) * 3
+    raw = torch.randn(6, spec.num_outputs, dtype=torch.float64) * 3
     if not spec.codes:
         return
     scores, start = spec.nll(raw, latent), 0
     assert scores.shape == (6, len(spec.codes))
     for i, (name, code) in enumerate(spec.codes.items()):
-        alone = code.nll(raw[:, start : start + code.outputs], spec.split(latent)[name])
+        alone = code.nll(raw[:, start : start + code.num_outputs], spec.split(latent)[name])
         torch.testing.assert_close(scores[:, i], alone, rtol=1e-12, atol=1e-12)
-        start += code.outputs
+        start += code.num_outputs
 
 
 @given(specs, specs)
@@ -115,8 +115,8 @@ def test_adding_codes_leaves_the_gradients_of_others_alone(first, second):
         return
     second = LatentSpec({f"more {name}": v for name, v in second.items()})
     latent, extra = first.sample(5, dtype=torch.float64), second.sample(5, dtype=torch.float64)
-    raw = torch.randn(5, first.outputs, dtype=torch.float64, requires_grad=True)
-    more = torch.randn(5, second.outputs, dtype=torch.float64)
+    raw = torch.randn(5, first.num_outputs, dtype=torch.float64, requires_grad=True)
+    more = torch.randn(5, second.num_outputs, dtype=torch.float64)
     first.nll(raw, latent).mean(0).sum().backward()
     alone, raw.grad = raw.grad, None
     (first + second).nll(torch.cat([raw, more], 1), torch.cat([latent, extra], 1)).mean(0).sum().backward()
@@ -132,7 +132,7 @@ def test_a_hundred_codes_keep_their_order_through_joint_sampling_and_scoring():
     for i in range(20):
         assert i <= parts[f"u{i}"].min()
         assert parts[f"u{i}"].max() <= i + 1
-    raw = torch.randn(4, spec.outputs, dtype=torch.float64)
+    raw = torch.randn(4, spec.num_outputs, dtype=torch.float64)
     latent = spec.sample(4, dtype=torch.float64)
     by_name = dict(zip(spec.codes, spec.nll(raw, latent).T, strict=True))
     posteriors = spec.posteriors(raw)
@@ -143,17 +143,17 @@ def test_a_hundred_codes_keep_their_order_through_joint_sampling_and_scoring():
 def test_sampling_is_a_function_of_the_generator_alone():
     spec = LatentSpec(z=Noise(3), a=Categorical(4), b=Uniform(2))
     state = torch.get_rng_state()
-    draws = [spec.sample(5, generator=torch.Generator().manual_seed(7)) for _ in range(2)]
+    draws = [spec.sample(5, rng=torch.Generator().manual_seed(7)) for _ in range(2)]
     assert torch.equal(*draws)
     assert torch.equal(torch.get_rng_state(), state)
-    assert not torch.equal(draws[0], spec.sample(5, generator=torch.Generator().manual_seed(8)))
+    assert not torch.equal(draws[0], spec.sample(5, rng=torch.Generator().manual_seed(8)))
 
 
 def test_variables_and_specs_add_up():
     spec = Noise(62) + Categorical(10) + Categorical(5) + Uniform(2)
     assert list(spec) == ["z", "category", "category_2", "uniform"]
     assert spec.width == 79
-    assert spec.outputs == 10 + 5 + 4
+    assert spec.num_outputs == 10 + 5 + 4
     assert list(spec.codes) == ["category", "category_2", "uniform"]
     assert LatentSpec(a=Noise(1)) + LatentSpec(b=Noise(2)) == LatentSpec(a=Noise(1), b=Noise(2))
     assert LatentSpec(a=Noise(1), b=Noise(2)) != LatentSpec(b=Noise(2), a=Noise(1))
@@ -166,13 +166,13 @@ def test_a_users_code_works_like_the_others():
     expected = -Normal(0.0, 1.0).log_prob(spec.split(latent)["own"][:, 0])
     torch.testing.assert_close(spec.nll(raw, latent)[:, 0], expected)
     assert LatentSpec.from_json(spec.to_json()) == spec
-    assert spec.sweep("own", steps=3)[:, 2].tolist() == [-1, 0, 1]
+    assert spec.traverse("own", steps=3)[:, 2].tolist() == [-1, 0, 1]
 
 
 def test_a_subclass_that_changes_how_it_samples_or_scores_is_heard():
     @dataclass(frozen=True, repr=False)
     class AlwaysLast(Categorical):
-        def sample(self, n, *, generator=None, device=None, dtype=None):
+        def sample(self, n, *, rng=None, device=None, dtype=None):
             return torch.eye(self.k)[[-1] * n].to(device=device, dtype=dtype)
 
         def nll(self, raw, value):
@@ -198,7 +198,7 @@ def test_a_code_whose_scores_have_another_shape_is_named():
 
 def test_specs_cannot_be_changed():
     spec = LatentSpec(a=Categorical(3))
-    for view in (spec.codes, spec.columns, spec.entropy):
+    for view in (spec.codes, spec.slices, spec.entropy):
         with pytest.raises(TypeError):
             view["a"] = None
 
@@ -211,22 +211,22 @@ def test_repr_reads_as_it_is_written():
 
 def test_neutral_and_values():
     spec = LatentSpec(z=Noise(2), c=Categorical(3), u=Uniform(1, low=2, high=4))
-    assert spec.neutral(2).tolist() == [[0, 0, 1, 0, 0, 3]] * 2
-    changed = spec.with_values(spec.neutral(2), {"c": [1, 2], "u": 2.5})
+    assert spec.center(2).tolist() == [[0, 0, 1, 0, 0, 3]] * 2
+    changed = spec.replace_values(spec.center(2), {"c": [1, 2], "u": 2.5})
     assert changed.tolist() == [[0, 0, 0, 1, 0, 2.5], [0, 0, 0, 0, 1, 2.5]]
 
 
 def test_sweep_moves_only_its_own_columns():
     spec = LatentSpec(z=Noise(4), c=Categorical(3), u=Uniform(2))
     base = spec.sample(2)
-    swept = spec.sweep("u", dim=1, steps=5, base=base).unflatten(0, (2, 5))
+    swept = spec.traverse("u", dim=1, steps=5, base=base).unflatten(0, (2, 5))
     assert torch.equal(swept[:, :, :8], base[:, None, :8].expand(2, 5, 8))
     torch.testing.assert_close(swept[0, :, 8], torch.linspace(-1, 1, 5))
 
 
 def test_grid_of_draws_and_categories():
     spec = LatentSpec(z=Noise(4), c=Categorical(3), u=Uniform(2))
-    latents, columns = spec.grid(rows=5, columns="c", generator=torch.Generator().manual_seed(0))
+    latents, columns = spec.grid(rows=5, columns="c", rng=torch.Generator().manual_seed(0))
     assert columns == 3
     cells = latents.unflatten(0, (5, 3))
     assert torch.equal(cells[:, :, 4:7], torch.eye(3).expand(5, 3, 3))  # one category per column
@@ -236,7 +236,7 @@ def test_grid_of_draws_and_categories():
 
 def test_grid_of_two_variables_shares_everything_else():
     spec = LatentSpec(z=Noise(4), c=Categorical(3), u=Uniform(2))
-    latents, columns = spec.grid(rows=("u", 1), columns="c", steps=4, base=spec.neutral())
+    latents, columns = spec.grid(rows=("u", 1), columns="c", steps=4, base=spec.center())
     cells = latents.unflatten(0, (4, 3))
     assert columns == 3
     torch.testing.assert_close(cells[:, :, 8], torch.linspace(-1, 1, 4)[:, None].expand(4, 3))

@@ -17,6 +17,8 @@ from infogan_lib.viz import SampleGrid
 from toys import LATENT, dense_discriminator, dense_generator, images
 
 NAN, INF = float("nan"), float("inf")
+
+
 class Nothing:
     """An object that is nothing in particular, and reads the same in every process."""
 
@@ -134,7 +136,7 @@ ARGUMENTS = [
     of(RealImageInformation, "information", NO_WEIGHT, "digit"),
     of(RealImageInformation, "balance", NO_WEIGHT, "digit"),
     *(of(RandomAffine, name, NO_WEIGHT) for name in ("degrees", "scale", "shear", "shift")),
-    of(ig.JSONLMetrics, "every", NO_COUNT, "never.jsonl"),
+    of(ig.JSONLLogger, "every", NO_COUNT, "never.jsonl"),
     of(SampleGrid, "every", NO_COUNT, "never"),
     of(SampleGrid, "rows", NO_COUNT, "never"),
     of(SampleGrid, "seed", NO_SEED, "never"),

@@ -12,40 +12,40 @@ from toys import LATENT, PartsGenerator, dense_discriminator, dense_generator, i
 
 
 def value(generate, *, latent=LATENT, n=4096, seed=0, **settings):
-    sampled = latent.sample(n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    sampled = latent.sample(n, rng=torch.Generator().manual_seed(seed), dtype=torch.float64)
     term = ModeSeeking(after=0, **settings)
     return term(latent, sampled, generate(sampled), generate, torch.Generator().manual_seed(1))
 
 
 def test_noise_that_decides_everything_costs_nothing():
-    assert value(lambda c: c[:, LATENT.columns["z"]]).item() == pytest.approx(-math.log(1.01), abs=0.03)
+    assert value(lambda c: c[:, LATENT.slices["z"]]).item() == pytest.approx(-math.log(1.01), abs=0.03)
 
 
 def test_half_of_the_distance():
     # Two columns of equal spread, of which noise moves one.
     def generate(c):
-        return torch.stack([c[:, 0], 1.128 / (2 / 3) * c[:, LATENT.columns["style"]][:, 0]], dim=1)
+        return torch.stack([c[:, 0], 1.128 / (2 / 3) * c[:, LATENT.slices["style"]][:, 0]], dim=1)
 
     # E|z - z'| of two Gaussians is 2/sqrt(pi), of two uniforms on [-1, 1] it is 2/3; both columns then weigh alike.
     assert value(generate, n=60_000).item() == pytest.approx(-math.log(0.51), abs=0.02)
 
 
 def test_noise_that_changes_nothing_costs_the_most():
-    assert value(lambda c: c[:, LATENT.columns["style"]]).item() == pytest.approx(math.log(100))
+    assert value(lambda c: c[:, LATENT.slices["style"]]).item() == pytest.approx(math.log(100))
     assert value(lambda c: 0 * c).item() == pytest.approx(math.log(100))
 
 
 @pytest.mark.parametrize(("factor", "shift"), [(1e-6, 0), (1e6, 0), (1, 1000)])
 def test_neither_the_scale_nor_the_offset_of_images_matters(factor, shift):
     def generate(c):
-        return c[:, :2] + c[:, LATENT.columns["style"]]
+        return c[:, :2] + c[:, LATENT.slices["style"]]
 
     assert value(lambda c: factor * generate(c) + shift).item() == pytest.approx(value(generate).item(), abs=1e-6)
 
 
 def test_against_a_loop_in_float64():
     weight = torch.randn(LATENT.width, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
-    sampled = LATENT.sample(10, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    sampled = LATENT.sample(10, rng=torch.Generator().manual_seed(4), dtype=torch.float64)
     made = []
 
     def generate(c):
@@ -66,7 +66,7 @@ def test_against_a_loop_in_float64():
 
 def test_batch_normalisation_makes_no_difference_of_its_own():
     norm = nn.BatchNorm1d(2, affine=False).train()
-    assert value(lambda c: norm(c[:, LATENT.columns["style"]].float()), n=16).item() == pytest.approx(
+    assert value(lambda c: norm(c[:, LATENT.slices["style"]].float()), n=16).item() == pytest.approx(
         math.log(100), abs=1e-4
     )
 
@@ -89,7 +89,7 @@ def test_outputs_that_are_all_identical_give_a_finite_gradient():
 def test_the_push_is_even_however_small_the_effect_and_the_images(effect, scale):
     """The slope along the logarithm of noise's effect is at most one."""
     log_effect = torch.tensor(math.log(effect), requires_grad=True)
-    columns = LATENT.columns
+    columns = LATENT.slices
 
     def generate(c):
         c = c.float()
@@ -104,7 +104,7 @@ def test_the_push_is_even_however_small_the_effect_and_the_images(effect, scale)
 
 def test_the_reference_takes_no_gradient():
     scale = torch.ones((), dtype=torch.float64, requires_grad=True)
-    columns = LATENT.columns
+    columns = LATENT.slices
     # A scale on what codes do moves unrelated images apart, but not those that differ in noise alone.
     value(lambda c: torch.cat([c[:, columns["z"]], scale * c[:, columns["digit"]]], dim=1)).backward()
     assert scale.grad is None or scale.grad.abs() < 1e-12
@@ -114,7 +114,7 @@ def test_only_the_noise_that_is_named_is_redrawn():
     latent = ig.LatentSpec(a=ig.Noise(2), b=ig.Noise(2), digit=ig.Categorical(3))
 
     def generate(c):
-        return c[:, latent.columns["a"]]
+        return c[:, latent.slices["a"]]
 
     assert value(generate, latent=latent, noise="b").item() == pytest.approx(math.log(100))
     assert value(generate, latent=latent, noise=["a"]).item() == pytest.approx(0, abs=0.05)
@@ -178,8 +178,8 @@ def test_is_there_in_every_update_of_g_and_only_there():
     class Counting(GeneratorRegularizer):
         name, weight = "counting", 1.0
 
-        def __call__(self, latent, sampled, images, generate, generator):
-            calls.append((tuple(sampled.shape), tuple(images.shape), generator.device.type))
+        def __call__(self, latent, sampled, images, generate, rng):
+            calls.append((tuple(sampled.shape), tuple(images.shape), rng.device.type))
             assert images.requires_grad
             return 0 * images.sum()
 
@@ -223,7 +223,7 @@ def test_a_term_that_is_not_finite_is_named_and_changes_nothing():
     class Spoilt(GeneratorRegularizer):
         name, weight = "spoilt", 1.0
 
-        def __call__(self, latent, sampled, images, generate, generator):
+        def __call__(self, latent, sampled, images, generate, rng):
             return images.sum() * math.nan
 
     t = trainer(Spoilt())

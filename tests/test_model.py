@@ -80,7 +80,7 @@ def test_a_separate_q_network_shares_nothing():
     groups = gan.parameter_groups()
     assert groups["trunk"] == []
     assert len(groups["d_head"]) == len(list(gan.discriminator.parameters()))
-    assert torch.equal(gan.raw_codes(images(3)), network(images(3)))
+    assert torch.equal(gan.forward_q(images(3)), network(images(3)))
 
 
 def test_a_tuple_discriminators_own_layers_are_its_q_head():
@@ -106,7 +106,7 @@ def test_sample_takes_categories_styles_and_seeds():
     assert torch.equal(gan.sample(3, seed=9), gan.sample(3, seed=9))
     assert not torch.equal(gan.sample(3, seed=9), gan.sample(3, seed=10))
     rng = torch.Generator().manual_seed(9)
-    assert torch.equal(gan.sample(3, seed=9), gan.sample(3, generator=rng))
+    assert torch.equal(gan.sample(3, seed=9), gan.sample(3, rng=rng))
     assert not torch.equal(gan.sample(3), gan.sample(3))
 
 
@@ -134,7 +134,7 @@ def test_sampling_leaves_modes_gradients_and_random_state():
 def test_sample_is_in_eval_mode():
     gan = model()
     assert torch.equal(
-        gan.sample(1, seed=3)[0], gan.render(gan.latent.sample(1, generator=torch.Generator().manual_seed(3)))[0]
+        gan.sample(1, seed=3)[0], gan.decode(gan.latent.sample(1, rng=torch.Generator().manual_seed(3)))[0]
     )
     many = gan.sample(700, seed=3)
     assert many.shape[0] == 700  # more than one batch
@@ -147,7 +147,7 @@ def test_encode_gives_torch_distributions():
     assert found["digit"].probs.sum(1).allclose(torch.ones(600))
     assert found["digit"].log_prob(torch.eye(4)[[0] * 600]).shape == (600,)
     assert (found["style"].stddev > 0).all()
-    whole = gan.eval().latent.posteriors(gan.raw_codes(x))
+    whole = gan.eval().latent.posteriors(gan.forward_q(x))
     torch.testing.assert_close(found["digit"].probs, whole["digit"].probs)
 
 
@@ -228,7 +228,7 @@ REFUSALS = [
     (lambda: model(q_network=nn.Linear(1, 1), tap="1"), ValueError, "give either it, or q_head and tap"),
     (lambda: model(tap=3), TypeError, "tap must be the name of a layer"),
     (lambda: model(tap="9"), ValueError, "no layer '9' to tap; it has: 0"),
-    (lambda: Tap("1", side="both"), ValueError, "side must be one of 'input' and 'output'"),
+    (lambda: Tap("1", at="both"), ValueError, "at must be one of 'input' and 'output'"),
     (lambda: model(generator_input="4d"), ValueError, "generator_input must be one of"),
     (lambda: model(discriminator_output="odds"), ValueError, "discriminator_output must be one of"),
     (lambda: model(seed=-1), ValueError, "seed must be a whole number of at least 0"),
@@ -240,7 +240,7 @@ REFUSALS = [
     (lambda: model().sample(2, colour=1), KeyError, "no 'colour' in this latent; it has 'z', 'digit' and 'style'"),
     (lambda: model().sample(2, digit=4), ValueError, "category out of range.*categories 0 to 3, but got 4"),
     (lambda: model().sample(0), ValueError, "n must be a whole number of at least 1"),
-    (lambda: model().sample(2, seed=1, generator=torch.Generator()), ValueError, "either seed or generator"),
+    (lambda: model().sample(2, seed=1, rng=torch.Generator()), ValueError, "either seed or rng"),
     (lambda: model().traverse("hue"), KeyError, "no 'hue' in this latent"),
     (lambda: model().traverse("style", dim=2), ValueError, "dim must be from 0 to 1"),
     (

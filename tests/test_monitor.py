@@ -74,7 +74,7 @@ def discriminator():
 def symptoms(steps=400, *, latent=None, g=None, after=200, **settings):
     """What the monitor tells of a run on the blobs."""
     torch.manual_seed(0)
-    monitor = CollapseMonitor(every=100, after=after, tell=lambda symptom: None)
+    monitor = CollapseMonitor(every=100, after=after, on_symptom=lambda symptom: None)
     made = (g or generator)()
     trainer = ig.InfoGANTrainer(made, discriminator(), latent or spec(), device="cpu", **settings)
     trainer.fit(blobs(), steps=steps, batch_size=64, callbacks=[monitor])
@@ -123,9 +123,9 @@ def test_a_healthy_run_of_another_game_is_left_alone(game):
     ("settings", "kind", "subject", "seen"),
     [
         ({"lr_g": 1.0}, "identical outputs", "", "makes nearly the same image whatever it is given; 0.00%"),
-        ({"g": silenced(slice(0, 8))}, "no effect", "'z'", "'z' changes the images by 0.00% of their variance, so"),
-        ({"g": silenced(slice(8, 12))}, "no effect", "'digit'", "'digit' changes the images by 0.00%"),
-        ({"g": silenced(slice(13, 14))}, "no effect", "dimension 1 of 'style'", "dimension 1 of 'style' changes"),
+        ({"g": silenced(slice(0, 8))}, "inactive code", "'z'", "'z' changes the images by 0.00% of their variance, so"),
+        ({"g": silenced(slice(8, 12))}, "inactive code", "'digit'", "'digit' changes the images by 0.00%"),
+        ({"g": silenced(slice(13, 14))}, "inactive code", "dimension 1 of 'style'", "dimension 1 of 'style' changes"),
         ({"g": lambda: Altered(merged)}, "merged categories", "digit", "the images of categories 2 and 3 of 'digit'"),
         (
             {"latent": spec(digit=ig.Categorical(4, weight=0))},
@@ -149,12 +149,22 @@ def test_a_healthy_run_of_another_game_is_left_alone(game):
         ),
         (
             {"lr_d": 3e-3, "lr_g": 1e-6},
-            "discriminator wins",
+            "discriminator saturated",
             "",
             r"next to no error; its loss is 0\.0.* and 1\.4 for one",
         ),
-        ({"lr_d": 3e-3, "lr_g": 1e-6, "adversarial": ig.Hinge()}, "discriminator wins", "", "and 2 for one that knows"),
-        ({"lr_d": 3e-3, "lr_g": 1e-6, "adversarial": ig.LeastSquares()}, "discriminator wins", "", "and 0.25 for one"),
+        (
+            {"lr_d": 3e-3, "lr_g": 1e-6, "adversarial": ig.Hinge()},
+            "discriminator saturated",
+            "",
+            "and 2 for one that knows",
+        ),
+        (
+            {"lr_d": 3e-3, "lr_g": 1e-6, "adversarial": ig.LeastSquares()},
+            "discriminator saturated",
+            "",
+            "and 0.25 for one",
+        ),
         ({"g": saturated, "latent": spec(**NO_INFORMATION)}, "vanishing gradient", "G and Q", "has the norm 0, over"),
         (
             {"schedule": lambda o: LambdaLR(o, lambda n: 1 if n < 200 else 100), "adversarial": ig.Wasserstein()},
@@ -166,8 +176,8 @@ def test_a_run_that_fails_is_named(settings, kind, subject, seen):
     found = symptoms(**settings)
     (symptom,) = [symptom for symptom in found if (symptom.kind, symptom.subject) == (kind, subject)]
     assert symptom.step in (300, 400)
-    assert re.search(seen, symptom.seen), symptom.seen
-    assert str(symptom) == f"step {symptom.step}: {kind}: {symptom.seen}. Try: {symptom.advice}"
+    assert re.search(seen, symptom.finding), symptom.finding
+    assert str(symptom) == f"step {symptom.step}: {kind}: {symptom.finding}. Try: {symptom.advice}"
 
 
 def test_a_category_that_q_never_says_is_named():
@@ -192,7 +202,7 @@ class Faint(nn.Module):
 def far_apart(*, joint, momentum=0.1):
     """What the monitor tells where BatchNorm in D meets real and generated images that lie far apart."""
     torch.manual_seed(0)
-    monitor = CollapseMonitor(every=50, after=200, tell=lambda symptom: None)
+    monitor = CollapseMonitor(every=50, after=200, on_symptom=lambda symptom: None)
     trainer = ig.InfoGANTrainer(
         Faint(),
         nn.Sequential(
@@ -218,8 +228,10 @@ class Blind(ig.AdversarialLoss):
 
 def test_a_q_that_reads_otherwise_in_evaluation_is_named():
     trainer, found = far_apart(joint=False)
-    (symptom,) = [symptom for symptom in found if symptom.kind == "other in evaluation"]
-    assert re.search(r"'digit' off (9\d|100)% of generated .* and off \d\d?% in evaluation", symptom.seen), symptom.seen
+    (symptom,) = [symptom for symptom in found if symptom.kind == "train/eval mismatch"]
+    assert re.search(r"'digit' off (9\d|100)% of generated .* and off \d\d?% in evaluation", symptom.finding), (
+        symptom.finding
+    )
     assert "joint_batches=True" in symptom.advice
     asked = torch.arange(4).repeat(50)
     heard = trainer.model.encode(trainer.model.sample(200, digit=asked))["digit"].mode.argmax(1)
@@ -233,14 +245,14 @@ def test_a_q_that_reads_otherwise_in_evaluation_is_named():
 
 def test_statistics_that_lag_behind_are_named():
     _, found = far_apart(joint=True, momentum=1e-4)
-    assert {symptom.kind for symptom in found} == {"other in evaluation"}
-    assert re.search(r"Q knows (9\d|100)% of 'digit' in training, .* off \d\d?% of generated images", found[0].seen)
+    assert {symptom.kind for symptom in found} == {"train/eval mismatch"}
+    assert re.search(r"Q knows (9\d|100)% of 'digit' in training, .* off \d\d?% of generated images", found[0].finding)
     assert "momentum" in found[0].advice
 
 
 def test_joint_batches_cure_it():
     trainer, found = far_apart(joint=True)
-    assert not [symptom for symptom in found if symptom.kind in ("other in evaluation", "merged categories")]
+    assert not [symptom for symptom in found if symptom.kind in ("train/eval mismatch", "merged categories")]
     asked = torch.arange(4).repeat(50)
     heard = trainer.model.encode(trainer.model.sample(200, digit=asked))["digit"].mode.argmax(1)
     assert (heard == asked).float().mean() > 0.95
@@ -250,7 +262,7 @@ def test_a_category_that_is_heard_as_several_others_is_unused():
     table = torch.tensor([[20, 0, 0, 0], [7, 0, 7, 6], [0, 0, 20, 0], [0, 0, 0, 20]])
     (symptom,) = symptoms_of_images(Findings(1.0, {}, {"digit": table}), ig.LatentSpec(digit=ig.Categorical(4)), {})
     assert (symptom.kind, symptom.subject, symptom.categories) == ("unused categories", "digit", (1,))
-    assert "Q finds category 1 of 'digit' in next to no image" in symptom.seen
+    assert "Q finds category 1 of 'digit' in next to no image" in symptom.finding
 
 
 @pytest.mark.parametrize(
@@ -286,7 +298,7 @@ def toy(seed=0, **settings):
 
 
 def test_told_when_it_lasts_and_again_when_it_comes_back():
-    monitor = Scripted(["a", "", "ab", "ab", "ab", "b", "ab", "ab"], tell=lambda symptom: None)
+    monitor = Scripted(["a", "", "ab", "ab", "ab", "b", "ab", "ab"], on_symptom=lambda symptom: None)
     toy().fit(images(64), steps=8, batch_size=8, callbacks=[monitor])
     assert [(symptom.kind, symptom.step) for symptom in monitor.symptoms] == [("a", 4), ("b", 4), ("a", 8)]
 
@@ -332,7 +344,7 @@ M, U = "merged", "unused"
     ],
 )
 def test_categories_are_followed_one_by_one(looks, told):
-    monitor = Scripted(looks, tell=lambda symptom: None)
+    monitor = Scripted(looks, on_symptom=lambda symptom: None)
     toy().fit(images(64), steps=len(looks), batch_size=8, callbacks=[monitor])
     assert [(symptom.kind, symptom.categories, symptom.step) for symptom in monitor.symptoms] == told
 
@@ -341,7 +353,7 @@ def test_it_warns_unless_there_is_someone_to_tell():
     with pytest.warns(CollapseWarning, match="step 2: a: seen. Try: this"):
         toy().fit(images(64), steps=2, batch_size=8, callbacks=[Scripted(["a", "a"])])
     told = []
-    toy().fit(images(64), steps=2, batch_size=8, callbacks=[Scripted(["a", "a"], tell=told.append)])
+    toy().fit(images(64), steps=2, batch_size=8, callbacks=[Scripted(["a", "a"], on_symptom=told.append)])
     assert [symptom.kind for symptom in told] == ["a"]
 
 
@@ -355,7 +367,7 @@ def test_it_looks_when_it_is_told_to():
 
 def test_a_run_that_goes_on_is_not_told_again(tmp_path):
     def train(steps):
-        monitor = Scripted(["a", "a", "ab", "ab"], tell=lambda symptom: None)
+        monitor = Scripted(["a", "a", "ab", "ab"], on_symptom=lambda symptom: None)
         trainer = toy()
         trainer.fit(images(64), steps=steps, batch_size=8, callbacks=[monitor], run_dir=tmp_path)
         return trainer, monitor
@@ -387,7 +399,7 @@ def test_a_run_with_a_monitor_is_the_same_to_the_last_bit(joint):
         trainer.fit(images(64), steps=12, batch_size=8, callbacks=callbacks)
         return trainer
 
-    monitor = CollapseMonitor(every=1, after=0, tell=lambda symptom: None)
+    monitor = CollapseMonitor(every=1, after=0, on_symptom=lambda symptom: None)
     alone, watched = train([]), train([monitor])
     for (name, a), (other, b) in zip(alone.model.state_dict().items(), watched.model.state_dict().items(), strict=True):
         assert name == other
@@ -460,7 +472,7 @@ class Hears(nn.Module):
 def told_of(latent, looks=6, known=1.0, dead=0):
     """What the images of a perfect pair show, look by look."""
     d = nn.Sequential(nn.Flatten(), nn.Linear(latent.width, 4), nn.ReLU(), nn.Linear(4, 1))
-    model = ig.InfoGAN(Tells(latent.width, dead), d, latent, q_network=Hears(latent.outputs)).train()
+    model = ig.InfoGAN(Tells(latent.width, dead), d, latent, q_network=Hears(latent.num_outputs)).train()
     shares = dict.fromkeys(latent.codes, known)
     probe = Probe(model, samples=64)
     found = [symptoms_of_images(probe(seed, seed), latent, shares) for seed in range(looks)]
@@ -487,13 +499,13 @@ def test_dead_dimensions_among_many_are_found_in_turns_and_told_once():
     latent = ig.LatentSpec(style=ig.Uniform(40))
     found = told_of(latent, looks=6, dead=5)
     assert sorted(found) == sorted(
-        ("no effect", f"dimension {dim} of 'style'") for dim in range(35, 40) for _ in (1, 2)
+        ("inactive code", f"dimension {dim} of 'style'") for dim in range(35, 40) for _ in (1, 2)
     )
     model = ig.InfoGAN(Tells(40, 5), nn.Sequential(nn.Flatten(), nn.Linear(40, 1)), latent, q_network=Hears(80)).train()
     trainer = ig.InfoGANTrainer(model.generator, model.discriminator, latent, q_network=Hears(80), device="cpu")
-    monitor = CollapseMonitor(every=1, after=0, tell=lambda symptom: None)
+    monitor = CollapseMonitor(every=1, after=0, on_symptom=lambda symptom: None)
     trainer.fit(images(64, (1, 1, 40)), steps=12, batch_size=16, callbacks=[monitor])
-    told = [symptom.subject for symptom in monitor.symptoms if symptom.kind == "no effect"]
+    told = [symptom.subject for symptom in monitor.symptoms if symptom.kind == "inactive code"]
     assert sorted(told) == [f"dimension {dim} of 'style'" for dim in range(35, 40)]
 
 
@@ -560,7 +572,7 @@ def test_a_discriminator_that_knows_nothing_has_not_won():
     assert loss_of_ignorance(ig.LeastSquares(a=5, b=6)) == pytest.approx(0.25)
     assert loss_of_ignorance(ig.Hinge()) == pytest.approx(2)
     assert loss_of_ignorance(ig.Wasserstein()) == pytest.approx(0)
-    assert kinds_in(loss=[0.003] * 100, game=ig.LeastSquares()) == ["discriminator wins"]
+    assert kinds_in(loss=[0.003] * 100, game=ig.LeastSquares()) == ["discriminator saturated"]
     assert kinds_in(loss=[0.25] * 100, game=ig.LeastSquares(a=5, b=6)) == []
     assert kinds_in(loss=[0.001] * 100, game=ig.Wasserstein()) == []
 
@@ -594,11 +606,11 @@ def test_what_q_knows(code, figure, nothing, half):
 
 def test_looking_before_there_is_anything_to_see():
     with pytest.raises(ValueError, match="nothing to look at before the first update of G"):
-        CollapseMonitor().look(toy())
+        CollapseMonitor().check(toy())
 
 
 def test_one_monitor_for_two_runs_tells_both():
-    monitor = Scripted(["a", "a"], tell=lambda symptom: None)
+    monitor = Scripted(["a", "a"], on_symptom=lambda symptom: None)
     for seed in range(2):
         toy(seed).fit(images(64), steps=2, batch_size=8, callbacks=[monitor])
     assert [symptom.kind for symptom in monitor.symptoms] == ["a", "a"]
@@ -615,7 +627,7 @@ def test_a_buffer_that_shares_its_memory_is_left_in_place():
 
     torch.manual_seed(0)
     d = nn.Sequential(Coordinates(), *dense_discriminator())
-    monitor = CollapseMonitor(every=1, after=0, tell=lambda symptom: None)
+    monitor = CollapseMonitor(every=1, after=0, on_symptom=lambda symptom: None)
     trainer = ig.InfoGANTrainer(dense_generator(), d, LATENT, device="cpu")
     trainer.fit(images(64), steps=3, batch_size=8, callbacks=[monitor])
     assert trainer.steps == 3

@@ -145,7 +145,7 @@ def test_a_regulariser(value):
     class Spoilt(RealImageRegularizer):
         name, weight, bad = "spoilt", 0.5, False
 
-        def views(self, real, generator):
+        def views(self, real, rng):
             return real
 
         def __call__(self, latent, raw, raw_of_views):

@@ -85,8 +85,8 @@ def attempt(f):
         f()
     except ImportError as error:
         print(error)
-attempt(lambda: infogan_lib.Progress())
-attempt(lambda: viz.grid_figure(torch.zeros(1, 1, 2, 2), 1, pixel_range=(0, 1)))
+attempt(lambda: infogan_lib.ProgressBar())
+attempt(lambda: viz.plot_grid(torch.zeros(1, 1, 2, 2), 1, pixel_range=(0, 1)))
 attempt(lambda: viz.save_png(None, "x.png"))
 attempt(lambda: evaluation.match_categories([0], [0]))
 from infogan_lib import recipes

@@ -7,7 +7,7 @@ from torch import nn
 import infogan_lib as ig
 from infogan_lib import recipes
 
-NAMES = recipes.names()
+NAMES = recipes.available()
 LABS = ("lab64-frontend", "lab64-conditions", "lab28-normalnll", "lab64-mse", "dcgan-tutorial")
 
 
@@ -112,13 +112,13 @@ def test_changing_steps_or_epochs_replaces_the_other():
 def test_what_the_labs_do_in_their_own_way_is_in_use():
     mse = narrow("lab64-mse")
     model = mse.trainer(device="cpu").model
-    assert model._generator_form.input == "parts"
+    assert model._generator_adapter.input == "parts"
     assert model.q is None
     validity, cat_code, cont_code = mse.discriminator(torch.zeros(2, 1, 64, 64))
     assert (validity.shape, cat_code.shape, cont_code.shape) == ((2, 1), (2, 10), (2, 2))
     head = narrow("lab28-normalnll").discriminator[1]
     assert [type(layer) for layer in head] == [nn.Conv2d, nn.Sigmoid, nn.Conv2d, nn.Sigmoid]
-    assert narrow("lab28-normalnll").trainer(device="cpu").model.reach == (0.0, 1.0)
+    assert narrow("lab28-normalnll").trainer(device="cpu").model.output_range == (0.0, 1.0)
     assert list(narrow("lab64-conditions").latent) == ["z", "digit"]
     assert narrow("lab64-conditions").latent.width == 64
     tutorial = narrow("dcgan-tutorial")
@@ -144,7 +144,7 @@ def test_the_settings_for_all_digits_keep_the_layers(name):
     assert str(ours.discriminator) == str(theirs.discriminator)
     assert str(ours.q_head) == str(theirs.q_head)
     assert ours.batch_size == theirs.batch_size
-    assert list(ours.latent.columns.items()) == list(theirs.latent.columns.items())
+    assert list(ours.latent.slices.items()) == list(theirs.latent.slices.items())
     assert (ours.latent == theirs.latent) == (name != "paper")  # whose styles have a smaller weight
     t = ours.trainer(device="cpu")
     t.fit(ours.images(digits(8)), steps=2, batch_size=4)
@@ -175,7 +175,7 @@ def test_changes():
     latent = ig.LatentSpec(z=ig.Noise(5), digit=ig.Categorical(10))
     recipe = narrow("default", batch_size=32, epochs=3, lr_g=5e-4, settings={"lr_d": 1e-4}, latent=latent)
     assert (recipe.batch_size, recipe.epochs, recipe.steps, recipe.latent) == (32, 3, None, latent)
-    assert (recipe.settings["lr_g"], recipe.settings["lr_d"]) == (5e-4, 1e-4)
+    assert (recipe.trainer_kwargs["lr_g"], recipe.trainer_kwargs["lr_d"]) == (5e-4, 1e-4)
     t = narrow("dcgan-tutorial", lr_g=5e-4).trainer(device="cpu", lr_g=7e-4)
     assert t._step._g_optimizers[0].defaults["lr"] == 7e-4
 
@@ -224,4 +224,4 @@ def test_a_recipe_of_ones_own(monkeypatch):
         return narrow("paper", steps=7)
 
     assert recipes.get("mine").steps == 7
-    assert "mine" in recipes.names()
+    assert "mine" in recipes.available()

@@ -15,7 +15,7 @@ TERM = RealImageInformation("digit", information=1, balance=1)
 
 def raw_of(categories, sure=50.0):
     """Raw outputs of LATENT's Q that are sure of these categories."""
-    raw = torch.zeros(len(categories), LATENT.outputs, dtype=torch.float64)
+    raw = torch.zeros(len(categories), LATENT.num_outputs, dtype=torch.float64)
     raw[torch.arange(len(categories)), torch.tensor(categories)] = sure
     return raw
 
@@ -34,7 +34,7 @@ def test_value_of_constructed_cases(real, views, value):
 
 
 def test_an_undecided_q_is_worth_nothing():
-    undecided = torch.zeros(4, LATENT.outputs, dtype=torch.float64)
+    undecided = torch.zeros(4, LATENT.num_outputs, dtype=torch.float64)
     assert TERM(LATENT, undecided, undecided).item() == pytest.approx(math.log(4))
 
 
@@ -49,7 +49,7 @@ def test_the_weights_are_those_of_the_formula():
 
 
 def test_stays_finite_for_extreme_outputs():
-    raw = (torch.randn(8, LATENT.outputs) * 1e4).requires_grad_()
+    raw = (torch.randn(8, LATENT.num_outputs) * 1e4).requires_grad_()
     TERM(LATENT, raw, raw.flip(0)).backward()
     assert raw.grad.isfinite().all()
 

@@ -15,8 +15,8 @@ import infogan_lib as ig
 from infogan_lib.evaluation import information
 from infogan_lib.metrics import match_categories
 from infogan_lib.metrics.calibration import Coverage, Reliability
-from infogan_lib.viz import calibration_figure, confusion_figure, write_report
 from infogan_lib.viz import html as page
+from infogan_lib.viz import plot_calibration, plot_confusion, write_report
 from toys import LATENT, dense_discriminator, dense_generator, images
 
 LABELS = torch.arange(64) % 3
@@ -97,7 +97,7 @@ def test_the_figures_are_the_models(tmp_path):
 
 def test_without_labels_it_counts_the_categories(tmp_path):
     model = model_of()
-    model.set_names("digit", ["zero", None, "two", "three"])
+    model.set_category_names("digit", ["zero", None, "two", "three"])
     read = report_of(tmp_path, model, images(64))
     assert "Categories and labels" not in read.text
     counts = np.bincount(model.encode(images(64))["digit"].mode.argmax(1), minlength=4)
@@ -136,7 +136,7 @@ def test_any_codes_and_any_images(tmp_path, latent, shape):
         assert f"{name} {code!r} {code.entropy:.3f} {bound} {of_code.standard_error:.3f}" in table
     with_pictures = len(shape) == 3 and min(shape[1:]) >= 2
     assert ("Real and generated" in read.text) == with_pictures
-    sweeps = sum(code.width for code in latent.codes.values() if not code.discrete)
+    sweeps = sum(code.width for code in latent.codes.values() if not code.is_discrete)
     alts = [attributes["alt"] for tag, attributes in read.tags if tag == "img"]
     assert sum(alt.startswith("Sweep") for alt in alts) == (min(sweeps, 12) if with_pictures else 0)
     bits = sum(code.width for code in latent.codes.values() if isinstance(code, ig.Bernoulli))
@@ -145,7 +145,7 @@ def test_any_codes_and_any_images(tmp_path, latent, shape):
 
 def test_nothing_that_is_given_is_taken_for_html(tmp_path):
     model, evil = model_of(), "<script>alert(1)</script>\"'&"
-    model.set_names("digit", [evil, "b", "c", "d"])
+    model.set_category_names("digit", [evil, "b", "c", "d"])
     names = [evil, "b", "c", "d"]
     read = report_of(tmp_path, model, images(64), LABELS, title=evil, settings={evil: evil}, label_names=names)
     assert not any(tag == "script" for tag, _ in read.tags)
@@ -203,7 +203,7 @@ def test_parts_of_a_page():
 
 def test_confusion_figure_has_the_labels_in_order():
     match = match_categories([2, 2, 0, 1, 1, 1], [0, 0, 1, 2, 2, 0], category_count=4)
-    figure = confusion_figure(match, label_names=["a", "b", "c"])
+    figure = plot_confusion(match, label_names=["a", "b", "c"])
     axes = figure.axes[0]
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["2", "0", "1", "3"]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["a", "b", "c"]
@@ -212,7 +212,7 @@ def test_confusion_figure_has_the_labels_in_order():
     shown = np.asarray(axes.images[0].get_array())
     np.testing.assert_allclose(shown, [[2 / 3, 0, 0], [0, 1, 0], [1 / 3, 0, 1], [0, 0, 0]])
     with pytest.raises(ValueError, match="3 label names are needed, but got 2"):
-        confusion_figure(match, label_names=["a", "b"])
+        plot_confusion(match, label_names=["a", "b"])
 
 
 def test_calibration_figure_shows_what_was_found():
@@ -220,13 +220,13 @@ def test_calibration_figure_shows_what_was_found():
     edges, counts = np.linspace(0, 1, 4), np.array([0, 2, 6])
     sure = Reliability(edges, counts, np.array([nan, 0.5, 0.9]), np.array([nan, 0.25, 1.0]), 0.1375)
     inside = Coverage(np.array([0.5, 1.0]), np.array([0.3, 1.0]), 0.1)
-    figure = calibration_figure({"digit": sure, "style": inside})
+    figure = plot_calibration({"digit": sure, "style": inside})
     first, second = figure.axes
     assert first.get_title() == "digit: off by 0.138"
     assert first.lines[1].get_xydata().tolist() == [[0.5, 0.25], [0.9, 1.0]]
     assert second.lines[1].get_xydata().tolist() == [[0.5, 0.3], [1.0, 1.0]]
     with pytest.raises(ValueError, match="no code whose posterior says how sure it is"):
-        calibration_figure({})
+        plot_calibration({})
 
 
 def test_a_generator_without_a_known_range(tmp_path):

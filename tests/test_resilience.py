@@ -48,7 +48,7 @@ def test_programs_that_get_a_signal_save_and_say_so():
 
 
 def test_nothing_grows_in_a_long_run():
-    uses = watch(600, 100, workers=1)
+    uses = watch(600, 100, num_workers=1)
     first, last = uses[1], uses[-1]
     assert len(uses) == 6
     assert last.files <= first.files

@@ -148,7 +148,7 @@ def test_resuming_at_any_step_is_as_if_it_had_never_stopped(tmp_path, data):
 
 
 def test_workers_change_nothing():
-    runs = [fit(trainer(), Noisy(), steps=7, workers=workers) for workers in (0, 1, 2)]
+    runs = [fit(trainer(), Noisy(), steps=7, num_workers=workers) for workers in (0, 1, 2)]
     assert same_run(runs[0], runs[1])
     assert same_run(runs[0], runs[2])
 
@@ -183,7 +183,7 @@ def test_items_draw_anew_in_every_epoch_and_leave_the_global_generators_alone():
         {"precision": "bf16"},
         {"precision": "fp16"},
         {"d_steps": 2},
-        {"g_steps": 2, "augment": lambda x, generator: x + 0.1 * torch.randn(x.shape, generator=generator)},
+        {"g_steps": 2, "augment": lambda x, rng: x + 0.1 * torch.randn(x.shape, generator=rng)},
         {"schedule": lambda optimizer: LinearLR(optimizer, 1.0, 0.0, 20)},
         {"g_optimizer": lambda p: torch.optim.RMSprop(p, 1e-3, momentum=0.5), "lr_q": 1e-4},
     ],
@@ -275,11 +275,11 @@ def test_a_fit_that_failed_is_gone_on_with_by_the_same_trainer(tmp_path):
 def test_logs_are_cut_back_to_the_checkpoint(tmp_path):
     log = tmp_path / "metrics.jsonl"
     log.write_text('{"another": "run"}\n')
-    fit(trainer(), run_dir=tmp_path, checkpoint_every=5, keep_checkpoints=9, callbacks=[ig.JSONLMetrics(log)])
+    fit(trainer(), run_dir=tmp_path, checkpoint_every=5, keep_checkpoints=9, callbacks=[ig.JSONLLogger(log)])
     (tmp_path / "checkpoints" / f"step_{12:010d}").rename(tmp_path / "away")
     with log.open("a") as file:
         file.write('{"step": 13, "half a li')
-    fit(trainer(), run_dir=tmp_path, callbacks=[ig.JSONLMetrics(log)])
+    fit(trainer(), run_dir=tmp_path, callbacks=[ig.JSONLLogger(log)])
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert lines[0] == {"another": "run"}
     assert [line["step"] for line in lines[1:]] == list(range(1, STEPS + 1))
@@ -287,10 +287,10 @@ def test_logs_are_cut_back_to_the_checkpoint(tmp_path):
 
 def test_a_log_that_lost_lines_is_named(tmp_path):
     log = tmp_path / "metrics.jsonl"
-    fit(trainer(), run_dir=tmp_path, callbacks=[ig.JSONLMetrics(log)])
+    fit(trainer(), run_dir=tmp_path, callbacks=[ig.JSONLLogger(log)])
     log.write_text("".join(log.read_text().splitlines(keepends=True)[:3]))
     with pytest.warns(UserWarning, match="is not the log that the run left, which had 12 lines up to step 12"):
-        fit(trainer(), run_dir=tmp_path, steps=STEPS + 1, callbacks=[ig.JSONLMetrics(log)])
+        fit(trainer(), run_dir=tmp_path, steps=STEPS + 1, callbacks=[ig.JSONLLogger(log)])
     assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == [1, 2, 3, 13]
 
 
@@ -323,7 +323,7 @@ OTHERS = [
     (wider, {}, r"'generator.0.weight' is float32 of shape \(16, 11\) in it, but float32 of shape \(20, 11\) here"),
     (trainer, {"batch_size": 10}, "the run's data had batch size 8, and this data has 10"),
     (trainer, {"data": images(48)}, "the run's data had length 40, and this data has 48"),
-    (trainer, {"callbacks": [ig.JSONLMetrics("never.jsonl")]}, r"saved with none, and here are \['JSONLMetrics'\]"),
+    (trainer, {"callbacks": [ig.JSONLLogger("never.jsonl")]}, r"saved with none, and here are \['JSONLLogger'\]"),
     (trainer, {"resume": False}, "holds a run at step 12; go on with it by resume='auto'"),
     (lambda: fit(trainer(), steps=2), {}, "has made steps of its own, which loading would lose"),
 ]
@@ -508,7 +508,7 @@ def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
 
 def test_a_log_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(OSError, match="cannot write metrics: No space left on device: '/dev/full'"):
-        fit(trainer(), steps=200, callbacks=[ig.JSONLMetrics("/dev/full")])
+        fit(trainer(), steps=200, callbacks=[ig.JSONLLogger("/dev/full")])
 
 
 @pytest.mark.parametrize(
@@ -521,7 +521,7 @@ def test_a_log_that_cannot_be_written_is_named(tmp_path):
         ({"run_dir": "x", "keep_checkpoints": 0}, ValueError, "keep_checkpoints must be a whole number of at least 1"),
         ({"run_dir": "x", "resume": True}, TypeError, "resume must be 'auto', False or the path of a checkpoint"),
         ({"resume": "nowhere"}, ig.CheckpointError, "nowhere: there is no such folder"),
-        ({"workers": 1}, ValueError, "workers=1 would do nothing"),
+        ({"workers": 1}, ValueError, "num_workers=1 would do nothing"),
         ({"workers": -1}, ValueError, "workers must be a whole number of at least 0"),
     ],
 )
@@ -678,8 +678,8 @@ def lines_in(path):
 
 def test_a_refused_resume_leaves_logs_alone(tmp_path):
     log = tmp_path / "log.jsonl"
-    fit(trainer(), run_dir=tmp_path / "a", callbacks=[ig.JSONLMetrics(log)])
-    callback, t = ig.JSONLMetrics(log), trainer()
+    fit(trainer(), run_dir=tmp_path / "a", callbacks=[ig.JSONLLogger(log)])
+    callback, t = ig.JSONLLogger(log), trainer()
     with pytest.raises(ig.CheckpointError, match="batch size 8, and this data has 10"):
         fit(t, run_dir=tmp_path / "a", batch_size=10, callbacks=[callback])
     fit(t, steps=2, run_dir=tmp_path / "b", callbacks=[callback])
@@ -687,11 +687,11 @@ def test_a_refused_resume_leaves_logs_alone(tmp_path):
 
 
 def test_a_log_of_another_run_is_not_cut(tmp_path):
-    fit(trainer(), steps=6, run_dir=tmp_path, callbacks=[ig.JSONLMetrics(tmp_path / "a.jsonl")])
+    fit(trainer(), steps=6, run_dir=tmp_path, callbacks=[ig.JSONLLogger(tmp_path / "a.jsonl")])
     other = tmp_path / "z.jsonl"
     other.write_text('{"step": 1}\n' * 30)
     with pytest.warns(UserWarning, match=r"z.jsonl is not the log that the run left"):
-        fit(trainer(), run_dir=tmp_path, callbacks=[ig.JSONLMetrics(other)])
+        fit(trainer(), run_dir=tmp_path, callbacks=[ig.JSONLLogger(other)])
     assert lines_in(other) == [1] * 30 + list(range(7, STEPS + 1))
 
 
@@ -699,7 +699,7 @@ def test_callbacks_of_a_second_fit_keep_their_state(tmp_path):
     def program(stop=None):
         t = trainer()
         fit(t, steps=5, run_dir=tmp_path, checkpoint_every=3)
-        log = ig.JSONLMetrics(tmp_path / "log.jsonl")
+        log = ig.JSONLLogger(tmp_path / "log.jsonl")
         return fit(
             t, images(24, seed=9), steps=10, run_dir=tmp_path, checkpoint_every=3, callbacks=[log, StopsAt(stop)]
         )
@@ -854,7 +854,7 @@ def test_a_step_that_failed_is_made_again(tmp_path):
     class Fails:
         calls = 0
 
-        def __call__(self, x, generator):
+        def __call__(self, x, rng):
             self.calls += 1
             if self.calls == 8:
                 raise MemoryError
@@ -866,7 +866,7 @@ def test_a_step_that_failed_is_made_again(tmp_path):
     with pytest.raises(MemoryError):
         fit(t, data, run_dir=tmp_path)
     fit(t, data, run_dir=tmp_path)
-    whole = fit(trainer(augment=lambda x, generator: x), DataLoader(TensorDataset(images(40)), 8, shuffle=True))
+    whole = fit(trainer(augment=lambda x, rng: x), DataLoader(TensorDataset(images(40)), 8, shuffle=True))
     assert same_run(whole, t)
 
 
@@ -942,7 +942,7 @@ def test_a_branch_takes_the_place_of_the_call_that_was_under_way(tmp_path):
         ({"schedule": linear(20)}, {"schedule": linear(30)}, "total_iters was 20 and is 30"),
         ({}, {"schedule": linear(30)}, "schedulers was .* and is absent"),
         ({}, {"pixel_range": (0, 1)}, "pixel_range"),
-        ({}, {"augment": lambda x, generator: x}, "augmented was False and is True"),
+        ({}, {"augment": lambda x, rng: x}, "augmented was False and is True"),
         ({}, {"tap": "2"}, "tap was None and is 2"),
     ],
 )
@@ -968,7 +968,7 @@ def test_changed_data_is_noticed_at_the_end_of_an_epoch_too(tmp_path):
 def test_names_given_before_going_on_stay(tmp_path):
     fit(trainer(), steps=5, run_dir=tmp_path)
     t = trainer()
-    t.model.set_names("digit", list("abcd"))
+    t.model.set_category_names("digit", list("abcd"))
     fit(t, run_dir=tmp_path)
     assert t.model.category_names == {"digit": ("a", "b", "c", "d")}
 

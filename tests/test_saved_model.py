@@ -44,7 +44,7 @@ FORMS = {
 @pytest.mark.parametrize("ema_decay", [None, 0.9])
 def test_a_loaded_model_is_the_model_that_was_saved(tmp_path, generator, discriminator, q, ema_decay):
     model = trained(generator(), discriminator(), ema_decay=ema_decay, **{name: made() for name, made in q.items()})
-    model.set_names("digit", ["zero", "one", None, "three"])
+    model.set_category_names("digit", ["zero", "one", None, "three"])
     model.pixel_range = (-1.0, 1.0)
     model.save(tmp_path / "model")
     torch.manual_seed(99)  # other weights to begin with
@@ -57,12 +57,12 @@ def test_a_loaded_model_is_the_model_that_was_saved(tmp_path, generator, discrim
     assert torch.equal(mine["digit"].probs, theirs["digit"].probs)
     assert torch.equal(mine["style"].mean, theirs["style"].mean)
     assert loaded.latent == model.latent
-    assert (loaded.category_names, loaded.pixel_range, loaded.reach) == (
+    assert (loaded.category_names, loaded.pixel_range, loaded.output_range) == (
         model.category_names,
         model.pixel_range,
-        model.reach,
+        model.output_range,
     )
-    assert (loaded.averaged_generator is None) == (ema_decay is None)
+    assert (loaded.ema_generator is None) == (ema_decay is None)
 
 
 def test_a_tap_of_the_users_is_kept(tmp_path):
@@ -104,7 +104,7 @@ def test_a_fault_while_replacing_leaves_the_old_model(tmp_path, monkeypatch):
 def test_the_names_of_categories_are_in_the_checkpoints_of_a_run(tmp_path):
     torch.manual_seed(0)
     t = ig.InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, device="cpu")
-    t.model.set_names("digit", list("abcd"))
+    t.model.set_category_names("digit", list("abcd"))
     t.fit(images(16), steps=2, batch_size=8, run_dir=tmp_path)
     again = ig.InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, device="cpu")
     again.fit(images(16), steps=2, batch_size=8, run_dir=tmp_path)
@@ -192,7 +192,7 @@ ig.InfoGAN(dense_generator(latent.width), dense_discriminator(), latent).save(sy
 )
 def test_names_that_cannot_be_are_refused(code, names, error, message):
     with pytest.raises(error, match=message):
-        trained().set_names(code, names)
+        trained().set_category_names(code, names)
 
 
 class Reads(nn.Module):
@@ -244,9 +244,11 @@ def test_naming_refuses_what_it_cannot_name():
 
 def test_samples_by_name():
     model = trained()
-    with pytest.raises(ValueError, match="'digit' has no category named '7'; it has no names yet; model.set_names"):
+    with pytest.raises(
+        ValueError, match="'digit' has no category named '7'; it has no names yet; model.set_category_names"
+    ):
         model.sample(2, digit="7")
-    model.set_names("digit", ["three", "one", None, "four"])
+    model.set_category_names("digit", ["three", "one", None, "four"])
     assert torch.equal(model.sample(2, digit="four", seed=0), model.sample(2, digit=3, seed=0))
     assert torch.equal(model.sample(2, digit=["one", "four"], seed=0), model.sample(2, digit=[1, 3], seed=0))
     with pytest.raises(ValueError, match="'digit' has no category named 'two'; it has 'three', 'one' and 'four'"):

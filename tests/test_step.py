@@ -98,7 +98,7 @@ def test_several_steps_equal_the_textbook_loop(trunk_too, joint):
         device="cpu",
     )
     draws = stream(5, "latents")
-    latents = [LATENT.sample(n, generator=draws, dtype=torch.float64) for _ in range(steps)]
+    latents = [LATENT.sample(n, rng=draws, dtype=torch.float64) for _ in range(steps)]
     trainer.fit(list(data.split(n)), steps=steps)
     expected = textbook(theirs, data.split(n), latents, steps, trunk_too=trunk_too, joint=joint)
 
@@ -184,11 +184,11 @@ def test_adding_a_code_leaves_the_other_codes_gradients_unchanged():
 
     gradients = []
     for spec in (one, two):
-        q = nn.Linear(16, spec.outputs)
+        q = nn.Linear(16, spec.num_outputs)
         with torch.no_grad():
             q.weight[:4], q.bias[:4] = head.weight, head.bias
-        spec_latent = spec.sample(12, generator=torch.Generator().manual_seed(2))
-        spec_latent[:, :9] = one.sample(12, generator=torch.Generator().manual_seed(1))
+        spec_latent = spec.sample(12, rng=torch.Generator().manual_seed(2))
+        spec_latent[:, :9] = one.sample(12, rng=torch.Generator().manual_seed(1))
         weights = torch.tensor([code.weight for code in spec.codes.values()])
         loss = (spec.nll(q(Ignoring()(spec_latent)), spec_latent).mean(0) * weights).sum()
         gradients.append(torch.autograd.grad(loss, body.weight)[0])
@@ -311,7 +311,7 @@ def test_a_term_that_depends_on_no_weight_changes_nothing(joint):
     class Constant(RealImageRegularizer):
         name, weight = "constant", 1.0
 
-        def views(self, real, generator):
+        def views(self, real, rng):
             return real
 
         def __call__(self, latent, raw, raw_of_views):
@@ -365,7 +365,7 @@ def test_d_steps_and_g_steps_count_updates():
         changes.append(not torch.equal(weight, before))
         assert ("loss/g" in figures) == changes[-1]
     assert changes == [False, False, True] * 2
-    assert trainer.model.averaged_generator.n_averaged.item() == 4
+    assert trainer.model.ema_generator.n_averaged.item() == 4
 
 
 def test_the_averaged_generator_is_the_moving_average_of_the_weights():
@@ -375,10 +375,10 @@ def test_the_averaged_generator_is_the_moving_average_of_the_weights():
         trainer.step(images(8))
         now = weight.detach().clone()
         average = now if average is None else 0.9 * average + 0.1 * now
-    torch.testing.assert_close(trainer.model.averaged_generator.module[0].weight.detach(), average)
+    torch.testing.assert_close(trainer.model.ema_generator.module[0].weight.detach(), average)
     with torch.no_grad():
-        trainer.model.averaged_generator.module[0].weight.zero_()
-        trainer.model.averaged_generator.module[0].bias.zero_()
+        trainer.model.ema_generator.module[0].weight.zero_()
+        trainer.model.ema_generator.module[0].bias.zero_()
     sampled = trainer.model.sample(2, seed=0)
     assert torch.equal(sampled[0], sampled[1])  # sample uses the average, which now ignores its input
 
@@ -390,7 +390,7 @@ def test_the_average_takes_in_the_running_statistics():
         trainer.step(images(8))
         now = running.clone()
         average = now if average is None else 0.9 * average + 0.1 * now
-    torch.testing.assert_close(trainer.model.averaged_generator.module[1].running_mean, average)
+    torch.testing.assert_close(trainer.model.ema_generator.module[1].running_mean, average)
 
 
 def test_figures_are_what_they_say():

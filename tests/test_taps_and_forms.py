@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from infogan_lib import InfoGAN, QHead, Tap
-from infogan_lib.model.adapters import DiscriminatorForm, find_discriminator_form, find_generator_form
+from infogan_lib.model.adapters import DiscriminatorAdapter, infer_discriminator_adapter, infer_generator_adapter
 from infogan_lib.model.introspection import eval_mode, final_activation
 from infogan_lib.model.tap import find_tap, tapped
 from toys import LATENT, PartsGenerator, TupleDiscriminator, dense_discriminator, dense_generator, images
@@ -29,10 +29,10 @@ def conv_generator(dims, width=LATENT.width):
     ],
 )
 def test_generator_input_is_found_by_a_dry_forward(generator, input, shape):
-    form, made = find_generator_form(generator, LATENT)
+    form, made = infer_generator_adapter(generator, LATENT)
     assert form.input == input
     assert made.shape == (2, *shape)
-    assert find_generator_form(generator, LATENT, input=input)[0] == form
+    assert infer_generator_adapter(generator, LATENT, input=input)[0] == form
 
 
 def test_a_dry_forward_changes_nothing():
@@ -49,7 +49,7 @@ def test_a_dry_forward_changes_nothing():
 
 def test_generator_of_another_width_is_told_what_was_tried():
     with pytest.raises(ValueError, match=r"latent of width 11 \(z 5 \+ digit 4 \+ style 2\)") as caught:
-        find_generator_form(dense_generator(width=12), LATENT)
+        infer_generator_adapter(dense_generator(width=12), LATENT)
     assert "flat: RuntimeError: mat1 and mat2 shapes cannot be multiplied (2x11 and 12x16)" in str(caught.value)
     assert "must take 11 inputs" in str(caught.value)
 
@@ -60,7 +60,7 @@ def test_generator_that_returns_no_batch_is_refused():
             return z.mean()
 
     with pytest.raises(ValueError, match=r"flat: returned shape \(\) for a batch of 2"):
-        find_generator_form(Mean(), LATENT)
+        infer_generator_adapter(Mean(), LATENT)
 
 
 def test_the_tap_found_is_the_input_of_the_last_layer_with_parameters():
@@ -105,7 +105,7 @@ def test_nothing_stays_hooked_after_an_error_inside():
 def test_a_named_tap_is_that_layers_output():
     discriminator = dense_discriminator(norm=False).eval()
     x = images(3)
-    _, features = DiscriminatorForm("logits", Tap("1"))(discriminator, x)
+    _, features = DiscriminatorAdapter("logits", Tap("1"))(discriminator, x)
     torch.testing.assert_close(features, discriminator[1](x.flatten(1)))
 
 
@@ -135,7 +135,7 @@ SIGMOIDS = {
 @pytest.mark.parametrize("how", SIGMOIDS.values(), ids=SIGMOIDS)
 def test_logits_are_what_the_last_sigmoid_was_given(how):
     discriminator = FunctionalSigmoid(how)
-    form = find_discriminator_form(discriminator, images(2))
+    form = infer_discriminator_adapter(discriminator, images(2))
     assert form.output == "probabilities"
     with torch.no_grad():
         discriminator.body[-1].weight.mul_(1e4)  # probabilities of exactly 0 and 1 in float32
@@ -156,7 +156,7 @@ def test_a_sigmoid_after_the_validity_does_not_hide_its_logits():
     discriminator, x = Gated(), images(5)
     with torch.no_grad():
         discriminator.validity[0].bias.fill_(50)
-    logits, _ = find_discriminator_form(discriminator, x)(discriminator, x)
+    logits, _ = infer_discriminator_adapter(discriminator, x)(discriminator, x)
     assert torch.equal(logits, discriminator.validity[0](discriminator.trunk(x)))
 
 
@@ -165,7 +165,7 @@ def test_two_sigmoids_in_a_head_give_the_logits_of_the_last():
     trunk = nn.Sequential(nn.Conv2d(1, 8, 4), nn.LeakyReLU(0.1))
     head = nn.Sequential(nn.Conv2d(8, 6, 1), nn.Sigmoid(), nn.Conv2d(6, 1, 1), nn.Sigmoid())
     discriminator = nn.Sequential(trunk, head)
-    form = find_discriminator_form(discriminator, images(2), tap=Tap("0"))
+    form = infer_discriminator_adapter(discriminator, images(2), tap=Tap("0"))
     logits, features = form(discriminator, images(3))
     assert torch.equal(logits, head[:3](trunk(images(3))))
     assert torch.equal(features, trunk(images(3)))
@@ -181,7 +181,7 @@ def test_probabilities_without_a_visible_sigmoid_are_inverted_stably():
             return (torch.tanh(self.body(x) / 2) + 1) / 2
 
     discriminator = Half().double()
-    form = DiscriminatorForm("probabilities")
+    form = DiscriminatorAdapter("probabilities")
     x = images(16, dtype=torch.float64)
     torch.testing.assert_close(form(discriminator, x)[0], discriminator.body(x), rtol=1e-9, atol=1e-9)
     with torch.no_grad():
@@ -193,12 +193,12 @@ def test_probabilities_without_a_visible_sigmoid_are_inverted_stably():
 
 
 def test_a_logit_discriminator_is_left_alone():
-    assert find_discriminator_form(dense_discriminator(), images(2)).output == "logits"
+    assert infer_discriminator_adapter(dense_discriminator(), images(2)).output == "logits"
 
 
 def test_a_tuple_discriminator_holds_q_itself():
-    form = find_discriminator_form(TupleDiscriminator(), images(2))
-    assert form == DiscriminatorForm("probabilities", None, gives_codes=True)
+    form = infer_discriminator_adapter(TupleDiscriminator(), images(2))
+    assert form == DiscriminatorAdapter("probabilities", None, returns_codes=True)
     logits, codes = form(TupleDiscriminator(), images(3))
     assert logits.shape == (3, 1)
     assert [part.shape for part in codes] == [(3, 4), (3, 4)]

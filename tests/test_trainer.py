@@ -78,7 +78,7 @@ def test_steps_run_over_as_many_epochs_as_they_need():
 
 def test_every_image_is_seen_once_in_an_epoch_and_in_another_order_in_the_next():
     seen = []
-    t = trainer(augment=lambda x, generator: (seen.append(x[:, 0, 0, 0].clone()), x)[1])
+    t = trainer(augment=lambda x, rng: (seen.append(x[:, 0, 0, 0].clone()), x)[1])
     data = images(40)
     t.fit(data, epochs=2, batch_size=8)
     first, second = torch.cat(seen[:5]), torch.cat(seen[5:])
@@ -91,14 +91,14 @@ def test_a_tensor_and_a_dataset_are_seen_in_the_same_order():
     orders = []
     for data in (images(40), TensorDataset(images(40))):
         seen = []
-        trainer(augment=lambda x, generator, seen=seen: (seen.append(x), x)[1]).fit(data, epochs=2, batch_size=8)
+        trainer(augment=lambda x, rng, seen=seen: (seen.append(x), x)[1]).fit(data, epochs=2, batch_size=8)
         orders.append(torch.cat(seen))
     assert torch.equal(*orders)
 
 
 def test_bytes_are_mapped_onto_the_generators_range():
     seen = []
-    t = trainer(augment=lambda x, generator: (seen.append(x), x)[1])
+    t = trainer(augment=lambda x, rng: (seen.append(x), x)[1])
     t.fit(torch.tensor([0, 255], dtype=torch.uint8).repeat(8, 8).reshape(8, 1, 4, 4), steps=1, batch_size=8)
     assert sorted(seen[0].unique().tolist()) == [-1, 1]
 
@@ -156,7 +156,7 @@ def test_own_optimisers_and_factories():
 
 def test_short_fits_see_all_of_the_data():
     seen = []
-    t = trainer(augment=lambda x, generator: (seen.append(x), x)[1])
+    t = trainer(augment=lambda x, rng: (seen.append(x), x)[1])
     for _ in range(30):
         t.fit(images(40), steps=2, batch_size=8)
     assert torch.cat(seen).flatten(1).unique(dim=0).shape[0] == 40
@@ -188,7 +188,7 @@ def test_an_overflow_in_float16_is_met_by_a_smaller_scale(tmp_path):
     t = trainer(precision="fp16")
     t._step._precision.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**100)
     before = [p.detach().clone() for p in t.model.parameters()]
-    t.fit(images(8), steps=1, batch_size=8, callbacks=[ig.JSONLMetrics(tmp_path / "m.jsonl")])
+    t.fit(images(8), steps=1, batch_size=8, callbacks=[ig.JSONLLogger(tmp_path / "m.jsonl")])
     assert all(torch.equal(p, old) for p, old in zip(t.model.parameters(), before, strict=True))
     assert t._step._precision.scaler.get_scale() == 2.0**99
     line = json.loads((tmp_path / "m.jsonl").read_text())
@@ -227,7 +227,7 @@ def test_figures_agree_with_a_forward_pass_of_ones_own():
     t = ig.InfoGANTrainer(
         dense_generator(), dense_discriminator(norm=False), LATENT, information_trains=["generator", "q_head"]
     )
-    latent = LATENT.sample(8, generator=stream(0, "latents"))
+    latent = LATENT.sample(8, rng=stream(0, "latents"))
     x = images(8)
     fake = t.model.generator(latent).detach()
     real_logits, fake_logits = t.model.discriminator(x), t.model.discriminator(fake)
@@ -264,7 +264,7 @@ def test_a_second_code_leaves_the_first_ones_share_of_the_step_alone():
                 return self.body(torch.linspace(-1, 1, len(z))[:, None] * torch.ones(9))
 
         torch.manual_seed(1)
-        head = nn.Linear(12, spec.outputs)
+        head = nn.Linear(12, spec.num_outputs)
         with torch.no_grad():
             head.weight[:4] = 0.1
             head.bias[:4] = 0
@@ -280,7 +280,7 @@ def test_a_second_code_leaves_the_first_ones_share_of_the_step_alone():
             d_optimizer=lambda p: torch.optim.SGD(p, 0.1),
             q_optimizer=lambda p: torch.optim.SGD(p, 0.1),
         )
-        fixed = spec.sample(8, generator=torch.Generator().manual_seed(0))
+        fixed = spec.sample(8, rng=torch.Generator().manual_seed(0))
         fixed[:, 5:9] = torch.eye(4)[torch.arange(8) % 4]
         t._draw = lambda n, fixed=fixed: fixed
         t.step(images(8, (16,)))
@@ -312,7 +312,7 @@ def test_progress_shows_the_figures_in_a_terminal(monkeypatch):
     shown = io.StringIO()
     monkeypatch.setattr(shown, "isatty", lambda: True)
     monkeypatch.setattr("sys.stderr", shown)
-    trainer().fit(images(16), epochs=1, batch_size=8, callbacks=[ig.Progress()])
+    trainer().fit(images(16), epochs=1, batch_size=8, callbacks=[ig.ProgressBar()])
     assert "2/2" in shown.getvalue()
     assert "digit" in shown.getvalue()
     assert "nats" in shown.getvalue()
@@ -334,7 +334,7 @@ def test_models_with_an_average_and_errors_can_be_pickled():
     t.step(images(8))
     twin = pickle.loads(pickle.dumps(t.model))
     assert torch.equal(twin.sample(2, seed=0), t.model.sample(2, seed=0))
-    twin.averaged_generator.update_parameters(twin.generator)
+    twin.ema_generator.update_parameters(twin.generator)
     error = pickle.loads(pickle.dumps(ig.NonFiniteLossError("loss", 3, float("nan"))))
     assert (error.term, error.step) == ("loss", 3)
 
@@ -381,14 +381,14 @@ def test_callbacks_hear_of_the_end_also_after_an_error():
 def test_metrics_are_json_lines(tmp_path):
     t = trainer()
     for _ in range(2):
-        t.fit(images(16), epochs=1, batch_size=8, callbacks=[ig.JSONLMetrics(tmp_path / "run" / "metrics.jsonl")])
+        t.fit(images(16), epochs=1, batch_size=8, callbacks=[ig.JSONLLogger(tmp_path / "run" / "metrics.jsonl")])
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [(line["step"], line["epoch"]) for line in lines] == [(1, 0), (2, 0), (3, 1), (4, 1)]
     assert [line["loss/d"] for line in lines] == pytest.approx(t.history["loss/d"].tolist())
 
 
 def test_progress_is_quiet_when_not_in_a_terminal(capsys):
-    trainer().fit(images(16), epochs=1, batch_size=8, callbacks=[ig.Progress()])
+    trainer().fit(images(16), epochs=1, batch_size=8, callbacks=[ig.ProgressBar()])
     assert capsys.readouterr() == ("", "")
 
 

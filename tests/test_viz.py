@@ -11,19 +11,19 @@ import infogan_lib as ig
 from infogan_lib.viz import (
     SampleGrid,
     animate_folder,
-    category_figure,
-    curves_figure,
-    epoch_curves_figure,
     epoch_means,
-    fixed_condition_figure,
-    fixed_noise_figure,
-    grid_figure,
     image_grid,
-    requested_figure,
+    plot_categories,
+    plot_epochs,
+    plot_fixed_category,
+    plot_fixed_noise,
+    plot_grid,
+    plot_history,
+    plot_requests,
+    plot_traversal,
     running_mean,
     save_figure,
     save_png,
-    sweep_figure,
 )
 from toys import LATENT, dense_discriminator, dense_generator, images
 
@@ -75,7 +75,7 @@ def pixels_of(figure):
 
 
 def test_category_figure_has_categories_in_columns():
-    figure = category_figure(showing_model(), "digit", rows=3)
+    figure = plot_categories(showing_model(), "digit", rows=3)
     grid = pixels_of(figure)[:, :, 0].reshape(-1, 4 * 13 - 2)[::3]
     for column in range(4):
         digit = grid[:, column * 13 + 5 : column * 13 + 9]
@@ -87,8 +87,8 @@ def test_category_figure_has_categories_in_columns():
 
 def test_category_figure_with_other_codes_held():
     model = showing_model()
-    model.set_names("digit", ["zero", None, "two", "three"])
-    figure = category_figure(model, "digit", rows=3, style=[0.0, 0.5])
+    model.set_category_names("digit", ["zero", None, "two", "three"])
+    figure = plot_categories(model, "digit", rows=3, style=[0.0, 0.5])
     tiles = tiles_of(figure)
     assert (tiles[..., 5:9].argmax(-1) == np.arange(4)).all()
     held = (np.tanh([0.0, 0.5]) + 1) / 2
@@ -96,13 +96,13 @@ def test_category_figure_with_other_codes_held():
     assert len(np.unique(tiles[..., 0])) == 3  # a noise of its own in each row
     assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["zero", "(1)", "two", "three"]
     with pytest.raises(ValueError, match="'digit' runs along the columns, so it cannot be set as well"):
-        category_figure(model, "digit", digit=2)
+        plot_categories(model, "digit", digit=2)
     with pytest.raises(KeyError, match="no 'slant' in this latent"):
-        category_figure(model, "digit", slant=2)
+        plot_categories(model, "digit", slant=2)
 
 
 def test_sweep_figure_goes_from_low_to_high_down_the_rows():
-    figure = sweep_figure(showing_model(), "style", dim=1, columns="digit", steps=3)
+    figure = plot_traversal(showing_model(), "style", dim=1, columns="digit", steps=3)
     grid = pixels_of(figure)[::3, :, 0]
     swept = grid[:, 10::13]
     expected = (np.tanh([-1.0, 0.0, 1.0]) + 1) / 2
@@ -111,13 +111,13 @@ def test_sweep_figure_goes_from_low_to_high_down_the_rows():
     labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
     assert labels == ["-1.00", "+0.00", "+1.00"]
     model = showing_model()
-    model.set_names("digit", list("abcd"))
-    named = sweep_figure(model, "style", columns="digit", steps=3)
+    model.set_category_names("digit", list("abcd"))
+    named = plot_traversal(model, "style", columns="digit", steps=3)
     assert [tick.get_text() for tick in named.axes[0].get_xticklabels()] == list("abcd")
 
 
 def test_sweep_figure_with_drawn_columns():
-    figure = sweep_figure(showing_model(), "style", columns=5, steps=3, seed=1)
+    figure = plot_traversal(showing_model(), "style", columns=5, steps=3, seed=1)
     grid = pixels_of(figure)[::3, :, 0]
     assert np.array_equal(grid[0, :9], grid[2, :9])
     assert not np.array_equal(grid[0, :5], grid[0, 13:18])
@@ -131,8 +131,8 @@ def tiles_of(figure):
 
 def test_fixed_condition_is_one_category_in_many_styles():
     model = showing_model()
-    model.set_names("digit", list("abcd"))
-    tiles = tiles_of(fixed_condition_figure(model, "c", columns=5, rows=2, seed=3))
+    model.set_category_names("digit", list("abcd"))
+    tiles = tiles_of(plot_fixed_category(model, "c", columns=5, rows=2, seed=3))
     assert tiles.shape == (2, 5, 11)
     assert (tiles[..., 5:9].argmax(-1) == 2).all()
     assert len(np.unique(tiles[..., 0])) == 10
@@ -140,8 +140,8 @@ def test_fixed_condition_is_one_category_in_many_styles():
 
 def test_fixed_noise_is_every_category_in_one_style():
     model = showing_model()
-    model.set_names("digit", ["zero", None, "two", "three"])
-    figure = fixed_noise_figure(model, rows=2, seed=3)
+    model.set_category_names("digit", ["zero", None, "two", "three"])
+    figure = plot_fixed_noise(model, rows=2, seed=3)
     tiles = tiles_of(figure)
     assert (tiles[..., 5:9].argmax(-1) == np.arange(4)).all()
     for part in (slice(0, 5), slice(9, 11)):
@@ -152,18 +152,18 @@ def test_fixed_noise_is_every_category_in_one_style():
 
 def test_what_is_asked_for_by_name_comes():
     model = showing_model()
-    model.set_names("digit", ["two", "zero", "three", "one"])
-    figure = requested_figure(model, ["zero", "one", "two", "three"], rows=2)
+    model.set_category_names("digit", ["two", "zero", "three", "one"])
+    figure = plot_requests(model, ["zero", "one", "two", "three"], rows=2)
     assert (tiles_of(figure)[..., 5:9].argmax(-1) == [1, 3, 0, 2]).all()
     assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["zero", "one", "two", "three"]
     assert figure.axes[0].get_title() == "asked for zero one two three, got"
     with pytest.raises(ValueError, match="'digit' has no category named 'nine'"):
-        requested_figure(model, ["nine"])
+        plot_requests(model, ["nine"])
 
 
 def test_grid_figure_checks_its_labels():
     with pytest.raises(ValueError, match="3 labels are needed, but got 2"):
-        grid_figure(torch.zeros(6, 1, 4, 4), 3, pixel_range=(0, 1), column_labels=["a", "b"])
+        plot_grid(torch.zeros(6, 1, 4, 4), 3, pixel_range=(0, 1), column_labels=["a", "b"])
 
 
 def trained():
@@ -174,7 +174,7 @@ def trained():
 
 def test_curves_show_the_history():
     trainer = trained()
-    figure = curves_figure(trainer.history, entropy=LATENT.entropy)
+    figure = plot_history(trainer.history, entropy=LATENT.entropy)
     losses, opinions, information = figure.axes
     assert losses.lines[0].get_ydata().tolist() == trainer.history["loss/d"].tolist()
     assert [t.get_text() for t in losses.get_legend().get_texts()] == ["D", "G (adversarial)", "information (weighted)"]
@@ -182,26 +182,26 @@ def test_curves_show_the_history():
     levels = [line.get_ydata()[0] for line in information.lines if line.get_linestyle() == "--"]
     assert levels == pytest.approx(list(LATENT.entropy.values()))
     with pytest.raises(ValueError, match="no steps yet"):
-        curves_figure(ig.History())
+        plot_history(ig.History())
 
 
 def test_squared_errors_have_a_panel_of_their_own():
     spec = ig.LatentSpec(z=ig.Noise(5), digit=ig.Categorical(4), style=ig.Uniform(2, loss=ig.MSE()))
     trainer = ig.InfoGANTrainer(dense_generator(), dense_discriminator(), spec, d_steps=3)
     trainer.fit(images(32), steps=2, batch_size=16)
-    assert len(curves_figure(trainer.history).axes) == 2  # G has not been updated yet
+    assert len(plot_history(trainer.history).axes) == 2  # G has not been updated yet
     trainer.fit(images(32), steps=2, batch_size=16)
-    figure = curves_figure(trainer.history, entropy=spec.entropy)
+    figure = plot_history(trainer.history, entropy=spec.entropy)
     assert [axes.get_ylabel() for axes in figure.axes][2:] == ["bound on I(c; x), nats", "squared error"]
     dashed = [sum(line.get_linestyle() == "--" for line in axes.lines) for axes in figure.axes]
     assert dashed == [0, 0, 1, 0]
 
 
 def test_figures_ask_for_the_right_kind_of_code():
-    with pytest.raises(ValueError, match="for 'style' use sweep_figure"):
-        category_figure(showing_model(), "style")
-    with pytest.raises(ValueError, match="for 'digit' use category_figure"):
-        sweep_figure(showing_model(), "digit")
+    with pytest.raises(ValueError, match="for 'style' use plot_traversal"):
+        plot_categories(showing_model(), "style")
+    with pytest.raises(ValueError, match="for 'digit' use plot_categories"):
+        plot_traversal(showing_model(), "digit")
 
 
 def test_running_mean():
@@ -212,7 +212,7 @@ def test_running_mean():
 def test_files(tmp_path):
     save_png(image_grid(torch.ones(1, 1, 2, 3) / 2, 1, pixel_range=(0, 1)), tmp_path / "new" / "grid.png")
     assert matplotlib.image.imread(tmp_path / "new" / "grid.png").shape[:2] == (2, 3)
-    save_figure(category_figure(showing_model(), "digit"), tmp_path / "other" / "figure.png")
+    save_figure(plot_categories(showing_model(), "digit"), tmp_path / "other" / "figure.png")
     assert (tmp_path / "other" / "figure.png").stat().st_size > 1000
 
 
@@ -254,14 +254,14 @@ def test_means_by_epoch_are_those_of_the_epochs_steps():
 
 def test_epoch_curves_show_each_loss_and_their_sum():
     history = history_of([1.0, 2.0, 3.0, 4.0], [2, 4])
-    axes = epoch_curves_figure(history, total=True).axes[0]
+    axes = plot_epochs(history, total=True).axes[0]
     lines = {line.get_label(): line.get_ydata().tolist() for line in axes.get_lines()}
     assert lines["D"] == [1.5, 3.5]
     assert lines["total"] == [1.5 + 20 + 1, 3.5 + 40 + 1]
     assert axes.get_xlabel() == "epoch"
-    assert "total" not in {line.get_label() for line in epoch_curves_figure(history).axes[0].get_lines()}
+    assert "total" not in {line.get_label() for line in plot_epochs(history).axes[0].get_lines()}
     with pytest.raises(ValueError, match="no whole epoch yet"):
-        epoch_curves_figure(history_of([1.0], []))
+        plot_epochs(history_of([1.0], []))
 
 
 def test_an_animation_has_the_pictures_in_their_order(tmp_path):

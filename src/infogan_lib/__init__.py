@@ -26,9 +26,9 @@ from infogan_lib.losses.information import (
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.q_head import QHead
 from infogan_lib.model.tap import Tap
-from infogan_lib.training.callbacks import Callback, JSONLMetrics, Progress
+from infogan_lib.training.callbacks import Callback, JSONLLogger, ProgressBar
+from infogan_lib.training.guard import NonFiniteLossError
 from infogan_lib.training.history import History
-from infogan_lib.training.nonfinite import NonFiniteLossError
 from infogan_lib.training.trainer import InfoGANTrainer
 
 __all__ = [
@@ -46,7 +46,7 @@ __all__ = [
     "InfoGAN",
     "InfoGANTrainer",
     "InformationLoss",
-    "JSONLMetrics",
+    "JSONLLogger",
     "LatentCode",
     "LatentSpec",
     "LatentVariable",
@@ -57,7 +57,7 @@ __all__ = [
     "NonSaturating",
     "NormalNLL",
     "PointEstimate",
-    "Progress",
+    "ProgressBar",
     "QHead",
     "Tap",
     "Uniform",

@@ -16,7 +16,7 @@ def describe(value: object) -> str:
     return f"{text} ({type(value).__name__})"
 
 
-def whole_number(name: str, value: object, *, minimum: int) -> int:
+def check_int(name: str, value: object, *, minimum: int) -> int:
     """Return `value` as an int of at least `minimum`, or raise naming the argument."""
     if not isinstance(value, bool):
         try:
@@ -30,7 +30,7 @@ def whole_number(name: str, value: object, *, minimum: int) -> int:
     raise TypeError(f"{name} must be a whole number of at least {minimum}, but got {describe(value)}")
 
 
-def real_number(name: str, value: object, *, minimum: float | None = None, above: float | None = None) -> float:
+def check_float(name: str, value: object, *, minimum: float | None = None, above: float | None = None) -> float:
     """Return `value` as a finite float within the bounds, or raise naming the argument."""
     wanted = "a finite number"
     if minimum is not None:
@@ -50,30 +50,30 @@ def real_number(name: str, value: object, *, minimum: float | None = None, above
     return number
 
 
-def number_pair(name: str, value: object, wanted: str) -> tuple[float, float]:
+def check_pair(name: str, value: object, wanted: str) -> tuple[float, float]:
     """Return `value` as two finite floats, or raise naming the argument; `wanted` says what they should be."""
     try:
-        first, second = (real_number(name, part) for part in value)  # type: ignore[attr-defined]
+        first, second = (check_float(name, part) for part in value)  # type: ignore[attr-defined]
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must be {wanted}, but got {describe(value)}") from error
     return first, second
 
 
-def truth(name: str, value: object) -> bool:
+def check_bool(name: str, value: object) -> bool:
     """Return `value` if it is True or False, or raise naming the argument."""
     if not isinstance(value, bool):
         raise TypeError(f"{name} must be True or False, but got {describe(value)}")
     return value
 
 
-def choice(name: str, value: object, options: Collection[str]) -> str:
+def check_choice(name: str, value: object, options: Collection[str]) -> str:
     """Return `value` if it is one of `options`, or raise listing them."""
     if isinstance(value, str) and value in options:
         return value
-    raise ValueError(f"{name} must be one of {listed(options)}, but got {describe(value)}")
+    raise ValueError(f"{name} must be one of {join_names(options)}, but got {describe(value)}")
 
 
-def listed(names: Iterable[str]) -> str:
+def join_names(names: Iterable[str]) -> str:
     """Names as they stand in a message: 'a', 'b' and 'c'."""
     quoted = [repr(name) for name in names]
     if len(quoted) < 2:
@@ -82,7 +82,7 @@ def listed(names: Iterable[str]) -> str:
 
 
 @contextmanager
-def eval_extra(what: str, package: str = "scikit-learn") -> Iterator[None]:
+def require_eval(what: str, package: str = "scikit-learn") -> Iterator[None]:
     """Around an import: say what needs the package and how it is installed.
 
     Raises:

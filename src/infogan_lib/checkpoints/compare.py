@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from infogan_lib._checks import listed
+from infogan_lib._checks import join_names
 from infogan_lib.checkpoints.disk import CheckpointError
 
 
@@ -18,7 +18,9 @@ def check_names(path: Path, what: str, saved: Any, wanted: Collection[Any]) -> N
         CheckpointError: one that is missing, or one too many.
     """
     if not isinstance(saved, Mapping):
-        raise CheckpointError(path, f"its {what} should hold {listed(map(str, wanted))}, but is {type(saved).__name__}")
+        raise CheckpointError(
+            path, f"its {what} should hold {join_names(map(str, wanted))}, but is {type(saved).__name__}"
+        )
     missing, unknown = _apart(saved, wanted)
     if missing or unknown:
         raise CheckpointError(path, f"its {what} does not fit: {_differences(missing, unknown)}")
@@ -59,7 +61,7 @@ def _differences(missing: list[str], unknown: list[str]) -> str:
 def _some(names: Iterable[str]) -> str:
     names = list(names)
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{listed(names[:3])}{more} {'is' if len(names) == 1 else 'are'}"
+    return f"{join_names(names[:3])}{more} {'is' if len(names) == 1 else 'are'}"
 
 
 def _kind(value: Any) -> str:

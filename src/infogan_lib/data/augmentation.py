@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from infogan_lib._checks import real_number
+from infogan_lib._checks import check_float
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -31,9 +31,9 @@ class RandomAffine:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            setattr(self, field.name, real_number(field.name, getattr(self, field.name), minimum=0))
+            setattr(self, field.name, check_float(field.name, getattr(self, field.name), minimum=0))
 
-    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Each image under a warp of its own, same shape; what comes in from outside is the edge's value.
 
         Raises:
@@ -41,7 +41,7 @@ class RandomAffine:
         """
         if images.ndim != 4:
             raise ValueError(f"RandomAffine takes images (N, C, H, W), but got shape {tuple(images.shape)}")
-        u = torch.rand(6, len(images), generator=generator, device=images.device, dtype=torch.float32) * 2 - 1
+        u = torch.rand(6, len(images), generator=rng, device=images.device, dtype=torch.float32) * 2 - 1
         angle = u[0] * math.radians(self.degrees)
         wide, high = 1 + self.scale * u[1], 1 + self.scale * u[2]
         cos, sin, shear = angle.cos(), angle.sin(), self.shear * u[3]

@@ -74,7 +74,7 @@ class DatasetBatches(Batches):
 
     random_access = True
 
-    def __init__(self, dataset: Dataset[Any], batch_size: int, seed: int, workers: int) -> None:
+    def __init__(self, dataset: Dataset[Any], batch_size: int, seed: int, num_workers: int) -> None:
         self._length, self._size = len(dataset), batch_size  # type: ignore[arg-type]
         self.per_epoch = self.expected = self._length // batch_size
         self._plan = _Plan(self._length, batch_size, seed)
@@ -83,9 +83,9 @@ class DatasetBatches(Batches):
             batch_size=None,
             sampler=self._plan,
             collate_fn=_as_it_is,
-            num_workers=workers,
+            num_workers=num_workers,
             worker_init_fn=_leave_ctrl_c_to_the_trainer,
-            persistent_workers=workers > 0,
+            persistent_workers=num_workers > 0,
             generator=torch.Generator().manual_seed(derived_seed(seed, "data", "workers")),
         )
 

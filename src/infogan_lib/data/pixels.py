@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from infogan_lib._checks import describe, number_pair
+from infogan_lib._checks import check_pair, describe
 
 PixelRange = tuple[float, float]
 
@@ -16,7 +16,7 @@ def pixel_range(value: Any) -> PixelRange:
     Raises:
         ValueError: anything else, or low >= high.
     """
-    low, high = number_pair("pixel_range", value, "two finite numbers (low, high)")
+    low, high = check_pair("pixel_range", value, "two finite numbers (low, high)")
     if low >= high:
         raise ValueError(f"pixel_range must be (low, high) with low < high, but got {describe(value)}")
     return low, high

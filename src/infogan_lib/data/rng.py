@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from infogan_lib._checks import listed
+from infogan_lib._checks import join_names
 
 
 def derived_seed(seed: int, *names: object) -> int:
@@ -41,7 +41,7 @@ class RandomStreams:
     def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
         """Put the streams back to where they stood."""
         if set(state) != set(self._streams):
-            raise ValueError(f"its random streams are {listed(state)}, and here are {listed(self._streams)}")
+            raise ValueError(f"its random streams are {join_names(state)}, and here are {join_names(self._streams)}")
         for name, stream in self._streams.items():
             stream.set_state(state[name])
 

@@ -76,7 +76,7 @@ class LoaderBatches(Batches):
         if loader.num_workers > 0 and loader.persistent_workers:
             self.no_position = (
                 "the workers of this DataLoader are persistent and carry their randomness over epochs; set "
-                "persistent_workers=False, or give the Dataset itself with batch_size= and workers="
+                "persistent_workers=False, or give the Dataset itself with batch_size= and num_workers="
             )
 
     @override
@@ -187,15 +187,17 @@ def _length(batches: Iterable[Any]) -> int | None:
         return None
 
 
-def open_batches(data: Any, *, batch_size: int, workers: int, seed: int, device: torch.device) -> Batches:
+def open_batches(data: Any, *, batch_size: int, num_workers: int, seed: int, device: torch.device) -> Batches:
     """Batches out of whatever was given to `fit`.
 
     Raises:
         TypeError: something that holds no batches of images.
         ValueError: no data, fewer than one batch, or workers for what needs none.
     """
-    if workers and not _is_map_style(data):
-        raise ValueError(f"workers={workers} would do nothing: only the items of a map-style Dataset are made by them")
+    if num_workers and not _is_map_style(data):
+        raise ValueError(
+            f"num_workers={num_workers} would do nothing: only the items of a map-style Dataset are made by them"
+        )
     if isinstance(data, Tensor):
         if data.ndim < 2:
             raise ValueError(f"data must be a Tensor of images (N, *), but got shape {tuple(data.shape)}")
@@ -203,7 +205,7 @@ def open_batches(data: Any, *, batch_size: int, workers: int, seed: int, device:
         return TensorBatches(data.to(device), batch_size, seed)
     if _is_map_style(data):
         _check_enough(len(data), batch_size)
-        return DatasetBatches(data, batch_size, seed, workers)
+        return DatasetBatches(data, batch_size, seed, num_workers)
     if isinstance(data, IterableDataset):
         base = torch.Generator().manual_seed(derived_seed(seed, "data", "workers"))
         return IterableBatches(DataLoader(data, batch_size, drop_last=True, generator=base), keeper=data)

@@ -56,7 +56,7 @@ def check_last_batch(loader: DataLoader, smallest: int) -> None:
         )
 
 
-def warn_of_reach(images: Tensor, bytes_onto: PixelRange, reach: PixelRange | None) -> None:
+def warn_range_mismatch(images: Tensor, bytes_onto: PixelRange, reach: PixelRange | None) -> None:
     """Warn of data that the generator's last activation cannot match.
 
     Args:

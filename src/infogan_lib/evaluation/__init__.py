@@ -1,13 +1,13 @@
 """What the codes came to mean, in numbers: functions of arrays, of a trained model, and a callback for a run."""
 
 from infogan_lib.evaluation.centrality import ModelCentrality, model_centrality
-from infogan_lib.evaluation.codes import CodeInformation, calibration, information
+from infogan_lib.evaluation.codes import CodeInformation, calibration, code_information
 from infogan_lib.evaluation.collapse_monitor import CollapseMonitor, CollapseWarning
-from infogan_lib.evaluation.effects import effects_on_images
+from infogan_lib.evaluation.effects import code_effects
 from infogan_lib.evaluation.evaluator import Evaluator
 from infogan_lib.evaluation.sample_quality import SampleQuality, sample_quality
 from infogan_lib.evaluation.symptoms import Symptom
-from infogan_lib.metrics.appearance import Effect, measures
+from infogan_lib.metrics.appearance import Effect, measure_images
 from infogan_lib.metrics.calibration import Coverage, Reliability, coverage, reliability
 from infogan_lib.metrics.clustering import CategoryMatch, match_categories
 from infogan_lib.metrics.disentanglement import DisentanglementScores, disentanglement
@@ -33,17 +33,17 @@ __all__ = [
     "Symptom",
     "beta_vae_score",
     "calibration",
+    "code_effects",
+    "code_information",
     "coverage",
     "dci",
     "disentanglement",
-    "effects_on_images",
     "explicitness",
     "factor_vae_score",
     "frechet_distance",
-    "information",
     "kernel_distance",
     "match_categories",
-    "measures",
+    "measure_images",
     "mig",
     "model_centrality",
     "modularity",

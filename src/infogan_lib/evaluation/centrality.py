@@ -18,7 +18,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from infogan_lib._checks import describe, whole_number
+from infogan_lib._checks import check_int, describe
 from infogan_lib.latent.base import LatentCode
 from infogan_lib.metrics._arrays import real_codes
 from infogan_lib.metrics.intervention_scores import vote_score
@@ -96,17 +96,17 @@ def model_centrality(
     models = list(models)
     _check(models)
     widest = max(len(_columns(model)) for model in models)
-    votes, samples = whole_number("votes", votes, minimum=widest), whole_number("samples", samples, minimum=2)
-    group, seed = whole_number("group", group, minimum=2), whole_number("seed", seed, minimum=0)
-    batch_size = whole_number("batch_size", batch_size, minimum=1)
+    votes, samples = check_int("votes", votes, minimum=widest), check_int("samples", samples, minimum=2)
+    group, seed = check_int("group", group, minimum=2), check_int("seed", seed, minimum=0)
+    batch_size = check_int("batch_size", batch_size, minimum=1)
     scores = np.empty((len(models), len(models)))
     for j, source in enumerate(models):
         columns, generator = torch.tensor(_columns(source)), torch.Generator().manual_seed(seed)
         fixed = torch.arange(2 * votes) % len(columns)
-        groups = source.latent.sample(2 * votes * group, generator=generator, device="cpu").unflatten(0, (-1, group))
+        groups = source.latent.sample(2 * votes * group, rng=generator, device="cpu").unflatten(0, (-1, group))
         rows, held = torch.arange(2 * votes), columns[fixed]
         groups[rows, :, held] = groups[rows, 0, held][:, None]
-        reference = source.latent.sample(samples, generator=generator, device="cpu")
+        reference = source.latent.sample(samples, rng=generator, device="cpu")
         found = _answers(models, source, torch.cat([groups.flatten(0, 1), reference]), batch_size)
         for i, codes in enumerate(found):
             grouped = codes[:-samples].reshape(2 * votes, group, -1)
@@ -118,7 +118,7 @@ def _answers(models: list[InfoGAN], source: InfoGAN, latents: Tensor, batch_size
     """The continuous codes (n, D) that each model's Q finds in one model's images of n latents."""
     found: list[list[Tensor]] = [[] for _ in models]
     for batch in latents.split(batch_size):
-        images = source.render(batch)
+        images = source.decode(batch)
         for answers, model in zip(found, models, strict=True):
             posteriors = model.encode(images)
             means = [posteriors[name].mean.reshape(len(images), -1) for name in _continuous(model)]
@@ -127,12 +127,12 @@ def _answers(models: list[InfoGAN], source: InfoGAN, latents: Tensor, batch_size
 
 
 def _continuous(model: InfoGAN) -> dict[str, LatentCode]:
-    return {name: code for name, code in model.latent.codes.items() if not code.discrete}
+    return {name: code for name, code in model.latent.codes.items() if not code.is_discrete}
 
 
 def _columns(model: InfoGAN) -> list[int]:
     """The columns of the latent in which the continuous codes stand."""
-    return [i for name in _continuous(model) for i in range(model.latent.width)[model.latent.columns[name]]]
+    return [i for name in _continuous(model) for i in range(model.latent.width)[model.latent.slices[name]]]
 
 
 def _check(models: list[InfoGAN]) -> None:

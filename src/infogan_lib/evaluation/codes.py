@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Independent, Normal, OneHotCategorical
 
-from infogan_lib._checks import whole_number
+from infogan_lib._checks import check_int
 from infogan_lib.metrics.calibration import Coverage, Reliability, coverage, reliability
 from infogan_lib.model.infogan import InfoGAN
 
@@ -41,7 +41,7 @@ class CodeInformation:
     fraction: float | None
 
 
-def information(model: InfoGAN, *, n: int = 2000, seed: int = 0) -> dict[str, CodeInformation]:
+def code_information(model: InfoGAN, *, n: int = 2000, seed: int = 0) -> dict[str, CodeInformation]:
     """What Q knows of every code, on n fresh samples.
 
     Args:
@@ -52,12 +52,12 @@ def information(model: InfoGAN, *, n: int = 2000, seed: int = 0) -> dict[str, Co
     Returns:
         By code name, in order.
     """
-    latents, raw = _fresh(model, whole_number("n", n, minimum=2), seed)
+    latents, raw = _fresh(model, check_int("n", n, minimum=2), seed)
     losses = model.latent.nll(raw, latents).double()
     found = {}
     for (name, code), of_code in zip(model.latent.codes.items(), losses.T, strict=True):
         loss, error = of_code.mean().item(), (of_code.std() / math.sqrt(len(of_code))).item()
-        bound = code.entropy - loss if code.likelihood else None
+        bound = code.entropy - loss if code.is_likelihood else None
         fraction = bound / code.entropy if bound is not None and code.entropy > 0 else None
         found[name] = CodeInformation(loss, error, bound, fraction)
     return found
@@ -76,10 +76,10 @@ def calibration(model: InfoGAN, *, n: int = 2000, seed: int = 0, bins: int = 10)
         By code name: a `Reliability` for a categorical code, and for the bits of a Bernoulli code taken together; a
         `Coverage` for a code with a normal posterior. Codes with another posterior, or a point estimate, are left out.
     """
-    latents, raw = _fresh(model, whole_number("n", n, minimum=1), seed)
+    latents, raw = _fresh(model, check_int("n", n, minimum=1), seed)
     found: dict[str, Reliability | Coverage] = {}
     for name, posterior in model.latent.posteriors(raw).items():
-        true = latents[:, model.latent.columns[name]]
+        true = latents[:, model.latent.slices[name]]
         if isinstance(posterior, OneHotCategorical):
             sure, answer = posterior.probs.max(1)
             found[name] = reliability(sure.numpy(), (answer == true.argmax(1)).numpy(), bins=bins)
@@ -96,8 +96,8 @@ def calibration(model: InfoGAN, *, n: int = 2000, seed: int = 0, bins: int = 10)
 
 def _fresh(model: InfoGAN, n: int, seed: int) -> tuple[Tensor, Tensor]:
     """n latents, and Q's raw outputs on their images, on the CPU in float32 at least."""
-    generator = torch.Generator().manual_seed(whole_number("seed", seed, minimum=0))
-    latents = model.latent.sample(n, generator=generator, device="cpu")
-    raws = [model.encode_raw(model.render(part)) for part in latents.split(1024)]
+    generator = torch.Generator().manual_seed(check_int("seed", seed, minimum=0))
+    latents = model.latent.sample(n, rng=generator, device="cpu")
+    raws = [model.q_outputs(model.decode(part)) for part in latents.split(1024)]
     raw = torch.cat(raws).cpu()
     return latents, raw if raw.dtype == torch.float64 else raw.float()

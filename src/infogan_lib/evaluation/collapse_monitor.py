@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from typing_extensions import override
 
-from infogan_lib._checks import describe, whole_number
+from infogan_lib._checks import check_int, describe
 from infogan_lib.data.rng import derived_seed
 from infogan_lib.evaluation.probe import Findings, Probe
 from infogan_lib.evaluation.symptoms import Symptom, knowledge, symptoms_of_figures, symptoms_of_images, weights_behind
@@ -32,13 +32,13 @@ class CollapseMonitor(Callback):
         after: the first look is not before this step, as every run begins with a G that has learned nothing.
         samples: images in a batch of the probe, which makes up to 33 of them, or 49 where Q reads through BatchNorm;
             fewer where memory is short.
-        tell: called with each `Symptom`; None to warn with a `CollapseWarning`.
+        on_symptom: called with each `Symptom`; None to warn with a `CollapseWarning`.
 
     Attributes:
         symptoms: all that was told, in order.
 
     Raises:
-        TypeError, ValueError: a number that is no whole one or too small, a `tell` that cannot be called.
+        TypeError, ValueError: a number that is no whole one or too small, a `on_symptom` that cannot be called.
     """
 
     def __init__(
@@ -47,14 +47,16 @@ class CollapseMonitor(Callback):
         every: int = 100,
         after: int = 500,
         samples: int = 64,
-        tell: Callable[[Symptom], object] | None = None,
+        on_symptom: Callable[[Symptom], object] | None = None,
     ) -> None:
-        self.every = whole_number("every", every, minimum=1)
-        self.after = whole_number("after", after, minimum=0)
-        self.samples = whole_number("samples", samples, minimum=8)
-        if tell is not None and not callable(tell):
-            raise TypeError(f"tell must be a function of a Symptom, or None to warn, but got {describe(tell)}")
-        self._tell = tell
+        self.every = check_int("every", every, minimum=1)
+        self.after = check_int("after", after, minimum=0)
+        self.samples = check_int("samples", samples, minimum=8)
+        if on_symptom is not None and not callable(on_symptom):
+            raise TypeError(
+                f"on_symptom must be a function of a Symptom, or None to warn, but got {describe(on_symptom)}"
+            )
+        self._on_symptom = on_symptom
         self.symptoms: list[Symptom] = []
         self._telling = Telling()
         self._of: InfoGANTrainer | None = None
@@ -75,7 +77,7 @@ class CollapseMonitor(Callback):
         for about in self._telling(seen, turned):
             self._say(seen[about])
 
-    def look(self, trainer: InfoGANTrainer) -> list[Symptom]:
+    def check(self, trainer: InfoGANTrainer) -> list[Symptom]:
         """What is wrong now, at once and without waiting for a second look.
 
         Args:
@@ -102,10 +104,10 @@ class CollapseMonitor(Callback):
 
     def _say(self, symptom: Symptom) -> None:
         self.symptoms.append(symptom)
-        if self._tell is None:
+        if self._on_symptom is None:
             warnings.warn(str(symptom), CollapseWarning, stacklevel=2)
         else:
-            self._tell(symptom)
+            self._on_symptom(symptom)
 
     @override
     def state_dict(self) -> dict[str, Any]:
@@ -182,7 +184,7 @@ class Telling:
                 left = tuple(category for category in of.categories if (of.subject, category) in troubled)
                 if left:
                     yield of._replace(categories=left)
-            elif of in seen or (of.kind == "no effect" and of.subject not in turned):
+            elif of in seen or (of.kind == "inactive code" and of.subject not in turned):
                 yield of
 
 

@@ -16,14 +16,14 @@ the two, so that "c1 is slant" is a measured sentence.
 import numpy as np
 import torch
 
-from infogan_lib._checks import whole_number
+from infogan_lib._checks import check_int
 from infogan_lib.data.pixels import UNKNOWN_RANGE
 from infogan_lib.latent.base import LatentCode
-from infogan_lib.metrics.appearance import Effect, measures, rank_correlation
+from infogan_lib.metrics.appearance import Effect, measure_images, rank_correlation
 from infogan_lib.model.infogan import InfoGAN
 
 
-def effects_on_images(
+def code_effects(
     model: InfoGAN, code: str, *, dim: int = 0, n: int = 100, steps: int = 9, seed: int = 0
 ) -> list[Effect]:
     """What a dimension of a continuous code does to the image, the strongest effect first.
@@ -45,15 +45,15 @@ def effects_on_images(
         ValueError: a code with finitely many values, a dimension that is not there, or images that are no pictures.
     """
     variable = model.latent[code]
-    if isinstance(variable, LatentCode) and variable.discrete:
+    if isinstance(variable, LatentCode) and variable.is_discrete:
         raise ValueError(f"{code!r} has finitely many values, so there is no sweep to measure; give a continuous code")
-    n, steps = whole_number("n", n, minimum=2), whole_number("steps", steps, minimum=3)
-    generator = torch.Generator().manual_seed(whole_number("seed", seed, minimum=0))
-    bases = model.latent.sample(n, generator=generator, device="cpu")
+    n, steps = check_int("n", n, minimum=2), check_int("steps", steps, minimum=3)
+    generator = torch.Generator().manual_seed(check_int("seed", seed, minimum=0))
+    bases = model.latent.sample(n, rng=generator, device="cpu")
     pixel_range = model.pixel_range or UNKNOWN_RANGE
-    images = model.render(torch.cat([bases, model.latent.sweep(code, dim=dim, steps=steps, base=bases)]))
+    images = model.decode(torch.cat([bases, model.latent.traverse(code, dim=dim, steps=steps, base=bases)]))
     found = []
-    for measure, values in measures(images, pixel_range=pixel_range).items():
+    for measure, values in measure_images(images, pixel_range=pixel_range).items():
         drawn, swept = values[:n].numpy(), values[n:].reshape(n, steps).numpy()
         swept = swept[np.isfinite(swept).all(axis=1)]
         if len(swept) < n / 2:

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from infogan_lib._checks import whole_number
+from infogan_lib._checks import check_int
 from infogan_lib.data.pixels import check_real_images
 from infogan_lib.data.rng import kept
-from infogan_lib.evaluation.codes import information
+from infogan_lib.evaluation.codes import code_information
 from infogan_lib.latent.category_names import categorical_code
 from infogan_lib.metrics.clustering import match_categories
 from infogan_lib.training.callbacks import Callback
@@ -50,8 +50,8 @@ class Evaluator(Callback):
         self.images = images
         self.labels = None if labels is None else torch.as_tensor(labels)
         self.code = code
-        self.every = whole_number("every", every, minimum=1)
-        self.samples = whole_number("samples", samples, minimum=2)
+        self.every = check_int("every", every, minimum=1)
+        self.samples = check_int("samples", samples, minimum=2)
 
     @override
     def on_fit_start(self, trainer: InfoGANTrainer, total_steps: int | None) -> None:
@@ -72,7 +72,7 @@ class Evaluator(Callback):
     def evaluate(self, trainer: InfoGANTrainer) -> dict[str, float]:
         """The figures as they are now."""
         model, found = trainer.model, {}
-        for name, of_code in information(model, n=self.samples).items():
+        for name, of_code in code_information(model, n=self.samples).items():
             kind, value = ("mse", of_code.loss) if of_code.bound is None else ("bound", of_code.bound)
             found[f"eval/{kind}/{name}"] = value
         if self.images is not None and self.labels is not None:

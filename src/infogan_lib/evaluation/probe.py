@@ -15,7 +15,7 @@ from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.metrics.sensitivity import confusion, difference, effects, spread
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.introspection import eval_mode, has_batch_norm, placement
-from infogan_lib.training.undo import Undo
+from infogan_lib.training.guard import Snapshot
 
 
 class Knob(NamedTuple):
@@ -71,7 +71,7 @@ class Probe:
         widths = {name: code.width for name, code in model.latent.codes.items() if isinstance(code, Categorical)}
         most = _MOST_BATCHES * samples // _LEAST_ASKED
         self._categories = {name: width for name, width in widths.items() if width <= most}
-        self._undo = Undo()
+        self._undo = Snapshot()
 
     @torch.no_grad()
     def __call__(self, seed: int, look: int) -> Findings:
@@ -105,9 +105,9 @@ class Probe:
         """What was asked for against what Q finds in the images of it, for each categorical code."""
         tables = {name: torch.zeros(k, k, dtype=torch.int64) for name, k in self._categories.items()}
         for batch in asked:
-            found = self._model.latent.posteriors(self._model.raw_codes(self._images(batch, seed, device)))
+            found = self._model.latent.posteriors(self._model.forward_q(self._images(batch, seed, device)))
             for name, table in tables.items():
-                wanted = batch[:, self._model.latent.columns[name]].argmax(1)
+                wanted = batch[:, self._model.latent.slices[name]].argmax(1)
                 table += confusion(wanted, found[name].mode.argmax(1).cpu(), len(table))
         return tables
 
@@ -116,31 +116,31 @@ class Probe:
         start = look // 2 * count
         return [self._knobs[(start + i) % len(self._knobs)] for i in range(count)]
 
-    def _draw(self, generator: torch.Generator) -> Tensor:
-        return self._model.latent.sample(self._samples, generator=generator, device="cpu")
+    def _draw(self, rng: torch.Generator) -> Tensor:
+        return self._model.latent.sample(self._samples, rng=rng, device="cpu")
 
     def _redrawn(self, base: Tensor, fresh: Tensor, knob: Knob) -> Tensor:
         """The base with another draw of one knob."""
-        columns = self._model.latent.columns[knob.name]
+        columns = self._model.latent.slices[knob.name]
         if knob.dim is not None:
             columns = slice(columns.start + knob.dim, columns.start + knob.dim + 1)
         redrawn = base.clone()
         redrawn[:, columns] = fresh[:, columns]
         return redrawn
 
-    def _asked(self, generator: torch.Generator) -> Iterator[Tensor]:
+    def _asked(self, rng: torch.Generator) -> Iterator[Tensor]:
         """Batches in which all categories of every code take turns, each code's in an order of its own."""
         largest = max(self._categories.values(), default=0)
         count = min(-(-_WELL_ASKED * largest // self._samples), _MOST_BATCHES)
         turns = {}
         for name, k in self._categories.items():
             rounds = -(-count * self._samples // k)
-            turns[name] = torch.cat([torch.randperm(k, generator=generator) for _ in range(rounds)])
+            turns[name] = torch.cat([torch.randperm(k, generator=rng) for _ in range(rounds)])
         for number in range(count):
-            batch = self._draw(generator)
+            batch = self._draw(rng)
             for name, order in turns.items():
                 chosen = order[number * self._samples : (number + 1) * self._samples]
-                columns = self._model.latent.columns[name]
+                columns = self._model.latent.slices[name]
                 batch[:, columns] = torch.eye(self._categories[name], dtype=batch.dtype)[chosen]
             yield batch
 
@@ -150,12 +150,12 @@ class Probe:
 
     @contextmanager
     def _undisturbed(self, device: torch.device) -> Iterator[None]:
-        self._undo.remember(self._model, (), ())
+        self._undo.take(self._model, (), ())
         with kept(device):
             try:
                 yield
             finally:
-                self._undo()
+                self._undo.restore()
 
 
 _MOST_BATCHES = 16
@@ -165,7 +165,7 @@ _LEAST_ASKED, _WELL_ASKED = 8, 16
 
 def _knobs(latent: LatentSpec) -> Iterator[Knob]:
     for name, variable in latent.items():
-        if isinstance(variable, VectorCode) and not variable.discrete:
+        if isinstance(variable, VectorCode) and not variable.is_discrete:
             yield from (Knob(name, dim) for dim in range(variable.width))
         else:
             yield Knob(name, None)

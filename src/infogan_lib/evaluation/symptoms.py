@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from infogan_lib._checks import listed
+from infogan_lib._checks import join_names
 from infogan_lib.evaluation.probe import Findings
 from infogan_lib.latent.base import LatentCode
 from infogan_lib.latent.loss_code import VectorCode
@@ -25,10 +25,10 @@ class Symptom:
     """One thing that is wrong.
 
     Attributes:
-        kind: "identical outputs", "no effect", "merged categories", "unused categories", "other in evaluation", "flat
-            bound", "discriminator wins", "vanishing gradient" or "exploding gradient".
+        kind: "identical outputs", "inactive code", "merged categories", "unused categories", "train/eval mismatch",
+            "flat bound", "discriminator saturated", "vanishing gradient" or "exploding gradient".
         subject: the code, variable or network that it is about; "" where it is the whole.
-        seen: what was seen, with its figure.
+        finding: what was seen, with its figure.
         advice: what to try.
         step: at which step.
         categories: those that are merged or unused.
@@ -36,13 +36,13 @@ class Symptom:
 
     kind: str
     subject: str
-    seen: str
+    finding: str
     advice: str
     step: int = 0
     categories: tuple[int, ...] = ()
 
     def __str__(self) -> str:
-        return f"step {self.step}: {self.kind}: {self.seen}. Try: {self.advice}"
+        return f"step {self.step}: {self.kind}: {self.finding}. Try: {self.advice}"
 
 
 LEAST_SPREAD = 0.03
@@ -116,7 +116,7 @@ def _other_in_evaluation(found: Findings, known: Mapping[str, float]) -> Iterato
             training, evaluation = _share_found(table), _share_found(found.evaluated[name])
             if training >= LEAST_READ and evaluation < MOST_LOST * training:
                 yield Symptom(
-                    "other in evaluation",
+                    "train/eval mismatch",
                     name,
                     f"Q reads {name!r} off {training:.0%} of generated images in a batch of their own, as in training, "
                     f"and off {evaluation:.0%} in evaluation, as BatchNorm's running statistics mix real and generated "
@@ -125,7 +125,7 @@ def _other_in_evaluation(found: Findings, known: Mapping[str, float]) -> Iterato
                 )
         elif known.get(name, 0.0) >= WELL_KNOWN and _share_found(table) < MOST_LOST:
             yield Symptom(
-                "other in evaluation",
+                "train/eval mismatch",
                 name,
                 f"Q knows {known[name]:.0%} of {name!r} in training, and in evaluation reads it off "
                 f"{_share_found(table):.0%} of generated images, as BatchNorm's running statistics lag behind",
@@ -139,7 +139,7 @@ def _share_found(table: Tensor) -> float:
 
 def _without_effect(found: Findings, latent: LatentSpec, known: Mapping[str, float]) -> Iterator[Symptom]:
     noises = sum(not isinstance(variable, LatentCode) for variable in latent.values())
-    has_styles = any(not code.discrete for code in latent.codes.values())
+    has_styles = any(not code.is_discrete for code in latent.codes.values())
     least = (LEAST_EFFECT_BESIDE_STYLES if has_styles else LEAST_EFFECT_OF_NOISE) / max(1.0, noises / 16)
     for knob, share in found.effects.items():
         seen = f"{knob} changes the images by {share:.2%} of their variance"
@@ -149,14 +149,14 @@ def _without_effect(found: Findings, latent: LatentSpec, known: Mapping[str, flo
                 advice = (
                     "regularizers.ModeSeeking(after=...); a lower weight of the codes; a lower lr_g; a wider generator"
                 )
-                yield Symptom("no effect", str(knob), seen, advice)
+                yield Symptom("inactive code", str(knob), seen, advice)
             continue
         # A code may do little to the image and still be read off it; beside its siblings a dead dimension shows.
         largest = max(other for sibling, other in found.effects.items() if sibling.name == knob.name)
         is_read = known.get(knob.name, 0.0) >= LEAST_KNOWN
         if share < LEAST_EFFECT_OF_CODE and (not is_read or share < LEAST_OF_SIBLINGS * largest):
             yield Symptom(
-                "no effect",
+                "inactive code",
                 str(knob),
                 seen,
                 f"a higher weight of {knob.name!r}; 'generator' in information_trains; a generator whose first layer "
@@ -183,7 +183,7 @@ def symptoms_of_figures(
                 f"a higher weight of {name!r} or a higher lr_q; 'generator' and 'q_head' in information_trains; if D's "
                 "loss is near 0 as well, a lower lr_d"
             )
-            if share < ASTRAY and not code.discrete:
+            if share < ASTRAY and not code.is_discrete:
                 advice = f"a lower lr_q, as Q's estimates lie far from anything that {name!r} can be"
             seen = (
                 f"Q knows next to nothing of {name!r}: {_in_words(history, name, code, window)}, over {window} updates"
@@ -193,7 +193,7 @@ def symptoms_of_figures(
     loss = float(np.median(history["loss/d"][-window:]))
     if of_ignorance > 0 and 0 <= loss < WON_BELOW * of_ignorance:
         yield Symptom(
-            "discriminator wins",
+            "discriminator saturated",
             "",
             f"D tells real images from generated ones with next to no error; its loss is {loss:.2g}, over {window} "
             f"steps, and {of_ignorance:.2g} for one that knows nothing",
@@ -217,7 +217,7 @@ def knowledge(history: History, name: str, code: LatentCode, window: int) -> flo
     if f"bound/{name}" not in history:
         return None
     nats = float(history[f"bound/{name}"][-window:].mean())
-    if isinstance(code, VectorCode) and not code.discrete:
+    if isinstance(code, VectorCode) and not code.is_discrete:
         of_normal = 0.5 * (2 * math.pi * math.e * _variances(code)).log().sum().item()
         return (nats - (code.entropy - of_normal)) / code.width
     return nats / code.entropy if code.entropy > 0 else None
@@ -243,7 +243,7 @@ def _in_words(history: History, name: str, code: LatentCode, window: int) -> str
 
 
 def _variances(code: LatentCode) -> Tensor:
-    return code.sample(4096, generator=torch.Generator().manual_seed(0)).double().var(0)
+    return code.sample(4096, rng=torch.Generator().manual_seed(0)).double().var(0)
 
 
 def loss_of_ignorance(game: AdversarialLoss) -> float:
@@ -286,4 +286,4 @@ def weights_behind(groups: Mapping[Part, list[nn.Parameter]]) -> dict[str, int]:
 
 
 def _numbers(categories: list[int]) -> str:
-    return listed(map(str, categories)).replace("'", "")
+    return join_names(map(str, categories)).replace("'", "")

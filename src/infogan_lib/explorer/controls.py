@@ -124,7 +124,7 @@ class Choice(Control):
     def row(self, value: int) -> Tensor:
         if isinstance(self.variable, Categorical):
             return F.one_hot(torch.tensor(value), self.variable.k).to(torch.get_default_dtype())
-        return self.variable.sweep(self.variable.neutral())[value]
+        return self.variable.traverse(self.variable.center())[value]
 
     @override
     def stops(self, steps: int) -> list[Stop]:
@@ -155,18 +155,18 @@ class Sliders(Control):
 
     @property
     def low(self) -> float:
-        """The lower end of every slider: of the code's `sweep_range`."""
-        return float(self.variable.sweep_range[0])
+        """The lower end of every slider: of the code's `traversal_range`."""
+        return float(self.variable.traversal_range[0])
 
     @property
     def high(self) -> float:
         """The upper end."""
-        return float(self.variable.sweep_range[1])
+        return float(self.variable.traversal_range[1])
 
     @property
     @override
     def default(self) -> list[float]:
-        return [min(max(float(x), self.low), self.high) for x in self.variable.neutral()]
+        return [min(max(float(x), self.low), self.high) for x in self.variable.center()]
 
     @property
     @override
@@ -271,7 +271,7 @@ class Path(Control):
 
     @override
     def row(self, value: float) -> Tensor:
-        return self.variable.sweep(self.variable.neutral(), steps=_PATH_STEPS)[round(value * (_PATH_STEPS - 1))]
+        return self.variable.traverse(self.variable.center(), steps=_PATH_STEPS)[round(value * (_PATH_STEPS - 1))]
 
     @override
     def stops(self, steps: int) -> list[Stop]:
@@ -310,9 +310,9 @@ def _control(name: str, code: LatentCode, names: Names | None) -> Control:
         return Choice(name, code, tuple(n or label for n, label in zip(names or labels, labels, strict=True)))
     if isinstance(code, Bernoulli):
         return Bits(name, code)
-    if code.discrete:
-        return Choice(name, code, tuple(str(number) for number in range(len(code.sweep(code.neutral())))))
-    if type(code).sweep is not LatentVariable.sweep:
+    if code.is_discrete:
+        return Choice(name, code, tuple(str(number) for number in range(len(code.traverse(code.center())))))
+    if type(code).traverse is not LatentVariable.traverse:
         return Path(name, code)
     return Sliders(name, code)
 

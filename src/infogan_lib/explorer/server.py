@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from infogan_lib._checks import required, whole_number
+from infogan_lib._checks import check_int, required
 from infogan_lib.explorer.look import CSS, theme
 from infogan_lib.explorer.page import build
 from infogan_lib.explorer.uploads import MAX_BYTES
@@ -68,7 +68,7 @@ class RunningPage:
     """
 
     def __init__(self, make: Callable[[], Any], *, port: int = PORT) -> None:
-        if whole_number("port", port, minimum=0) > 65535:
+        if check_int("port", port, minimum=0) > 65535:
             raise ValueError(f"port must be from 0 to 65535, but got {port}")
         required()
         self._server: Any = None

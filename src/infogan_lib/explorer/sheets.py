@@ -40,7 +40,7 @@ def tile_size(image_shape: Sequence[int], columns: int, rows: int) -> tuple[int,
 def rendered(model: InfoGAN, latents: Tensor, size: tuple[int, int]) -> NDArray[np.uint8]:
     """A model's images for latents (N, L) as bytes (N, height, width, C), rendered in parts that fit in memory."""
     at_once = max(1, min(MAX_PART, _AT_ONCE // max(1, int(np.prod(model.image_shape)))))
-    parts = [as_bytes(model.render(part), model.display_range, size) for part in latents.split(at_once)]
+    parts = [as_bytes(model.decode(part), model.display_range, size) for part in latents.split(at_once)]
     return np.concatenate(parts)
 
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from infogan_lib._checks import describe, listed
+from infogan_lib._checks import describe, join_names
 from infogan_lib.explorer.bounds import ControlError, whole
 from infogan_lib.explorer.controls import MAX_STOPS, Choice, Control, Stop, Told, controls_of
 from infogan_lib.explorer.sheets import as_bytes, png, rendered, sheet, tile_size
@@ -195,14 +195,14 @@ class Explorer:
         for control in self.controls.values():
             if name in control.axes:
                 return control, control.axes.index(name)
-        raise ControlError(f"{where} can show {listed(self.axes[:MAX_STOPS])}, but got {describe(name)}")
+        raise ControlError(f"{where} can show {join_names(self.axes[:MAX_STOPS])}, but got {describe(name)}")
 
     def _moved(
         self, latent: Tensor, values: Mapping[str, Any], control: Control, dim: int, stop: Stop
     ) -> tuple[Tensor, dict[str, Any]]:
         moved = control.moved(values[control.name], dim, stop)
         latent = latent.clone()
-        latent[self.model.latent.columns[control.name]] = control.row(moved).to(latent)
+        latent[self.model.latent.slices[control.name]] = control.row(moved).to(latent)
         return latent, {**values, control.name: moved}
 
     def _told(self, values: Mapping[str, Any], moved: tuple[str, ...] = ()) -> str:
@@ -262,10 +262,10 @@ def latents(
     """
     count = whole("the number of images", count, 1, MAX_IMAGES)
     generator = torch.Generator().manual_seed(whole("the seed", seed, 0, MAX_SEED))
-    drawn = latent.sample(MAX_IMAGES, generator=generator, device="cpu")
+    drawn = latent.sample(MAX_IMAGES, rng=generator, device="cpu")
     rows = drawn[:1].repeat(count, 1) if one_noise else drawn[:count]
     for name, control in controls.items():
         if name not in values:
             raise ControlError(f"no value was given for {name}")
-        rows[:, latent.columns[name]] = control.row(control.checked(values[name])).to(rows)
+        rows[:, latent.slices[name]] = control.row(control.checked(values[name])).to(rows)
     return rows

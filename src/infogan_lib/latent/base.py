@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from infogan_lib._checks import describe, real_number, whole_number
+from infogan_lib._checks import check_float, check_int, describe
 from infogan_lib.latent.vectorized import Draw, one_by_one
 from infogan_lib.losses.information import InformationLoss
 
@@ -56,30 +56,30 @@ class LatentVariable(ABC):
         self,
         n: int,
         *,
-        generator: torch.Generator | None = None,
+        rng: torch.Generator | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> Tensor:
-        """Draw n values from the prior, shape (n, width), from `generator` (torch's global one if None)."""
+        """Draw n values from the prior, shape (n, width), from `rng` (torch's global one if None)."""
 
     @classmethod
-    def joint_draw(cls, variables: Sequence[Any]) -> Draw:
+    def sample_many(cls, variables: Sequence[Any]) -> Draw:
         """A function drawing many variables of this kind side by side, shape (n, sum of their widths).
 
         Override it where one call can draw them all: that is what keeps a hundred codes cheap.
         """
         return one_by_one(variables)
 
-    def neutral(self) -> Tensor:
+    def center(self) -> Tensor:
         """The value that stands for "nothing in particular", shape (width,): zeros unless overridden."""
         return torch.zeros(self.width)
 
     @property
-    def sweep_range(self) -> tuple[float, float]:
+    def traversal_range(self) -> tuple[float, float]:
         """The ends between which a sweep moves a dimension."""
         return -1.0, 1.0
 
-    def sweep(
+    def traverse(
         self,
         base: Tensor,
         *,
@@ -93,7 +93,7 @@ class LatentVariable(ABC):
         Args:
             base: shape (width,).
             dim: which dimension moves, 0 to width - 1.
-            low, high: the ends, `sweep_range` if None.
+            low, high: the ends, `traversal_range` if None.
 
         Returns:
             Shape (steps, width).
@@ -101,18 +101,18 @@ class LatentVariable(ABC):
         Raises:
             ValueError: a dimension that is not there, or fewer than one step.
         """
-        steps = whole_number("steps", 10 if steps is None else steps, minimum=1)
-        if whole_number("dim", dim, minimum=0) >= self.width:
+        steps = check_int("steps", 10 if steps is None else steps, minimum=1)
+        if check_int("dim", dim, minimum=0) >= self.width:
             raise ValueError(f"dim must be from 0 to {self.width - 1} for {self!r}, but got {dim}")
         ends = [
-            own if given is None else real_number("low and high", given)
-            for given, own in zip((low, high), self.sweep_range, strict=True)
+            own if given is None else check_float("low and high", given)
+            for given, own in zip((low, high), self.traversal_range, strict=True)
         ]
         rows = base.repeat(steps, 1)
         rows[:, dim] = torch.linspace(ends[0], ends[1], steps, device=base.device, dtype=base.dtype)
         return rows
 
-    def rows(self, value: Any, n: int) -> Tensor:
+    def as_rows(self, value: Any, n: int) -> Tensor:
         """The value as a person writes it, as n rows of the generator's input.
 
         Args:
@@ -151,11 +151,11 @@ class LatentCode(LatentVariable):
     weight: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "weight", real_number("weight", self.weight, minimum=0))
+        object.__setattr__(self, "weight", check_float("weight", self.weight, minimum=0))
 
     @property
     @abstractmethod
-    def outputs(self) -> int:
+    def num_outputs(self) -> int:
         """How many raw outputs the Q head must give for this code."""
 
     @property
@@ -164,12 +164,12 @@ class LatentCode(LatentVariable):
         """H(c) of the true prior, in nats (a differential entropy for a continuous code)."""
 
     @property
-    def likelihood(self) -> bool:
+    def is_likelihood(self) -> bool:
         """Whether `nll` is a negative log-likelihood in nats, so that a bound can be given."""
         return True
 
     @property
-    def discrete(self) -> bool:
+    def is_discrete(self) -> bool:
         """Whether the code takes finitely many values, so that the bound cannot exceed H(c)."""
         return False
 
@@ -186,16 +186,16 @@ class LatentCode(LatentVariable):
         """
         return -self.posterior(raw).log_prob(value)
 
-    def shared_loss(self) -> InformationLoss | None:
+    def batched_loss(self) -> InformationLoss | None:
         """The loss by which codes of one shape may be scored as one tensor; None to be scored alone."""
         return None
 
 
-def drawing_device(generator: torch.Generator | None, device: torch.device | str | None) -> torch.device:
+def drawing_device(rng: torch.Generator | None, device: torch.device | str | None) -> torch.device:
     """The device asked for, else the generator's, else torch's default."""
     if device is not None:
         return torch.device(device)
-    return generator.device if generator is not None else torch.get_default_device()
+    return rng.device if rng is not None else torch.get_default_device()
 
 
 def numbers_of(value: Any, variable: LatentVariable) -> Tensor:

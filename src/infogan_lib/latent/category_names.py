@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from infogan_lib._checks import describe, listed
+from infogan_lib._checks import describe, join_names
 from infogan_lib.latent.discrete import Categorical
 from infogan_lib.latent.spec import LatentSpec
 
@@ -44,7 +44,7 @@ def categorical_code(latent: LatentSpec, code: str | None) -> str:
             raise TypeError(f"{code!r} is {latent[code]!r}, which has no categories to name")
         return code
     if len(categorical) != 1:
-        raise ValueError(f"say which code to name by code=, as there is not just one: {listed(categorical)}")
+        raise ValueError(f"say which code to name by code=, as there is not just one: {join_names(categorical)}")
     return categorical[0]
 
 
@@ -65,5 +65,5 @@ def _number(latent: LatentSpec, names: Mapping[str, Names], code: str, value: An
     known = names.get(code, ())
     if value in known:
         return known.index(value)
-    there = listed(name for name in known if name) if known else "no names yet; model.set_names gives them"
+    there = join_names(name for name in known if name) if known else "no names yet; model.set_category_names gives them"
     raise ValueError(f"{code!r} has no category named {value!r}; it has {there}")

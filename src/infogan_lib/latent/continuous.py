@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from infogan_lib._checks import choice, real_number, whole_number
+from infogan_lib._checks import check_choice, check_float, check_int
 from infogan_lib.latent.base import LatentVariable
 from infogan_lib.latent.loss_code import VectorCode, draw_one, gaussian_draw, uniform_draw
 from infogan_lib.latent.vectorized import Draw
@@ -43,7 +43,7 @@ class Uniform(VectorCode):
     @override
     def __post_init__(self) -> None:
         for end in ("low", "high"):
-            object.__setattr__(self, end, real_number(end, getattr(self, end)))
+            object.__setattr__(self, end, check_float(end, getattr(self, end)))
         if self.low >= self.high:
             raise ValueError(f"low must be below high in Uniform, but got low={self.low} and high={self.high}")
         super().__post_init__()
@@ -55,17 +55,17 @@ class Uniform(VectorCode):
 
     @classmethod
     @override
-    def joint_draw(cls, variables: Sequence[Any]) -> Draw:
+    def sample_many(cls, variables: Sequence[Any]) -> Draw:
         return uniform_draw([(v.dim, v.low, v.high) for v in variables])
 
     @override
-    def neutral(self) -> Tensor:
+    def center(self) -> Tensor:
         """The middle of the range."""
         return torch.full((self.dim,), (self.low + self.high) / 2)
 
     @property
     @override
-    def sweep_range(self) -> tuple[float, float]:
+    def traversal_range(self) -> tuple[float, float]:
         """The prior's own range."""
         return self.low, self.high
 
@@ -95,12 +95,12 @@ class Gaussian(VectorCode):
 
     @classmethod
     @override
-    def joint_draw(cls, variables: Sequence[Any]) -> Draw:
+    def sample_many(cls, variables: Sequence[Any]) -> Draw:
         return gaussian_draw(sum(v.dim for v in variables))
 
     @property
     @override
-    def sweep_range(self) -> tuple[float, float]:
+    def traversal_range(self) -> tuple[float, float]:
         """Two standard deviations to each side."""
         return -2.0, 2.0
 
@@ -124,8 +124,8 @@ class Noise(LatentVariable):
     short_name: ClassVar[str] = "z"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "dim", whole_number("dim", self.dim, minimum=1))
-        choice("distribution", self.distribution, ("gaussian", "uniform"))
+        object.__setattr__(self, "dim", check_int("dim", self.dim, minimum=1))
+        check_choice("distribution", self.distribution, ("gaussian", "uniform"))
 
     @property
     @override
@@ -133,12 +133,12 @@ class Noise(LatentVariable):
         return self.dim
 
     @override
-    def sample(self, n, *, generator=None, device=None, dtype=None) -> Tensor:
-        return draw_one(self, n, generator, device, dtype)
+    def sample(self, n, *, rng=None, device=None, dtype=None) -> Tensor:
+        return draw_one(self, n, rng, device, dtype)
 
     @classmethod
     @override
-    def joint_draw(cls, variables: Sequence[Any]) -> Draw:
+    def sample_many(cls, variables: Sequence[Any]) -> Draw:
         parts = [
             gaussian_draw(v.width) if v.distribution == "gaussian" else uniform_draw([(v.width, -1.0, 1.0)])
             for v in variables

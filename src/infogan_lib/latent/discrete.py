@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
 
-from infogan_lib._checks import describe, whole_number
+from infogan_lib._checks import check_int, describe
 from infogan_lib.latent.base import numbers_of
 from infogan_lib.latent.loss_code import ScoredCode, VectorCode, constants_by_device
 from infogan_lib.latent.vectorized import Draw
@@ -40,7 +40,7 @@ class Categorical(ScoredCode):
 
     @override
     def __post_init__(self) -> None:
-        object.__setattr__(self, "k", whole_number("k of Categorical", self.k, minimum=2))
+        object.__setattr__(self, "k", check_int("k of Categorical", self.k, minimum=2))
         super().__post_init__()
 
     @property
@@ -55,14 +55,14 @@ class Categorical(ScoredCode):
 
     @classmethod
     @override
-    def joint_draw(cls, variables: Sequence[Any]) -> Draw:
+    def sample_many(cls, variables: Sequence[Any]) -> Draw:
         sizes = [v.k for v in variables]
         first_column = [sum(sizes[:i]) for i in range(len(sizes))]
         constants = constants_by_device(sizes, [k - 1 for k in sizes], first_column)
 
-        def draw(n: int, generator: torch.Generator | None, device: torch.device, dtype: torch.dtype) -> Tensor:
+        def draw(n: int, rng: torch.Generator | None, device: torch.device, dtype: torch.dtype) -> Tensor:
             k, last, first = constants(device, torch.float32)
-            u = torch.rand(n, len(sizes), generator=generator, device=device, dtype=torch.float32)
+            u = torch.rand(n, len(sizes), generator=rng, device=device, dtype=torch.float32)
             # u * k can round up to k itself, hence the bound.
             index = torch.minimum((u * k).floor(), last) + first
             rows = torch.zeros(n, sum(sizes), device=device, dtype=dtype)
@@ -71,12 +71,12 @@ class Categorical(ScoredCode):
         return draw
 
     @override
-    def neutral(self) -> Tensor:
+    def center(self) -> Tensor:
         """The first category."""
         return F.one_hot(torch.tensor(0), self.k).to(torch.get_default_dtype())
 
     @override
-    def sweep(
+    def traverse(
         self,
         base: Tensor,
         *,
@@ -94,7 +94,7 @@ class Categorical(ScoredCode):
         return torch.eye(self.k, device=base.device, dtype=base.dtype)
 
     @override
-    def rows(self, value: Any, n: int) -> Tensor:
+    def as_rows(self, value: Any, n: int) -> Tensor:
         """One-hot rows from a category (0 to k - 1), n categories, or an array of shape (n, k).
 
         Raises:
@@ -145,20 +145,18 @@ class Bernoulli(VectorCode):
 
     @classmethod
     @override
-    def joint_draw(cls, variables: Sequence[Any]) -> Draw:
+    def sample_many(cls, variables: Sequence[Any]) -> Draw:
         width = sum(v.dim for v in variables)
-        return lambda n, generator, device, dtype: torch.randint(
-            2, (n, width), generator=generator, device=device, dtype=dtype
-        )
+        return lambda n, rng, device, dtype: torch.randint(2, (n, width), generator=rng, device=device, dtype=dtype)
 
     @property
     @override
-    def sweep_range(self) -> tuple[float, float]:
+    def traversal_range(self) -> tuple[float, float]:
         """The bit off, the bit on."""
         return 0.0, 1.0
 
     @override
-    def sweep(
+    def traverse(
         self,
         base: Tensor,
         *,
@@ -173,12 +171,12 @@ class Bernoulli(VectorCode):
                 f"a bit of {self!r} is swept over its 2 values; leave steps, low and high out "
                 f"(got steps={steps}, low={low}, high={high})"
             )
-        return super().sweep(base, dim=dim, steps=2)
+        return super().traverse(base, dim=dim, steps=2)
 
     @override
-    def rows(self, value: Any, n: int) -> Tensor:
+    def as_rows(self, value: Any, n: int) -> Tensor:
         """Bits as of any code, each from 0 to 1. Raises ValueError for others."""
-        rows = super().rows(value, n)
+        rows = super().as_rows(value, n)
         if rows.min() < 0 or rows.max() > 1:
             raise ValueError(f"bits of {self!r} are from 0 to 1, but got {describe(value)}")
         return rows

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 from typing_extensions import override
 
-from infogan_lib._checks import describe, whole_number
+from infogan_lib._checks import check_int, describe
 from infogan_lib.latent.base import LatentCode, LatentVariable, drawing_device
 from infogan_lib.latent.vectorized import Draw
 from infogan_lib.losses.information import Domain, InformationLoss
@@ -38,17 +38,17 @@ class ScoredCode(LatentCode):
 
     @property
     @override
-    def outputs(self) -> int:
-        return self.loss.outputs(self.width)
+    def num_outputs(self) -> int:
+        return self.loss.num_outputs(self.width)
 
     @property
     @override
-    def likelihood(self) -> bool:
-        return self.loss.likelihood
+    def is_likelihood(self) -> bool:
+        return self.loss.is_likelihood
 
     @property
     @override
-    def discrete(self) -> bool:
+    def is_discrete(self) -> bool:
         return self.domain != "real"
 
     @override
@@ -60,12 +60,12 @@ class ScoredCode(LatentCode):
         return self.loss(raw, value)
 
     @override
-    def shared_loss(self) -> InformationLoss | None:
+    def batched_loss(self) -> InformationLoss | None:
         return self.loss
 
     @override
-    def sample(self, n, *, generator=None, device=None, dtype=None) -> Tensor:
-        return draw_one(self, n, generator, device, dtype)
+    def sample(self, n, *, rng=None, device=None, dtype=None) -> Tensor:
+        return draw_one(self, n, rng, device, dtype)
 
 
 class VectorCode(ScoredCode):
@@ -75,7 +75,7 @@ class VectorCode(ScoredCode):
 
     @override
     def __post_init__(self) -> None:
-        object.__setattr__(self, "dim", whole_number("dim", self.dim, minimum=1))
+        object.__setattr__(self, "dim", check_int("dim", self.dim, minimum=1))
         super().__post_init__()
 
     @property
@@ -87,19 +87,19 @@ class VectorCode(ScoredCode):
 def draw_one(
     variable: LatentVariable,
     n: int,
-    generator: torch.Generator | None,
+    rng: torch.Generator | None,
     device: torch.device | str | None,
     dtype: torch.dtype | None,
 ) -> Tensor:
     """Draw n values of one variable by its class's joint draw."""
-    n = whole_number("n", n, minimum=1)
-    draw = type(variable).joint_draw([variable])
-    return draw(n, generator, drawing_device(generator, device), dtype or torch.get_default_dtype())
+    n = check_int("n", n, minimum=1)
+    draw = type(variable).sample_many([variable])
+    return draw(n, rng, drawing_device(rng, device), dtype or torch.get_default_dtype())
 
 
 def gaussian_draw(width: int) -> Draw:
     """A draw of so many columns of N(0, 1)."""
-    return lambda n, generator, device, dtype: torch.randn(n, width, generator=generator, device=device, dtype=dtype)
+    return lambda n, rng, device, dtype: torch.randn(n, width, generator=rng, device=device, dtype=dtype)
 
 
 def uniform_draw(ranges: Sequence[tuple[int, float, float]]) -> Draw:
@@ -108,9 +108,9 @@ def uniform_draw(ranges: Sequence[tuple[int, float, float]]) -> Draw:
     span = [high - low for dim, low, high in ranges for _ in range(dim)]
     constants = constants_by_device(low, span)
 
-    def draw(n: int, generator: torch.Generator | None, device: torch.device, dtype: torch.dtype) -> Tensor:
+    def draw(n: int, rng: torch.Generator | None, device: torch.device, dtype: torch.dtype) -> Tensor:
         start, width = constants(device, dtype)
-        u = torch.rand(n, len(low), generator=generator, device=device, dtype=dtype)
+        u = torch.rand(n, len(low), generator=rng, device=device, dtype=dtype)
         return u.mul_(width).add_(start)
 
     return draw

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from infogan_lib._checks import describe, listed
+from infogan_lib._checks import describe, join_names
 from infogan_lib.losses.information import InformationLoss
 
 
@@ -32,7 +32,7 @@ def from_plain(base: type, data: Any, name: str) -> Any:
     kind = kinds.get(str(data.get("kind"))) if isinstance(data, dict) else None
     if kind is None:
         raise ValueError(
-            f"{name}: the kind must be one of {listed(sorted(kinds))}, but got {describe(data)}; "
+            f"{name}: the kind must be one of {join_names(sorted(kinds))}, but got {describe(data)}; "
             "import the module that defines yours first"
         )
     given = {k: v for k, v in data.items() if k != "kind"}

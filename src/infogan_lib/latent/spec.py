@@ -21,12 +21,12 @@ from torch import Tensor
 from torch.distributions import Distribution
 from typing_extensions import override
 
-from infogan_lib._checks import describe, listed, whole_number
+from infogan_lib._checks import check_int, describe, join_names
 from infogan_lib.latent.base import LatentCode, LatentVariable, drawing_device
 from infogan_lib.latent.serialization import from_plain, read_object, to_plain
-from infogan_lib.latent.vectorized import JointSampler, JointScorer
+from infogan_lib.latent.vectorized import VectorizedLoss, VectorizedSampler
 
-RESERVED_NAMES = frozenset({"seed", "generator", "n", "dim", "steps", "low", "high"})
+RESERVED_NAMES = frozenset({"seed", "rng", "n", "dim", "steps", "low", "high"})
 """Keywords of `InfoGAN.sample` and `InfoGAN.traverse`, which take code names as keywords too."""
 
 
@@ -46,7 +46,7 @@ class LatentSpec(Mapping[str, LatentVariable]):
 
     def __init__(self, variables: Mapping[str, LatentVariable] | None = None, /, **named: LatentVariable) -> None:
         given = dict(variables or {})
-        _refuse_twice(given, named)
+        _check_unique(given, named)
         self._variables = given | named
         if not self._variables:
             raise ValueError("a LatentSpec needs at least one variable, such as LatentSpec(z=Noise(62))")
@@ -68,7 +68,7 @@ class LatentSpec(Mapping[str, LatentVariable]):
         try:
             return self._variables[name]
         except KeyError:
-            raise KeyError(f"no {name!r} in this latent; it has {listed(self)}") from None
+            raise KeyError(f"no {name!r} in this latent; it has {join_names(self)}") from None
 
     @override
     def __iter__(self) -> Iterator[str]:
@@ -101,7 +101,7 @@ class LatentSpec(Mapping[str, LatentVariable]):
                 name, count = f"{short}_{count}", count + 1
             return LatentSpec({**self, name: other})
         if isinstance(other, LatentSpec):
-            _refuse_twice(self, other)
+            _check_unique(self, other)
             return LatentSpec({**self, **other})
         return NotImplemented
 
@@ -111,7 +111,7 @@ class LatentSpec(Mapping[str, LatentVariable]):
         return MappingProxyType({name: v for name, v in self.items() if isinstance(v, LatentCode)})
 
     @cached_property
-    def columns(self) -> Mapping[str, slice]:
+    def slices(self) -> Mapping[str, slice]:
         """Where each variable stands in the flat latent."""
         return _side_by_side({name: variable.width for name, variable in self.items()})
 
@@ -121,14 +121,14 @@ class LatentSpec(Mapping[str, LatentVariable]):
         return sum(v.width for v in self.values())
 
     @cached_property
-    def outputs(self) -> int:
+    def num_outputs(self) -> int:
         """The number of raw outputs Q must give for all codes."""
-        return sum(code.outputs for code in self.codes.values())
+        return sum(code.num_outputs for code in self.codes.values())
 
     @cached_property
-    def raw_columns(self) -> Mapping[str, slice]:
+    def output_slices(self) -> Mapping[str, slice]:
         """Where each code's raw outputs stand in Q's output."""
-        return _side_by_side({name: code.outputs for name, code in self.codes.items()})
+        return _side_by_side({name: code.num_outputs for name, code in self.codes.items()})
 
     @cached_property
     def entropy(self) -> Mapping[str, float]:
@@ -139,7 +139,7 @@ class LatentSpec(Mapping[str, LatentVariable]):
         self,
         n: int,
         *,
-        generator: torch.Generator | None = None,
+        rng: torch.Generator | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> Tensor:
@@ -147,24 +147,24 @@ class LatentSpec(Mapping[str, LatentVariable]):
 
         Args:
             n: how many, at least 1.
-            generator: where the randomness comes from; torch's global generator if None.
+            rng: where the randomness comes from; torch's global generator if None.
             device: where to draw; the generator's device if None.
             dtype: torch's default if None.
 
         Returns:
             Shape (n, width), the variables side by side in order.
         """
-        n = whole_number("n", n, minimum=1)
-        return self._draw(n, generator, drawing_device(generator, device), dtype or torch.get_default_dtype())
+        n = check_int("n", n, minimum=1)
+        return self._draw(n, rng, drawing_device(rng, device), dtype or torch.get_default_dtype())
 
     @cached_property
-    def _draw(self) -> JointSampler:
-        return JointSampler(list(self.values()))
+    def _draw(self) -> VectorizedSampler:
+        return VectorizedSampler(list(self.values()))
 
     def split(self, latent: Tensor) -> dict[str, Tensor]:
         """A flat latent (N, width) as named parts, each (N, its width); views, not copies."""
         self._check_width(latent)
-        return {name: latent[:, columns] for name, columns in self.columns.items()}
+        return {name: latent[:, columns] for name, columns in self.slices.items()}
 
     def join(self, parts: Mapping[str, Tensor]) -> Tensor:
         """Named parts, in any order, as a flat latent (N, width) in the declared order.
@@ -173,7 +173,7 @@ class LatentSpec(Mapping[str, LatentVariable]):
             ValueError: a part that is missing, unknown, or of another width.
         """
         if set(parts) != set(self):
-            raise ValueError(f"join needs exactly the parts {listed(self)}, but got {listed(parts)}")
+            raise ValueError(f"join needs exactly the parts {join_names(self)}, but got {join_names(parts)}")
         for name, variable in self.items():
             if parts[name].ndim != 2 or parts[name].shape[1] != variable.width:
                 raise ValueError(
@@ -199,21 +199,21 @@ class LatentSpec(Mapping[str, LatentVariable]):
         return self._score(raw, latent)
 
     @cached_property
-    def _score(self) -> JointScorer:
-        columns = [range(self.columns[n].start, self.columns[n].stop) for n in self.codes]
-        return JointScorer(list(self.codes.values()), columns)
+    def _score(self) -> VectorizedLoss:
+        columns = [range(self.slices[n].start, self.slices[n].stop) for n in self.codes]
+        return VectorizedLoss(list(self.codes.values()), columns)
 
     def posteriors(self, raw: Tensor) -> dict[str, Distribution]:
         """Q(c|x) of each code from Q's raw outputs, shape (N, outputs)."""
         self._check_outputs(raw)
-        parts = raw.split([code.outputs for code in self.codes.values()], dim=1)
+        parts = raw.split([code.num_outputs for code in self.codes.values()], dim=1)
         return {name: code.posterior(part) for (name, code), part in zip(self.codes.items(), parts, strict=True)}
 
-    def neutral(self, n: int = 1, *, device: torch.device | str | None = None) -> Tensor:
+    def center(self, n: int = 1, *, device: torch.device | str | None = None) -> Tensor:
         """n latents with zero noise, first categories and continuous codes in mid-range, shape (n, width)."""
-        return torch.cat([v.neutral() for v in self.values()]).to(device).repeat(n, 1)
+        return torch.cat([v.center() for v in self.values()]).to(device).repeat(n, 1)
 
-    def with_values(self, latent: Tensor, values: Mapping[str, Any]) -> Tensor:
+    def replace_values(self, latent: Tensor, values: Mapping[str, Any]) -> Tensor:
         """A copy of the latents with some variables set: a category, one number, or one row for each.
 
         Args:
@@ -229,13 +229,13 @@ class LatentSpec(Mapping[str, LatentVariable]):
         for name, value in values.items():
             variable = self[name]
             try:
-                rows = variable.rows(value, len(latent))
+                rows = variable.as_rows(value, len(latent))
             except (TypeError, ValueError) as error:
                 raise type(error)(f"{name}: {error}") from error
-            latent[:, self.columns[name]] = rows.to(latent)
+            latent[:, self.slices[name]] = rows.to(latent)
         return latent
 
-    def sweep(
+    def traverse(
         self,
         name: str,
         *,
@@ -251,18 +251,18 @@ class LatentSpec(Mapping[str, LatentVariable]):
             name: the variable.
             dim: the dimension that moves.
             steps: how many; 10, or the number of categories.
-            base: the latents to start from, shape (n, width); `neutral()` if None.
+            base: the latents to start from, shape (n, width); `center()` if None.
             low, high: the ends; the variable's own if None.
 
         Returns:
             Shape (n * steps, width), all steps of the first base first.
         """
-        variable, columns = self[name], self.columns[name]
-        bases = self.neutral() if base is None else base
+        variable, columns = self[name], self.slices[name]
+        bases = self.center() if base is None else base
         self._check_width(bases)
         swept = []
         for row in bases:
-            moved = variable.sweep(row[columns], dim=dim, steps=steps, low=low, high=high)
+            moved = variable.traverse(row[columns], dim=dim, steps=steps, low=low, high=high)
             rows = row.repeat(len(moved), 1)
             rows[:, columns] = moved
             swept.append(rows)
@@ -275,7 +275,7 @@ class LatentSpec(Mapping[str, LatentVariable]):
         columns: str | tuple[str, int],
         steps: int | None = None,
         base: Tensor | None = None,
-        generator: torch.Generator | None = None,
+        rng: torch.Generator | None = None,
         device: torch.device | str | None = None,
     ) -> tuple[Tensor, int]:
         """Latents for a picture in which one variable moves along the columns.
@@ -294,17 +294,17 @@ class LatentSpec(Mapping[str, LatentVariable]):
         if isinstance(rows, (str, tuple)):
             down, down_dim = (rows, 0) if isinstance(rows, str) else rows
             if base is None:
-                base = self.sample(1, generator=generator, device=device)
-            base = self.sweep(down, dim=down_dim, steps=self.steps_of(down, steps), base=base)
+                base = self.sample(1, rng=rng, device=device)
+            base = self.traverse(down, dim=down_dim, steps=self.steps_of(down, steps), base=base)
         elif base is None:
-            base = self.sample(whole_number("rows", rows, minimum=1), generator=generator, device=device)
-        latents = self.sweep(across, dim=across_dim, steps=self.steps_of(across, steps), base=base)
+            base = self.sample(check_int("rows", rows, minimum=1), rng=rng, device=device)
+        latents = self.traverse(across, dim=across_dim, steps=self.steps_of(across, steps), base=base)
         return latents, len(latents) // len(base)
 
     def steps_of(self, name: str, steps: int | None) -> int | None:
         """`steps` for the sweep of a variable that takes them; None for a discrete one, which has its own values."""
         variable = self[name]
-        return None if isinstance(variable, LatentCode) and variable.discrete else steps
+        return None if isinstance(variable, LatentCode) and variable.is_discrete else steps
 
     def to_json(self) -> str:
         """The spec as JSON text: names, kinds and settings in order."""
@@ -326,10 +326,10 @@ class LatentSpec(Mapping[str, LatentVariable]):
             raise ValueError(f"a latent of this spec has shape (N, {self.width}), but got {tuple(latent.shape)}")
 
     def _check_outputs(self, raw: Tensor) -> None:
-        if raw.ndim != 2 or raw.shape[1] != self.outputs:
-            needs = ", ".join(f"{name} {code.outputs}" for name, code in self.codes.items())
+        if raw.ndim != 2 or raw.shape[1] != self.num_outputs:
+            needs = ", ".join(f"{name} {code.num_outputs}" for name, code in self.codes.items())
             raise ValueError(
-                f"Q must give shape (N, {self.outputs}) for these codes ({needs}), but got {tuple(raw.shape)}"
+                f"Q must give shape (N, {self.num_outputs}) for these codes ({needs}), but got {tuple(raw.shape)}"
             )
 
 
@@ -339,10 +339,10 @@ def _side_by_side(widths: Mapping[str, int]) -> Mapping[str, slice]:
     return MappingProxyType(dict(zip(widths, columns, strict=True)))
 
 
-def _refuse_twice(first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
+def _check_unique(first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
     twice = [name for name in first if name in second]
     if twice:
-        raise ValueError(f"the name {listed(twice)} is used twice in the latent; rename one of them")
+        raise ValueError(f"the name {join_names(twice)} is used twice in the latent; rename one of them")
 
 
 def _alone(self: LatentVariable) -> LatentSpec:

@@ -26,7 +26,7 @@ class Drawable(Protocol):
         ...
 
     @classmethod
-    def joint_draw(cls, variables: Sequence) -> Draw:
+    def sample_many(cls, variables: Sequence) -> Draw:
         """A function that draws all of them side by side."""
         ...
 
@@ -40,11 +40,11 @@ class Scorable(Protocol):
         ...
 
     @property
-    def outputs(self) -> int:
+    def num_outputs(self) -> int:
         """Raw outputs of Q."""
         ...
 
-    def shared_loss(self) -> InformationLoss | None:
+    def batched_loss(self) -> InformationLoss | None:
         """The loss by which codes alike are scored together, or None."""
         ...
 
@@ -53,7 +53,7 @@ class Scorable(Protocol):
         ...
 
 
-class JointSampler:
+class VectorizedSampler:
     """Draws all variables, shape (n, sum of widths), with one call per class of variable."""
 
     def __init__(self, variables: Sequence[Drawable]) -> None:
@@ -67,27 +67,27 @@ class JointSampler:
         order = [column for i in range(len(variables)) for column in where[i]]
         self._order = None if order == sorted(order) else _Constant(order)
 
-    def __call__(self, n: int, generator: torch.Generator | None, device: torch.device, dtype: torch.dtype) -> Tensor:
-        drawn = [draw(n, generator, device, dtype) for draw in self._draws]
+    def __call__(self, n: int, rng: torch.Generator | None, device: torch.device, dtype: torch.dtype) -> Tensor:
+        drawn = [draw(n, rng, device, dtype) for draw in self._draws]
         rows = drawn[0] if len(drawn) == 1 else torch.cat(drawn, dim=1)
         return rows if self._order is None else rows.index_select(1, self._order.on(device))
 
 
 def _joint_draw(kind: type, variables: Sequence) -> Draw:
     """The joint draw of a class, or one draw after another where a subclass changed how it samples."""
-    return kind.joint_draw(variables) if _says_later(kind, "joint_draw", "sample") else one_by_one(variables)
+    return kind.sample_many(variables) if _says_later(kind, "sample_many", "sample") else one_by_one(variables)
 
 
 def one_by_one(variables: Sequence) -> Draw:
     """A draw that asks each variable for its own sample."""
-    return lambda n, generator, device, dtype: torch.cat(
-        [v.sample(n, generator=generator, device=device, dtype=dtype) for v in variables], dim=1
+    return lambda n, rng, device, dtype: torch.cat(
+        [v.sample(n, rng=rng, device=device, dtype=dtype) for v in variables], dim=1
     )
 
 
 def _shared_loss(code: "Scorable") -> InformationLoss | None:
     """The loss a code shares, or None where a subclass changed how it is scored."""
-    return code.shared_loss() if _says_later(type(code), "shared_loss", "nll") else None
+    return code.batched_loss() if _says_later(type(code), "batched_loss", "nll") else None
 
 
 def _says_later(kind: type, first: str, second: str) -> bool:
@@ -96,7 +96,7 @@ def _says_later(kind: type, first: str, second: str) -> bool:
     return level[0] <= level[1]
 
 
-class JointScorer:
+class VectorizedLoss:
     """The information loss of all codes, shape (N, codes), with one call per shared loss and size.
 
     Args:
@@ -105,12 +105,12 @@ class JointScorer:
     """
 
     def __init__(self, codes: Sequence[Scorable], columns: Sequence[range]) -> None:
-        raw_columns = _column_ranges([code.outputs for code in codes])
+        output_slices = _column_ranges([code.num_outputs for code in codes])
         groups = _groups(codes)
         self._groups = [
             (
                 [codes[i] for i in of],
-                _Block([raw_columns[i] for i in of]),
+                _Block([output_slices[i] for i in of]),
                 _Block([columns[i] for i in of]),
             )
             for of in groups

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
 
-from infogan_lib._checks import real_number
+from infogan_lib._checks import check_float
 
 
 class AdversarialLoss(ABC):
@@ -34,7 +34,7 @@ class AdversarialLoss(ABC):
     def generator(self, logits: Tensor) -> Tensor:
         """What G pays for generated images, per logit."""
 
-    def opinion(self, logits: Tensor) -> Tensor:
+    def score(self, logits: Tensor) -> Tensor:
         """What is reported as D(x): the logits themselves, or a probability where the loss has one."""
         return logits
 
@@ -59,7 +59,7 @@ class NonSaturating(AdversarialLoss):
         return F.softplus(-logits)
 
     @override
-    def opinion(self, logits: Tensor) -> Tensor:
+    def score(self, logits: Tensor) -> Tensor:
         return logits.sigmoid()
 
 
@@ -93,7 +93,7 @@ class LeastSquares(AdversarialLoss):
 
     def __post_init__(self) -> None:
         for name in ("a", "b", "c"):
-            object.__setattr__(self, name, real_number(name, getattr(self, name)))
+            object.__setattr__(self, name, check_float(name, getattr(self, name)))
 
     @override
     def real(self, logits: Tensor) -> Tensor:

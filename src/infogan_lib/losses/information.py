@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, Independent, Normal, OneHotCategorical, constraints
 from typing_extensions import override
 
-from infogan_lib._checks import number_pair, real_number
+from infogan_lib._checks import check_float, check_pair
 
 Domain = Literal["one-hot", "binary", "real"]
 
@@ -48,18 +48,18 @@ class InformationLoss(ABC):
     """The loss between a Q head's raw outputs and the code that made the image. Subclass to add one.
 
     Attributes:
-        likelihood: whether the loss is -log Q(c|x) in nats, so that it yields a bound on mutual information.
+        is_likelihood: whether the loss is -log Q(c|x) in nats, so that it yields a bound on mutual information.
         domains: what values it can score: "one-hot" rows, "binary" (0 or 1) or "real" numbers.
         padding: a raw output that leaves the loss of the others as it is, or None where there is none. With
             one, codes of different widths are scored together.
     """
 
-    likelihood: ClassVar[bool] = True
+    is_likelihood: ClassVar[bool] = True
     domains: ClassVar[frozenset[Domain]]
     padding: ClassVar[float | None] = None
 
     @abstractmethod
-    def outputs(self, width: int) -> int:
+    def num_outputs(self, width: int) -> int:
         """How many raw outputs Q needs for a code of `width` columns."""
 
     @abstractmethod
@@ -75,7 +75,7 @@ class InformationLoss(ABC):
             value: the code, shape (N, width) or (N, width, *).
 
         Returns:
-            Shape (N,) or (N, *), in nats where `likelihood` is true; in float32 at least, also under autocast.
+            Shape (N,) or (N, *), in nats where `is_likelihood` is true; in float32 at least, also under autocast.
         """
 
 
@@ -91,7 +91,7 @@ class CrossEntropy(InformationLoss):
     padding: ClassVar[float | None] = -1e30
 
     @override
-    def outputs(self, width: int) -> int:
+    def num_outputs(self, width: int) -> int:
         return width
 
     @override
@@ -130,15 +130,15 @@ class NormalNLL(InformationLoss):
 
     def __post_init__(self) -> None:
         if self.scale is not None:
-            object.__setattr__(self, "scale", real_number("scale", self.scale, above=0))
+            object.__setattr__(self, "scale", check_float("scale", self.scale, above=0))
         wanted = "(low, high) with -10 <= low < high <= 10"
-        low, high = number_pair("log_scale_range", self.log_scale_range, wanted)
+        low, high = check_pair("log_scale_range", self.log_scale_range, wanted)
         if low >= high or low < -10 or high > 10:
             raise ValueError(f"log_scale_range must be {wanted}, but got {tuple(self.log_scale_range)}")
         object.__setattr__(self, "log_scale_range", (low, high))
 
     @override
-    def outputs(self, width: int) -> int:
+    def num_outputs(self, width: int) -> int:
         return width if self.scale is not None else 2 * width
 
     def mean_and_log_scale(self, raw: Tensor) -> tuple[Tensor, Tensor]:
@@ -171,11 +171,11 @@ class MSE(InformationLoss):
     dimensions instead of summing, give the code the weight 1/d.
     """
 
-    likelihood: ClassVar[bool] = False
+    is_likelihood: ClassVar[bool] = False
     domains: ClassVar[frozenset[Domain]] = frozenset({"real"})
 
     @override
-    def outputs(self, width: int) -> int:
+    def num_outputs(self, width: int) -> int:
         return width
 
     @override
@@ -194,7 +194,7 @@ class BernoulliCrossEntropy(InformationLoss):
     domains: ClassVar[frozenset[Domain]] = frozenset({"binary"})
 
     @override
-    def outputs(self, width: int) -> int:
+    def num_outputs(self, width: int) -> int:
         return width
 
     @override

@@ -1,6 +1,6 @@
 """Metrics: pure functions of arrays. None of them knows a model."""
 
-from infogan_lib.metrics.appearance import Effect, measures
+from infogan_lib.metrics.appearance import Effect, measure_images
 from infogan_lib.metrics.calibration import Coverage, Reliability, coverage, reliability
 from infogan_lib.metrics.clustering import CategoryMatch, match_categories
 from infogan_lib.metrics.disentanglement import DisentanglementScores, disentanglement
@@ -26,7 +26,7 @@ __all__ = [
     "frechet_distance",
     "kernel_distance",
     "match_categories",
-    "measures",
+    "measure_images",
     "mig",
     "modularity",
     "precision_recall",

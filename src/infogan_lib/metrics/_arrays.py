@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from infogan_lib._checks import whole_number
+from infogan_lib._checks import check_int
 
 Reals = NDArray[np.float64]
 
@@ -19,7 +19,7 @@ Wholes = NDArray[np.int64]
 
 def seeded(seed: int) -> np.random.Generator:
     """A stream of its own for a seed of at least 0."""
-    return np.random.default_rng(whole_number("seed", seed, minimum=0))
+    return np.random.default_rng(check_int("seed", seed, minimum=0))
 
 
 def array_of(values: ArrayLike | Tensor) -> NDArray[Any]:

@@ -23,7 +23,7 @@ UNITS: Mapping[str, str] = {
 """The measures and their units."""
 
 
-def measures(images: Tensor, *, pixel_range: PixelRange, background: float | None = None) -> dict[str, Tensor]:
+def measure_images(images: Tensor, *, pixel_range: PixelRange, background: float | None = None) -> dict[str, Tensor]:
     """The measures of every image.
 
     Args:
@@ -39,7 +39,7 @@ def measures(images: Tensor, *, pixel_range: PixelRange, background: float | Non
         ValueError: what is no batch of pictures, or holds values that are not finite.
     """
     if images.ndim != 4 or len(images) == 0 or min(images.shape[2:]) < 2:
-        raise ValueError(f"measures takes images (N, C, H, W) of at least 2 x 2, but got {tuple(images.shape)}")
+        raise ValueError(f"measure_images takes images (N, C, H, W) of at least 2 x 2, but got {tuple(images.shape)}")
     low, high = (0.0, 255.0) if images.dtype == torch.uint8 else pixel_range
     grey = torch.cat([as_unit(part.detach().cpu(), (low, high)).mean(1) for part in images.split(256)])
     if not grey.isfinite().all():

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from infogan_lib._checks import whole_number
+from infogan_lib._checks import check_int
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ def reliability(confidence: ArrayLike, correct: ArrayLike, *, bins: int = 10) ->
         raise ValueError(f"confidence and correct must both have shape (N,), but got {sure.shape} and {right.shape}")
     if not ((sure >= 0) & (sure <= 1 + 1e-6)).all():
         raise ValueError(f"confidence must lie between 0 and 1, but got {sure.min():g} to {sure.max():g}")
-    edges = np.linspace(0, 1, whole_number("bins", bins, minimum=1) + 1)
+    edges = np.linspace(0, 1, check_int("bins", bins, minimum=1) + 1)
     of = np.clip(np.searchsorted(edges, sure, side="right") - 1, 0, bins - 1)
     counts = np.bincount(of, minlength=bins)
     means = [_mean_by(values, of, counts) for values in (sure, right)]
@@ -80,7 +80,7 @@ def coverage(quantiles: ArrayLike, *, levels: int = 10) -> Coverage:
     given = np.asarray(quantiles, dtype=np.float64).ravel()
     if len(given) == 0 or not ((given >= 0) & (given <= 1)).all():
         raise ValueError(f"quantiles must be numbers between 0 and 1, at least one, but got {len(given)} of them")
-    wanted = np.linspace(0, 1, whole_number("levels", levels, minimum=1) + 2)[1:-1]
+    wanted = np.linspace(0, 1, check_int("levels", levels, minimum=1) + 2)[1:-1]
     covered = (2 * np.abs(given - 0.5) <= wanted[:, None] + 1e-12).mean(axis=1)
     return Coverage(wanted, covered, float(np.abs(covered - wanted).mean()))
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from infogan_lib._checks import whole_number
+from infogan_lib._checks import check_int
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,21 +22,21 @@ class CategoryMatch:
     """How categories and labels go together.
 
     Attributes:
-        table: counts, shape (categories, labels): how many samples of each label fell into each category.
-        label_of: the label matched to each category, shape (categories,); -1 for a category left over.
+        contingency: counts, shape (categories, labels): how many samples of each label fell into each category.
+        label_per_category: the label matched to each category, shape (categories,); -1 for a category left over.
         accuracy: the share of samples whose category is matched to their label, 0 to 1.
         purity: the share of samples whose label is the most frequent one of their category, 0 to 1.
     """
 
-    table: NDArray[np.int64]
-    label_of: NDArray[np.int64]
+    contingency: NDArray[np.int64]
+    label_per_category: NDArray[np.int64]
     accuracy: float
     purity: float
 
     @property
     def category_counts(self) -> NDArray[np.int64]:
         """How many samples fell into each category, shape (categories,)."""
-        return self.table.sum(axis=1)
+        return self.contingency.sum(axis=1)
 
     @property
     def nmi(self) -> float:
@@ -62,33 +62,39 @@ class CategoryMatch:
 
     def _samples(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Labels and categories that have this table, shape (N,) each."""
-        categories, labels = np.indices(self.table.shape).reshape(2, -1).repeat(self.table.ravel(), axis=1)
+        categories, labels = np.indices(self.contingency.shape).reshape(2, -1).repeat(self.contingency.ravel(), axis=1)
         return labels, categories
 
     @property
     def category_purity(self) -> NDArray[np.float64]:
         """The share of the most frequent label in each category, shape (categories,), 0 to 1; NaN where it is empty."""
-        totals = self.table.sum(axis=1)
-        return np.divide(self.table.max(axis=1), totals, out=np.full(len(totals), np.nan), where=totals > 0)
+        totals = self.contingency.sum(axis=1)
+        return np.divide(self.contingency.max(axis=1), totals, out=np.full(len(totals), np.nan), where=totals > 0)
 
     @property
     def unmatched_categories(self) -> list[int]:
         """Categories for which no label was left, or of which none of the samples has the label matched to it."""
-        matched = [label >= 0 and row[label] > 0 for row, label in zip(self.table, self.label_of, strict=True)]
+        matched = [
+            label >= 0 and row[label] > 0 for row, label in zip(self.contingency, self.label_per_category, strict=True)
+        ]
         return [category for category, good in enumerate(matched) if not good]
 
     @property
-    def clear_labels(self) -> list[int]:
+    def recovered_labels(self) -> list[int]:
         """Labels that are the most frequent one of the category matched to them: those that came out."""
-        matched = [(row, int(label)) for row, label in zip(self.table, self.label_of, strict=True) if label >= 0]
+        matched = [
+            (row, int(label))
+            for row, label in zip(self.contingency, self.label_per_category, strict=True)
+            if label >= 0
+        ]
         return sorted(label for row, label in matched if row[label] == row.max() > 0)
 
     @property
     def unmatched_labels(self) -> list[int]:
         """Labels that no category stands for."""
         left = set(self.unmatched_categories)
-        found = {int(label) for category, label in enumerate(self.label_of) if category not in left}
-        return [label for label in range(self.table.shape[1]) if label not in found]
+        found = {int(label) for category, label in enumerate(self.label_per_category) if category not in left}
+        return [label for label in range(self.contingency.shape[1]) if label not in found]
 
 
 def match_categories(
@@ -118,11 +124,11 @@ def match_categories(
     table = np.zeros((rows, columns), dtype=np.int64)
     np.add.at(table, (found, true), 1)
     matched = linear_sum_assignment(table, maximize=True)
-    label_of = np.full(rows, -1, dtype=np.int64)
-    label_of[matched[0]] = matched[1]
+    label_per_category = np.full(rows, -1, dtype=np.int64)
+    label_per_category[matched[0]] = matched[1]
     return CategoryMatch(
-        table=table,
-        label_of=label_of,
+        contingency=table,
+        label_per_category=label_per_category,
         accuracy=float(table[matched].sum() / len(true)),
         purity=float(table.max(axis=1).sum() / len(true)),
     )
@@ -149,6 +155,6 @@ def _count(name: str, count: int | None, values: NDArray[np.int64]) -> int:
     largest = int(values.max())
     if count is None:
         return largest + 1
-    if whole_number(name, count, minimum=1) <= largest:
+    if check_int(name, count, minimum=1) <= largest:
         raise ValueError(f"{name} is {count}, but a value of {largest} was found")
     return count

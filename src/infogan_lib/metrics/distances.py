@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from infogan_lib._checks import whole_number
+from infogan_lib._checks import check_int
 
 Features = NDArray[np.float64]
 
@@ -60,7 +60,7 @@ def precision_recall(real: ArrayLike, generated: ArrayLike, *, neighbours: int =
         ValueError: features of different widths, not finite, or not more rows than `neighbours`.
     """
     r, g = _pair(real, generated)
-    k = whole_number("neighbours", neighbours, minimum=1)
+    k = check_int("neighbours", neighbours, minimum=1)
     centre = r.mean(0)
     r, g = r - centre, g - centre  # far from 0 the distances would be lost in rounding
     if min(len(r), len(g)) <= k:

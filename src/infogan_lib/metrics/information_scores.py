@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from infogan_lib._checks import whole_number
+from infogan_lib._checks import check_int
 from infogan_lib.metrics._arrays import Reals, Wholes, samples
 
 
@@ -112,7 +112,7 @@ def _table(information: ArrayLike) -> Reals:
 
 
 def _information(codes: Reals, factors: Wholes, bins: int) -> Reals:
-    bins = whole_number("bins", bins, minimum=2)
+    bins = check_int("bins", bins, minimum=2)
     binned = np.stack([_binned(column, bins) for column in codes.T], axis=1)
     return np.array([[_shared(code, factor) for factor in factors.T] for code in binned.T])
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from infogan_lib._checks import describe, eval_extra, real_number, whole_number
+from infogan_lib._checks import check_float, check_int, describe, require_eval
 from infogan_lib.metrics._arrays import Reals, Wholes, peaks, real_codes, seeded, standardized
 
 Encoder = Callable[[Tensor], ArrayLike | Tensor]
@@ -43,7 +43,7 @@ class FactorGrid:
     images: Callable[[NDArray[np.int64]], Tensor]
 
     def __post_init__(self) -> None:
-        sizes = tuple(whole_number(f"sizes[{k}]", size, minimum=2) for k, size in enumerate(self.sizes))
+        sizes = tuple(check_int(f"sizes[{k}]", size, minimum=2) for k, size in enumerate(self.sizes))
         if not sizes:
             raise ValueError("sizes must name how many values each factor takes, such as (3, 6, 40), but got none")
         if not callable(self.images):
@@ -52,7 +52,7 @@ class FactorGrid:
 
     def sample(self, n: int, *, seed: int = 0) -> NDArray[np.int64]:
         """Factors of n images, shape (n, K)."""
-        return _draw(self, (whole_number("n", n, minimum=1),), seeded(seed))
+        return _draw(self, (check_int("n", n, minimum=1),), seeded(seed))
 
 
 def factor_vae_score(
@@ -87,7 +87,7 @@ def factor_vae_score(
     Source: Kim and Mnih, 2018, section 4; votes are scored on other groups as in Locatello et al., 2019, appendix B.
     """
     votes, group = _counts(grid, "votes", votes, group)
-    samples, rng = whole_number("samples", samples, minimum=2), seeded(seed)
+    samples, rng = check_int("samples", samples, minimum=2), seeded(seed)
     fixed = np.arange(2 * votes) % len(grid.sizes)
     groups = _draw(grid, (2 * votes, group), rng)
     rows = np.arange(len(fixed))
@@ -126,7 +126,7 @@ def beta_vae_score(
 
     Source: Higgins et al., 2017, section 3; the classifier is a logistic regression as in Locatello et al., 2019.
     """
-    with eval_extra("beta_vae_score"):
+    with require_eval("beta_vae_score"):
         from sklearn.linear_model import LogisticRegression
     points, group = _counts(grid, "points", points, group)
     fixed, rng = np.arange(2 * points) % len(grid.sizes), seeded(seed)
@@ -161,7 +161,7 @@ def least_varying(groups: Reals, reference: Reals, *, dead: float = 0.0) -> Whol
     Args:
         groups, reference, dead: as for `vote_score`.
     """
-    dead = real_number("dead", dead, minimum=0)
+    dead = check_float("dead", dead, minimum=0)
     largest = np.maximum(peaks(reference), peaks(groups.reshape(-1, groups.shape[-1])))
     scaled = reference / largest
     alive = np.flatnonzero((np.ptp(scaled, axis=0) > 0) & (scaled.std(axis=0) * largest > dead))
@@ -188,7 +188,7 @@ def majority_accuracy(dimensions: ArrayLike, factors: ArrayLike, held: ArrayLike
 def _counts(grid: FactorGrid, name: str, count: int, group: int) -> tuple[int, int]:
     if len(grid.sizes) < 2:
         raise ValueError("this score tells factors apart, so the grid needs at least 2 of them, but it has 1")
-    return whole_number(name, count, minimum=len(grid.sizes)), whole_number("group", group, minimum=2)
+    return check_int(name, count, minimum=len(grid.sizes)), check_int("group", group, minimum=2)
 
 
 def _draw(grid: FactorGrid, shape: tuple[int, ...], rng: np.random.Generator) -> Wholes:
@@ -198,7 +198,7 @@ def _draw(grid: FactorGrid, shape: tuple[int, ...], rng: np.random.Generator) ->
 
 def _encoded(encode: Encoder, grid: FactorGrid, factors: Wholes, batch_size: int) -> Reals:
     """The codes (*, D) of the images of factors (*, K)."""
-    batch_size = whole_number("batch_size", batch_size, minimum=1)
+    batch_size = check_int("batch_size", batch_size, minimum=1)
     flat, found = factors.reshape(-1, factors.shape[-1]), []
     for start in range(0, len(flat), batch_size):
         batch = flat[start : start + batch_size]

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from infogan_lib._checks import choice, eval_extra, whole_number
+from infogan_lib._checks import check_choice, check_int, require_eval
 from infogan_lib.metrics._arrays import Reals, Wholes, samples, seeded, split, standardized
 
 
@@ -72,7 +72,7 @@ def sap(
     Source: Kumar et al., 2018, section 3; the SVM is that of Locatello et al., 2019, appendix B.
     """
     found, true = samples(codes, factors, least_codes=2)
-    choice("form", form, ("classification", "regression"))
+    check_choice("form", form, ("classification", "regression"))
     rng = seeded(seed)
     scores = (
         _accuracies(standardized(found), true, rng)
@@ -110,10 +110,10 @@ def dci(
 
     Source: Eastwood and Williams, 2018, section 2.
     """
-    with eval_extra("dci"):
+    with require_eval("dci"):
         from sklearn.ensemble import RandomForestClassifier
     found, true = samples(codes, factors, least_codes=2, least_factors=2)
-    trees, leaf = whole_number("trees", trees, minimum=1), whole_number("leaf", leaf, minimum=1)
+    trees, leaf = check_int("trees", trees, minimum=1), check_int("leaf", leaf, minimum=1)
     rng = seeded(seed)
     part = split(standardized(found), true, rng)
     if len(part.codes) < 2 * leaf:
@@ -170,7 +170,7 @@ def explicitness(codes: ArrayLike | Tensor, factors: ArrayLike | Tensor, *, seed
 
     Source: Ridgeway and Mozer, 2018, section 3; one classifier for all values as in Locatello et al., 2019.
     """
-    with eval_extra("explicitness"):
+    with require_eval("explicitness"):
         from sklearn.linear_model import LogisticRegression
         from sklearn.metrics import roc_auc_score
     found, true = samples(codes, factors)
@@ -186,7 +186,7 @@ def explicitness(codes: ArrayLike | Tensor, factors: ArrayLike | Tensor, *, seed
 
 def _accuracies(codes: Reals, factors: Wholes, rng: np.random.Generator) -> Reals:
     """How often a linear SVM on code d alone is right on factor k, shape (D, K)."""
-    with eval_extra("sap"):
+    with require_eval("sap"):
         from sklearn.svm import LinearSVC
     part = split(codes, factors, rng)
     accuracies = np.empty((codes.shape[1], factors.shape[1]))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from typing_extensions import override
 
-from infogan_lib._checks import choice
+from infogan_lib._checks import check_choice
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.model.introspection import dry_run, final_activation, placement
 from infogan_lib.model.tap import Tap, find_tap, tapped
@@ -28,7 +28,7 @@ GENERATOR_INPUTS: tuple[GeneratorInput, ...] = ("flat", "2d", "1d", "3d", "parts
 
 
 @dataclass(frozen=True)
-class GeneratorForm:
+class GeneratorAdapter:
     """How the generator takes its latent.
 
     Args:
@@ -48,18 +48,18 @@ class GeneratorForm:
 
 
 @dataclass(frozen=True)
-class DiscriminatorForm:
+class DiscriminatorAdapter:
     """How to read the discriminator.
 
     Args:
         output: whether D gives "logits" or "probabilities" (a Sigmoid at its end).
         tap: where its features are taken for the Q head, or None where Q needs none.
-        gives_codes: whether D returns (validity, codes, ...) and so contains Q itself.
+        returns_codes: whether D returns (validity, codes, ...) and so contains Q itself.
     """
 
     output: DiscriminatorOutput
     tap: Tap | None = None
-    gives_codes: bool = False
+    returns_codes: bool = False
 
     def __call__(self, discriminator: nn.Module, images: Tensor) -> tuple[Tensor, Any]:
         """Logits, and what Q reads: the features at the tap, the codes that D itself returned, or None."""
@@ -67,9 +67,9 @@ class DiscriminatorForm:
             caught = stack.enter_context(tapped(discriminator, self.tap)) if self.tap else None
             sigmoid = stack.enter_context(_Sigmoids()) if self.output == "probabilities" else None
             returned = discriminator(images)
-        validity = returned[0] if self.gives_codes else returned
+        validity = returned[0] if self.returns_codes else returned
         logits = validity if sigmoid is None else sigmoid.logits_of(validity)
-        if self.gives_codes:
+        if self.returns_codes:
             return logits, returned[1:]
         if caught is None:
             return logits, None
@@ -99,23 +99,23 @@ def flat_outputs(returned: Any, spec: LatentSpec) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
 
-def find_generator_form(
+def infer_generator_adapter(
     generator: nn.Module, spec: LatentSpec, *, input: GeneratorInput | Literal["auto"] = "auto"
-) -> tuple[GeneratorForm, Tensor]:
+) -> tuple[GeneratorAdapter, Tensor]:
     """The first form in which the generator runs, and the images it made, still with their graph.
 
     Raises:
         ValueError: it runs in none; the message says what each attempt met.
     """
     if input != "auto":
-        choice("generator_input", input, ("auto", *GENERATOR_INPUTS))
+        check_choice("generator_input", input, ("auto", *GENERATOR_INPUTS))
     n = 2 if spec.width != 2 else 3
     device, dtype = placement(generator)
     failures = []
     for attempt in GENERATOR_INPUTS if input == "auto" else (input,):
-        form = GeneratorForm(attempt)
+        form = GeneratorAdapter(attempt)
         with dry_run(generator):
-            latent = spec.sample(n, generator=torch.Generator().manual_seed(0)).to(device, dtype).requires_grad_()
+            latent = spec.sample(n, rng=torch.Generator().manual_seed(0)).to(device, dtype).requires_grad_()
             try:
                 images = form(generator, latent, spec)
             except Exception as error:  # whatever a user's module raises belongs in the message below
@@ -134,14 +134,14 @@ def find_generator_form(
     )
 
 
-def find_discriminator_form(
+def infer_discriminator_adapter(
     discriminator: nn.Module,
     images: Tensor,
     *,
     tap: Tap | None = None,
     needs_features: bool = True,
     output: DiscriminatorOutput | Literal["auto"] = "auto",
-) -> DiscriminatorForm:
+) -> DiscriminatorAdapter:
     """How to read the discriminator, from one dry forward on generated images.
 
     Args:
@@ -151,7 +151,7 @@ def find_discriminator_form(
     Raises:
         ValueError: D does not take such images, returns no batch of validities, or the tap is not there.
     """
-    choice("discriminator_output", output, ("auto", "logits", "probabilities"))
+    check_choice("discriminator_output", output, ("auto", "logits", "probabilities"))
     if tap is not None:
         tap.module(discriminator)
     with dry_run(discriminator):
@@ -164,9 +164,9 @@ def find_discriminator_form(
                 f"the discriminator did not take images of shape {tuple(images.shape)}, which the generator makes: "
                 f"{type(error).__name__}: {error}"
             ) from error
-        gives_codes = isinstance(returned, (tuple, list))
-        validity = returned[0] if gives_codes else returned
-        if gives_codes and len(returned) < 2:
+        returns_codes = isinstance(returned, (tuple, list))
+        validity = returned[0] if returns_codes else returned
+        if returns_codes and len(returned) < 2:
             raise ValueError("the discriminator returned a tuple of one; expected validity, or (validity, codes, ...)")
         if not isinstance(validity, Tensor) or validity.ndim == 0 or len(validity) != len(images):
             got = f"shape {tuple(validity.shape)}" if isinstance(validity, Tensor) else type(validity).__name__
@@ -174,16 +174,16 @@ def find_discriminator_form(
                 f"the discriminator must return one validity (or a map of them) per image, shape ({len(images)}, *), "
                 f"or a tuple that starts with it, but got {got}"
             )
-        if gives_codes and tap is not None:
+        if returns_codes and tap is not None:
             raise ValueError(
                 "this discriminator returns codes itself, so there is nothing to tap; leave tap out, "
                 "or let it return the validity alone"
             )
         if output == "auto":
             output = "probabilities" if final_activation(validity) == "sigmoid" else "logits"
-        if needs_features and not gives_codes and tap is None:
+        if needs_features and not returns_codes and tap is None:
             tap = find_tap(discriminator, images)
-    return DiscriminatorForm(output, tap if needs_features else None, gives_codes)
+    return DiscriminatorAdapter(output, tap if needs_features else None, returns_codes)
 
 
 class _Sigmoids(TorchFunctionMode):

@@ -5,7 +5,7 @@ from typing import Any
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from infogan_lib._checks import real_number
+from infogan_lib._checks import check_float
 
 
 def averaged(generator: nn.Module, decay: float) -> AveragedModel:
@@ -14,7 +14,7 @@ def averaged(generator: nn.Module, decay: float) -> AveragedModel:
     Raises:
         ValueError: a decay that is not in (0, 1), or a generator that cannot be copied.
     """
-    decay = real_number("ema_decay", decay, above=0)
+    decay = check_float("ema_decay", decay, above=0)
     if decay >= 1:
         raise ValueError(f"ema_decay must be below 1, but got {decay}")
     try:

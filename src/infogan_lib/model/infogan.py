@@ -18,7 +18,7 @@ from torch.distributions import Distribution
 from torch.optim.swa_utils import AveragedModel
 from typing_extensions import override
 
-from infogan_lib._checks import whole_number
+from infogan_lib._checks import check_int
 from infogan_lib.checkpoints.compare import check_tensors
 from infogan_lib.checkpoints.disk import CheckpointError
 from infogan_lib.data.pixels import UNKNOWN_RANGE, PixelRange, as_float, check_real_images
@@ -28,9 +28,9 @@ from infogan_lib.metrics.clustering import CategoryMatch, match_categories
 from infogan_lib.model.adapters import (
     DiscriminatorOutput,
     GeneratorInput,
-    find_discriminator_form,
-    find_generator_form,
     flat_outputs,
+    infer_discriminator_adapter,
+    infer_generator_adapter,
     output_parts,
 )
 from infogan_lib.model.ema import averaged, decay_of
@@ -43,7 +43,7 @@ from infogan_lib.model.validation import check_modules, check_parts, check_q_out
 Part = Literal["generator", "trunk", "d_head", "q_head"]
 
 
-class Judgement(NamedTuple):
+class DiscriminatorResult(NamedTuple):
     """What D and Q say of images: D's logits (N, *), and Q's raw outputs (N, R) where asked for."""
 
     logits: Tensor
@@ -59,7 +59,7 @@ class InfoGAN(nn.Module):
         discriminator: any module that gives one validity per image, or a map of them, as logits or after a Sigmoid;
             or a tuple (validity, codes, ...), which then holds Q itself.
         latent: the noise and codes of the generator's input.
-        q_head: your own head, from the features at the tap to `latent.outputs` raw outputs, as one tensor or
+        q_head: your own head, from the features at the tap to `latent.num_outputs` raw outputs, as one tensor or
             several in the codes' order. None for `QHead`.
         q_network: your own Q on images, sharing nothing with D. Excludes `q_head` and `tap`.
         tap: the layer of D whose output Q reads, by name or as a `Tap`. None for the input of D's last layer
@@ -70,16 +70,16 @@ class InfoGAN(nn.Module):
 
     Attributes:
         image_shape: the shape of one image, without the batch.
-        reach: what G's final Tanh (-1, 1) or Sigmoid (0, 1) can reach; None where it ends in neither.
-        pixel_range: what uint8 images are mapped onto; `reach` unless set.
-        category_names: of codes whose categories were named by `set_names`.
+        output_range: what G\'s final Tanh (-1, 1) or Sigmoid (0, 1) can reach; None where it ends in neither.
+        pixel_range: what uint8 images are mapped onto; `output_range` unless set.
+        category_names: of codes whose categories were named by `set_category_names`.
 
     Raises:
         TypeError: an argument of another type.
         ValueError: networks and latent that do not fit each other; the message says which shapes met.
     """
 
-    averaged_generator: AveragedModel | None
+    ema_generator: AveragedModel | None
 
     def __init__(
         self,
@@ -97,26 +97,26 @@ class InfoGAN(nn.Module):
         super().__init__()
         check_parts(generator, discriminator, latent, q_head, q_network, tap)
         check_separate(generator, discriminator, q_head, q_network)
-        whole_number("seed", seed, minimum=0)
+        check_int("seed", seed, minimum=0)
         self.latent = latent
         self.generator = generator
         self.discriminator = discriminator
-        self.averaged_generator = None
+        self.ema_generator = None
         self.category_names: dict[str, tuple[str | None, ...]] = {}
 
-        self._generator_form, images = find_generator_form(generator, latent, input=generator_input)
+        self._generator_adapter, images = infer_generator_adapter(generator, latent, input=generator_input)
         self.image_shape = tuple(images.shape[1:])
-        self.reach: PixelRange | None = _REACH.get(final_activation(images))
-        self.pixel_range = self.reach
+        self.output_range: PixelRange | None = _OUTPUT_RANGES.get(final_activation(images))
+        self.pixel_range = self.output_range
         images = images.detach().to(*placement(discriminator))
-        self._discriminator_form = find_discriminator_form(
+        self._discriminator_adapter = infer_discriminator_adapter(
             discriminator,
             images,
             tap=Tap(tap) if isinstance(tap, str) else tap,
             needs_features=q_network is None,
             output=discriminator_output,
         )
-        if self._discriminator_form.gives_codes and (q_head is not None or q_network is not None):
+        if self._discriminator_adapter.returns_codes and (q_head is not None or q_network is not None):
             raise ValueError(
                 "this discriminator returns codes itself, so it takes no q_head or q_network; leave that out, "
                 "or let the discriminator return the validity alone"
@@ -129,23 +129,23 @@ class InfoGAN(nn.Module):
     def _build_q(
         self, images: Tensor, q_head: nn.Module | None, q_network: nn.Module | None, seed: int
     ) -> nn.Module | None:
-        if self._discriminator_form.gives_codes or q_head is not None or q_network is not None:
+        if self._discriminator_adapter.returns_codes or q_head is not None or q_network is not None:
             return q_head if q_head is not None else q_network
         with dry_run(self.discriminator):
-            _, features = self._discriminator_form(self.discriminator, images)
+            _, features = self._discriminator_adapter(self.discriminator, images)
             torch.default_generator.manual_seed(seed)  # inside dry_run, which puts its state back
-            return QHead(features.shape[1:], self.latent.outputs).to(features)
+            return QHead(features.shape[1:], self.latent.num_outputs).to(features)
 
     def _find_parts(self, images: Tensor) -> dict[str, frozenset[str]]:
         """Names of D's parameters by what they serve, from which outputs their graph reaches."""
         modules = [self.discriminator] + ([self.q] if self.q is not None else [])
         with dry_run(*modules):
-            logits, read = self._discriminator_form(self.discriminator, images)
+            logits, read = self._discriminator_adapter(self.discriminator, images)
             parts = output_parts(self._q_outputs(images, read), self.latent)
             raw = flat_outputs(parts, self.latent)
         check_q_outputs(parts, raw, len(images), self.latent)
         # Scored once here, so that a code of the user's own that cannot be scored says so before training.
-        self.latent.nll(raw, self.latent.sample(len(raw), generator=torch.Generator().manual_seed(0)).to(raw))
+        self.latent.nll(raw, self.latent.sample(len(raw), rng=torch.Generator().manual_seed(0)).to(raw))
         names = {id(parameter): name for name, parameter in self.discriminator.named_parameters()}
         judges = {names[i] for i in reached(logits) if i in names}
         feeds_q = set() if self._q_reads_images else {names[i] for i in reached(raw) if i in names}
@@ -173,24 +173,24 @@ class InfoGAN(nn.Module):
 
     def generate(self, latent: Tensor) -> Tensor:
         """Images G(z, c), shape (N, *image_shape), from latents (N, L), in the mode the generator is in."""
-        return self._generator_form(self.generator, latent, self.latent)
+        return self._generator_adapter(self.generator, latent, self.latent)
 
     @override
     def forward(self, latent: Tensor) -> Tensor:
         """As `generate`."""
         return self.generate(latent)
 
-    def discriminate(self, images: Tensor, *, codes: bool = True) -> Judgement:
+    def discriminate(self, images: Tensor, *, codes: bool = True) -> DiscriminatorResult:
         """D's logits and, unless `codes` is False, Q's raw outputs for images (N, *image_shape)."""
-        logits, read = self._discriminator_form(self.discriminator, images)
-        return Judgement(logits, flat_outputs(self._q_outputs(images, read), self.latent) if codes else None)
+        logits, read = self._discriminator_adapter(self.discriminator, images)
+        return DiscriminatorResult(logits, flat_outputs(self._q_outputs(images, read), self.latent) if codes else None)
 
     def _q_outputs(self, images: Tensor, read: Any) -> Any:
         if self.q is None:
             return read
         return self.q(images if self._q_reads_images else read)
 
-    def raw_codes(self, images: Tensor) -> Tensor:
+    def forward_q(self, images: Tensor) -> Tensor:
         """Q's raw outputs (N, R) for images (N, *image_shape)."""
         if self._q_reads_images:
             return flat_outputs(self._q_outputs(images, None), self.latent)
@@ -198,7 +198,7 @@ class InfoGAN(nn.Module):
         assert raw is not None
         return raw
 
-    def set_names(self, code: str, names: Sequence[str | None]) -> None:
+    def set_category_names(self, code: str, names: Sequence[str | None]) -> None:
         """Name the categories of a code, for `sample` and `traverse`; saved with the model and with later checkpoints.
 
         Args:
@@ -241,10 +241,10 @@ class InfoGAN(nn.Module):
         found = self.encode(images)[code].mode.argmax(1).cpu().numpy()
         count = self.latent[code].width
         match = match_categories(found, torch.as_tensor(labels).cpu().numpy(), category_count=count, label_count=known)
-        label_names = [str(label) for label in range(match.table.shape[1])] if names is None else list(names)
+        label_names = [str(label) for label in range(match.contingency.shape[1])] if names is None else list(names)
         unmatched = match.unmatched_categories
-        named = [None if c in unmatched else label_names[label] for c, label in enumerate(match.label_of)]
-        self.set_names(code, named)
+        named = [None if c in unmatched else label_names[label] for c, label in enumerate(match.label_per_category)]
+        self.set_category_names(code, named)
         return match
 
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -257,17 +257,17 @@ class InfoGAN(nn.Module):
             CheckpointError: a fault of the disk; what was saved before is still there.
             TypeError: a latent with a code that cannot be written as JSON.
         """
-        form = self._discriminator_form
+        form = self._discriminator_adapter
         plan = ModelPlan(
             latent=self.latent,
             image_shape=self.image_shape,
             category_names=self.category_names,
             pixel_range=self.pixel_range,
-            generator_input=self._generator_form.input,
+            generator_input=self._generator_adapter.input,
             discriminator_output=form.output,
             tap=None if self._q_kind == "network" else form.tap,
             q=self._q_kind,
-            ema_decay=decay_of(self.averaged_generator),
+            ema_decay=decay_of(self.ema_generator),
         )
         write_model(Path(folder), plan, self.state_dict())
 
@@ -307,9 +307,9 @@ class InfoGAN(nn.Module):
                 discriminator_output=plan.discriminator_output,
             )
             for code, names in plan.category_names.items():
-                model.set_names(code, names)
+                model.set_category_names(code, names)
             if plan.ema_decay is not None:
-                model.averaged_generator = averaged(generator, plan.ema_decay)
+                model.ema_generator = averaged(generator, plan.ema_decay)
         except (TypeError, ValueError, KeyError) as error:
             raise CheckpointError(folder, f"what it holds does not fit these networks: {error}") from error
         model.pixel_range = plan.pixel_range
@@ -319,15 +319,13 @@ class InfoGAN(nn.Module):
         return model
 
     @torch.no_grad()
-    def sample(
-        self, n: int, /, *, seed: int | None = None, generator: torch.Generator | None = None, **codes: Any
-    ) -> Tensor:
+    def sample(self, n: int, /, *, seed: int | None = None, rng: torch.Generator | None = None, **codes: Any) -> Tensor:
         """Make n images in eval mode, from the averaged generator where there is one.
 
         Args:
             n: how many, at least 1.
             seed: fixes all that is not given, the same on every device.
-            generator: a CPU generator to draw from instead; torch's global one if neither is given.
+            rng: a CPU generator to draw from instead; torch's global one if neither is given.
             **codes: values by name: ``digit=7``, ``style=[-1.0, 0.5]``, or one row per image; ``digit="seven"`` where
                 the categories have names.
 
@@ -338,8 +336,8 @@ class InfoGAN(nn.Module):
             KeyError: no code of that name; the message lists the names.
             ValueError, TypeError: a category out of range, or a value of another shape.
         """
-        latent = self.latent.sample(n, generator=_cpu_generator(seed, generator), device="cpu")
-        return self.render(self.latent.with_values(latent, numbered(self.latent, self.category_names, codes)))
+        latent = self.latent.sample(n, rng=_cpu_generator(seed, rng), device="cpu")
+        return self.decode(self.latent.replace_values(latent, numbered(self.latent, self.category_names, codes)))
 
     @torch.no_grad()
     def traverse(
@@ -353,7 +351,7 @@ class InfoGAN(nn.Module):
         low: float | None = None,
         high: float | None = None,
         seed: int | None = None,
-        generator: torch.Generator | None = None,
+        rng: torch.Generator | None = None,
         **codes: Any,
     ) -> Tensor:
         """Images in which only one variable moves.
@@ -364,25 +362,25 @@ class InfoGAN(nn.Module):
             steps: how many steps, 10 if None.
             n: how many starting points.
             low, high: the ends of the sweep; the prior's own if None.
-            seed, generator, **codes: as in `sample`, for all that stays fixed.
+            seed, rng, **codes: as in `sample`, for all that stays fixed.
 
         Returns:
             Shape (n * steps, *image_shape), the sweep of the first starting point first.
         """
-        base = self.latent.sample(n, generator=_cpu_generator(seed, generator), device="cpu")
-        base = self.latent.with_values(base, numbered(self.latent, self.category_names, codes))
+        base = self.latent.sample(n, rng=_cpu_generator(seed, rng), device="cpu")
+        base = self.latent.replace_values(base, numbered(self.latent, self.category_names, codes))
         if code in codes:
             raise ValueError(f"{code!r} is what moves, so it cannot be set as well; leave {code}= out")
-        return self.render(self.latent.sweep(code, dim=dim, steps=steps, base=base, low=low, high=high))
+        return self.decode(self.latent.traverse(code, dim=dim, steps=steps, base=base, low=low, high=high))
 
     @torch.no_grad()
-    def render(self, latent: Tensor, *, batch_size: int = 512) -> Tensor:
+    def decode(self, latent: Tensor, *, batch_size: int = 512) -> Tensor:
         """Images for given latents (N, L), in eval mode, from the averaged generator where there is one."""
-        source = self.generator if self.averaged_generator is None else self.averaged_generator.module
+        source = self.generator if self.ema_generator is None else self.ema_generator.module
         device, dtype = placement(source)
         with eval_mode(source):
             chunks = latent.to(device, dtype).split(batch_size)
-            return torch.cat([self._generator_form(source, chunk, self.latent) for chunk in chunks])
+            return torch.cat([self._generator_adapter(source, chunk, self.latent) for chunk in chunks])
 
     def encode(self, images: Tensor, *, batch_size: int = 512) -> dict[str, Distribution]:
         """The posterior Q(c|x) of every code for images, in eval mode.
@@ -400,10 +398,10 @@ class InfoGAN(nn.Module):
             TypeError: images that are neither floats nor uint8.
             ValueError: images of another shape, none at all, or with values that are not finite.
         """
-        return self.latent.posteriors(self.encode_raw(images, batch_size=batch_size))
+        return self.latent.posteriors(self.q_outputs(images, batch_size=batch_size))
 
     @torch.no_grad()
-    def encode_raw(self, images: Tensor, *, batch_size: int = 512) -> Tensor:
+    def q_outputs(self, images: Tensor, *, batch_size: int = 512) -> Tensor:
         """Q's raw outputs (N, R) for images, in eval mode; arguments and errors as of `encode`."""
         check_real_images(images, self.image_shape, self.pixel_range)
         device, dtype = placement(self.discriminator)
@@ -414,16 +412,16 @@ class InfoGAN(nn.Module):
                 batch = as_float(batch.to(device), self.pixel_range or (0.0, 1.0), dtype)
                 if not batch.isfinite().all():
                     raise ValueError("images must be finite, but some values are NaN or infinite")
-                raws.append(self.raw_codes(batch))
+                raws.append(self.forward_q(batch))
         return torch.cat(raws)
 
 
-_REACH: dict[str | None, PixelRange] = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0)}
+_OUTPUT_RANGES: dict[str | None, PixelRange] = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0)}
 
 
-def _cpu_generator(seed: int | None, generator: torch.Generator | None) -> torch.Generator | None:
+def _cpu_generator(seed: int | None, rng: torch.Generator | None) -> torch.Generator | None:
     if seed is None:
-        return generator
-    if generator is not None:
-        raise ValueError("give either seed or generator, not both")
-    return torch.Generator().manual_seed(whole_number("seed", seed, minimum=0))
+        return rng
+    if rng is not None:
+        raise ValueError("give either seed or rng, not both")
+    return torch.Generator().manual_seed(check_int("seed", seed, minimum=0))

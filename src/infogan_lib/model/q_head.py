@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from typing_extensions import override
 
-from infogan_lib._checks import whole_number
+from infogan_lib._checks import check_int
 
 LARGEST_SIDE = 8
 
@@ -19,7 +19,7 @@ class QHead(nn.Module):
 
     Args:
         feature_shape: the features' shape without the batch: (F,), (C, T), (C, H, W), ...
-        outputs: how many raw outputs the codes need, `LatentSpec.outputs`.
+        outputs: how many raw outputs the codes need, `LatentSpec.num_outputs`.
         hidden: the width of the hidden layer.
 
     Shape:
@@ -30,8 +30,8 @@ class QHead(nn.Module):
 
     def __init__(self, feature_shape: Sequence[int], outputs: int, *, hidden: int = 128) -> None:
         super().__init__()
-        whole_number("outputs", outputs, minimum=1)
-        whole_number("hidden", hidden, minimum=1)
+        check_int("outputs", outputs, minimum=1)
+        check_int("hidden", hidden, minimum=1)
         channels, *sides = feature_shape
         pooled = tuple(min(side, LARGEST_SIDE) for side in sides)
         self.pool = _average_pool(pooled) if pooled != tuple(sides) else nn.Identity()

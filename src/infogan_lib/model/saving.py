@@ -59,7 +59,7 @@ class ModelPlan:
             "pixel_range": self.pixel_range and list(self.pixel_range),
             "generator_input": self.generator_input,
             "discriminator_output": self.discriminator_output,
-            "tap": self.tap and [self.tap.layer, self.tap.side],
+            "tap": self.tap and [self.tap.layer, self.tap.at],
             "q": self.q,
             "ema_decay": self.ema_decay,
         }

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from infogan_lib._checks import choice, describe
+from infogan_lib._checks import check_choice, describe
 
 
 @dataclass(frozen=True)
@@ -21,19 +21,19 @@ class Tap:
 
     Args:
         layer: the layer's name, as `discriminator.named_modules()` gives it.
-        side: whether the features are the layer's "output" or its "input".
+        at: whether the features are the layer's "output" or its "input".
 
     A layer that changes its input in place (``LeakyReLU(inplace=True)``) changes the features of the layer before
     it as well: the tap sees a tensor as it is when D has finished.
     """
 
     layer: str
-    side: Literal["input", "output"] = "output"
+    at: Literal["input", "output"] = "output"
 
     def __post_init__(self) -> None:
         if not isinstance(self.layer, str):
             raise TypeError(f"a tap names a layer of the discriminator, but got {describe(self.layer)}")
-        choice("side", self.side, ("input", "output"))
+        check_choice("at", self.at, ("input", "output"))
 
     def module(self, discriminator: nn.Module) -> nn.Module:
         """The layer named.
@@ -66,7 +66,7 @@ def tapped(discriminator: nn.Module, tap: Tap) -> Iterator[Caught]:
     def after(_: nn.Module, __: tuple[Any, ...], output: Any) -> None:
         caught.features = output
 
-    if tap.side == "input":
+    if tap.at == "input":
         handle = module.register_forward_pre_hook(before, with_kwargs=True)
     else:
         handle = module.register_forward_hook(after)

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from infogan_lib._checks import describe, listed
+from infogan_lib._checks import describe, join_names
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.model.introspection import final_activation, placement
 from infogan_lib.model.tap import Tap
@@ -62,24 +62,24 @@ def check_q_outputs(parts: Sequence[Tensor], raw: Tensor, n: int, latent: Latent
 
     A Softmax or Sigmoid before a cross-entropy is a mistake that trains badly in silence.
     """
-    if raw.shape != (n, latent.outputs):
-        needs = ", ".join(f"{name} {code.outputs}" for name, code in latent.codes.items())
+    if raw.shape != (n, latent.num_outputs):
+        needs = ", ".join(f"{name} {code.num_outputs}" for name, code in latent.codes.items())
         raise ValueError(
             f"Q gave raw outputs of shape {tuple(raw.shape)} for a batch of {n}, but the codes need "
-            f"{latent.outputs} ({needs}); a NormalNLL takes a mean and a log-scale per dimension"
+            f"{latent.num_outputs} ({needs}); a NormalNLL takes a mean and a log-scale per dimension"
         )
     start, widths = 0, [part.flatten(1).shape[1] for part in parts]
     for part, width in zip(parts, widths, strict=True):
-        within = [name for name, at in latent.raw_columns.items() if at.start < start + width and start < at.stop]
+        within = [name for name, at in latent.output_slices.items() if at.start < start + width and start < at.stop]
         if len(parts) > 1 and len(within) > 1:
-            needs = ", ".join(f"{name} {code.outputs}" for name, code in latent.codes.items())
+            needs = ", ".join(f"{name} {code.num_outputs}" for name, code in latent.codes.items())
             raise ValueError(
-                f"Q gave outputs of widths {widths}, one of which runs over {listed(within)}, but the codes need, in "
-                f"order, {needs}; return them in the latent's order, or as a dict by name"
+                f"Q gave outputs of widths {widths}, one of which runs over {join_names(within)}, but the codes need, "
+                f"in order, {needs}; return them in the latent's order, or as a dict by name"
             )
         activation = final_activation(part)
         for name in within:
-            if latent.codes[name].discrete and activation in ("sigmoid", "softmax"):
+            if latent.codes[name].is_discrete and activation in ("sigmoid", "softmax"):
                 raise ValueError(
                     f"Q's outputs for {name!r} come out of a {activation.capitalize()}, but the cross-entropy of "
                     f"{latent.codes[name]!r} takes logits; remove the {activation.capitalize()} from the end of Q"

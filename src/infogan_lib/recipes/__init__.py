@@ -9,19 +9,19 @@ A recipe is one function that returns a `Recipe`, made known by `register`.
 
 from infogan_lib.recipes import course28, course64, mnist28, sprites
 from infogan_lib.recipes.all_digits import all_digits
-from infogan_lib.recipes.recipe import Recipe, get, names, register
+from infogan_lib.recipes.recipe import Recipe, available, get, register
 from infogan_lib.recipes.runs import RunError, load_run
 
 __all__ = [
     "Recipe",
     "RunError",
     "all_digits",
+    "available",
     "course28",
     "course64",
     "get",
     "load_run",
     "mnist28",
-    "names",
     "register",
     "sprites",
 ]

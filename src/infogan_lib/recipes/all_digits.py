@@ -14,7 +14,7 @@ recipe, and in generated ones under all but lab64-mse and dcgan-tutorial.
 
 from typing import Any
 
-from infogan_lib._checks import listed
+from infogan_lib._checks import join_names
 from infogan_lib.recipes.mnist28 import latent_with_light_styles
 from infogan_lib.regularizers.real_information import RealImageInformation
 
@@ -31,7 +31,7 @@ def all_digits(name: str) -> dict[str, Any]:
     if name == "default":
         return {}
     if name not in _RATES:
-        raise ValueError(f"no settings for all digits are known for {name!r}; there are some for {listed(_RATES)}")
+        raise ValueError(f"no settings for all digits are known for {name!r}; there are some for {join_names(_RATES)}")
     lr_g, lr_d = _RATES[name]
     changes = {
         "lr_g": lr_g,

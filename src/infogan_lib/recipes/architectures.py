@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from infogan_lib._checks import whole_number
+from infogan_lib._checks import check_int
 
 
 def paper_generator(latent_width: int, *, image_channels: int = 1, channels: int = 64, hidden: int = 1024) -> nn.Module:
@@ -23,7 +23,7 @@ def paper_generator(latent_width: int, *, image_channels: int = 1, channels: int
     Shape:
         (N, latent_width) to (N, image_channels, 28, 28) in [0, 1].
     """
-    latent_width = whole_number("latent_width", latent_width, minimum=1)
+    latent_width = check_int("latent_width", latent_width, minimum=1)
     return _initialised(
         nn.Sequential(
             nn.Linear(latent_width, hidden, bias=False),

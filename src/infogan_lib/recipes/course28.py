@@ -71,7 +71,7 @@ def lab28_normalnll(width: float = 1.0) -> Recipe:
         image_size=28,
         batch_size=64,
         epochs=100,
-        settings={
+        trainer_kwargs={
             "lr_g": 1e-4,
             "lr_d": 1e-4,
             "betas": (0.5, 0.999),

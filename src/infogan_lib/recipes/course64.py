@@ -50,7 +50,7 @@ def lab64_frontend(width: float = 1.0) -> Recipe:
         image_size=64,
         batch_size=100,
         epochs=20,
-        settings={
+        trainer_kwargs={
             "lr_g": 1e-3,
             "lr_d": 2e-4,
             "betas": (0.5, 0.99),
@@ -80,7 +80,7 @@ def lab64_conditions(width: float = 1.0) -> Recipe:
         image_size=64,
         batch_size=128,
         epochs=20,
-        settings={"lr_g": 1e-3, "lr_d": 2e-4, "betas": (0.5, 0.999)},
+        trainer_kwargs={"lr_g": 1e-3, "lr_d": 2e-4, "betas": (0.5, 0.999)},
     )
 
 
@@ -129,7 +129,7 @@ def lab64_mse(width: float = 1.0) -> Recipe:
         image_size=64,
         batch_size=128,
         epochs=80,
-        settings={"lr_g": 1e-3, "lr_d": 2e-4, "lr_q": 2e-4, "betas": (0.5, 0.999)},
+        trainer_kwargs={"lr_g": 1e-3, "lr_d": 2e-4, "lr_q": 2e-4, "betas": (0.5, 0.999)},
     )
 
 
@@ -151,5 +151,5 @@ def dcgan_tutorial(width: float = 1.0) -> Recipe:
         image_size=64,
         batch_size=128,
         epochs=10,
-        settings={"lr_g": 2e-4, "lr_d": 2e-4, "betas": (0.5, 0.999)},
+        trainer_kwargs={"lr_g": 2e-4, "lr_d": 2e-4, "betas": (0.5, 0.999)},
     )

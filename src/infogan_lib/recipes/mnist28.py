@@ -32,7 +32,7 @@ def default(width: float = 1.0) -> Recipe:
         image_size=28,
         batch_size=128,
         steps=1400,
-        settings={
+        trainer_kwargs={
             "lr_d": 5e-4,
             "ema_decay": 0.995,
             "regularizers": [RealImageInformation("digit", weight=2.0)],
@@ -58,5 +58,5 @@ def paper(width: float = 1.0) -> Recipe:
         image_size=28,
         batch_size=128,
         steps=5000,
-        settings={"lr_g": 1e-3, "lr_d": 2e-4},
+        trainer_kwargs={"lr_g": 1e-3, "lr_d": 2e-4},
     )

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from infogan_lib._checks import describe, listed, real_number, whole_number
+from infogan_lib._checks import check_float, check_int, describe, join_names
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.model.tap import Tap
 from infogan_lib.training.trainer import InfoGANTrainer
@@ -39,7 +39,7 @@ class Recipe:
     steps: int | None = None
     q_head: nn.Module | None = None
     tap: str | Tap | None = None
-    settings: dict[str, Any] = field(default_factory=dict)
+    trainer_kwargs: dict[str, Any] = field(default_factory=dict)
 
     def images(self, images: Tensor) -> Tensor:
         """Images (N, C, H, W), uint8 or float, at the recipe's size (N, C, S, S), same dtype; antialiased bilinear.
@@ -55,7 +55,7 @@ class Recipe:
             self.generator,
             self.discriminator,
             self.latent,
-            **({"q_head": self.q_head, "tap": self.tap} | self.settings | changes),
+            **({"q_head": self.q_head, "tap": self.tap} | self.trainer_kwargs | changes),
         )
 
 
@@ -93,7 +93,7 @@ def register(name: str) -> Callable[[Build], Build]:
     return known
 
 
-def names() -> list[str]:
+def available() -> list[str]:
     """The names of all recipes."""
     return list(_REGISTERED)
 
@@ -111,20 +111,20 @@ def get(name: str, *, width: float = 1.0, seed: int = 0, **changes: Any) -> Reci
         ValueError: no recipe of that name, or a width that is not above 0.
     """
     if name not in _REGISTERED:
-        raise ValueError(f"there is no recipe {name!r}; there are {listed(names())}")
-    width = real_number("width", width, above=0)
+        raise ValueError(f"there is no recipe {name!r}; there are {join_names(available())}")
+    width = check_float("width", width, above=0)
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(whole_number("seed", seed, minimum=0))
+        torch.default_generator.manual_seed(check_int("seed", seed, minimum=0))
         recipe = _REGISTERED[name](width)
-    recipe.settings["seed"] = seed
+    recipe.trainer_kwargs["seed"] = seed
     own = {each.name for each in fields(recipe)}
     for key, value in changes.items():
         if key == "settings" and isinstance(value, Mapping):
-            recipe.settings |= value
+            recipe.trainer_kwargs |= value
         elif key in own:
             setattr(recipe, key, value)
         else:
-            recipe.settings[key] = value
+            recipe.trainer_kwargs[key] = value
     if "steps" in changes and "epochs" not in changes:
         recipe.epochs = None
     if "epochs" in changes and "steps" not in changes:

@@ -54,7 +54,7 @@ def sprites(width: float = 1.0) -> Recipe:
         *(nn.Flatten(), nn.Linear(16 * n(64), n(128)), nn.LeakyReLU(0.2)),
     )
     d_head = nn.Sequential(nn.Linear(n(128), 1))
-    q_head = nn.Sequential(nn.Linear(n(128), n(128)), nn.LeakyReLU(0.2), nn.Linear(n(128), latent.outputs))
+    q_head = nn.Sequential(nn.Linear(n(128), n(128)), nn.LeakyReLU(0.2), nn.Linear(n(128), latent.num_outputs))
     return Recipe(
         generator=_prepared(generator),
         discriminator=nn.Sequential(_prepared(trunk, bounded=True), _prepared(d_head, bounded=True)),
@@ -64,7 +64,7 @@ def sprites(width: float = 1.0) -> Recipe:
         image_size=64,
         batch_size=64,
         epochs=28,
-        settings={"lr_g": 1e-3, "lr_d": 2e-3, "lr_q": 2e-3, "g_steps": 2},
+        trainer_kwargs={"lr_g": 1e-3, "lr_d": 2e-3, "lr_q": 2e-3, "g_steps": 2},
     )
 
 

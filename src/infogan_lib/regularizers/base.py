@@ -18,13 +18,18 @@ class Regularizer(ABC):
         name: under which its value is reported, as "regularizer/NAME".
         weight: the factor on it.
         after: the number of steps before the first that has it.
-        least_images: how many it needs in a batch, or in each part of one with `accumulate`.
+        min_batch_size: how many it needs in a batch, or in each part of one with `accumulate`.
     """
 
     name: str
     weight: float
     after: int = 0
-    least_images: int = 1
+    min_batch_size: int = 1
+
+    @property
+    def key(self) -> str:
+        """The name under which its value is reported."""
+        return f"regularizer/{self.name}"
 
     def check(self, latent: LatentSpec) -> None:  # noqa: B027 - nothing to check is a fine default
         """Raise ValueError if it cannot go with these codes."""
@@ -38,12 +43,29 @@ class RealImageRegularizer(Regularizer):
     """
 
     @abstractmethod
-    def views(self, real: Tensor, generator: torch.Generator) -> Tensor:
+    def views(self, real: Tensor, rng: torch.Generator) -> Tensor:
         """The further images, shape (N, *image_shape), on which Q is asked beside the real ones."""
 
     @abstractmethod
     def __call__(self, latent: LatentSpec, raw: Tensor, raw_of_views: Tensor) -> Tensor:
         """The term, a scalar, from Q's raw outputs (N, R) on the real images and on their views."""
+
+
+class DiscriminatorRegularizer(Regularizer):
+    """A term of the discriminator's step about D itself, such as a gradient penalty. It trains D alone."""
+
+    @abstractmethod
+    def __call__(
+        self, real: Tensor, fake: Tensor, discriminate: Callable[[Tensor], Tensor], rng: torch.Generator
+    ) -> Tensor:
+        """The term, a scalar.
+
+        Args:
+            real: real images (N, *image_shape).
+            fake: generated images (N, *image_shape), without a graph to G.
+            discriminate: D's logits (N, *) of images, with a graph from the images on where they require a gradient.
+            rng: source of the term's randomness, on the device of the images.
+        """
 
 
 class GeneratorRegularizer(Regularizer):
@@ -56,7 +78,7 @@ class GeneratorRegularizer(Regularizer):
         sampled: Tensor,
         images: Tensor,
         generate: Callable[[Tensor], Tensor],
-        generator: torch.Generator,
+        rng: torch.Generator,
     ) -> Tensor:
         """The term, a scalar.
 
@@ -65,7 +87,7 @@ class GeneratorRegularizer(Regularizer):
             sampled: the latents (N, L) of this update.
             images: what G made of them, shape (N, *image_shape), with their graph.
             generate: makes images of further latents (n, L), as G does in training; BatchNorm sees them as a batch.
-            generator: for what is random about the term, on the device of the latents.
+            rng: for what is random about the term, on the device of the latents.
         """
 
 
@@ -74,7 +96,7 @@ def checked_regularizers(regularizers: Any, latent: LatentSpec) -> tuple[Regular
     found = tuple(regularizers) if isinstance(regularizers, Iterable) else (regularizers,)
     names = [getattr(regularizer, "name", None) for regularizer in found]
     for regularizer in found:
-        if not isinstance(regularizer, RealImageRegularizer | GeneratorRegularizer):
+        if not isinstance(regularizer, RealImageRegularizer | DiscriminatorRegularizer | GeneratorRegularizer):
             hint = f"; did you mean {regularizer.__name__}(...)?" if isinstance(regularizer, type) else ""
             raise TypeError(
                 "regularizers must be RealImageRegularizer or GeneratorRegularizer objects, "

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from infogan_lib._checks import describe, listed, real_number, whole_number
+from infogan_lib._checks import check_float, check_int, describe, join_names
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.losses.information import at_least_float32
 from infogan_lib.regularizers.base import GeneratorRegularizer
@@ -41,11 +41,11 @@ class ModeSeeking(GeneratorRegularizer):
     Source: Mao et al., *Mode Seeking Generative Adversarial Networks for Diverse Image Synthesis*, CVPR 2019.
     """
 
-    least_images = 2
+    min_batch_size = 2
 
     def __init__(self, *, after: int, weight: float = 0.3, noise: str | Sequence[str] | None = None) -> None:
-        self.weight = real_number("weight", weight, minimum=0)
-        self.after = whole_number("after", after, minimum=0)
+        self.weight = check_float("weight", weight, minimum=0)
+        self.after = check_int("after", after, minimum=0)
         names = (noise,) if isinstance(noise, str) else noise
         if names is not None and not (isinstance(names, Sequence) and names and all(isinstance(n, str) for n in names)):
             raise TypeError(f"noise must be the name of a variable, some names, or None, but got {describe(noise)}")
@@ -56,10 +56,14 @@ class ModeSeeking(GeneratorRegularizer):
     def check(self, latent: LatentSpec) -> None:
         noise = [name for name in latent if name not in latent.codes]
         if not noise:
-            raise ValueError(f"ModeSeeking needs noise to redraw, but all of this latent is codes: {listed(latent)}")
+            raise ValueError(
+                f"ModeSeeking needs noise to redraw, but all of this latent is codes: {join_names(latent)}"
+            )
         others = [name for name in self.noise or () if name not in noise]
         if others:
-            raise ValueError(f"ModeSeeking redraws {listed(others)}, but the noise of this latent is {listed(noise)}")
+            raise ValueError(
+                f"ModeSeeking redraws {join_names(others)}, but the noise of this latent is {join_names(noise)}"
+            )
 
     @override
     def __call__(
@@ -68,13 +72,13 @@ class ModeSeeking(GeneratorRegularizer):
         sampled: Tensor,
         images: Tensor,
         generate: Callable[[Tensor], Tensor],
-        generator: torch.Generator,
+        rng: torch.Generator,
     ) -> Tensor:
         first = sampled[: -(-len(sampled) // 4)]
         second = first.clone()
         for name in self._redrawn(latent):
-            second[:, latent.columns[name]] = latent[name].sample(
-                len(first), generator=generator, device=first.device, dtype=first.dtype
+            second[:, latent.slices[name]] = latent[name].sample(
+                len(first), rng=rng, device=first.device, dtype=first.dtype
             )
         # One batch, so that BatchNorm makes no difference between the two of a pair.
         pairs = generate(torch.cat([first, second])).tensor_split(2)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from infogan_lib._checks import describe, listed, real_number, whole_number
+from infogan_lib._checks import check_float, check_int, describe, join_names
 from infogan_lib.data.augmentation import Augmentation, RandomAffine
 from infogan_lib.latent.discrete import Categorical
 from infogan_lib.latent.spec import LatentSpec
@@ -49,10 +49,10 @@ class RealImageInformation(RealImageRegularizer):
     ) -> None:
         self.code = code
         self.name = code
-        self.weight = real_number("weight", weight, minimum=0)
-        self.after = whole_number("after", after, minimum=0)
-        self.information = real_number("information", information, minimum=0)
-        self.balance = real_number("balance", balance, minimum=0)
+        self.weight = check_float("weight", weight, minimum=0)
+        self.after = check_int("after", after, minimum=0)
+        self.information = check_float("information", information, minimum=0)
+        self.balance = check_float("balance", balance, minimum=0)
         self.augment = RandomAffine() if augment is None else augment
         if not callable(self.augment):
             raise TypeError(f"augment must be a function of images and a generator, but got {describe(augment)}")
@@ -62,17 +62,17 @@ class RealImageInformation(RealImageRegularizer):
         fitting = [name for name, code in latent.items() if isinstance(code, Categorical)]
         if self.code not in fitting:
             raise ValueError(
-                f"RealImageInformation needs the name of a Categorical code; this latent has {listed(fitting)}, "
+                f"RealImageInformation needs the name of a Categorical code; this latent has {join_names(fitting)}, "
                 f"but got {self.code!r}"
             )
 
     @override
-    def views(self, real: Tensor, generator: torch.Generator) -> Tensor:
-        return self.augment(real, generator)
+    def views(self, real: Tensor, rng: torch.Generator) -> Tensor:
+        return self.augment(real, rng)
 
     @override
     def __call__(self, latent: LatentSpec, raw: Tensor, raw_of_views: Tensor) -> Tensor:
-        columns = latent.raw_columns[self.code]
+        columns = latent.output_slices[self.code]
         log_q = at_least_float32(raw[:, columns]).log_softmax(1)
         log_q_of_views = at_least_float32(raw_of_views[:, columns]).log_softmax(1)
         q, mean = log_q.exp(), log_q.exp().mean(0)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from typing_extensions import override
 
-from infogan_lib._checks import describe, whole_number
+from infogan_lib._checks import check_int, describe
 
 if TYPE_CHECKING:
     from infogan_lib.training.trainer import InfoGANTrainer
@@ -53,14 +53,14 @@ def stateful_among(callbacks: Iterable[Callback]) -> list[Callback]:
     return [callback for callback in callbacks if type(callback).state_dict is not Callback.state_dict]
 
 
-class Progress(Callback):
+class ProgressBar(Callback):
     """A progress bar with losses, bounds and the time left; silent where the output is no terminal. Needs tqdm."""
 
     def __init__(self) -> None:
         try:
             from tqdm.auto import tqdm
         except ImportError as error:
-            raise ImportError("Progress needs tqdm: pip install 'infogan-lib[progress]'") from error
+            raise ImportError("ProgressBar needs tqdm: pip install 'infogan-lib[progress]'") from error
         self._tqdm, self._bar = tqdm, None
 
     @override
@@ -79,7 +79,7 @@ class Progress(Callback):
             self._bar.close()
 
 
-class JSONLMetrics(Callback):
+class JSONLLogger(Callback):
     """Writes a line of JSON per step: {"step": 1, "epoch": 0, "loss/d": ...}. Appends to what is there.
 
     A figure that is not finite is written as null. A run that goes on from a checkpoint first takes away the lines of
@@ -95,7 +95,7 @@ class JSONLMetrics(Callback):
 
     def __init__(self, path: str | os.PathLike[str], *, every: int = 1) -> None:
         self.path = Path(path)
-        self.every = whole_number("every", every, minimum=1)
+        self.every = check_int("every", every, minimum=1)
         self._file: TextIO | None = None
         self._start: int | None = None  # where this run's lines begin, in bytes; None before the first fit
         self._lines = self._step = 0  # how many lines there are of this run, and the step of the last

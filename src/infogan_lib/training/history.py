@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from typing_extensions import override
 
-from infogan_lib._checks import listed
+from infogan_lib._checks import join_names
 
 
 class History(Mapping[str, NDArray[np.float64]]):
@@ -56,7 +56,7 @@ class History(Mapping[str, NDArray[np.float64]]):
     @override
     def __getitem__(self, name: str) -> NDArray[np.float64]:
         if name not in self._values:
-            raise KeyError(f"no figure {name!r} in this history; it has {listed(self)}")
+            raise KeyError(f"no figure {name!r} in this history; it has {join_names(self)}")
         return np.array(self._values[name], dtype=np.float64)
 
     @override

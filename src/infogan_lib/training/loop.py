@@ -89,7 +89,7 @@ class FitLoop:
     def _step(self, images: Tensor) -> None:
         trainer = self._trainer
         try:
-            figures = trainer.step(images)
+            metrics = trainer.step(images)
         except BaseException:
             self._stream.give_back()
             raise
@@ -98,7 +98,7 @@ class FitLoop:
         self._lap = now
         trainer.history.record(trainer.steps, speed)
         for callback in self._callbacks:
-            callback.on_step_end(trainer, figures | speed)
+            callback.on_step_end(trainer, metrics | speed)
 
     def _heed_signals(self) -> None:
         if self._stop.received is None:

@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from infogan_lib._checks import describe, listed, number_pair, real_number
+from infogan_lib._checks import check_float, check_pair, describe, join_names
 from infogan_lib.model.infogan import InfoGAN
 
 Trained = Literal["generator", "q_head", "trunk"]
@@ -31,7 +31,7 @@ def trained_parts(information_trains: Iterable[str] | None, model: InfoGAN) -> f
         given = set()
     if not given or given - set(TRAINED):
         raise ValueError(
-            f"information_trains must name some of {listed(TRAINED)}, but got {describe(information_trains)}"
+            f"information_trains must name some of {join_names(TRAINED)}, but got {describe(information_trains)}"
         )
     if "trunk" in given and not shares:
         raise ValueError(
@@ -97,7 +97,7 @@ def build_optimizers(
         optimizer = given[who]
         if optimizer is None:
             rate = default_rates[who] if rates[who] is None else rates[who]
-            lr = real_number(f"lr_{who[0]}", rate, above=0)
+            lr = check_float(f"lr_{who[0]}", rate, above=0)
             built[who] = Adam(parameters, lr, _betas(betas), fused=_has_fused_kernel(parameters))
         elif isinstance(optimizer, Optimizer):
             built[who] = optimizer
@@ -173,7 +173,7 @@ def _betas(betas: Iterable[float] | None) -> tuple[float, float]:
     if betas is None:
         return PAPER_BETAS
     wanted = "two numbers in [0, 1)"
-    found = number_pair("betas", betas, wanted)
+    found = check_pair("betas", betas, wanted)
     if not all(0 <= beta < 1 for beta in found):
         raise ValueError(f"betas must be {wanted}, but got {describe(betas)}")
     return found

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from infogan_lib._checks import choice
+from infogan_lib._checks import check_choice
 from infogan_lib.training.dense import dense_convolutions
 
 PrecisionName = Literal["fp32", "bf16", "fp16"]
@@ -24,7 +24,7 @@ class Precision:
     """
 
     def __init__(self, name: PrecisionName, device: torch.device) -> None:
-        choice("precision", name, ("fp32", "bf16", "fp16"))
+        check_choice("precision", name, ("fp32", "bf16", "fp16"))
         self.name = name
         self._device = device.type
         self._dtype = torch.float16 if name == "fp16" else torch.bfloat16

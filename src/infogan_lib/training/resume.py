@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import torch
 
-from infogan_lib._checks import describe, whole_number
+from infogan_lib._checks import check_int, describe
 from infogan_lib._version import __version__
 from infogan_lib.checkpoints.disk import CheckpointError, faults_named, make_folder
 from infogan_lib.checkpoints.manifest import seal, unseal
@@ -67,8 +67,8 @@ class RunOptions:
             raise TypeError(f"resume must be 'auto', False or the path of a checkpoint, but got {describe(resume)}")
         return cls(
             None if run_dir is None else Path(run_dir).expanduser().absolute(),
-            whole_number("checkpoint_every", 500 if checkpoint_every is None else checkpoint_every, minimum=1),
-            whole_number("keep_checkpoints", 2 if keep_checkpoints is None else keep_checkpoints, minimum=1),
+            check_int("checkpoint_every", 500 if checkpoint_every is None else checkpoint_every, minimum=1),
+            check_int("keep_checkpoints", 2 if keep_checkpoints is None else keep_checkpoints, minimum=1),
             resume if resume in ("auto", False) else Path(resume).expanduser(),  # type: ignore[arg-type]
         )
 

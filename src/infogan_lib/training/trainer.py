@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 
-from infogan_lib._checks import describe, truth, whole_number
+from infogan_lib._checks import check_bool, check_int, describe
 from infogan_lib.checkpoints.state import ListState, OptimizerState
 from infogan_lib.data.dataset import images_of
 from infogan_lib.data.pixels import UNKNOWN_RANGE, PixelRange, as_float
@@ -20,7 +20,7 @@ from infogan_lib.data.pixels import pixel_range as checked_range
 from infogan_lib.data.rng import GlobalRandomness, RandomStreams
 from infogan_lib.data.sources import open_batches
 from infogan_lib.data.stream import DataStream, Position
-from infogan_lib.data.validation import check_images, check_kind, check_last_batch, warn_of_reach
+from infogan_lib.data.validation import check_images, check_kind, check_last_batch, warn_range_mismatch
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.losses.adversarial import AdversarialLoss, NonSaturating
 from infogan_lib.model.adapters import DiscriminatorOutput, GeneratorInput
@@ -120,7 +120,7 @@ class InfoGANTrainer:
         device: torch.device | str = "auto",
         seed: int = 0,
     ) -> None:
-        self._seed = whole_number("seed", seed, minimum=0)
+        self._seed = check_int("seed", seed, minimum=0)
         self.device = chosen_device(device)
         for module in (generator, discriminator, q_head, q_network):
             if isinstance(module, nn.Module):
@@ -145,8 +145,8 @@ class InfoGANTrainer:
             raise TypeError(f"augment must be a function of images and a generator, but got {describe(augment)}")
         self._streams = RandomStreams(self._seed, self.device, ("latents", "augmentation", "regularization"))
         self._augment = augment
-        self._d_steps = whole_number("d_steps", d_steps, minimum=1)
-        self._g_steps = whole_number("g_steps", g_steps, minimum=1)
+        self._d_steps = check_int("d_steps", d_steps, minimum=1)
+        self._g_steps = check_int("g_steps", g_steps, minimum=1)
         trains = trained_parts(information_trains, self.model)
         d_optimizers, g_optimizers = build_optimizers(
             self.model,
@@ -168,17 +168,17 @@ class InfoGANTrainer:
             adversarial=adversarial or NonSaturating(),
             information_trains=trains,
             precision=Precision(precision, self.device),
-            joint_batches=truth("joint_batches", joint_batches),
-            accumulate=whole_number("accumulate", accumulate, minimum=1),
+            joint_batches=check_bool("joint_batches", joint_batches),
+            accumulate=check_int("accumulate", accumulate, minimum=1),
             regularizers=found,
             augmentation=self._streams["augmentation"],
             regularization=self._streams["regularization"],
         )
         if ema_decay is not None:
-            self.model.averaged_generator = averaged(self.model.generator, ema_decay)
+            self.model.ema_generator = averaged(self.model.generator, ema_decay)
         self._dtype = placement(self.model.generator)[1]
         self._batch_norm = has_batch_norm(self.model)
-        self._smallest_part = max([2 if self._batch_norm else 1, *(r.least_images for r in found)])
+        self._smallest_part = max([2 if self._batch_norm else 1, *(r.min_batch_size for r in found)])
         self._smallest_batch = self._smallest_part * self._step.accumulate
         self.history = History()
         self._position = Position()
@@ -229,7 +229,7 @@ class InfoGANTrainer:
     @property
     def joint_batches(self) -> bool:
         """Whether D and Q are shown real and generated images in one batch."""
-        return self._step.judging.joint
+        return self._step.joint_batches
 
     @property
     def epochs(self) -> int:
@@ -243,7 +243,7 @@ class InfoGANTrainer:
         epochs: int | None = None,
         steps: int | None = None,
         batch_size: int = 128,
-        workers: int = 0,
+        num_workers: int = 0,
         callbacks: Sequence[Callback] = (),
         run_dir: str | os.PathLike[str] | None = None,
         checkpoint_every: int | None = None,
@@ -265,7 +265,7 @@ class InfoGANTrainer:
                 images are mapped onto `pixel_range`; floats are taken as they are.
             epochs, steps: give exactly one. Steps run over as many epochs as they need.
             batch_size: of a Tensor or Dataset; a loader or iterable brings its own.
-            workers: how many processes make the batches of a Dataset; 0 for none beside this one.
+            num_workers: how many processes make the batches of a Dataset; 0 for none beside this one.
             callbacks: told of the run's progress, in order.
             run_dir: the run's folder, for one trainer at a time. None to save nothing.
             checkpoint_every: save after every so many steps, 500 if None.
@@ -286,13 +286,13 @@ class InfoGANTrainer:
         """
         if (epochs is None) == (steps is None):
             raise ValueError(f"give either epochs or steps to fit, but got epochs={epochs} and steps={steps}")
-        more_epochs = None if epochs is None else whole_number("epochs", epochs, minimum=1)
-        more_steps = None if steps is None else whole_number("steps", steps, minimum=1)
-        batch_size = whole_number("batch_size", batch_size, minimum=1)
-        workers = whole_number("workers", workers, minimum=0)
+        more_epochs = None if epochs is None else check_int("epochs", epochs, minimum=1)
+        more_steps = None if steps is None else check_int("steps", steps, minimum=1)
+        batch_size = check_int("batch_size", batch_size, minimum=1)
+        num_workers = check_int("num_workers", num_workers, minimum=0)
         stateful = stateful_among(callbacks)
         options = RunOptions.checked(run_dir, checkpoint_every, keep_checkpoints, resume)
-        source = open_batches(data, batch_size=batch_size, workers=workers, seed=self._seed, device=self.device)
+        source = open_batches(data, batch_size=batch_size, num_workers=num_workers, seed=self._seed, device=self.device)
         if source.no_position and (options.run_dir is not None or isinstance(options.resume, Path)):
             raise ValueError(f"a run that can be resumed needs data with a position: {source.no_position}")
         if isinstance(data, DataLoader):
@@ -322,7 +322,7 @@ class InfoGANTrainer:
 
     def _check_batch(self, images: Tensor) -> None:
         check_images(images, self.model.image_shape)
-        warn_of_reach(images, self._bytes_onto, self.model.reach)
+        warn_range_mismatch(images, self._bytes_onto, self.model.output_range)
 
     def save_checkpoint(self, folder: str | os.PathLike[str]) -> None:
         """Save everything the next step depends on, for those who own their loop; `fit` does this by itself.
@@ -391,7 +391,7 @@ class InfoGANTrainer:
         return figures
 
     def _draw(self, n: int) -> Tensor:
-        return self.model.latent.sample(n, generator=self._streams["latents"], device=self.device, dtype=self._dtype)
+        return self.model.latent.sample(n, rng=self._streams["latents"], device=self.device, dtype=self._dtype)
 
     @property
     def _bytes_onto(self) -> PixelRange:

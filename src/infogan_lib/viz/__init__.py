@@ -1,38 +1,38 @@
 """Pictures of what a model makes and how it was trained. Needs matplotlib: pip install 'infogan-lib[viz]'."""
 
-from infogan_lib.viz.curves import curves_figure, epoch_curves_figure, epoch_means, running_mean
+from infogan_lib.viz.curves import epoch_means, plot_epochs, plot_history, running_mean
 from infogan_lib.viz.grids import (
-    category_figure,
-    fixed_condition_figure,
-    fixed_noise_figure,
-    grid_figure,
     image_grid,
-    requested_figure,
+    plot_categories,
+    plot_fixed_category,
+    plot_fixed_noise,
+    plot_grid,
+    plot_requests,
+    plot_traversal,
     save_figure,
     save_png,
-    sweep_figure,
 )
 from infogan_lib.viz.report import write_report
 from infogan_lib.viz.sample_grid import SampleGrid, animate_folder
-from infogan_lib.viz.scores import calibration_figure, confusion_figure
+from infogan_lib.viz.scores import plot_calibration, plot_confusion
 
 __all__ = [
     "SampleGrid",
     "animate_folder",
-    "calibration_figure",
-    "category_figure",
-    "confusion_figure",
-    "curves_figure",
-    "epoch_curves_figure",
     "epoch_means",
-    "fixed_condition_figure",
-    "fixed_noise_figure",
-    "grid_figure",
     "image_grid",
-    "requested_figure",
+    "plot_calibration",
+    "plot_categories",
+    "plot_confusion",
+    "plot_epochs",
+    "plot_fixed_category",
+    "plot_fixed_noise",
+    "plot_grid",
+    "plot_history",
+    "plot_requests",
+    "plot_traversal",
     "running_mean",
     "save_figure",
     "save_png",
-    "sweep_figure",
     "write_report",
 ]

@@ -22,7 +22,7 @@ _LEGEND = {
 }
 
 
-def curves_figure(history: History, *, entropy: Mapping[str, float] | None = None) -> "Figure":
+def plot_history(history: History, *, entropy: Mapping[str, float] | None = None) -> "Figure":
     """Panels over the steps: the losses; what D says of real and fake images; the information of the codes.
 
     The bound on I(c; G(z, c)) is in nats and for codes with a likelihood; the squared error of those without has a
@@ -58,7 +58,7 @@ def curves_figure(history: History, *, entropy: Mapping[str, float] | None = Non
     return figure
 
 
-def epoch_curves_figure(history: History, *, total: bool = False) -> "Figure":
+def plot_epochs(history: History, *, total: bool = False) -> "Figure":
     """The mean losses of every whole epoch: D's, G's and the weighted information loss.
 
     Args:
@@ -70,7 +70,7 @@ def epoch_curves_figure(history: History, *, total: bool = False) -> "Figure":
         ImportError: matplotlib is not installed.
     """
     if not history.epochs:
-        raise ValueError("the history holds no whole epoch yet; draw curves_figure, or train longer")
+        raise ValueError("the history holds no whole epoch yet; draw plot_history, or train longer")
     figure = new_figure((7.5, 3.4))
     from matplotlib.ticker import MaxNLocator
 

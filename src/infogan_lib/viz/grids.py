@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from infogan_lib._checks import whole_number
+from infogan_lib._checks import check_int
 from infogan_lib.data.pixels import PixelRange, as_unit
 from infogan_lib.latent.base import LatentCode
 from infogan_lib.latent.category_names import categorical_code, numbered
@@ -37,7 +37,7 @@ def image_grid(images: Tensor, columns: int, *, pixel_range: PixelRange) -> NDAr
     Raises:
         ValueError: images of another shape, or none.
     """
-    columns = whole_number("columns", columns, minimum=1)
+    columns = check_int("columns", columns, minimum=1)
     if images.ndim != 4 or images.shape[1] not in (1, 3) or len(images) == 0:
         raise ValueError(
             f"a picture needs images of shape (N, 1 or 3, H, W) with N >= 1, but got {tuple(images.shape)}"
@@ -53,7 +53,7 @@ def image_grid(images: Tensor, columns: int, *, pixel_range: PixelRange) -> NDAr
     return grid
 
 
-def grid_figure(
+def plot_grid(
     images: Tensor,
     columns: int,
     *,
@@ -91,7 +91,7 @@ def grid_figure(
     return figure
 
 
-def category_figure(
+def plot_categories(
     model: InfoGAN, code: str, *, rows: int = 10, seed: int = 0, title: str = "", **codes: Any
 ) -> "Figure":
     """Samples with one category per column, and noise and all other codes drawn anew in each row.
@@ -108,11 +108,11 @@ def category_figure(
         ValueError, TypeError: a code with more than finitely many values, or a value that a code cannot take.
     """
     if not is_discrete(model.latent, code):
-        raise ValueError(f"category_figure shows a code with finitely many values; for {code!r} use sweep_figure")
+        raise ValueError(f"plot_categories shows a code with finitely many values; for {code!r} use plot_traversal")
     if code in codes:
         raise ValueError(f"{code!r} runs along the columns, so it cannot be set as well; leave {code}= out")
     images, columns = category_images(model, code, rows, seed, **codes)
-    return grid_figure(
+    return plot_grid(
         images,
         columns,
         pixel_range=model.display_range,
@@ -126,8 +126,10 @@ def category_figure(
 def category_images(model: InfoGAN, code: str, rows: int, seed: int, **codes: Any) -> tuple[Tensor, int]:
     """Images of all values of a code, each row with one draw of what is not given; and the number of columns."""
     generator = torch.Generator().manual_seed(seed)
-    latents, columns = model.latent.grid(rows=rows, columns=code, generator=generator, device="cpu")
-    return model.render(model.latent.with_values(latents, numbered(model.latent, model.category_names, codes))), columns
+    latents, columns = model.latent.grid(rows=rows, columns=code, rng=generator, device="cpu")
+    return model.decode(
+        model.latent.replace_values(latents, numbered(model.latent, model.category_names, codes))
+    ), columns
 
 
 def category_labels(model: InfoGAN, code: str, count: int) -> list[str]:
@@ -138,7 +140,7 @@ def category_labels(model: InfoGAN, code: str, count: int) -> list[str]:
     return [f"({number})" if name is None else name for number, name in enumerate(names)]
 
 
-def sweep_figure(
+def plot_traversal(
     model: InfoGAN,
     code: str,
     *,
@@ -162,19 +164,19 @@ def sweep_figure(
         ValueError: a code with finitely many values.
     """
     if isinstance(columns, str):
-        across = model.latent.sweep(columns, steps=model.latent.steps_of(columns, steps))
+        across = model.latent.traverse(columns, steps=model.latent.steps_of(columns, steps))
         xlabel, labels = f"{columns}, noise zero", category_labels(model, columns, len(across))
     else:
         generator = torch.Generator().manual_seed(seed)
-        across = model.latent.sample(columns, generator=generator, device="cpu")
+        across = model.latent.sample(columns, rng=generator, device="cpu")
         xlabel, labels = "noise and other codes drawn per column", None
     if is_discrete(model.latent, code):
-        raise ValueError(f"sweep_figure moves a continuous code; for {code!r} use category_figure")
-    latents = model.latent.sweep(code, dim=dim, steps=steps, base=across)
+        raise ValueError(f"plot_traversal moves a continuous code; for {code!r} use plot_categories")
+    latents = model.latent.traverse(code, dim=dim, steps=steps, base=across)
     by_row = latents.unflatten(0, (len(across), steps)).transpose(0, 1).flatten(0, 1)
-    low, high = model.latent[code].sweep_range
-    return grid_figure(
-        model.render(by_row),
+    low, high = model.latent[code].traversal_range
+    return plot_grid(
+        model.decode(by_row),
         len(across),
         pixel_range=model.display_range,
         title=title or f"{code}[{dim}] from {low:g} to {high:g}",
@@ -218,7 +220,7 @@ def _require_matplotlib() -> None:
 def is_discrete(latent: LatentSpec, name: str) -> bool:
     """Whether a variable is a code with finitely many values."""
     variable = latent[name]
-    return isinstance(variable, LatentCode) and variable.discrete
+    return isinstance(variable, LatentCode) and variable.is_discrete
 
 
 def _label(set_ticks: Any, labels: Sequence[str] | None, count: int, side: int) -> None:
@@ -234,7 +236,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def fixed_condition_figure(
+def plot_fixed_category(
     model: InfoGAN, category: int | str, *, code: str | None = None, columns: int = 10, rows: int = 1, seed: int = 0
 ) -> "Figure":
     """One category with noise and all other codes drawn anew for every image: the same digit in many styles.
@@ -250,7 +252,7 @@ def fixed_condition_figure(
     """
     code = categorical_code(model.latent, code)
     chosen: dict[str, Any] = {code: category}
-    return grid_figure(
+    return plot_grid(
         model.sample(columns * rows, seed=seed, **chosen),
         columns,
         pixel_range=model.display_range,
@@ -258,7 +260,7 @@ def fixed_condition_figure(
     )
 
 
-def fixed_noise_figure(model: InfoGAN, *, code: str | None = None, rows: int = 1, seed: int = 0) -> "Figure":
+def plot_fixed_noise(model: InfoGAN, *, code: str | None = None, rows: int = 1, seed: int = 0) -> "Figure":
     """All categories, each row with one draw of noise and other codes: different digits in the same style.
 
     Args:
@@ -268,7 +270,7 @@ def fixed_noise_figure(model: InfoGAN, *, code: str | None = None, rows: int = 1
     """
     code = categorical_code(model.latent, code)
     images, columns = category_images(model, code, rows, seed)
-    return grid_figure(
+    return plot_grid(
         images,
         columns,
         pixel_range=model.display_range,
@@ -278,7 +280,7 @@ def fixed_noise_figure(model: InfoGAN, *, code: str | None = None, rows: int = 1
     )
 
 
-def requested_figure(
+def plot_requests(
     model: InfoGAN, requests: Sequence[str], *, code: str | None = None, rows: int = 1, seed: int = 0
 ) -> "Figure":
     """Categories asked for by name, and the images that came: "asked for 0 1 2 ... 9, got".
@@ -294,7 +296,7 @@ def requested_figure(
     """
     code = categorical_code(model.latent, code)
     wanted: dict[str, Any] = {code: [name for _ in range(rows) for name in requests]}
-    return grid_figure(
+    return plot_grid(
         model.sample(rows * len(requests), seed=seed, **wanted),
         len(requests),
         pixel_range=model.display_range,

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from infogan_lib._checks import describe, whole_number
+from infogan_lib._checks import check_int, describe
 from infogan_lib._version import __version__
 from infogan_lib.data.pixels import check_real_images
-from infogan_lib.evaluation.codes import CodeInformation, calibration, information
-from infogan_lib.evaluation.effects import effects_on_images
+from infogan_lib.evaluation.codes import CodeInformation, calibration, code_information
+from infogan_lib.evaluation.effects import code_effects
 from infogan_lib.latent.category_names import categorical_code
 from infogan_lib.latent.discrete import Categorical
 from infogan_lib.latent.loss_code import VectorCode
@@ -25,9 +25,9 @@ from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.introspection import placement
 from infogan_lib.training.history import History
 from infogan_lib.viz import html as page
-from infogan_lib.viz.curves import curves_figure
-from infogan_lib.viz.grids import category_figure, grid_figure, sweep_figure
-from infogan_lib.viz.scores import calibration_figure, confusion_figure
+from infogan_lib.viz.curves import plot_history
+from infogan_lib.viz.grids import plot_categories, plot_grid, plot_traversal
+from infogan_lib.viz.scores import plot_calibration, plot_confusion
 
 
 def write_report(
@@ -66,13 +66,13 @@ def write_report(
         ImportError: matplotlib, scipy or scikit-learn is not installed.
         OSError: the file cannot be written.
     """
-    seed = whole_number("seed", seed, minimum=0)
+    seed = check_int("seed", seed, minimum=0)
     if settings is not None and not isinstance(settings, Mapping):
         raise TypeError(f"settings must be a mapping of names to values, but got {describe(settings)}")
     check_real_images(images, model.image_shape, model.pixel_range)
     found = model.encode(images)
     match = None if labels is None else _match(model, found, labels, code, label_names)
-    known = information(model, seed=seed)
+    known = code_information(model, seed=seed)
     shape = model.image_shape
     with_pictures = len(shape) == 3 and shape[0] in (1, 3) and min(shape[1:]) >= 2
     parts = [page.heading(title, _lead(model), level=1), _facts(known, match)]
@@ -84,7 +84,7 @@ def write_report(
     if history:
         parts += [
             page.heading("How it was trained", "Faint lines are single steps, strong ones a running mean."),
-            page.picture(curves_figure(history, entropy=model.latent.entropy), "Losses, opinions and bounds by step"),
+            page.picture(plot_history(history, entropy=model.latent.entropy), "Losses, opinions and bounds by step"),
         ]
     parts += _settings(model, settings or {})
     path = Path(out)
@@ -152,7 +152,7 @@ def _codes(model: InfoGAN, known: Mapping[str, CodeInformation], seed: int, with
 
 
 def _said(model: InfoGAN, name: str, dim: int, seed: int) -> list[list[str]]:
-    strongest = effects_on_images(model, name, dim=dim, seed=seed)[:3]
+    strongest = code_effects(model, name, dim=dim, seed=seed)[:3]
     return [
         [
             f"{name}[{dim}]" if place == 0 else "",
@@ -168,7 +168,7 @@ def _said(model: InfoGAN, name: str, dim: int, seed: int) -> list[list[str]]:
 
 def _dimensions(model: InfoGAN) -> list[tuple[str, int]]:
     """The continuous codes by dimension; one of the user's own kind as a whole, as it has a sweep of its own."""
-    continuous = [(name, code) for name, code in model.latent.codes.items() if not code.discrete]
+    continuous = [(name, code) for name, code in model.latent.codes.items() if not code.is_discrete]
     of_each = [
         (name, dim) for name, code in continuous for dim in range(code.width if isinstance(code, VectorCode) else 1)
     ]
@@ -180,24 +180,22 @@ def _pictures(model: InfoGAN, images: Tensor, seed: int) -> list[str]:
     narrow = [name for name in narrow if model.latent[name].width <= _MOST_COLUMNS][:_MOST_DIMENSIONS]
     real_range = (0.0, 255.0) if images.dtype == torch.uint8 else model.display_range
     pairs = [
+        page.picture(plot_grid(images[:60], 10, pixel_range=real_range, title="Real images"), "A grid of real images"),
         page.picture(
-            grid_figure(images[:60], 10, pixel_range=real_range, title="Real images"), "A grid of real images"
-        ),
-        page.picture(
-            grid_figure(model.sample(60, seed=seed), 10, pixel_range=model.display_range, title="Samples"),
+            plot_grid(model.sample(60, seed=seed), 10, pixel_range=model.display_range, title="Samples"),
             "A grid of generated images",
         ),
     ]
     parts = [page.heading("Real and generated"), page.side_by_side(pairs)]
     for name in narrow:
-        figure = category_figure(model, name, rows=8, seed=seed)
+        figure = plot_categories(model, name, rows=8, seed=seed)
         parts += [page.heading(f"Samples by {name}"), page.picture(figure, f"Samples, one value of {name} per column")]
     parts += _bits(model, seed)
     dimensions = _dimensions(model)
     if dimensions:
         columns = narrow[0] if narrow else 10
         sweeps = [
-            page.picture(sweep_figure(model, name, dim=dim, columns=columns, seed=seed), f"Sweep of {name}[{dim}]")
+            page.picture(plot_traversal(model, name, dim=dim, columns=columns, seed=seed), f"Sweep of {name}[{dim}]")
             for name, dim in dimensions
         ]
         parts += [page.heading("Sweeps", "One code from its low end to its high end."), page.side_by_side(sweeps)]
@@ -209,15 +207,15 @@ def _bits(model: InfoGAN, seed: int) -> list[str]:
     bits = [
         (name, dim)
         for name, code in model.latent.codes.items()
-        if code.discrete and isinstance(code, VectorCode)
+        if code.is_discrete and isinstance(code, VectorCode)
         for dim in range(code.width)
     ][:_MOST_DIMENSIONS]
     pictures = []
     for name, dim in bits:
         generator = torch.Generator().manual_seed(seed)
-        latents, columns = model.latent.grid(rows=8, columns=(name, dim), generator=generator, device="cpu")
-        figure = grid_figure(
-            model.render(latents),
+        latents, columns = model.latent.grid(rows=8, columns=(name, dim), rng=generator, device="cpu")
+        figure = plot_grid(
+            model.decode(latents),
             columns,
             pixel_range=model.display_range,
             title=f"{name}[{dim}]",
@@ -236,7 +234,9 @@ def _categories(
     if match is not None:
         left = match.unmatched_labels
         names = [str(label) if label_names is None else label_names[label] for label in left]
-        text = f"{match.accuracy:.1%} of {match.table.sum():,} images are in the category matched to their label; "
+        text = (
+            f"{match.accuracy:.1%} of {match.contingency.sum():,} images are in the category matched to their label; "
+        )
         text += f"{match.purity:.1%} bear the most frequent label of their category. "
         text += f"No category stands for {', '.join(names)}." if left else "Every label has a category of its own."
         rows = [
@@ -246,7 +246,7 @@ def _categories(
         return [
             page.heading("Categories and labels"),
             page.paragraph(text),
-            *([] if max(match.table.shape) > _MOST_CELLS else [_confusion(match, label_names)]),
+            *([] if max(match.contingency.shape) > _MOST_CELLS else [_confusion(match, label_names)]),
             page.table(["category", "images", "purity"], rows, numeric=(1, 2)),
         ]
     parts = []
@@ -261,7 +261,7 @@ def _categories(
 
 
 def _confusion(match: CategoryMatch, label_names: Sequence[str] | None) -> str:
-    return page.picture(confusion_figure(match, label_names=label_names), "Images by category and label")
+    return page.picture(plot_confusion(match, label_names=label_names), "Images by category and label")
 
 
 def _calibration(model: InfoGAN, seed: int) -> list[str]:
@@ -269,7 +269,7 @@ def _calibration(model: InfoGAN, seed: int) -> list[str]:
     if not found:
         return []
     lead = "On the diagonal Q is as sure as it should be; below it, too sure. On 2,000 fresh images."
-    return [page.heading("Is Q as sure as it should be?", lead), page.picture(calibration_figure(found), "Calibration")]
+    return [page.heading("Is Q as sure as it should be?", lead), page.picture(plot_calibration(found), "Calibration")]
 
 
 def _settings(model: InfoGAN, settings: Mapping[str, Any]) -> list[str]:
@@ -279,7 +279,7 @@ def _settings(model: InfoGAN, settings: Mapping[str, Any]) -> list[str]:
     rows += [["latent", repr(model.latent)]]
     rows += [[f"weights of {part.replace('_', ' ')}", f"{size:,}"] for part, size in sizes.items()]
     rows += [
-        ["weights of the samples", "averaged over the last steps" if model.averaged_generator else "the last ones"],
+        ["weights of the samples", "averaged over the last steps" if model.ema_generator else "the last ones"],
         ["device and precision", f"{device}, {str(dtype).removeprefix('torch.')}"],
         ["infogan-lib, torch, Python", f"{__version__}, {torch.__version__}, {platform.python_version()}"],
         ["system", platform.platform()],

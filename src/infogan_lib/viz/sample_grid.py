@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from infogan_lib._checks import real_number, whole_number
+from infogan_lib._checks import check_float, check_int
 from infogan_lib.training.callbacks import Callback
 from infogan_lib.training.trainer import InfoGANTrainer
 from infogan_lib.viz.grids import image_grid, is_discrete, save_png
@@ -27,9 +27,9 @@ class SampleGrid(Callback):
 
     def __init__(self, folder: str | Path, *, every: int = 500, rows: int = 10, seed: int = 0) -> None:
         self.folder = Path(folder)
-        self.every = whole_number("every", every, minimum=1)
-        self.rows = whole_number("rows", rows, minimum=1)
-        self.seed = whole_number("seed", seed, minimum=0)
+        self.every = check_int("every", every, minimum=1)
+        self.rows = check_int("rows", rows, minimum=1)
+        self.seed = check_int("seed", seed, minimum=0)
         self._fixed: tuple[Tensor, int] | None = None
 
     @override
@@ -37,15 +37,15 @@ class SampleGrid(Callback):
         latent, generator = trainer.model.latent, torch.Generator().manual_seed(self.seed)
         discrete = [name for name in latent if is_discrete(latent, name)]
         if discrete:
-            self._fixed = latent.grid(rows=self.rows, columns=discrete[0], generator=generator, device="cpu")
+            self._fixed = latent.grid(rows=self.rows, columns=discrete[0], rng=generator, device="cpu")
         else:
-            self._fixed = latent.sample(10 * self.rows, generator=generator, device="cpu"), 10
+            self._fixed = latent.sample(10 * self.rows, rng=generator, device="cpu"), 10
 
     @override
     def on_step_end(self, trainer: InfoGANTrainer, figures: Mapping[str, float]) -> None:
         if trainer.steps % self.every == 0 and self._fixed is not None:
             latents, columns = self._fixed
-            grid = image_grid(trainer.model.render(latents), columns, pixel_range=trainer.model.display_range)
+            grid = image_grid(trainer.model.decode(latents), columns, pixel_range=trainer.model.display_range)
             save_png(grid, self.folder / f"step_{trainer.steps:07d}.png")
 
 
@@ -64,7 +64,7 @@ def animate_folder(folder: str | Path, path: str | Path, *, seconds: float = 0.3
         ValueError: no picture there, or pictures of different sizes.
         ImportError: pillow is not installed.
     """
-    seconds = real_number("seconds", seconds, above=0)
+    seconds = check_float("seconds", seconds, above=0)
     try:
         from PIL import Image
     except ImportError as error:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def confusion_figure(
+def plot_confusion(
     match: CategoryMatch, *, label_names: Sequence[str] | None = None, title: str = "Images by category and label"
 ) -> "Figure":
     """Counts of images by category (rows) and label (columns); rows are in the order of the labels matched to them.
@@ -28,13 +28,13 @@ def confusion_figure(
         ValueError: another number of names than labels.
         ImportError: matplotlib is not installed.
     """
-    categories, labels = match.table.shape
+    categories, labels = match.contingency.shape
     names = [str(label) for label in range(labels)] if label_names is None else list(label_names)
     if len(names) != labels:
         raise ValueError(f"{labels} label names are needed, but got {len(names)}")
-    last = np.where(match.label_of < 0, labels, match.label_of)
+    last = np.where(match.label_per_category < 0, labels, match.label_per_category)
     order = np.lexsort((np.arange(categories), last))
-    table = match.table[order]
+    table = match.contingency[order]
     shares = table / np.maximum(table.sum(axis=0, keepdims=True), 1)
     figure = new_figure((max(3.2, 0.5 * labels + 1.2), max(2.2, 0.36 * categories + 1.0)))
     axes = figure.add_subplot()
@@ -53,7 +53,7 @@ def confusion_figure(
     return figure
 
 
-def calibration_figure(found: Mapping[str, Reliability | Coverage]) -> "Figure":
+def plot_calibration(found: Mapping[str, Reliability | Coverage]) -> "Figure":
     """A panel for each code: how often Q is right against how sure it is; or how often a code lies in an interval.
 
     Args:
