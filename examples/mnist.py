@@ -49,14 +49,14 @@ class Lines(ig.Callback):
             print(f"the run in this folder is at step {trainer.steps}: {what}", flush=True)
         self.total, self.started, self.start = total_steps or 0, time.monotonic(), trainer.steps
 
-    def on_step_end(self, trainer: ig.InfoGANTrainer, figures: Mapping[str, float]) -> None:
+    def on_step_end(self, trainer: ig.InfoGANTrainer, metrics: Mapping[str, float]) -> None:
         done = trainer.steps - self.start
         if done % self.every and trainer.steps != self.total:
             return
         left = int((time.monotonic() - self.started) / done * (self.total - trainer.steps))
         print(
-            f"step {trainer.steps}/{self.total}  {left // 60}:{left % 60:02} left  {summary(figures)}  "
-            f"{figures['images_per_second']:.0f} images/s",
+            f"step {trainer.steps}/{self.total}  {left // 60}:{left % 60:02} left  {summary(metrics)}  "
+            f"{metrics['images_per_second']:.0f} images/s",
             flush=True,
         )
 
@@ -178,7 +178,7 @@ def draw_pictures(trainer: ig.InfoGANTrainer, images: Tensor, out: Path) -> None
     """Training images, samples by category and by name, sweeps of the continuous codes, and the curves of the run."""
     model = trainer.model
     named = sorted(name for name in model.category_names["digit"] if name is not None)
-    figures = {
+    metrics = {
         "training_images": plot_grid(images[:100], 10, pixel_range=(0, 255), title="Training images"),
         "categories": plot_categories(model, "digit", title="One category per column"),
         "fixed_condition": plot_fixed_category(model, named[0]),
@@ -187,13 +187,13 @@ def draw_pictures(trainer: ig.InfoGANTrainer, images: Tensor, out: Path) -> None
         "curves": plot_history(trainer.history, entropy=model.latent.entropy),
     }
     if trainer.history.epochs:
-        figures["epochs"] = plot_epochs(trainer.history, total=True)
+        metrics["epochs"] = plot_epochs(trainer.history, total=True)
     if "style" in model.latent:
-        figures["categories_style_0"] = plot_categories(
+        metrics["categories_style_0"] = plot_categories(
             model, "digit", style=0.0, title="One category per column, style 0"
         )
-        figures |= {f"style_{dim}": plot_traversal(model, "style", dim=dim, columns="digit") for dim in range(2)}
-    for name, figure in figures.items():
+        metrics |= {f"style_{dim}": plot_traversal(model, "style", dim=dim, columns="digit") for dim in range(2)}
+    for name, figure in metrics.items():
         save_figure(figure, out / f"{name}.png")
     if any((out / "progress").glob("step_*.png")):
         animate_folder(out / "progress", out / "progress.gif")

@@ -228,7 +228,7 @@ def test_a_term_that_is_not_finite_is_named_and_changes_nothing():
 
     t = trainer(Spoilt())
     before = {name: tensor.clone() for name, tensor in t.model.state_dict().items()}
-    with pytest.raises(ig.NonFiniteLossError, match="regulariser 'spoilt' became nan"):
+    with pytest.raises(ig.NonFiniteLossError, match="regularizer 'spoilt' became nan"):
         t.step(images(16))
     assert all(torch.equal(tensor, before[name]) for name, tensor in t.model.state_dict().items())
 
@@ -296,12 +296,12 @@ CODES_ALONE = ig.LatentSpec(digit=ig.Categorical(4), style=ig.Uniform(7))
         (lambda: ModeSeeking(after=-1), ValueError, "after must be a whole number of at least 0"),
         (lambda: ModeSeeking(after=0, noise=3), TypeError, "noise must be the name of a variable.* but got 3"),
         (lambda: ModeSeeking(after=0, noise=[]), TypeError, "noise must be the name"),
-        (lambda: trainer(*2 * [ModeSeeking(after=0)]), ValueError, "two regularisers are named 'mode_seeking'"),
+        (lambda: trainer(*2 * [ModeSeeking(after=0)]), ValueError, "two regularizers are named 'mode_seeking'"),
         (lambda: trainer(ModeSeeking), TypeError, r"did you mean ModeSeeking\(...\)\?"),
         (
             lambda: plain(16).step(images(16)),
             ValueError,
-            "with accumulate=16 .* 32, as a regulariser needs 2 in each part",
+            "with accumulate=16 .* 32, as a regularizer needs 2 in each part",
         ),
     ],
 )

@@ -125,7 +125,7 @@ def test_what_the_labs_do_in_their_own_way_is_in_use():
     plain = (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid)
     assert all(type(layer) in plain for layer in [*tutorial.generator, *tutorial.discriminator])
     frontend = narrow("lab64-frontend").trainer(device="cpu")
-    optimizers = frontend._step._d_optimizers + frontend._step._g_optimizers
+    optimizers = frontend._step.d_optimizers + frontend._step.g_optimizers
     assert [o.defaults["lr"] for o in optimizers] == [2e-4, 1e-3, 1e-3]
     assert all(o.defaults["betas"] == (0.5, 0.99) for o in optimizers)
 
@@ -149,7 +149,7 @@ def test_the_settings_for_all_digits_keep_the_layers(name):
     t = ours.trainer(device="cpu")
     t.fit(ours.images(digits(8)), steps=2, batch_size=4)
     assert t.history["regularizer/digit"].shape == (2,)
-    optimizers = t._step._d_optimizers + t._step._g_optimizers
+    optimizers = t._step.d_optimizers + t._step.g_optimizers
     assert {o.defaults["lr"] for o in optimizers} == {changes["lr_d"], changes["lr_g"]}
     assert t._step._trains == {"generator", "q_head", "trunk"}
     assert t.joint_batches
@@ -177,7 +177,7 @@ def test_changes():
     assert (recipe.batch_size, recipe.epochs, recipe.steps, recipe.latent) == (32, 3, None, latent)
     assert (recipe.trainer_kwargs["lr_g"], recipe.trainer_kwargs["lr_d"]) == (5e-4, 1e-4)
     t = narrow("dcgan-tutorial", lr_g=5e-4).trainer(device="cpu", lr_g=7e-4)
-    assert t._step._g_optimizers[0].defaults["lr"] == 7e-4
+    assert t._step.g_optimizers[0].defaults["lr"] == 7e-4
 
 
 def test_a_seed_fixes_the_weights_and_leaves_the_global_generator_alone():

@@ -86,7 +86,7 @@ def test_trains_the_trunk_and_the_q_head_only(trains_q):
 
 
 def test_in_a_joint_batch_the_q_head_hears_of_codes_once():
-    """D's update passes the information loss on to the trunk alone; what waits for the Q head is the regulariser's."""
+    """D's update passes the information loss on to the trunk alone; what waits for the Q head is the regularizer's."""
     steps = {}
     for weight, regularized in ((0.0, True), (1.0, False), (1.0, True)):
         torch.manual_seed(0)
@@ -155,7 +155,7 @@ def test_a_non_finite_term_is_named():
         regularizers=[RealImageInformation("digit", augment=lambda x, g: x / 0)],
     )
     before = [p.detach().clone() for p in trainer.model.parameters()]
-    with pytest.raises(ig.NonFiniteLossError, match="regulariser 'digit' became nan"):
+    with pytest.raises(ig.NonFiniteLossError, match="regularizer 'digit' became nan"):
         trainer.step(images(16))
     assert all(torch.equal(p, old) for p, old in zip(trainer.model.parameters(), before, strict=True))
     assert all(p.grad is None for p in trainer.model.parameters())

@@ -48,7 +48,7 @@ def weights(t):
 
 def same_run(a, b):
     figures = [name for name in a.history if name != "images_per_second"]
-    optimizers = zip(a._step._d_optimizers + a._step._g_optimizers, b._step._d_optimizers + b._step._g_optimizers)  # noqa: B905
+    optimizers = zip(a._step.d_optimizers + a._step.g_optimizers, b._step.d_optimizers + b._step.g_optimizers)  # noqa: B905
     return (
         all(torch.equal(weights(a)[name], weights(b)[name]) for name in weights(a))
         and all(np.array_equal(a.history[name], b.history[name], equal_nan=True) for name in figures)
@@ -203,8 +203,8 @@ def test_a_schedule_is_followed_and_goes_on(tmp_path):
 
     fit(trainer(schedule=schedule), steps=10, run_dir=tmp_path)
     again = fit(trainer(schedule=schedule), steps=15, run_dir=tmp_path)
-    assert again._step._d_optimizers[0].param_groups[0]["lr"] == pytest.approx(2e-4 * 5 / 20)
-    assert again._step._g_optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-3 * 5 / 20)
+    assert again._step.d_optimizers[0].param_groups[0]["lr"] == pytest.approx(2e-4 * 5 / 20)
+    assert again._step.g_optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-3 * 5 / 20)
 
 
 @pytest.mark.parametrize("schedule", [3, lambda o: None, ReduceLROnPlateau])
@@ -911,7 +911,7 @@ def test_a_branch_goes_on_by_the_same_command_and_may_change_its_rates(tmp_path)
     with warned, pytest.raises(KeyError):
         branch(9)
     again = branch()
-    assert again._step._d_optimizers[0].param_groups[0]["lr"] == 1e-5
+    assert again._step.d_optimizers[0].param_groups[0]["lr"] == 1e-5
     with pytest.warns(UserWarning, match="a new run begins"):
         whole = fit(trainer(lr_d=1e-5), resume=start)
     assert same_run(whole, again)

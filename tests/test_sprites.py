@@ -194,7 +194,7 @@ def test_the_layers_are_the_papers():
 def test_the_settings_are_the_papers():
     recipe = recipes.get("sprites", width=1 / 16)
     trainer = recipe.trainer(device="cpu")
-    optimizers = trainer._step._d_optimizers + trainer._step._g_optimizers
+    optimizers = trainer._step.d_optimizers + trainer._step.g_optimizers
     assert [o.defaults["lr"] for o in optimizers] == [2e-3, 1e-3, 2e-3]
     assert all(o.defaults["betas"][0] == 0.5 for o in optimizers)
     assert (recipe.batch_size, recipe.epochs, trainer._g_steps, recipe.image_size) == (64, 28, 2, 64)

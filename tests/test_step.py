@@ -287,7 +287,7 @@ class Saved:
 
 
 @pytest.mark.parametrize("joint", [False, True])
-def test_accumulation_saves_memory_beside_a_regulariser_of_a_separate_q(joint):
+def test_accumulation_saves_memory_beside_a_regularizer_of_a_separate_q(joint):
     peaks = []
     for parts in (1, 8):
         torch.manual_seed(0)
@@ -439,7 +439,7 @@ def test_a_non_finite_loss_stops_before_its_update_and_is_named(term, named):
     trainer.step(images(8))
     trainer._step.adversarial = Poisoned(term)
     before = [p.detach().clone() for p in trainer.model.parameters()]
-    with pytest.raises(NonFiniteLossError, match=f"{named} became nan in step 1; the step was not made") as caught:
+    with pytest.raises(NonFiniteLossError, match=f"{named} became nan in step 1; the step was rolled back") as caught:
         trainer.step(images(8))
     assert (caught.value.term, caught.value.step) == (named, 1)
     assert all(torch.equal(p, old) for p, old in zip(trainer.model.parameters(), before, strict=True))
@@ -464,7 +464,7 @@ def test_nan_behind_a_code_of_ones_own_is_named_as_well():
     trainer = InfoGANTrainer(dense_generator(9), dense_discriminator(), LatentSpec(z=Noise(5), own=Own(4)))
     with torch.no_grad():
         trainer.model.q.out.bias[0] = float("nan")
-    with pytest.raises(NonFiniteLossError, match="raw output of Q became nan in step 0"):
+    with pytest.raises(NonFiniteLossError, match="output of Q became nan in step 0"):
         trainer.step(images(8))
 
 

@@ -65,8 +65,8 @@ class DataStream:
         self.source = source
         self.position = position
         self._open: Iterator[Tensor] | None = None
-        self._last: Tensor | None = None
-        self._again: Tensor | None = None
+        self._last: list[Tensor] = []  # the batches taken last, as many as may be pushed back
+        self._again: list[Tensor] = []
         self._seen: str | None = None  # the fingerprint of the last batch taken, as a checkpoint had it
 
     @property
@@ -76,20 +76,21 @@ class DataStream:
 
     def take(self) -> Tensor | None:
         """The next batch of the pass; None at its end."""
-        if self._again is not None:
-            again, self._again = self._again, None
-            return again
+        if self._again:
+            self._last = [*self._last, self._again.pop(0)][-_PUSH_BACK:]
+            return self._last[-1]
         if self._open is None:
             self._open = self._enter()
         batch = next(self._open, None)
         if batch is not None:
-            self._last = batch
+            self._last = [*self._last, batch][-_PUSH_BACK:]
             self.position.offset += 1
         return batch
 
-    def give_back(self) -> None:
-        """Keep the batch that was taken last for the next `take`: the step on it was not made."""
-        self._again = self._last
+    def push_back(self, count: int = 1) -> None:
+        """Return the batches that were taken last to the stream, as the steps on them were rolled back."""
+        self._again = self._last[len(self._last) - count :] + self._again
+        self._last = self._last[: len(self._last) - count]
 
     def _enter(self) -> Iterator[Tensor]:
         number, offset = self.position.number, self.position.offset
@@ -124,22 +125,27 @@ class DataStream:
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps of the data, with a fingerprint of the batch taken last."""
-        seen = self._seen if self._last is None else _fingerprint(self._last)
+        counted = [*self._last, *self._again]
+        seen = _fingerprint(counted[-1]) if counted else self._seen
         return {"source": self.source.state_dict(), "seen": seen}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Stand where `state_dict` was taken, as far as the data is concerned."""
         self.source.load_state_dict(state["source"])
-        self._seen, self._open, self._last, self._again = state["seen"], None, None, None
+        self._seen, self._open, self._last, self._again = state["seen"], None, [], []
 
     def left(self) -> dict[str, Any]:
         """`state_dict` for a stream that goes on in this process, with the batch that was given back."""
-        return {"state": self.state_dict(), "again": self._again}
+        return {"state": self.state_dict(), "again": list(self._again)}
 
     def take_over(self, left: Mapping[str, Any]) -> None:
         """Stand where `left` was taken."""
         self.load_state_dict(left["state"])
-        self._again = left["again"]
+        self._again = list(left["again"])
+
+
+_PUSH_BACK = 2
+"""A step is read one step late, so that two batches may have to come again."""
 
 
 def _fingerprint(images: Tensor) -> str:

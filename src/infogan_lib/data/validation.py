@@ -16,13 +16,13 @@ def check_images(images: Tensor, image_shape: tuple[int, ...]) -> None:
     Raises:
         TypeError, ValueError: saying what was found, what was expected and what to change.
     """
-    check_kind(images, image_shape)
+    check_shape_and_dtype(images, image_shape)
     if images.is_floating_point() and not images.isfinite().all():
         bad = int((~images.isfinite()).flatten(1).any(1).sum())
         raise ValueError(f"data must be finite, but {bad} of {len(images)} images hold NaN or infinite values")
 
 
-def check_kind(images: Tensor, image_shape: tuple[int, ...]) -> None:
+def check_shape_and_dtype(images: Tensor, image_shape: tuple[int, ...]) -> None:
     """Images of the generator's shape, as floats or bytes.
 
     Raises:

@@ -68,7 +68,11 @@ class CollapseMonitor(Callback):
         self._of = trainer
 
     @override
-    def on_step_end(self, trainer: InfoGANTrainer, figures: Mapping[str, float]) -> None:
+    def needs_model(self, step: int) -> bool:
+        return step % self.every == 0
+
+    @override
+    def on_step_end(self, trainer: InfoGANTrainer, metrics: Mapping[str, float]) -> None:
         if trainer.steps < self.after or trainer.steps % self.every or not _has_updated(trainer):
             return
         found, symptoms = self._look(trainer)

@@ -63,7 +63,11 @@ class Evaluator(Callback):
             _ = match_categories(none.numpy(), self.labels.cpu().numpy(), category_count=model.latent[code].width).nmi
 
     @override
-    def on_step_end(self, trainer: InfoGANTrainer, figures: Mapping[str, float]) -> None:
+    def needs_model(self, step: int) -> bool:
+        return step % self.every == 0
+
+    @override
+    def on_step_end(self, trainer: InfoGANTrainer, metrics: Mapping[str, float]) -> None:
         if trainer.steps % self.every == 0:
             with kept(trainer.device):  # networks with noise of their own draw in eval mode as well
                 found = self.evaluate(trainer)

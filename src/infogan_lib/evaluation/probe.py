@@ -15,7 +15,7 @@ from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.metrics.sensitivity import confusion, difference, effects, spread
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.introspection import eval_mode, has_batch_norm, placement
-from infogan_lib.training.guard import Snapshot
+from infogan_lib.training.snapshot import Snapshot
 
 
 class Knob(NamedTuple):
@@ -71,7 +71,7 @@ class Probe:
         widths = {name: code.width for name, code in model.latent.codes.items() if isinstance(code, Categorical)}
         most = _MOST_BATCHES * samples // _LEAST_ASKED
         self._categories = {name: width for name, width in widths.items() if width <= most}
-        self._undo = Snapshot()
+        self._undo = Snapshot([model])
 
     @torch.no_grad()
     def __call__(self, seed: int, look: int) -> Findings:
@@ -150,7 +150,7 @@ class Probe:
 
     @contextmanager
     def _undisturbed(self, device: torch.device) -> Iterator[None]:
-        self._undo.take(self._model, (), ())
+        self._undo.take()
         with kept(device):
             try:
                 yield

@@ -11,6 +11,7 @@ are exact where the logarithm of a probability is not.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,7 +21,13 @@ from infogan_lib._checks import check_float
 
 
 class AdversarialLoss(ABC):
-    """The three terms of a GAN's game. Subclass to add one; each takes logits and keeps their shape."""
+    """The three terms of a GAN's game. Subclass to add one; each takes logits and keeps their shape.
+
+    Attributes:
+        sees_pairs: whether the terms need the logits of real and of generated images at once.
+    """
+
+    sees_pairs: ClassVar[bool] = False
 
     @abstractmethod
     def real(self, logits: Tensor) -> Tensor:
@@ -37,6 +44,25 @@ class AdversarialLoss(ABC):
     def score(self, logits: Tensor) -> Tensor:
         """What is reported as D(x): the logits themselves, or a probability where the loss has one."""
         return logits
+
+    def discriminator_terms(self, real: Tensor | None, fake: Tensor | None) -> dict[str, Tensor]:
+        """The terms of L_D by name, elementwise, for the logits at hand.
+
+        Args:
+            real: D's logits of real images; None if they are not at hand.
+            fake: D's logits of generated images; None if they are not at hand.
+        """
+        terms = {} if real is None else {"real": self.real(real)}
+        return terms if fake is None else terms | {"fake": self.fake(fake)}
+
+    def generator_terms(self, real: Tensor | None, fake: Tensor) -> dict[str, Tensor]:
+        """The terms of L_G by name, elementwise.
+
+        Args:
+            real: D's logits of real images, without a graph; None unless `sees_pairs`.
+            fake: D's logits of generated images.
+        """
+        return {"generator": self.generator(fake)}
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
-"""What a regulariser is: a named, weighted term of D's step about real images, or of G's about generated ones."""
+"""What a regularizer is: a named, weighted term of D's step about real images, or of G's about generated ones."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from infogan_lib._checks import describe
 from infogan_lib.latent.spec import LatentSpec
@@ -24,7 +24,18 @@ class Regularizer(ABC):
     name: str
     weight: float
     after: int = 0
+    every: int = 1
     min_batch_size: int = 1
+    network: nn.Module | None = None
+
+    def is_due(self, step: int) -> bool:
+        """Whether the step of this number, from 0, has the term."""
+        return step >= self.after and (step - self.after) % self.every == 0
+
+    @property
+    def effective_weight(self) -> float:
+        """The factor in a step that has the term: `every` times the weight, so that its mean is the weight."""
+        return self.weight * self.every
 
     @property
     def key(self) -> str:
@@ -92,7 +103,7 @@ class GeneratorRegularizer(Regularizer):
 
 
 def checked_regularizers(regularizers: Any, latent: LatentSpec) -> tuple[Regularizer, ...]:
-    """The regularisers, each fit for the latent."""
+    """The regularizers, each fit for the latent."""
     found = tuple(regularizers) if isinstance(regularizers, Iterable) else (regularizers,)
     names = [getattr(regularizer, "name", None) for regularizer in found]
     for regularizer in found:
@@ -104,5 +115,5 @@ def checked_regularizers(regularizers: Any, latent: LatentSpec) -> tuple[Regular
             )
         regularizer.check(latent)
         if names.count(regularizer.name) > 1:
-            raise ValueError(f"two regularisers are named {regularizer.name!r}; give one of them another name")
+            raise ValueError(f"two regularizers are named {regularizer.name!r}; give one of them another name")
     return found

@@ -19,13 +19,21 @@ if TYPE_CHECKING:
 
 
 class Callback:
-    """What `InfoGANTrainer.fit` tells of; subclass it and override what you need."""
+    """Called by `InfoGANTrainer.fit`; subclass it and override what you need.
+
+    A step is read one step after it was launched, so that no device waits for the host. `fit` catches up before a
+    callback that needs the model; `trainer.steps` and `trainer.history` are always as of the step reported.
+    """
+
+    def needs_model(self, step: int) -> bool:
+        """Whether `on_step_end` looks at the model after this step, from 1; always, unless overridden."""
+        return True
 
     def on_fit_start(self, trainer: "InfoGANTrainer", total_steps: int | None) -> None:
         """Before the first step. `total_steps` is what `trainer.steps` will be at the end, where that is known."""
 
-    def on_step_end(self, trainer: "InfoGANTrainer", figures: Mapping[str, float]) -> None:
-        """After every step, with its figures; `trainer.steps` counts it already."""
+    def on_step_end(self, trainer: "InfoGANTrainer", metrics: Mapping[str, float]) -> None:
+        """After every step, with its metrics; `trainer.steps` counts it already."""
 
     def on_epoch_end(self, trainer: "InfoGANTrainer") -> None:
         """After every whole epoch; `trainer.epochs` counts it already."""
@@ -64,13 +72,17 @@ class ProgressBar(Callback):
         self._tqdm, self._bar = tqdm, None
 
     @override
+    def needs_model(self, step: int) -> bool:
+        return False
+
+    @override
     def on_fit_start(self, trainer: "InfoGANTrainer", total_steps: int | None) -> None:
         self._bar = self._tqdm(initial=trainer.steps, total=total_steps, unit="step", disable=None, leave=True)
 
     @override
-    def on_step_end(self, trainer: "InfoGANTrainer", figures: Mapping[str, float]) -> None:
+    def on_step_end(self, trainer: "InfoGANTrainer", metrics: Mapping[str, float]) -> None:
         assert self._bar is not None
-        self._bar.set_postfix_str(summary(figures), refresh=False)
+        self._bar.set_postfix_str(summary(metrics), refresh=False)
         self._bar.update(1)
 
     @override
@@ -102,6 +114,10 @@ class JSONLLogger(Callback):
         self._resumes = False
 
     @override
+    def needs_model(self, step: int) -> bool:
+        return False
+
+    @override
     def on_fit_start(self, trainer: "InfoGANTrainer", total_steps: int | None) -> None:
         self.on_fit_end(trainer)
         with _named(self.path):
@@ -123,16 +139,16 @@ class JSONLLogger(Callback):
             return
         warnings.warn(
             f"{self.path} is not the log that the run left, which had {self._lines} lines up to step {self._step}. New "
-            "lines are added at its end; trainer.history has all figures",
+            "lines are added at its end; trainer.history has all metrics",
             stacklevel=4,
         )
         self._start, self._lines = self.path.stat().st_size, 0
 
     @override
-    def on_step_end(self, trainer: "InfoGANTrainer", figures: Mapping[str, float]) -> None:
+    def on_step_end(self, trainer: "InfoGANTrainer", metrics: Mapping[str, float]) -> None:
         assert self._file is not None
         if trainer.steps % self.every == 0:
-            line: dict[str, Any] = {"step": trainer.steps, "epoch": trainer.epochs, **figures}
+            line: dict[str, Any] = {"step": trainer.steps, "epoch": trainer.epochs, **metrics}
             # JSON has no NaN or infinity; the gradient's norm is infinite where a float16 scale was too large.
             finite = {k: v if isinstance(v, int) or math.isfinite(v) else None for k, v in line.items()}
             with _named(self.path):
@@ -180,12 +196,12 @@ def _named(path: Path) -> Iterator[None]:
         raise OSError(error.errno, f"cannot write metrics: {error.strerror}", str(path)) from error
 
 
-def summary(figures: Mapping[str, float]) -> str:
-    """The figures that a person follows, on a part of a line."""
-    shown = [f"{short} {figures[name]:.2f}" for name, short in (("loss/d", "D"), ("loss/g", "G")) if name in figures]
+def summary(metrics: Mapping[str, float]) -> str:
+    """The metrics that a person follows, on a part of a line."""
+    shown = [f"{short} {metrics[name]:.2f}" for name, short in (("loss/d", "D"), ("loss/g", "G")) if name in metrics]
     shown += [
         f"{name.split('/', 1)[1]} {value:.2f}{' nats' if name.startswith('bound/') else ' mse'}"
-        for name, value in figures.items()
+        for name, value in metrics.items()
         if name.startswith(("bound/", "mse/"))
     ]
     return "  ".join(shown)

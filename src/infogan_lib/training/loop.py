@@ -1,6 +1,7 @@
-"""The loop of a fit: batches, steps, callbacks, checkpoints, and an ear for signals."""
+"""The training loop: batches, steps, callbacks, checkpoints and signals."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from infogan_lib.data.stream import DataStream
 from infogan_lib.training.callbacks import Callback
+from infogan_lib.training.guard import NonFiniteLossError
 from infogan_lib.training.resume import Run
 from infogan_lib.training.signals import StopSignals, undisturbed_by_workers
 
@@ -16,15 +18,18 @@ if TYPE_CHECKING:
 
 
 class FitLoop:
-    """Steps until an end, saved on the way.
+    """Launches steps and reads each one step late, so that the device never waits for the host.
+
+    The loop catches up, so that the model is as of the step last read, before anything that looks at the model: a
+    callback that needs it, a checkpoint, the end of an epoch, a signal, the end of the fit.
 
     Args:
-        trainer: makes the steps and counts them.
-        stream: gives the batches.
-        callbacks: are told, in order.
-        run: saves.
-        stop: takes note of signals.
-        check: looks at the first batch of every pass; None for nothing to look at.
+        trainer: launches, reads and counts the steps.
+        stream: the batches.
+        callbacks: called in order.
+        run: writes the checkpoints.
+        stop: notes signals.
+        check: looks at the first batch of every epoch; None if there is nothing to look at.
     """
 
     def __init__(
@@ -39,23 +44,29 @@ class FitLoop:
         self._trainer, self._stream, self._callbacks = trainer, stream, callbacks
         self._run, self._stop, self._check = run, stop, check
         self._lap = time.perf_counter()
+        self._speeds: deque[float] = deque()  # of the steps that were launched and not read
 
     def until(self, last_step: int | None, last_epoch: int | None) -> None:
-        """Train until as many steps or epochs have been made in all, and save the end.
+        """Train until this many steps or epochs have been made in all, and save the end.
 
         Raises:
             KeyboardInterrupt, SystemExit: a signal came; the step was finished and saved.
         """
         trainer, run = self._trainer, self._run
-        while trainer.epochs < last_epoch if last_epoch is not None else trainer.steps < (last_step or 0):
-            images = self._next_batch()
-            with undisturbed_by_workers():
-                self._take_in(images)
+        try:
+            while trainer.epochs < last_epoch if last_epoch is not None else trainer.launched < (last_step or 0):
+                images = self._next_batch()
+                with undisturbed_by_workers():
+                    self._train_on(images)
+            self._catch_up()
+        except BaseException:
+            self._settle()
+            raise
         run.finish()
-        self._heed_signals()
+        self._check_signals()
 
-    def _take_in(self, images: Tensor | None) -> None:
-        """Make a step on a batch, or end a pass; then save, if it is time or a signal came."""
+    def _train_on(self, images: Tensor | None) -> None:
+        """Make a step on a batch, or end an epoch; then save if it is time or a signal came."""
         trainer, stream = self._trainer, self._stream
         if images is not None:
             self._step(images)
@@ -65,12 +76,14 @@ class FitLoop:
                 "give a list, a DataLoader or another iterable that can"
             )
         if images is None or stream.at_end():
+            self._catch_up()
             stream.end_pass()
             trainer.history.epochs.append(trainer.steps)
             for callback in self._callbacks:
                 callback.on_epoch_end(trainer)
-        self._heed_signals()
-        if self._run.due(trainer.steps):
+        self._check_signals()
+        if self._run.due(trainer.launched):
+            self._catch_up()
             self._run.save()
 
     def _next_batch(self) -> Tensor | None:
@@ -80,7 +93,7 @@ class FitLoop:
         except Exception:  # a signal to the whole group may end a loader's workers before it is noticed here
             if self._stop.came(within=0.5):
                 with undisturbed_by_workers():
-                    self._heed_signals()
+                    self._check_signals()
             raise
         if images is not None and is_first and self._check is not None:
             self._check(images)
@@ -89,20 +102,51 @@ class FitLoop:
     def _step(self, images: Tensor) -> None:
         trainer = self._trainer
         try:
-            metrics = trainer.step(images)
+            trainer.launch(images)
         except BaseException:
-            self._stream.give_back()
+            self._stream.push_back()
+            self._catch_up()  # what went wrong may be that the step before was not finite
             raise
         now = time.perf_counter()
-        speed = {"images_per_second": len(images) / (now - self._lap)}
+        self._speeds.append(len(images) / (now - self._lap))
         self._lap = now
+        while trainer.steps < trainer.launched - 1:
+            self._read()
+        if any(callback.needs_model(trainer.launched) for callback in self._callbacks):
+            self._catch_up()
+
+    def _read(self) -> None:
+        """Read the earliest step that was launched and not read, and report it."""
+        trainer = self._trainer
+        pending = trainer.launched - trainer.steps
+        try:
+            metrics = trainer.read()
+        except BaseException:
+            self._stream.push_back(pending)
+            raise
+        speed = {"images_per_second": self._speeds.popleft()}
         trainer.history.record(trainer.steps, speed)
         for callback in self._callbacks:
             callback.on_step_end(trainer, metrics | speed)
 
-    def _heed_signals(self) -> None:
+    def _catch_up(self) -> None:
+        while self._trainer.steps < self._trainer.launched:
+            self._read()
+
+    def _settle(self) -> None:
+        """Read what is left after an error, for the history alone; a step that was not finite is rolled back."""
+        trainer = self._trainer
+        while trainer.steps < trainer.launched:
+            pending = trainer.launched - trainer.steps
+            try:
+                trainer.read()
+            except (NonFiniteLossError, ValueError):
+                self._stream.push_back(pending)
+
+    def _check_signals(self) -> None:
         if self._stop.received is None:
             return
+        self._catch_up()
         path = self._run.save()
-        where = f"saved in {path}; the same command goes on from there" if path else "nothing is saved without run_dir"
+        where = f"saved in {path}; the same command resumes from there" if path else "nothing is saved without run_dir"
         self._stop.end(f"after step {self._trainer.steps}; {where}")

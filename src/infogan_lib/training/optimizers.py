@@ -11,12 +11,12 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from infogan_lib._checks import check_float, check_pair, describe, join_names
 from infogan_lib.model.infogan import InfoGAN
 
-Trained = Literal["generator", "q_head", "trunk"]
+Part = Literal["generator", "q_head", "trunk"]
 
-TRAINED: tuple[Trained, ...] = ("generator", "q_head", "trunk")
+PARTS: tuple[Part, ...] = ("generator", "q_head", "trunk")
 
 
-def trained_parts(information_trains: Iterable[str] | None, model: InfoGAN) -> frozenset[Trained]:
+def check_information_trains(information_trains: Iterable[str] | None, model: InfoGAN) -> frozenset[Part]:
     """What the information loss trains, checked: all that there is where None is given.
 
     Raises:
@@ -24,20 +24,20 @@ def trained_parts(information_trains: Iterable[str] | None, model: InfoGAN) -> f
     """
     shares = bool(model.parameter_groups()["trunk"])
     if information_trains is None:
-        return frozenset(TRAINED if shares else TRAINED[:2])
+        return frozenset(PARTS if shares else PARTS[:2])
     try:
         given = {information_trains} if isinstance(information_trains, str) else set(information_trains)
     except TypeError:
         given = set()
-    if not given or given - set(TRAINED):
+    if not given or given - set(PARTS):
         raise ValueError(
-            f"information_trains must name some of {join_names(TRAINED)}, but got {describe(information_trains)}"
+            f"information_trains must name some of {join_names(PARTS)}, but got {describe(information_trains)}"
         )
     if "trunk" in given and not shares:
         raise ValueError(
             "information_trains names the trunk, but Q shares no trainable layers with the discriminator; leave it out"
         )
-    return frozenset(part for part in TRAINED if part in given)
+    return frozenset(part for part in PARTS if part in given)
 
 
 OptimizerFactory = Callable[[list[nn.Parameter]], Optimizer]
@@ -51,7 +51,7 @@ PAPER_BETAS = (0.5, 0.999)
 
 def build_optimizers(
     model: InfoGAN,
-    trains: frozenset[Trained],
+    trains: frozenset[Part],
     *,
     g_optimizer: OptimizerChoice,
     d_optimizer: OptimizerChoice,

@@ -1,11 +1,11 @@
 """Numeric precision of the forward passes: float32, or mixed with bfloat16 or float16."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from infogan_lib._checks import check_choice
@@ -37,26 +37,64 @@ class Precision:
         with torch.autocast(self._device, self._dtype, enabled=self.name != "fp32"), dense:
             yield
 
-    def backward(self, loss: Tensor, inputs: list[torch.nn.Parameter], *, keeps_graph: bool = False) -> None:
+    def backward(self, loss: Tensor, parameters: list[nn.Parameter], *, retain_graph: bool = False) -> None:
         """Add the gradient of a loss to these parameters and to no others."""
-        if inputs:
-            self.scaler.scale(loss).backward(inputs=inputs, retain_graph=keeps_graph)
+        if parameters:
+            self.scaler.scale(loss).backward(inputs=parameters, retain_graph=retain_graph)
 
-    def step(self, optimizers: list[Optimizer]) -> None:
-        """Step the optimisers with the unscaled gradients, skipping one whose scaled gradients overflowed."""
+    def update(self, optimizers: Sequence[Optimizer], parameters: Sequence[nn.Parameter]) -> Tensor:
+        """Step the optimizers, and return the norm that the gradients had. The gradients are dropped.
+
+        An optimizer whose scaled gradients overflowed is skipped.
+        """
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients) if gradients else torch.zeros((), device=self._device)
+        if self._scale is not None:
+            norm = norm / self._scale
         for optimizer in optimizers:
             self.scaler.step(optimizer)
+        for parameter in parameters:
+            parameter.grad = None
+        return norm
 
-    def reset(self) -> None:
-        """Forget a step that was cut off; the scale stays."""
-        if self.scaler.is_enabled():
-            state = self.scaler.state_dict()
-            self.scaler = torch.amp.GradScaler(self._device, enabled=True)
-            self.scaler.load_state_dict(state)
-
-    def adapt(self) -> None:
+    def update_scale(self) -> None:
         """Choose the next loss scale from whether gradients overflowed since the last choice."""
         self.scaler.update()
+
+    @property
+    def _scale(self) -> Tensor | None:
+        return getattr(self.scaler, "_scale", None)  # there is none until the first loss is scaled
+
+    def scale(self) -> dict[str, Tensor]:
+        """A copy of the loss scale as "scale", where there is one by now."""
+        return {} if self._scale is None else {"scale": self._scale.clone()}
+
+    def tolerates_overflow(self, scale: object) -> bool:
+        """Whether a gradient may have overflowed because of its scale alone, so that a smaller scale is the answer.
+
+        Args:
+            scale: the loss scale as a float; None where it is the initial one.
+        """
+        return self.scaler.is_enabled() and (not isinstance(scale, float) or scale > 1)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The loss scale and the steps since it last changed, where there are such; nothing waits for the device."""
+        tracker = getattr(self.scaler, "_growth_tracker", None)
+        return self.scale() if tracker is None else self.scale() | {"growth_tracker": tracker.clone()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Restore them, and forget what an interrupted step left in the scaler.
+
+        Raises:
+            ValueError: a loss scale where there is none in this precision.
+        """
+        if state and not self.scaler.is_enabled():
+            raise ValueError("it was saved in another precision")
+        self.scaler = torch.amp.GradScaler(self._device, enabled=self.scaler.is_enabled())
+        if state:
+            device = torch.device(self._device)
+            self.scaler._scale = state["scale"].clone().to(device)
+            self.scaler._growth_tracker = state["growth_tracker"].clone().to(device)
 
 
 def chosen_device(device: torch.device | str) -> torch.device:

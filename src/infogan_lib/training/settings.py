@@ -71,7 +71,7 @@ def _scheduler_settings(scheduler: LRScheduler) -> dict[str, Any]:
 
 
 def _regularizer_settings(part: Regularizer) -> dict[str, Any]:
-    """The class of a regulariser and its attributes, as far as they are plain data."""
+    """The class of a regularizer and its attributes, as far as they are plain data."""
     attributes = {name: getattr(part, name) for name in ("name", "weight", "after")} | getattr(part, "__dict__", {})
     found = {name: _plain(value) for name, value in attributes.items()}
     return {"class": type(part).__name__, **{name: value for name, value in found.items() if value is not None}}

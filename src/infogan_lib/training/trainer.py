@@ -1,6 +1,7 @@
 """The trainer: data, devices, precision, averaging and callbacks around the step. It owns no maths."""
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,7 +21,7 @@ from infogan_lib.data.pixels import pixel_range as checked_range
 from infogan_lib.data.rng import GlobalRandomness, RandomStreams
 from infogan_lib.data.sources import open_batches
 from infogan_lib.data.stream import DataStream, Position
-from infogan_lib.data.validation import check_images, check_kind, check_last_batch, warn_range_mismatch
+from infogan_lib.data.validation import check_images, check_last_batch, check_shape_and_dtype, warn_range_mismatch
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.losses.adversarial import AdversarialLoss, NonSaturating
 from infogan_lib.model.adapters import DiscriminatorOutput, GeneratorInput
@@ -31,14 +32,24 @@ from infogan_lib.model.state import ModelState
 from infogan_lib.model.tap import Tap
 from infogan_lib.regularizers.base import Regularizer, checked_regularizers
 from infogan_lib.training.callbacks import Callback, stateful_among
+from infogan_lib.training.guard import Launched, NonFiniteLossError
 from infogan_lib.training.history import History
 from infogan_lib.training.loop import FitLoop
-from infogan_lib.training.optimizers import OptimizerChoice, Trained, build_optimizers, build_schedulers, trained_parts
+from infogan_lib.training.optimizers import (
+    OptimizerChoice,
+    Part,
+    build_optimizers,
+    build_schedulers,
+    check_information_trains,
+)
 from infogan_lib.training.precision import Precision, PrecisionName, chosen_device
 from infogan_lib.training.resume import Resume, Run, RunOptions, Runs
 from infogan_lib.training.settings import run_settings
 from infogan_lib.training.signals import StopSignals
 from infogan_lib.training.step import InfoGANStep
+
+STREAMS = ("latents", "augmentation", "discriminator_augmentation", "regularization")
+"""The names of the trainer's streams of random numbers."""
 
 
 class InfoGANTrainer:
@@ -99,7 +110,7 @@ class InfoGANTrainer:
         generator_input: GeneratorInput | Literal["auto"] = "auto",
         discriminator_output: DiscriminatorOutput | Literal["auto"] = "auto",
         adversarial: AdversarialLoss | None = None,
-        information_trains: Iterable[Trained] | None = None,
+        information_trains: Iterable[Part] | None = None,
         g_optimizer: OptimizerChoice = None,
         d_optimizer: OptimizerChoice = None,
         q_optimizer: OptimizerChoice = None,
@@ -143,11 +154,10 @@ class InfoGANTrainer:
             raise TypeError(f"adversarial must be an AdversarialLoss, but got {describe(adversarial)}{hint}")
         if augment is not None and not callable(augment):
             raise TypeError(f"augment must be a function of images and a generator, but got {describe(augment)}")
-        self._streams = RandomStreams(self._seed, self.device, ("latents", "augmentation", "regularization"))
-        self._augment = augment
+        self._streams = RandomStreams(self._seed, self.device, STREAMS)
         self._d_steps = check_int("d_steps", d_steps, minimum=1)
         self._g_steps = check_int("g_steps", g_steps, minimum=1)
-        trains = trained_parts(information_trains, self.model)
+        trains = check_information_trains(information_trains, self.model)
         d_optimizers, g_optimizers = build_optimizers(
             self.model,
             trains,
@@ -160,6 +170,8 @@ class InfoGANTrainer:
             betas=betas,
         )
         self._schedulers = build_schedulers(schedule, d_optimizers + g_optimizers)
+        if ema_decay is not None:
+            self.model.ema_generator = averaged(self.model.generator, ema_decay)
         found = checked_regularizers(regularizers, latent)
         self._step = InfoGANStep(
             self.model,
@@ -169,18 +181,19 @@ class InfoGANTrainer:
             information_trains=trains,
             precision=Precision(precision, self.device),
             joint_batches=check_bool("joint_batches", joint_batches),
-            accumulate=check_int("accumulate", accumulate, minimum=1),
+            accumulation_steps=check_int("accumulate", accumulate, minimum=1),
             regularizers=found,
-            augmentation=self._streams["augmentation"],
-            regularization=self._streams["regularization"],
+            streams=self._streams,
+            augment=augment,
+            discriminator_augment=None,
+            schedulers=self._schedulers,
         )
-        if ema_decay is not None:
-            self.model.ema_generator = averaged(self.model.generator, ema_decay)
         self._dtype = placement(self.model.generator)[1]
         self._batch_norm = has_batch_norm(self.model)
         self._smallest_part = max([2 if self._batch_norm else 1, *(r.min_batch_size for r in found)])
-        self._smallest_batch = self._smallest_part * self._step.accumulate
+        self._smallest_batch = self._smallest_part * self._step.accumulation_steps
         self.history = History()
+        self._pending: deque[tuple[Tensor, Launched]] = deque()  # launched and not read
         self._position = Position()
         optimizers = OptimizerState(d_optimizers + g_optimizers)
         parts = {
@@ -206,7 +219,7 @@ class InfoGANTrainer:
             d_steps=self._d_steps,
             g_steps=self._g_steps,
             joint_batches=self.joint_batches,
-            accumulate=self._step.accumulate,
+            accumulate=self._step.accumulation_steps,
             ema_decay=ema_decay,
             precision=precision,
             device=self.device.type,
@@ -218,7 +231,12 @@ class InfoGANTrainer:
 
     @property
     def steps(self) -> int:
-        """How many steps have been made."""
+        """How many steps have been made and read."""
+        return self._step.count - len(self._pending)
+
+    @property
+    def launched(self) -> int:
+        """How many steps have been launched; at most two more than `steps`."""
         return self._step.count
 
     @property
@@ -356,39 +374,66 @@ class InfoGANTrainer:
             "regularizer/NAME". What concerns G is there in the steps that update it.
 
         Raises:
-            ValueError: images of another shape, too few for batch normalisation or a regulariser, or not finite.
+            ValueError: images of another shape, too few for batch normalisation or a regularizer, or not finite.
             NonFiniteLossError: a loss, a gradient or a weight is NaN or infinite; the step is not made, and weights,
                 buffers, optimisers and the library's streams of randomness are as they were before it.
         """
+        self.launch(batch)
+        return self.read()
+
+    def launch(self, batch: Any) -> None:
+        """Launch a step on a batch without waiting for the device; `read` gives its metrics.
+
+        At most one step may be launched before the one before it is read. Until then `steps` does not count it.
+
+        Args:
+            batch: images (N, *image_shape), or a tuple or list that starts with them.
+
+        Raises:
+            ValueError: images of another shape, too few for batch normalization or a regularizer.
+            RuntimeError: two steps are waiting to be read already.
+        """
+        if len(self._pending) > 1:
+            raise RuntimeError("two steps were launched and not read; call read() first")
         images = images_of(batch)
-        check_kind(images, self.model.image_shape)
+        check_shape_and_dtype(images, self.model.image_shape)
         if len(images) < self._smallest_batch:
-            needs = "BatchNorm" if self._batch_norm else "a regulariser"
+            needs = "BatchNorm" if self._batch_norm else "a regularizer"
             why = f", as {needs} needs {self._smallest_part} in each part" if self._smallest_part > 1 else ""
             raise ValueError(
-                f"a batch of {len(images)} images is too small: with accumulate={self._step.accumulate} a step takes "
-                f"at least {self._smallest_batch}{why}; if it is a loader's last batch, use drop_last=True"
+                f"a batch of {len(images)} images is too small: with accumulate={self._step.accumulation_steps} a step "
+                f"takes at least {self._smallest_batch}{why}; if it is a loader's last batch, use drop_last=True"
             )
         if images.dtype == torch.uint8 and self.model.pixel_range is None:
             self.model.pixel_range = UNKNOWN_RANGE
         real = as_float(images.to(self.device, non_blocking=True), self._bytes_onto, self._dtype)
-        if not real.isfinite().all():
-            raise ValueError(f"the batch of step {self.steps} holds NaN or infinite values; clean the data")
-        updates = self._g_steps if (self.steps + 1) % self._d_steps == 0 else 0
-        streams = self._streams.state_dict()
-        try:
-            if self._augment is not None:
-                real = self._augment(real, self._streams["augmentation"])
-                check_kind(real, self.model.image_shape)
-            figures = self._step(real, self._draw, generator_updates=updates)
-        except BaseException:
-            self._streams.load_state_dict(streams)
-            raise
+        updates = self._g_steps if (self._step.count + 1) % self._d_steps == 0 else 0
+        self._pending.append((real, self._step.launch(real, self._draw, generator_updates=updates)))
         self._runs.has_stepped = True
-        for scheduler in self._schedulers:
-            scheduler.step()
-        self.history.record(self.steps, figures)
-        return figures
+
+    def read(self) -> dict[str, float]:
+        """The metrics of the earliest step that was launched and not read, once the device has computed them.
+
+        Raises:
+            ValueError: the step's batch holds values that are not finite.
+            NonFiniteLossError: a loss, a gradient or a weight is NaN or infinite. In both cases everything is as it was
+                before that step, and a step launched after it is dropped.
+            RuntimeError: no step was launched.
+        """
+        if not self._pending:
+            raise RuntimeError("no step was launched that was not read; call launch(batch) first")
+        real, launched = self._pending.popleft()
+        try:
+            metrics = self._step.read(launched)
+        except NonFiniteLossError as error:
+            self._pending.clear()
+            if not real.isfinite().all():
+                raise ValueError(
+                    f"the batch of step {error.step} holds NaN or infinite values; clean the data"
+                ) from error
+            raise
+        self.history.record(self.steps, metrics)
+        return metrics
 
     def _draw(self, n: int) -> Tensor:
         return self.model.latent.sample(n, rng=self._streams["latents"], device=self.device, dtype=self._dtype)
