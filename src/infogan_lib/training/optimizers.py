@@ -1,6 +1,7 @@
-"""Which optimiser updates which parameters: the paper's Adam by default, or the user's own, checked."""
+"""Which optimizer updates which parameters: the paper's Adam by default, or the user's own, checked."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -42,125 +43,121 @@ def check_information_trains(information_trains: Iterable[str] | None, model: In
 
 OptimizerFactory = Callable[[list[nn.Parameter]], Optimizer]
 
-OptimizerChoice = Optimizer | OptimizerFactory | None
-
-PAPER_LR = {"generator": 1e-3, "discriminator": 2e-4}
+OptimizerChoice = float | Optimizer | OptimizerFactory
+"""The learning rate of Adam, an optimizer, or a function that makes one for a list of parameters."""
 
 PAPER_BETAS = (0.5, 0.999)
 
 
-def build_optimizers(
-    model: InfoGAN,
-    trains: frozenset[Part],
-    *,
-    g_optimizer: OptimizerChoice,
-    d_optimizer: OptimizerChoice,
-    q_optimizer: OptimizerChoice,
-    lr_g: float | None,
-    lr_d: float | None,
-    lr_q: float | None,
-    betas: tuple[float, float] | None,
-) -> tuple[list[Optimizer], list[Optimizer]]:
-    """The optimisers of D, and those of G and Q.
+@dataclass(frozen=True, kw_only=True)
+class Optimizers:
+    """What updates G, D and Q: the paper's Adam, unless said otherwise.
 
-    Q's parameters go to `q_optimizer`, unless an optimiser given for G holds them already.
+    Args:
+        g: G's: a learning rate for Adam, an optimizer, or a function `parameters -> optimizer`. An optimizer that
+            holds Q's parameters too serves both.
+        d: D's, likewise.
+        q: Q's, likewise; None for Adam at G's learning rate, or at 1e-3 where G has an optimizer of yours.
+        betas: Adam's; (0.5, 0.999) if None.
+        scheduler: a function `optimizer -> LRScheduler`, called once per optimizer. Schedulers advance after every step.
 
-    Raises:
-        TypeError: something that is neither an optimiser nor makes one.
-        ValueError: parameters that no optimiser holds or that two hold, or a learning rate beside an optimiser
-            that brings its own.
+    Source: Chen et al., InfoGAN, NeurIPS 2016, appendix C (Adam and its rates).
     """
-    groups, names = model.parameter_groups(), {id(p): name for name, p in model.named_parameters()}
-    given = {"generator": g_optimizer, "discriminator": d_optimizer, "q": q_optimizer}
-    rates = {"generator": lr_g, "discriminator": lr_d, "q": lr_q}
-    for who, optimizer in given.items():
-        if optimizer is not None and rates[who] is not None:
-            raise ValueError(
-                f"lr_{who[0]} and {who[0]}_optimizer were both given; set the rate in the optimiser and leave "
-                f"lr_{who[0]} out"
-            )
 
-    g_holds = _held(g_optimizer)
-    q_parameters = [p for p in groups["q_head"] if id(p) not in g_holds] if "q_head" in trains else []
-    wanted = {
-        "generator": groups["generator"],
-        "discriminator": groups["trunk"] + groups["d_head"],
-        "q": q_parameters,
-    }
-    if not q_parameters and q_optimizer is not None:
-        raise ValueError("q_optimizer has nothing to train; leave it out")
-    default_rates = {**PAPER_LR, "q": PAPER_LR["generator"] if lr_g is None else lr_g}
-    built = {}
-    for who, parameters in wanted.items():
-        if not parameters:
-            continue
-        optimizer = given[who]
-        if optimizer is None:
-            rate = default_rates[who] if rates[who] is None else rates[who]
-            lr = check_float(f"lr_{who[0]}", rate, above=0)
-            built[who] = Adam(parameters, lr, _betas(betas), fused=_has_fused_kernel(parameters))
-        elif isinstance(optimizer, Optimizer):
-            built[who] = optimizer
-        elif callable(optimizer):
-            built[who] = optimizer(parameters)
-            if not isinstance(built[who], Optimizer):
-                raise TypeError(f"{who[0]}_optimizer must make a torch Optimizer, but made {describe(built[who])}")
-        else:
+    g: OptimizerChoice = 1e-3
+    d: OptimizerChoice = 2e-4
+    q: OptimizerChoice | None = None
+    betas: tuple[float, float] | None = None
+    scheduler: Callable[[Optimizer], LRScheduler] | None = None
+
+    def build(
+        self, model: InfoGAN, trains: frozenset[Part], networks: Iterable[nn.Module] = ()
+    ) -> dict[str, Optimizer]:
+        """The optimizers of "d", "g" and "q", as far as there is something to train.
+
+        Args:
+            model: the model.
+            trains: the parts that the information loss trains; without "q_head" Q has no optimizer.
+            networks: networks of regularizers, which are trained with Q.
+
+        Raises:
+            TypeError: something that is neither a rate nor an optimizer, and makes none.
+            ValueError: parameters that no optimizer holds or that two hold, a rate that is not above 0, or a setting
+                that would do nothing.
+        """
+        groups = model.parameter_groups()
+        held_by_g = _held(self.g)
+        q_parameters = [p for p in groups["q_head"] if id(p) not in held_by_g] if "q_head" in trains else []
+        q_parameters += [p for network in networks for p in network.parameters() if id(p) not in held_by_g]
+        wanted = {"d": groups["trunk"] + groups["d_head"], "g": groups["generator"], "q": q_parameters}
+        if not q_parameters and self.q is not None:
+            raise ValueError("optimizers.q has nothing to train; leave it out")
+        default_q = self.g if isinstance(self.g, (int, float)) else Optimizers.g
+        choices = {"d": self.d, "g": self.g, "q": default_q if self.q is None else self.q}
+        built = {name: self._make(name, choices[name], wanted[name]) for name in wanted if wanted[name]}
+        if self.betas is not None and not any(isinstance(choices[name], (int, float)) for name in built):
+            raise ValueError("optimizers.betas would do nothing: no Adam is left to use them; leave it out")
+        _check_holders(wanted, built, {id(p): name for name, p in model.named_parameters()})
+        return built
+
+    def _make(self, name: str, choice: OptimizerChoice, parameters: list[nn.Parameter]) -> Optimizer:
+        if isinstance(choice, Optimizer):
+            return choice
+        if callable(choice):
+            made = choice(parameters)
+            if not isinstance(made, Optimizer):
+                raise TypeError(f"optimizers.{name} must make a torch Optimizer, but made {describe(made)}")
+            return made
+        if isinstance(choice, bool) or not isinstance(choice, (int, float)):
             raise TypeError(
-                f"{who[0]}_optimizer must be a torch Optimizer or a function that makes one of a list of parameters, "
-                f"but got {describe(optimizer)}"
+                f"optimizers.{name} must be a learning rate, a torch Optimizer or a function that makes one for a list "
+                f"of parameters, but got {describe(choice)}"
             )
-    _refuse_idle({"lr_q": lr_q}, "q" in built and q_optimizer is None, "Q has no Adam of its own here")
-    _refuse_idle({"betas": betas}, any(given[who] is None for who in built), "no Adam is left to use them")
-    _check_holders(wanted, built, names)
-    return (
-        [built[who] for who in ("discriminator",) if who in built],
-        [built[who] for who in ("generator", "q") if who in built],
-    )
+        lr = check_float(f"optimizers.{name}", choice, above=0)
+        return Adam(parameters, lr, _check_betas(self.betas), fused=_has_fused_kernel(parameters))
 
+    def build_schedulers(self, optimizers: Iterable[Optimizer]) -> list[LRScheduler]:
+        """A scheduler for each optimizer; none without `scheduler`.
 
-def build_schedulers(
-    schedule: Callable[[Optimizer], LRScheduler] | None, optimizers: Iterable[Optimizer]
-) -> list[LRScheduler]:
-    """A scheduler for each optimiser; none without a schedule.
-
-    Raises:
-        TypeError: something that makes no scheduler, or one that waits for a metric.
-    """
-    if schedule is None:
-        return []
-    if not callable(schedule):
-        raise TypeError(f"schedule must be a function that makes an LRScheduler, but got {describe(schedule)}")
-    made = [schedule(optimizer) for optimizer in optimizers]
-    for scheduler in made:
-        if not isinstance(scheduler, LRScheduler) or isinstance(scheduler, ReduceLROnPlateau):
+        Raises:
+            TypeError: something that makes no scheduler, or one that waits for a metric.
+            ValueError: a scheduler of another optimizer.
+        """
+        if self.scheduler is None:
+            return []
+        if not callable(self.scheduler):
             raise TypeError(
-                "schedule must make a torch LRScheduler of an optimiser, such as lambda o: LinearLR(o, 1, 0, 5000), "
-                f"and one that needs no metric, but made {describe(scheduler)}"
+                f"optimizers.scheduler must be a function that makes an LRScheduler, but got {describe(self.scheduler)}"
             )
-    return made
-
-
-def _refuse_idle(settings: dict[str, Any], used: bool, why: str) -> None:
-    """Refuse a setting that was given and would do nothing."""
-    for name, value in settings.items():
-        if value is not None and not used:
-            raise ValueError(f"{name} would do nothing: {why}; leave it out")
+        made = []
+        for optimizer in optimizers:
+            scheduler = self.scheduler(optimizer)
+            if not isinstance(scheduler, LRScheduler) or isinstance(scheduler, ReduceLROnPlateau):
+                raise TypeError(
+                    "optimizers.scheduler must make a torch LRScheduler of an optimizer, such as "
+                    "lambda o: LinearLR(o, 1, 0, 5000), and one that needs no metric, but made "
+                    f"{describe(scheduler)}"
+                )
+            if scheduler.optimizer is not optimizer:
+                raise ValueError("optimizers.scheduler must make a scheduler of the optimizer that it is given")
+            made.append(scheduler)
+        return made
 
 
 def _check_holders(wanted: dict[str, list[nn.Parameter]], built: dict[str, Optimizer], names: dict[int, str]) -> None:
-    """Every parameter in its own optimiser and in no other."""
-    held = {who: _held(optimizer) for who, optimizer in built.items()}
-    for who, parameters in wanted.items():
-        missing = [names[id(p)] for p in parameters if id(p) not in held.get(who, set())]
+    """Every parameter in its own optimizer and in no other."""
+    held = {name: _held(optimizer) for name, optimizer in built.items()}
+    for name, parameters in wanted.items():
+        missing = [names.get(id(p), "of a regularizer") for p in parameters if id(p) not in held.get(name, set())]
         if missing:
             raise ValueError(
-                f"{who[0]}_optimizer does not hold {len(missing)} parameters that it must train, {missing[0]!r} first; "
+                f"optimizers.{name} does not hold {len(missing)} parameters that it must train, {missing[0]!r} first; "
                 "make it of all of them, or give a function that makes it of the list it is given"
             )
-        twice = [names[id(p)] for p in parameters for other in held if other != who and id(p) in held[other]]
+        others = set().union(*(ids for other, ids in held.items() if other != name))
+        twice = [names.get(id(p), "of a regularizer") for p in parameters if id(p) in others]
         if twice:
-            raise ValueError(f"two optimisers hold {twice[0]!r}; take it out of the one that is not {who[0]}_optimizer")
+            raise ValueError(f"two optimizers hold {twice[0]!r}; take it out of the one that is not optimizers.{name}")
 
 
 def _held(optimizer: Any) -> set[int]:
@@ -169,7 +166,7 @@ def _held(optimizer: Any) -> set[int]:
     return {id(p) for group in optimizer.param_groups for p in group["params"]}
 
 
-def _betas(betas: Iterable[float] | None) -> tuple[float, float]:
+def _check_betas(betas: Iterable[float] | None) -> tuple[float, float]:
     if betas is None:
         return PAPER_BETAS
     wanted = "two numbers in [0, 1)"

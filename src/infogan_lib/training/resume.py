@@ -12,7 +12,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,40 +37,61 @@ _OF_A_FIT = ("data", "callbacks")
 
 
 @dataclass(frozen=True)
-class RunOptions:
-    """Where and how often a fit is saved, and what it goes on from; see `InfoGANTrainer.fit`."""
+class Checkpoints:
+    """Where and how often a fit is saved, and what it resumes from.
 
-    run_dir: Path | None
-    every: int
-    keep: int
-    resume: Literal["auto", False] | Path
+    Args:
+        folder: the run's folder, for one trainer at a time; None to save nothing and only begin from `resume`.
+        every: save after every so many steps.
+        keep: how many of the newest checkpoints stay.
+        resume: "auto" to resume from what is in the folder; False to refuse a folder that holds a run; or a run folder
+            or checkpoint from which a run in the folder begins, with other rates and losses if you like.
 
-    @classmethod
-    def checked(
-        cls,
-        run_dir: str | os.PathLike[str] | None,
-        checkpoint_every: int | None,
-        keep_checkpoints: int | None,
-        resume: Resume,
-    ) -> "RunOptions":
-        """The options as `fit` was given them.
+    Raises:
+        TypeError: a setting of another type.
+        ValueError: a number below 1, or neither a folder nor a checkpoint to begin from.
+    """
 
-        Raises:
-            TypeError, ValueError: options of another kind, or that would do nothing.
-        """
-        if run_dir is not None and (not isinstance(run_dir, (str, os.PathLike)) or not os.fspath(run_dir)):
-            raise TypeError(f"run_dir must be a folder or None, but got {describe(run_dir)}")
-        for name, value in (("checkpoint_every", checkpoint_every), ("keep_checkpoints", keep_checkpoints)):
-            if value is not None and run_dir is None:
-                raise ValueError(f"{name} would do nothing without run_dir; give both or neither")
-        if resume is not False and not isinstance(resume, (str, os.PathLike)):
-            raise TypeError(f"resume must be 'auto', False or the path of a checkpoint, but got {describe(resume)}")
-        return cls(
-            None if run_dir is None else Path(run_dir).expanduser().absolute(),
-            check_int("checkpoint_every", 500 if checkpoint_every is None else checkpoint_every, minimum=1),
-            check_int("keep_checkpoints", 2 if keep_checkpoints is None else keep_checkpoints, minimum=1),
-            resume if resume in ("auto", False) else Path(resume).expanduser(),  # type: ignore[arg-type]
-        )
+    folder: str | os.PathLike[str] | None
+    _: KW_ONLY
+    every: int = 500
+    keep: int = 2
+    resume: Resume = "auto"
+
+    def __post_init__(self) -> None:
+        if self.folder is not None and (not isinstance(self.folder, (str, os.PathLike)) or not os.fspath(self.folder)):
+            raise TypeError(f"checkpoints must name a folder, but got {describe(self.folder)}")
+        check_int("every", self.every, minimum=1)
+        check_int("keep", self.keep, minimum=1)
+        if self.resume is not False and not isinstance(self.resume, (str, os.PathLike)):
+            raise TypeError(
+                f"resume must be 'auto', False or the path of a checkpoint, but got {describe(self.resume)}"
+            )
+        if self.folder is None and self.start is None:
+            raise ValueError("without a folder nothing is saved; give one, or resume= a checkpoint to begin from")
+
+    @property
+    def path(self) -> Path | None:
+        """The folder as an absolute path."""
+        return None if self.folder is None else Path(self.folder).expanduser().absolute()
+
+    @property
+    def start(self) -> Path | None:
+        """The checkpoint or run folder to begin from, if one was named."""
+        return None if self.resume in ("auto", False) else Path(self.resume).expanduser()  # type: ignore[arg-type]
+
+
+def as_checkpoints(value: object) -> Checkpoints | None:
+    """The `checkpoints` argument of `fit`: settings, a folder, or None.
+
+    Raises:
+        TypeError: anything else.
+    """
+    if value is None or isinstance(value, Checkpoints):
+        return value
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"checkpoints must be a folder or Checkpoints(...), but got {describe(value)}")
+    return Checkpoints(value)
 
 
 class Runs:
@@ -150,7 +171,7 @@ class Run:
         callbacks: those with a state of their own.
     """
 
-    def __init__(self, runs: Runs, options: RunOptions, stream: DataStream, callbacks: Sequence[Stateful]) -> None:
+    def __init__(self, runs: Runs, options: Checkpoints | None, stream: DataStream, callbacks: Sequence[Stateful]) -> None:
         self._runs, self._options, self._stream = runs, options, stream
         self._callbacks = ListState(callbacks)
         self._state = RunState(**runs.parts, data=stream, callbacks=self._callbacks)
@@ -166,15 +187,16 @@ class Run:
 
     def __enter__(self) -> "Run":
         runs, options = self._runs, self._options
-        if options.run_dir is None:
+        path = None if options is None else options.path
+        if options is None or path is None:
             return self
         with ExitStack() as opening:
-            folder = RunFolder(options.run_dir, keep=options.keep, largest=runs.largest)
+            folder = RunFolder(path, keep=options.keep, largest=runs.largest)
             self._folder = opening.enter_context(folder)
-            expected, free = 4 * runs.size, shutil.disk_usage(options.run_dir).free  # weights, two moments, an average
+            expected, free = 4 * runs.size, shutil.disk_usage(path).free  # weights, two moments, an average
             if free < 2 * expected:
                 warnings.warn(
-                    f"{options.run_dir} has {free:,} bytes free, and a checkpoint of this run may take {expected:,}; "
+                    f"{path} has {free:,} bytes free, and a checkpoint of this run may take {expected:,}; "
                     "free some space, or it may not be possible to save it",
                     stacklevel=4,
                 )
@@ -218,9 +240,11 @@ class Run:
         return not self._done
 
     def _found(self) -> Checkpoint | None:
-        runs, folder, resume = self._runs, self._folder, self._options.resume
+        runs, folder = self._runs, self._folder
+        resume = self._options.resume if self._options else "auto"
+        begin_from = self._options.start if self._options else None
         newest = None if folder is None else folder.newest_step()
-        start = read_checkpoint(resume, largest=runs.largest) if isinstance(resume, Path) else None
+        start = None if begin_from is None else read_checkpoint(begin_from, largest=runs.largest)
         if folder is None or newest is None:
             return start
         own = os.path.realpath(folder.folder) in runs.folders
@@ -231,7 +255,7 @@ class Run:
         if newest > (start.step if start is not None else runs.step()) and (own or start is not None):
             raise CheckpointError(
                 folder.folder,
-                f"it holds a checkpoint of step {newest}, after the one to go on from; give another run_dir, or move "
+                f"it holds a checkpoint of step {newest}, after the one to go on from; give another folder, or move "
                 "the newer checkpoints away",
             )
         if start is not None or own:
@@ -239,13 +263,13 @@ class Run:
         if resume is False:
             raise CheckpointError(
                 folder.folder,
-                f"it holds a run at step {newest}; go on with it by resume='auto', or begin anew in another run_dir",
+                f"it holds a run at step {newest}; go on with it by resume='auto', or begin anew in another folder",
             )
         if runs.has_stepped:
             raise CheckpointError(
                 folder.folder,
                 f"it holds a run at step {newest}, and this trainer has made steps of its own, which loading would "
-                "lose; use a new trainer to go on with that run, or another run_dir for this one",
+                "lose; use a new trainer to go on with that run, or another folder for this one",
             )
         return folder.latest()
 
@@ -260,7 +284,7 @@ class Run:
             raise CheckpointError(found.path, f"its state is not that of a run: {error!r}") from error
         if not same:
             state = runs.optimizers.with_own_settings(found.path, state)
-        takes_its_place = isinstance(self._options.resume, Path)
+        takes_its_place = self._options is not None and self._options.start is not None
         if belongs_to > runs.finished and not takes_its_place:
             # A later call of fit was under way, and its data is not this call's.
             RunState(**runs.parts).load(found.path, {name: of for name, of in state.items() if name not in rest})
@@ -284,7 +308,7 @@ class Run:
 
     def due(self, step: int) -> bool:
         """Whether a checkpoint is to be written after a step."""
-        return self.saves and step % self._options.every == 0
+        return self.saves and self._options is not None and step % self._options.every == 0
 
     def finish(self) -> None:
         """Write the last checkpoint of a fit that was completed."""

@@ -87,7 +87,7 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (bool, int, float, str)) else None
 
 
-_MAY_CHANGE = ("optimizers[", "adversarial", "regularizers", "d_steps", "g_steps", "accumulate", "joint_batches")
+_MAY_CHANGE = ("optimizers[", "adversarial", "regularizers", "d_steps", "g_steps", "accumulation_steps", "joint_batches")
 
 
 def check_settings(path: Path, saved: Any, own: Mapping[str, Any], *, branches: bool = False) -> bool:
