@@ -1,0 +1,183 @@
+"""RealImageInformation: the term against cases worked out by hand, what it trains, and its arguments."""
+
+import math
+
+import pytest
+import torch
+
+import infogan_lib as ig
+from infogan_lib.data.augmentation import RandomAffine
+from infogan_lib.regularizers import RealImageInformation
+from toys import LATENT, dense_discriminator, dense_generator, images
+
+TERM = RealImageInformation("digit", information=1, balance=1)
+
+
+def q_outputs(categories, logit=50.0):
+    """Outputs of LATENT's Q that predict these categories."""
+    outputs = torch.zeros(len(categories), LATENT.num_outputs, dtype=torch.float64)
+    outputs[torch.arange(len(categories)), torch.tensor(categories)] = logit
+    return outputs
+
+
+CASES = {
+    "confident, balanced, invariant: minus the entropy of four categories": ([0, 1, 2, 3], [0, 1, 2, 3], -math.log(4)),
+    "confident, but one category for all": ([0, 0, 0, 0], [0, 0, 0, 0], 0.0),
+    "confident and balanced, but the warp changes all": ([0, 1, 2, 3], [1, 2, 3, 0], -math.log(4) + 50),
+    "two categories": ([0, 0, 1, 1], [0, 0, 1, 1], -math.log(2)),
+}
+
+
+@pytest.mark.parametrize(("real", "views", "value"), CASES.values(), ids=CASES)
+def test_value_of_constructed_cases(real, views, value):
+    assert TERM(LATENT, q_outputs(real), q_outputs(views)).item() == pytest.approx(value, abs=1e-9)
+
+
+def test_a_q_without_an_opinion_scores_log_k():
+    uniform = torch.zeros(4, LATENT.num_outputs, dtype=torch.float64)
+    assert TERM(LATENT, uniform, uniform).item() == pytest.approx(math.log(4))
+
+
+def test_the_weights_are_those_of_the_formula():
+    real, views = q_outputs([0, 0, 1, 1], logit=2.0), q_outputs([0, 1, 1, 1], logit=1.0)
+    q, p = real[:, :4].softmax(1), views[:, :4].softmax(1)
+    invariance = -(q * p.log()).sum(1).mean()
+    entropy, marginal = -(q * q.log()).sum(1).mean(), q.mean(0)
+    expected = invariance + 0.3 * (entropy + 5 * (marginal * marginal.log()).sum())
+    term = RealImageInformation("digit", information=0.3, balance=5)
+    assert term(LATENT, real, views).item() == pytest.approx(expected.item())
+
+
+def test_stays_finite_for_extreme_outputs():
+    outputs = (torch.randn(8, LATENT.num_outputs) * 1e4).requires_grad_()
+    TERM(LATENT, outputs, outputs.flip(0)).backward()
+    assert outputs.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("trains_q", [True, False])
+def test_trains_the_trunk_and_the_q_head_only(trains_q):
+    class Zero(ig.AdversarialLoss):
+        def real(self, logits):
+            return 0 * logits
+
+        fake = generator = real
+
+    latent = ig.LatentSpec(z=ig.Noise(5), digit=ig.Categorical(4, weight=0), style=ig.Uniform(2, weight=0))
+    sgd = lambda p: torch.optim.SGD(p, 0.1)  # noqa: E731
+    trainer = ig.InfoGANTrainer(
+        dense_generator(),
+        dense_discriminator(),
+        latent,
+        adversarial=Zero(),
+        g_optimizer=sgd,
+        d_optimizer=sgd,
+        q_optimizer=sgd if trains_q else None,
+        information_trains=["generator", "q_head"] if trains_q else ["generator"],
+        regularizers=[RealImageInformation("digit", augment=lambda x, g: x.flip(-1))],
+    )
+    groups = trainer.model.parameter_groups()
+    before = {part: [p.detach().clone() for p in params] for part, params in groups.items()}
+    metrics = trainer.step(images(32))
+    changed = {
+        part: any(not torch.equal(a, b) for a, b in zip(groups[part], before[part], strict=True)) for part in groups
+    }
+    assert changed == {"generator": False, "trunk": True, "d_head": False, "q_head": trains_q}
+    assert math.isfinite(metrics["regularizer/digit"])
+
+
+def test_in_a_joint_batch_the_q_head_gets_the_information_loss_once():
+    """D's update applies the information loss to the trunk only; the Q head's gradient from it is the regularizer's."""
+    steps = {}
+    for weight, regularized in ((0.0, True), (1.0, False), (1.0, True)):
+        torch.manual_seed(0)
+        trainer = ig.InfoGANTrainer(
+            dense_generator().double(),
+            torch.nn.Sequential(
+                torch.nn.Flatten(), torch.nn.Linear(16, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1)
+            ).double(),
+            ig.LatentSpec(z=ig.Noise(7), digit=ig.Categorical(4, weight=weight)),
+            g_optimizer=lambda p: torch.optim.SGD(p, 0.1),
+            d_optimizer=lambda p: torch.optim.SGD(p, 1e-12),  # so that G and Q see the same D in all three
+            q_optimizer=lambda p: torch.optim.SGD(p, 0.1),
+            joint_batches=True,
+            regularizers=[RealImageInformation("digit", augment=lambda x, g: x.flip(-1))] if regularized else [],
+        )
+        before = trainer.model.q.out.weight.detach().clone()
+        trainer.step(images(16, dtype=torch.float64))
+        steps[weight, regularized] = trainer.model.q.out.weight.detach() - before
+    torch.testing.assert_close(steps[1, True], steps[0, True] + steps[1, False], rtol=0, atol=1e-9)
+
+
+def test_weight_scales_the_step():
+    updates = []
+    for weight in (0.5, 1.0):
+        torch.manual_seed(0)
+        trainer = ig.InfoGANTrainer(
+            dense_generator(),
+            dense_discriminator(),
+            ig.LatentSpec(z=ig.Noise(9), digit=ig.Categorical(2, weight=0)),
+            g_optimizer=lambda p: torch.optim.SGD(p, 0.1),
+            q_optimizer=lambda p: torch.optim.SGD(p, 0.1),
+            regularizers=[RealImageInformation("digit", weight=weight, augment=lambda x, g: x)],
+        )
+        before = trainer.model.q.out.weight.detach().clone()
+        trainer.step(images(16))
+        updates.append(trainer.model.q.out.weight.detach() - before)
+    torch.testing.assert_close(updates[1], 2 * updates[0], rtol=1e-4, atol=1e-7)
+
+
+def test_begins_after_the_given_number_of_steps():
+    t = trainer([RealImageInformation("digit", after=2)])
+    metrics = [t.step(images(16)) for _ in range(3)]
+    assert ["regularizer/digit" in step for step in metrics] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"balance": 1.0}, "balance was 4.0 and is 1.0"),
+        ({"augment": RandomAffine(shear=0.1)}, "shear was 0.3 and is 0.1"),
+    ],
+)
+def test_other_settings_are_another_run(tmp_path, changes, message):
+    first = trainer([RealImageInformation("digit")])
+    first.step(images(16))
+    first.save_checkpoint(tmp_path)
+    with pytest.raises(ig.CheckpointError, match=message):
+        trainer([RealImageInformation("digit", **changes)]).load_checkpoint(tmp_path)
+
+
+def test_a_non_finite_term_is_named():
+    trainer = ig.InfoGANTrainer(
+        dense_generator(),
+        dense_discriminator(),
+        LATENT,
+        regularizers=[RealImageInformation("digit", augment=lambda x, g: x / 0)],
+    )
+    before = [p.detach().clone() for p in trainer.model.parameters()]
+    with pytest.raises(ig.NonFiniteLossError, match="regulariser 'digit' became nan"):
+        trainer.step(images(16))
+    assert all(torch.equal(p, old) for p, old in zip(trainer.model.parameters(), before, strict=True))
+    assert all(p.grad is None for p in trainer.model.parameters())
+
+
+def trainer(regularizers):
+    return ig.InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, regularizers=regularizers)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: trainer([RealImageInformation("style")]), ValueError, "this latent has 'digit', but got 'style'"),
+        (lambda: trainer([RealImageInformation("hue")]), ValueError, "but got 'hue'"),
+        (lambda: trainer(["digit"]), TypeError, "GeneratorRegularizer objects, but got 'digit'"),
+        (lambda: RealImageInformation("digit", weight=-1), ValueError, "weight must be a finite number of at least 0"),
+        (lambda: RealImageInformation("digit", after=0.5), TypeError, "after must be a whole number"),
+        (lambda: RealImageInformation("digit", information=-1), ValueError, "information must be a finite number"),
+        (lambda: RealImageInformation("digit", balance="4"), TypeError, "balance must be a finite number"),
+        (lambda: RealImageInformation("digit", augment=3), TypeError, "augment must be a function"),
+    ],
+)
+def test_errors_name_the_argument(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
