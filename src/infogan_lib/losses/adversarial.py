@@ -11,6 +11,7 @@ are exact where the logarithm of a probability is not.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,7 +21,13 @@ from infogan_lib._checks import check_float
 
 
 class AdversarialLoss(ABC):
-    """The three terms of a GAN's game. Subclass to add one; each takes logits and keeps their shape."""
+    """The three terms of a GAN's game. Subclass to add one; each takes logits and keeps their shape.
+
+    Attributes:
+        sees_pairs: False; it is True in `PairedAdversarialLoss`, whose terms see real and generated logits together.
+    """
+
+    sees_pairs: ClassVar[bool] = False
 
     @abstractmethod
     def real(self, logits: Tensor) -> Tensor:
@@ -33,6 +40,10 @@ class AdversarialLoss(ABC):
     @abstractmethod
     def generator(self, logits: Tensor) -> Tensor:
         """What G pays for generated images, per logit."""
+
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        """D's loss on as many real as generated images, elementwise, as in `PairedAdversarialLoss`."""
+        return self.real(real_logits) + self.fake(fake_logits)
 
     def score(self, logits: Tensor) -> Tensor:
         """What is reported as D(x): the logits themselves, or a probability where the loss has one."""
