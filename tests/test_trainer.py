@@ -511,7 +511,7 @@ REFUSALS = [
     (
         lambda: trainer(regularizers=2 * [ig.regularizers.RealImageInformation("digit")]),
         ValueError,
-        "two regularisers are named 'digit'",
+        "two regularizers are named 'digit'",
     ),
     (lambda: trainer(g_optimizer=3), TypeError, "g_optimizer must be a torch Optimizer or a function"),
     (lambda: trainer(d_optimizer=lambda p: 3), TypeError, "d_optimizer must make a torch Optimizer, but made 3"),
