@@ -147,8 +147,8 @@ def test_a_regularizer(value):
         def views(self, real, rng):
             return real
 
-        def __call__(self, latent, raw, raw_of_views):
-            return (raw - raw_of_views).mean() + (value if self.bad else 0.0)
+        def __call__(self, latent, q_outputs, q_outputs_of_views):
+            return (q_outputs - q_outputs_of_views).mean() + (value if self.bad else 0.0)
 
     regularizer = Spoilt()
     t = trainer(regularizers=[regularizer, RealImageInformation("digit")])

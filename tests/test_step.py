@@ -314,8 +314,8 @@ def test_a_term_that_depends_on_no_weight_changes_nothing(joint):
         def views(self, real, rng):
             return real
 
-        def __call__(self, latent, raw, raw_of_views):
-            return raw.new_ones(())
+        def __call__(self, latent, q_outputs, q_outputs_of_views):
+            return q_outputs.new_ones(())
 
     states = []
     for regularizers in ([], [Constant()]):

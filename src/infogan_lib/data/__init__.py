@@ -1,5 +1,23 @@
-"""Data: batches of images from whatever is given, in an order that a resumed run finds again, and their checks."""
+"""Data: batches of images from many kinds of source, in a reproducible order; their checks; augmentation."""
 
-from infogan_lib.data.augmentation import Augmentation, RandomAffine
+from infogan_lib.data.augmentation import (
+    Augmentation,
+    Brightness,
+    Compose,
+    Contrast,
+    Cutout,
+    RandomAffine,
+    Saturation,
+    Translation,
+)
 
-__all__ = ["Augmentation", "RandomAffine"]
+__all__ = [
+    "Augmentation",
+    "Brightness",
+    "Compose",
+    "Contrast",
+    "Cutout",
+    "RandomAffine",
+    "Saturation",
+    "Translation",
+]

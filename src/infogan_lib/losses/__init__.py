@@ -10,6 +10,7 @@ from infogan_lib.losses.information import (
     PointEstimate,
     information_bound,
 )
+from infogan_lib.losses.relativistic import PairedAdversarialLoss, RelativisticAverage, RelativisticPair
 
 __all__ = [
     "MSE",
@@ -22,7 +23,10 @@ __all__ = [
     "Minimax",
     "NonSaturating",
     "NormalNLL",
+    "PairedAdversarialLoss",
     "PointEstimate",
+    "RelativisticAverage",
+    "RelativisticPair",
     "Wasserstein",
     "information_bound",
 ]

@@ -24,7 +24,7 @@ class AdversarialLoss(ABC):
     """The three terms of a GAN's game. Subclass to add one; each takes logits and keeps their shape.
 
     Attributes:
-        sees_pairs: whether the terms need the logits of real and of generated images at once.
+        sees_pairs: False; it is True in `PairedAdversarialLoss`, whose terms see real and generated logits together.
     """
 
     sees_pairs: ClassVar[bool] = False
@@ -40,6 +40,10 @@ class AdversarialLoss(ABC):
     @abstractmethod
     def generator(self, logits: Tensor) -> Tensor:
         """What G pays for generated images, per logit."""
+
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        """D's loss on as many real as generated images, elementwise, as in `PairedAdversarialLoss`."""
+        return self.real(real_logits) + self.fake(fake_logits)
 
     def score(self, logits: Tensor) -> Tensor:
         """What is reported as D(x): the logits themselves, or a probability where the loss has one."""

@@ -1,22 +1,45 @@
-"""Regularisers: further terms of a training step. Off unless asked for."""
+"""Regularizers: further terms of D's loss or of G's, none of them used unless asked for."""
 
-from infogan_lib.data.augmentation import Augmentation, RandomAffine
+from infogan_lib.data.augmentation import (
+    Augmentation,
+    Brightness,
+    Compose,
+    Contrast,
+    Cutout,
+    RandomAffine,
+    Saturation,
+    Translation,
+)
 from infogan_lib.regularizers.base import (
     DiscriminatorRegularizer,
     GeneratorRegularizer,
     RealImageRegularizer,
     Regularizer,
 )
+from infogan_lib.regularizers.consistency import Consistency
+from infogan_lib.regularizers.contrastive import Contrastive
+from infogan_lib.regularizers.gradient_penalties import R1, R2, GradientPenalty
 from infogan_lib.regularizers.mode_seeking import ModeSeeking
 from infogan_lib.regularizers.real_information import RealImageInformation
 
 __all__ = [
+    "R1",
+    "R2",
     "Augmentation",
+    "Brightness",
+    "Compose",
+    "Consistency",
+    "Contrast",
+    "Contrastive",
+    "Cutout",
     "DiscriminatorRegularizer",
     "GeneratorRegularizer",
+    "GradientPenalty",
     "ModeSeeking",
     "RandomAffine",
     "RealImageInformation",
     "RealImageRegularizer",
     "Regularizer",
+    "Saturation",
+    "Translation",
 ]

@@ -1,24 +1,33 @@
-"""What a regularizer is: a named, weighted term of D's step about real images, or of G's about generated ones."""
+"""What a regularizer is: a named, weighted term added to D's loss or to G's, in all steps or in some."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from infogan_lib._checks import describe
+from infogan_lib._checks import check_float, check_int, describe
 from infogan_lib.latent.spec import LatentSpec
 
 
 class Regularizer(ABC):
-    """A term of a training step; derive from `RealImageRegularizer` or `GeneratorRegularizer`.
+    """A term of a training step. Derive from one of the three classes below, which differ in what the term is given.
+
+    Most terms are pure functions with settings. One that learns something itself, as the classifier of `Contrastive`
+    does, has a `network`. `prepare` builds it once, before training starts. The trainer then updates its parameters
+    together with Q's, by the gradient of the weighted term; saves it in checkpoints; and restores it with everything
+    else when a step is rolled back.
 
     Attributes:
-        name: under which its value is reported, as "regularizer/NAME".
-        weight: the factor on it.
-        after: the number of steps before the first that has it.
-        min_batch_size: how many it needs in a batch, or in each part of one with `accumulate`.
+        name: The name of the term; its value is reported as "regularizer/NAME".
+        weight: The factor on the term, at least 0.
+        after: The number of steps before the first one with the term.
+        every: The term is computed in every `every`-th step only, and weighted `every` times as much there: the same
+            gradient on average at a fraction of the cost (lazy regularization; Karras et al., *Analyzing and Improving
+            the Image Quality of StyleGAN*, CVPR 2020).
+        min_batch_size: The smallest batch, or part of one with gradient accumulation, for which the term is defined.
+        network: A module of the term's own, or None.
     """
 
     name: str
@@ -28,59 +37,114 @@ class Regularizer(ABC):
     min_batch_size: int = 1
     network: nn.Module | None = None
 
-    def is_due(self, step: int) -> bool:
-        """Whether the step of this number, from 0, has the term."""
-        return step >= self.after and (step - self.after) % self.every == 0
+    @property
+    def key(self) -> str:
+        """The name under which the value is reported."""
+        return f"regularizer/{self.name}"
 
     @property
     def effective_weight(self) -> float:
-        """The factor in a step that has the term: `every` times the weight, so that its mean is the weight."""
+        """The factor on the term in a step that has it: `weight` times `every`."""
         return self.weight * self.every
 
-    @property
-    def key(self) -> str:
-        """The name under which its value is reported."""
-        return f"regularizer/{self.name}"
+    def is_due(self, step: int) -> bool:
+        """Whether a step has the term.
+
+        Args:
+            step: The number of steps before this one.
+        """
+        return step >= self.after and (step - self.after) % self.every == 0
 
     def check(self, latent: LatentSpec) -> None:  # noqa: B027 - nothing to check is a fine default
-        """Raise ValueError if it cannot go with these codes."""
+        """Raise ValueError if the term is not defined for this latent."""
+
+    def prepare(  # noqa: B027 - nothing to prepare is a fine default
+        self, latent: LatentSpec, image_shape: tuple[int, ...], device: torch.device, seed: int
+    ) -> None:
+        """Build the term's `network`, if it has one. Called once, before training starts.
+
+        Args:
+            latent: The variables.
+            image_shape: The shape of one image, without the batch.
+            device: The device to train on.
+            seed: Seed of the network's initial weights; the global generators are left as they were.
+        """
+
+    def set_step(self, step: int) -> None:  # noqa: B027 - most terms are the same in all steps
+        """Tell a term with a schedule which step comes next. Called before each step that has the term.
+
+        A captured step is replayed without its Python code: a term that changes with the step must keep the changing
+        value in a tensor on the device and fill it here.
+
+        Args:
+            step: The number of steps before this one.
+        """
+
+    def _set_schedule(self, *, weight: float, after: int, every: int) -> None:
+        """Check and set the three attributes that all terms have."""
+        self.weight = check_float("weight", weight, minimum=0)
+        self.after = check_int("after", after, minimum=0)
+        self.every = check_int("every", every, minimum=1)
+
+
+Kind = TypeVar("Kind", bound=Regularizer)
 
 
 class RealImageRegularizer(Regularizer):
-    """A term of the discriminator's step. It trains D's trunk and the Q head through what Q says of real images.
+    """A term of D's step about what Q predicts for real images. It trains D's trunk and the Q head.
 
-    The Q head's share waits for the update of G and Q in the same step; it is dropped in a step without one, and where
-    `information_trains` leaves the Q head out.
+    The Q head's gradient is applied in the update of G and Q of the same step; it is dropped in a step without one, and
+    where the information loss does not train the Q head.
     """
 
     @abstractmethod
     def views(self, real: Tensor, rng: torch.Generator) -> Tensor:
-        """The further images, shape (N, *image_shape), on which Q is asked beside the real ones."""
+        """Other views of the real images, which Q reads too.
+
+        Args:
+            real: Real images (N, *image_shape).
+            rng: Source of randomness, on the device of the images.
+
+        Returns:
+            Images (N, *image_shape).
+        """
 
     @abstractmethod
-    def __call__(self, latent: LatentSpec, raw: Tensor, raw_of_views: Tensor) -> Tensor:
-        """The term, a scalar, from Q's raw outputs (N, R) on the real images and on their views."""
+    def __call__(self, latent: LatentSpec, q_outputs: Tensor, q_outputs_of_views: Tensor) -> Tensor:
+        """The term.
+
+        Args:
+            latent: The variables.
+            q_outputs: Q's outputs (N, R) for the real images.
+            q_outputs_of_views: Q's outputs (N, R) for their views.
+
+        Returns:
+            A scalar.
+        """
 
 
 class DiscriminatorRegularizer(Regularizer):
-    """A term of the discriminator's step about D itself, such as a gradient penalty. It trains D alone."""
+    """A term of D's step about D itself, such as a gradient penalty. It trains D alone."""
 
     @abstractmethod
     def __call__(
         self, real: Tensor, fake: Tensor, discriminate: Callable[[Tensor], Tensor], rng: torch.Generator
     ) -> Tensor:
-        """The term, a scalar.
+        """The term.
 
         Args:
-            real: real images (N, *image_shape).
-            fake: generated images (N, *image_shape), without a graph to G.
-            discriminate: D's logits (N, *) of images, with a graph from the images on where they require a gradient.
-            rng: source of the term's randomness, on the device of the images.
+            real: Real images (N, *image_shape).
+            fake: Generated images (N, *image_shape), detached from G.
+            discriminate: D as a function from images to logits (N, *); its graph reaches back to the images.
+            rng: Source of randomness, on the device of the images.
+
+        Returns:
+            A scalar.
         """
 
 
 class GeneratorRegularizer(Regularizer):
-    """A term of the generator's step. It trains G alone, in every update of it."""
+    """A term of G's loss. It trains G, and the term's own `network` where there is one."""
 
     @abstractmethod
     def __call__(
@@ -91,29 +155,55 @@ class GeneratorRegularizer(Regularizer):
         generate: Callable[[Tensor], Tensor],
         rng: torch.Generator,
     ) -> Tensor:
-        """The term, a scalar.
+        """The term.
 
         Args:
-            latent: the variables.
-            sampled: the latents (N, L) of this update.
-            images: what G made of them, shape (N, *image_shape), with their graph.
-            generate: makes images of further latents (n, L), as G does in training; BatchNorm sees them as a batch.
-            rng: for what is random about the term, on the device of the latents.
+            latent: The variables.
+            sampled: The latents (N, L) of this update.
+            images: The images (N, *image_shape) generated from them, with their graph.
+            generate: G in training mode, from further latents (n, L) to images; BatchNorm sees each call as one batch.
+            rng: Source of randomness, on the device of the latents.
+
+        Returns:
+            A scalar.
         """
 
 
-def checked_regularizers(regularizers: Any, latent: LatentSpec) -> tuple[Regularizer, ...]:
-    """The regularizers, each fit for the latent."""
-    found = tuple(regularizers) if isinstance(regularizers, Iterable) else (regularizers,)
-    names = [getattr(regularizer, "name", None) for regularizer in found]
-    for regularizer in found:
+def check_regularizers(regularizers: Any, latent: LatentSpec) -> tuple[Regularizer, ...]:
+    """Return the regularizers as a tuple if they are fit for this latent, or raise naming the one that is not.
+
+    Raises:
+        TypeError: Something that is no regularizer, or an attribute of the wrong type.
+        ValueError: A name used twice, an attribute out of range, or a term that is not defined for this latent.
+    """
+    result = tuple(regularizers) if isinstance(regularizers, Iterable) else (regularizers,)
+    names = [getattr(regularizer, "name", None) for regularizer in result]
+    for regularizer in result:
         if not isinstance(regularizer, RealImageRegularizer | DiscriminatorRegularizer | GeneratorRegularizer):
             hint = f"; did you mean {regularizer.__name__}(...)?" if isinstance(regularizer, type) else ""
             raise TypeError(
-                "regularizers must be RealImageRegularizer or GeneratorRegularizer objects, "
+                "regularizers must be RealImageRegularizer, DiscriminatorRegularizer or GeneratorRegularizer objects, "
                 f"but got {describe(regularizer)}{hint}"
             )
+        label = type(regularizer).__name__
+        check_float(f"weight of {label}", regularizer.weight, minimum=0)
+        check_int(f"after of {label}", regularizer.after, minimum=0)
+        check_int(f"every of {label}", regularizer.every, minimum=1)
         regularizer.check(latent)
         if names.count(regularizer.name) > 1:
             raise ValueError(f"two regularizers are named {regularizer.name!r}; give one of them another name")
-    return found
+    return result
+
+
+def due_regularizers(regularizers: Iterable[Regularizer], kind: type[Kind], step: int) -> list[Kind]:
+    """The regularizers of one kind that a step has, told which step comes next.
+
+    Args:
+        regularizers: All there are.
+        kind: The kind wanted.
+        step: The number of steps before this one.
+    """
+    due = [r for r in regularizers if isinstance(r, kind) and r.is_due(step)]
+    for regularizer in due:
+        regularizer.set_step(step)
+    return due

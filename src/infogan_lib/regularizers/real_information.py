@@ -1,8 +1,8 @@
-r"""What Q says of real images.
+r"""Information of a categorical code on real images.
 
-InfoGAN's bound speaks of generated images only, and a categorical code can satisfy it with any ten kinds of image.
-`RealImageInformation` asks for the same of real images: that Q not change its mind about one under a small warp x', be
-sure of each, and use all categories alike,
+InfoGAN's bound is about generated images only, and any ten kinds of image satisfy it. `RealImageInformation` asks for
+categories of the real images too: Q(c|x) should be invariant to a small warp x' of the image, confident for each image,
+and balanced over the batch,
 
 .. math:: L_R = E[-\textstyle\sum_c Q(c|x) \log Q(c|x')] + \alpha \big( E[H(Q(c|x))] - \beta H(E[Q(c|x)]) \big)
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from infogan_lib._checks import check_float, check_int, describe, join_names
+from infogan_lib._checks import check_float, describe, join_names
 from infogan_lib.data.augmentation import Augmentation, RandomAffine
 from infogan_lib.latent.discrete import Categorical
 from infogan_lib.latent.spec import LatentSpec
@@ -25,16 +25,19 @@ from infogan_lib.regularizers.base import RealImageRegularizer
 
 
 class RealImageInformation(RealImageRegularizer):
-    """Q of a categorical code on real images: the same under a warp, sure of each, and even over the batch.
+    """Q of a categorical code on real images: invariant to warps, confident, and balanced over the batch.
 
     Args:
-        code: the name of a `Categorical` code.
-        weight: the factor on the term.
-        after: the number of steps before the first that has it.
-        information: alpha, the weight of being sure and even against agreeing under the warp.
-        balance: beta, the weight of being even over the batch against being sure of each image.
-        augment: makes the other view of an image, which must keep what the category should mean; `RandomAffine()`
+        code: The name of a `Categorical` code.
+        weight: The factor on the term.
+        after: The number of steps before the first one with the term.
+        every: Compute the term in every `every`-th step only.
+        information: alpha, the weight of confidence and balance relative to invariance.
+        balance: beta, the weight of balance relative to confidence.
+        augment: Makes the other view of an image, which must keep what the category should mean; `RandomAffine()`
             if None.
+
+    Source: Krause et al., NeurIPS 2010; Hu et al., ICML 2017.
     """
 
     def __init__(
@@ -43,26 +46,27 @@ class RealImageInformation(RealImageRegularizer):
         *,
         weight: float = 1.0,
         after: int = 0,
+        every: int = 1,
         information: float = 0.2,
         balance: float = 4.0,
         augment: Augmentation | None = None,
     ) -> None:
         self.code = code
         self.name = code
-        self.weight = check_float("weight", weight, minimum=0)
-        self.after = check_int("after", after, minimum=0)
+        self._set_schedule(weight=weight, after=after, every=every)
         self.information = check_float("information", information, minimum=0)
         self.balance = check_float("balance", balance, minimum=0)
         self.augment = RandomAffine() if augment is None else augment
         if not callable(self.augment):
-            raise TypeError(f"augment must be a function of images and a generator, but got {describe(augment)}")
+            raise TypeError(f"augment must be a function of images and a torch.Generator, but got {describe(augment)}")
 
     @override
     def check(self, latent: LatentSpec) -> None:
-        fitting = [name for name, code in latent.items() if isinstance(code, Categorical)]
-        if self.code not in fitting:
+        categorical = [name for name, code in latent.items() if isinstance(code, Categorical)]
+        if self.code not in categorical:
             raise ValueError(
-                f"RealImageInformation needs the name of a Categorical code; this latent has {join_names(fitting)}, "
+                "RealImageInformation needs the name of a Categorical code; "
+                f"this latent has {join_names(categorical)}, "
                 f"but got {self.code!r}"
             )
 
@@ -71,12 +75,12 @@ class RealImageInformation(RealImageRegularizer):
         return self.augment(real, rng)
 
     @override
-    def __call__(self, latent: LatentSpec, raw: Tensor, raw_of_views: Tensor) -> Tensor:
-        columns = latent.output_slices[self.code]
-        log_q = at_least_float32(raw[:, columns]).log_softmax(1)
-        log_q_of_views = at_least_float32(raw_of_views[:, columns]).log_softmax(1)
-        q, mean = log_q.exp(), log_q.exp().mean(0)
-        surprise = -(q * log_q).sum(1).mean()
-        spread = -torch.special.xlogy(mean, mean).sum()
-        agreement = -(q.detach() * log_q_of_views).sum(1).mean()
-        return agreement + self.information * (surprise - self.balance * spread)
+    def __call__(self, latent: LatentSpec, q_outputs: Tensor, q_outputs_of_views: Tensor) -> Tensor:
+        outputs = latent.output_slices[self.code]
+        log_q = at_least_float32(q_outputs[:, outputs]).log_softmax(1)
+        log_q_of_views = at_least_float32(q_outputs_of_views[:, outputs]).log_softmax(1)
+        q, marginal = log_q.exp(), log_q.exp().mean(0)
+        invariance = -(q.detach() * log_q_of_views).sum(1).mean()
+        entropy = -(q * log_q).sum(1).mean()
+        marginal_entropy = -torch.special.xlogy(marginal, marginal).sum()
+        return invariance + self.information * (entropy - self.balance * marginal_entropy)

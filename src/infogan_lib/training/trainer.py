@@ -30,7 +30,7 @@ from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.introspection import has_batch_norm, placement
 from infogan_lib.model.state import ModelState
 from infogan_lib.model.tap import Tap
-from infogan_lib.regularizers.base import Regularizer, checked_regularizers
+from infogan_lib.regularizers.base import Regularizer, check_regularizers
 from infogan_lib.training.callbacks import Callback, stateful_among
 from infogan_lib.training.guard import Launched, NonFiniteLossError
 from infogan_lib.training.history import History
@@ -172,7 +172,7 @@ class InfoGANTrainer:
         self._schedulers = build_schedulers(schedule, d_optimizers + g_optimizers)
         if ema_decay is not None:
             self.model.ema_generator = averaged(self.model.generator, ema_decay)
-        found = checked_regularizers(regularizers, latent)
+        found = check_regularizers(regularizers, latent)
         self._step = InfoGANStep(
             self.model,
             d_optimizers,

@@ -1,4 +1,4 @@
-"""Mode seeking: its value where noise does all, some or nothing, its push, whom it trains, and from which step."""
+"""Mode seeking: its value where noise does all, some or nothing, its gradient, what it trains, and when."""
 
 import math
 
@@ -21,7 +21,7 @@ def test_noise_that_decides_everything_costs_nothing():
     assert value(lambda c: c[:, LATENT.slices["z"]]).item() == pytest.approx(-math.log(1.01), abs=0.03)
 
 
-def test_half_of_the_distance():
+def test_noise_that_makes_half_of_the_distance():
     # Two columns of equal spread, of which noise moves one.
     def generate(c):
         return torch.stack([c[:, 0], 1.128 / (2 / 3) * c[:, LATENT.slices["style"]][:, 0]], dim=1)
@@ -46,25 +46,25 @@ def test_neither_the_scale_nor_the_offset_of_images_matters(factor, shift):
 def test_against_a_loop_in_float64():
     weight = torch.randn(LATENT.width, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     sampled = LATENT.sample(10, rng=torch.Generator().manual_seed(4), dtype=torch.float64)
-    made = []
+    calls = []
 
     def generate(c):
-        made.append(c)
+        calls.append(c)
         return (c @ weight).tanh()
 
     whole = generate(sampled)
-    found = ModeSeeking(after=0)(LATENT, sampled, whole, generate, torch.Generator().manual_seed(5))
-    first, second = made[1].tensor_split(2)
+    term = ModeSeeking(after=0)(LATENT, sampled, whole, generate, torch.Generator().manual_seed(5))
+    first, second = calls[1].tensor_split(2)
     assert torch.equal(first, sampled[:3])
     assert torch.equal(second[:, 5:], first[:, 5:])  # the codes are kept
     assert not (second[:, :5] == first[:, :5]).any()  # the noise is not
     pairs = [(a @ weight).tanh() - (b @ weight).tanh() for a, b in zip(first, second, strict=True)]
-    apart = sum(pair.abs().sum() for pair in pairs) / 9
+    distance = sum(pair.abs().sum() for pair in pairs) / 9
     unrelated = sum((whole[i] - whole[i - 1]).abs().sum() for i in range(10)) / 30
-    assert found.item() == pytest.approx(-math.log(apart / unrelated + 0.01), rel=1e-9)
+    assert term.item() == pytest.approx(-math.log(distance / unrelated + 0.01), rel=1e-9)
 
 
-def test_batch_normalisation_makes_no_difference_of_its_own():
+def test_batch_normalization_makes_no_difference_of_its_own():
     norm = nn.BatchNorm1d(2, affine=False).train()
     assert value(lambda c: norm(c[:, LATENT.slices["style"]].float()), n=16).item() == pytest.approx(
         math.log(100), abs=1e-4
@@ -73,8 +73,8 @@ def test_batch_normalisation_makes_no_difference_of_its_own():
 
 @pytest.mark.parametrize("n", [2, 3, 5])
 def test_small_batches(n):
-    found = value(lambda c: c @ torch.ones(LATENT.width, 2, dtype=c.dtype), n=n)
-    assert -2 < found.item() < 2
+    term = value(lambda c: c @ torch.ones(LATENT.width, 2, dtype=c.dtype), n=n)
+    assert -2 < term.item() < 2
 
 
 def test_outputs_that_are_all_identical_give_a_finite_gradient():
@@ -86,7 +86,7 @@ def test_outputs_that_are_all_identical_give_a_finite_gradient():
 
 @pytest.mark.parametrize("scale", [1.0, 1e-2, 1e-4, 1e-8])
 @pytest.mark.parametrize("effect", [1.0, 1e-1, 1e-3, 1e-6])
-def test_the_push_is_even_however_small_the_effect_and_the_images(effect, scale):
+def test_the_gradient_is_even_however_small_the_effect_and_the_images(effect, scale):
     """The slope along the logarithm of noise's effect is at most one."""
     log_effect = torch.tensor(math.log(effect), requires_grad=True)
     columns = LATENT.slices
@@ -110,7 +110,7 @@ def test_the_reference_takes_no_gradient():
     assert scale.grad is None or scale.grad.abs() < 1e-12
 
 
-def test_only_the_noise_that_is_named_is_redrawn():
+def test_only_the_given_noise_is_redrawn():
     latent = ig.LatentSpec(a=ig.Noise(2), b=ig.Noise(2), digit=ig.Categorical(3))
 
     def generate(c):
@@ -121,7 +121,7 @@ def test_only_the_noise_that_is_named_is_redrawn():
     assert value(generate, latent=latent).item() == pytest.approx(0, abs=0.05)
 
 
-class Indifferent(ig.AdversarialLoss):
+class Zero(ig.AdversarialLoss):
     def real(self, logits):
         return 0 * logits
 
@@ -133,16 +133,14 @@ def trainer(*regularizers, spec=None, **settings):
     spec = spec or ig.LatentSpec(z=ig.Noise(9), digit=ig.Categorical(2, weight=0))
     sgd = {f"{part}_optimizer": lambda p: torch.optim.SGD(p, 0.1) for part in "gdq"}
     networks = dense_generator(), dense_discriminator()
-    return ig.InfoGANTrainer(
-        *networks, spec, regularizers=regularizers, **({"adversarial": Indifferent()} | sgd | settings)
-    )
+    return ig.InfoGANTrainer(*networks, spec, regularizers=regularizers, **({"adversarial": Zero()} | sgd | settings))
 
 
-def moves(t, steps=1):
+def changes(t, steps=1):
     groups = t.model.parameter_groups()
     before = {part: [p.detach().clone() for p in params] for part, params in groups.items()}
-    figures = [t.step(images(16)) for _ in range(steps)]
-    return figures[-1], {
+    metrics = [t.step(images(16)) for _ in range(steps)]
+    return metrics[-1], {
         part: sum((a - b).abs().sum().item() for a, b in zip(groups[part], before[part], strict=True))
         for part in groups
     }
@@ -150,10 +148,10 @@ def moves(t, steps=1):
 
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_trains_g_and_nothing_else(accumulate):
-    figures, moved = moves(trainer(ModeSeeking(after=0), accumulate=accumulate))
-    assert moved["generator"] > 1e-4
-    assert moved["trunk"] == moved["d_head"] == moved["q_head"] == 0
-    assert -1 < figures["regularizer/mode_seeking"] < 2
+    metrics, changed = changes(trainer(ModeSeeking(after=0), accumulate=accumulate))
+    assert changed["generator"] > 1e-4
+    assert changed["trunk"] == changed["d_head"] == changed["q_head"] == 0
+    assert -1 < metrics["regularizer/mode_seeking"] < 2
 
 
 def test_weight_scales_the_gradient():
@@ -162,17 +160,17 @@ def test_weight_scales_the_gradient():
     assert norms[2] == pytest.approx(2 * norms[1], rel=1e-4)
 
 
-def test_begins_after_the_steps_that_it_is_told():
+def test_begins_after_the_given_number_of_steps():
     t = trainer(ModeSeeking(after=2))
-    figures, moved = moves(t, steps=2)
-    assert moved["generator"] == 0
-    assert "regularizer/mode_seeking" not in figures
-    figures, moved = moves(t)
-    assert moved["generator"] > 0
-    assert "regularizer/mode_seeking" in figures
+    metrics, changed = changes(t, steps=2)
+    assert changed["generator"] == 0
+    assert "regularizer/mode_seeking" not in metrics
+    metrics, changed = changes(t)
+    assert changed["generator"] > 0
+    assert "regularizer/mode_seeking" in metrics
 
 
-def test_is_there_in_every_update_of_g_and_only_there():
+def test_is_part_of_every_update_of_g_and_of_no_other():
     calls = []
 
     class Counting(GeneratorRegularizer):
@@ -189,20 +187,20 @@ def test_is_there_in_every_update_of_g_and_only_there():
     assert calls == 3 * [((16, 11), (16, 1, 4, 4), "cpu")]
 
 
-def test_widens_what_noise_does():
+def test_increases_the_effect_of_noise():
     """In a game that D cannot win, G makes the images of one category differ."""
     spec = ig.LatentSpec(z=ig.Noise(9), digit=ig.Categorical(2))
-    apart = []
+    distances = []
     for regularizers in ((), (ModeSeeking(after=0),)):
         t = trainer(*regularizers, spec=spec, adversarial=ig.NonSaturating())
         for _ in range(60):
             t.step(images(32))
         same = t.model.sample(256, digit=0, seed=0)
-        apart.append((same[:128] - same[128:]).abs().mean().item())
-    assert apart[1] > 1.3 * apart[0]
+        distances.append((same[:128] - same[128:]).abs().mean().item())
+    assert distances[1] > 1.3 * distances[0]
 
 
-def test_goes_on_as_if_it_had_never_stopped(tmp_path):
+def test_a_resumed_run_is_the_same(tmp_path):
     def make():
         return trainer(ModeSeeking(after=1), adversarial=ig.NonSaturating())
 
@@ -220,15 +218,15 @@ def test_goes_on_as_if_it_had_never_stopped(tmp_path):
 
 
 def test_a_term_that_is_not_finite_is_named_and_changes_nothing():
-    class Spoilt(GeneratorRegularizer):
-        name, weight = "spoilt", 1.0
+    class NotFinite(GeneratorRegularizer):
+        name, weight = "not_finite", 1.0
 
         def __call__(self, latent, sampled, images, generate, rng):
             return images.sum() * math.nan
 
-    t = trainer(Spoilt())
+    t = trainer(NotFinite())
     before = {name: tensor.clone() for name, tensor in t.model.state_dict().items()}
-    with pytest.raises(ig.NonFiniteLossError, match="regularizer 'spoilt' became nan"):
+    with pytest.raises(ig.NonFiniteLossError, match="regulari[sz]er 'not_finite' became nan"):
         t.step(images(16))
     assert all(torch.equal(tensor, before[name]) for name, tensor in t.model.state_dict().items())
 
@@ -244,11 +242,11 @@ def plain(accumulate):
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_in_mixed_precision(precision):
-    figures = trainer(ModeSeeking(after=0), precision=precision).step(images(16))
-    assert -1 < figures["regularizer/mode_seeking"] < 2
+    metrics = trainer(ModeSeeking(after=0), precision=precision).step(images(16))
+    assert -1 < metrics["regularizer/mode_seeking"] < 2
 
 
-def test_a_generator_with_arguments_of_its_own():
+def test_a_generator_that_takes_the_codes_separately():
     networks = PartsGenerator(), dense_discriminator()
     t = ig.InfoGANTrainer(*networks, LATENT, generator_input="parts", regularizers=[ModeSeeking(after=0)])
     assert "regularizer/mode_seeking" in t.step(images(16))
@@ -275,8 +273,8 @@ def test_it_changes_no_other_stream_of_randomness():
 @pytest.mark.cuda
 def test_on_cuda():
     t = trainer(ModeSeeking(after=0), device="cuda")
-    figures = [t.step(images(16)) for _ in range(2)]
-    assert all(-1 < of_step["regularizer/mode_seeking"] < 2 for of_step in figures)
+    metrics = [t.step(images(16)) for _ in range(2)]
+    assert all(-1 < step["regularizer/mode_seeking"] < 2 for step in metrics)
 
 
 CODES_ALONE = ig.LatentSpec(digit=ig.Categorical(4), style=ig.Uniform(7))
@@ -290,7 +288,7 @@ CODES_ALONE = ig.LatentSpec(digit=ig.Categorical(4), style=ig.Uniform(7))
         (
             lambda: trainer(ModeSeeking(after=0), spec=CODES_ALONE),
             ValueError,
-            "needs noise to redraw, but all .* 'digit' and 'style'",
+            "needs noise to redraw, but this latent has codes only: 'digit' and 'style'",
         ),
         (lambda: ModeSeeking(after=0, weight=-1), ValueError, "weight must be a finite number of at least 0"),
         (lambda: ModeSeeking(after=-1), ValueError, "after must be a whole number of at least 0"),
@@ -301,10 +299,10 @@ CODES_ALONE = ig.LatentSpec(digit=ig.Categorical(4), style=ig.Uniform(7))
         (
             lambda: plain(16).step(images(16)),
             ValueError,
-            "with accumulate=16 .* 32, as a regularizer needs 2 in each part",
+            "with accumulate=16 .* 32, as a regulari[sz]er needs 2 in each part",
         ),
     ],
 )
-def test_refusals_name_what_was_wrong(make, error, message):
+def test_errors_name_the_argument(make, error, message):
     with pytest.raises(error, match=message):
         make()
