@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 
 from infogan_lib._checks import check_bool, check_int, describe
-from infogan_lib.checkpoints.state import ListState, OptimizerState
+from infogan_lib.checkpoints.state import OptimizerState, StateList
 from infogan_lib.data.dataset import images_of
 from infogan_lib.data.pixels import UNKNOWN_RANGE, PixelRange, as_float
 from infogan_lib.data.pixels import pixel_range as checked_range
@@ -24,9 +24,9 @@ from infogan_lib.data.validation import check_images, check_kind, check_last_bat
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.losses.adversarial import AdversarialLoss, NonSaturating
 from infogan_lib.model.adapters import DiscriminatorOutput, GeneratorInput
-from infogan_lib.model.ema import averaged
+from infogan_lib.model.ema import make_ema
 from infogan_lib.model.infogan import InfoGAN
-from infogan_lib.model.introspection import has_batch_norm, placement
+from infogan_lib.model.introspection import device_and_dtype, has_batch_norm
 from infogan_lib.model.state import ModelState
 from infogan_lib.model.tap import Tap
 from infogan_lib.regularizers.base import Regularizer, checked_regularizers
@@ -175,8 +175,8 @@ class InfoGANTrainer:
             regularization=self._streams["regularization"],
         )
         if ema_decay is not None:
-            self.model.ema_generator = averaged(self.model.generator, ema_decay)
-        self._dtype = placement(self.model.generator)[1]
+            self.model.ema_generator = make_ema(self.model.generator, ema_decay)
+        self._dtype = device_and_dtype(self.model.generator)[1]
         self._batch_norm = has_batch_norm(self.model)
         self._smallest_part = max([2 if self._batch_norm else 1, *(r.min_batch_size for r in found)])
         self._smallest_batch = self._smallest_part * self._step.accumulate
@@ -186,7 +186,7 @@ class InfoGANTrainer:
         parts = {
             "model": ModelState(self.model),
             "optimizers": optimizers,
-            "schedulers": ListState(self._schedulers),
+            "schedulers": StateList(self._schedulers),
             "step": self._step,
             "streams": self._streams,
             "global_randomness": GlobalRandomness(self.device),
