@@ -88,7 +88,7 @@ def _files(folder: Path) -> Files:
 
 def _outcome(folder: Path) -> str:
     try:
-        read_checkpoint(folder, largest=LARGEST)
+        read_checkpoint(folder, max_bytes=LARGEST)
     except ig.CheckpointError:
         return "CheckpointError"
     except Exception as error:

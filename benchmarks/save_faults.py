@@ -26,6 +26,7 @@ from small_run import Kind, comparable, images, last_checkpoint, same, train, tr
 CALLS = ("mkdir", "open", "write", "fsync", "replace", "rename", "unlink", "rmdir")
 FAULTS = ("ENOSPC", "EIO", "killed", "killed halfway")
 BEFORE, AFTER = 5, 6
+OUTCOMES = {BEFORE: "the previous loads", AFTER: "the new one loads"}
 
 
 class Faulty:
@@ -123,8 +124,10 @@ def inject(every: int = 1) -> tuple[list[str], Counter[tuple[str, str]]]:
                 shutil.copytree(start, work)
                 ended = _in_a_process(work, Faulty(at, fault))
                 found = last_checkpoint(work)
-                loads = found is not None and same(comparable(found.state), whole[found.about["step"]])
-                which = {BEFORE: "the previous loads", AFTER: "the new one loads"}[found.about["step"]] if found else ""
+                loads = found is not None and same(comparable(found.state), whole[found.metadata["step"]])
+                which = (
+                    {BEFORE: "the previous loads", AFTER: "the new one loads"}[found.metadata["step"]] if found else ""
+                )
                 train(Kind(), work, steps=AFTER, checkpoint_every=1, keep_checkpoints=1)
                 tidy = [path.name for path in (work / "checkpoints").iterdir()] == [f"step_{AFTER:010d}"]
                 recovers = same(_state(work), whole[AFTER]) and tidy

@@ -89,7 +89,7 @@ def train(kind: Kind, run_dir: Path | None, *, steps: int = 60, **options: Any) 
 
 
 def last_checkpoint(run_dir: Path) -> Checkpoint | None:
-    return latest_checkpoint(run_dir, largest=LARGEST)
+    return latest_checkpoint(run_dir, max_bytes=LARGEST)
 
 
 def comparable(state: dict[str, Any]) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def stop(which: signal.Signals, delay: float) -> str:
         found = last_checkpoint(folder)
         problems = [
             *([] if program.returncode == 128 + which else [f"EXIT STATUS {program.returncode}"]),
-            *([] if found is not None and found.about["step"] == steps else ["NOT THE LAST STEP"]),
+            *([] if found is not None and found.metadata["step"] == steps else ["NOT THE LAST STEP"]),
             *([] if f"stopped by {which.name} after step {steps}; saved in" in said else [f"SAID {said!r}"]),
         ]
         return ", ".join(problems) or "right"

@@ -112,7 +112,7 @@ def test_changing_steps_or_epochs_replaces_the_other():
 def test_what_the_labs_do_in_their_own_way_is_in_use():
     mse = narrow("lab64-mse")
     model = mse.trainer(device="cpu").model
-    assert model._generator_adapter.input == "parts"
+    assert model.generator_adapter.input == "separate"
     assert model.q is None
     validity, cat_code, cont_code = mse.discriminator(torch.zeros(2, 1, 64, 64))
     assert (validity.shape, cat_code.shape, cont_code.shape) == ((2, 1), (2, 10), (2, 2))

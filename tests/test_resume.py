@@ -382,10 +382,10 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path):
     content = bytearray(state.read_bytes())
     content[len(content) // 2] ^= 1
     state.write_bytes(content)
-    with pytest.warns(UserWarning, match=r"step_0000000012.*is damaged; an earlier one is looked for"):
+    with pytest.warns(UserWarning, match=r"step_0000000012.*is damaged; trying an earlier one"):
         again = fit(trainer(), run_dir=tmp_path)
     assert same_run(fit(trainer()), again)
-    read_checkpoint(newest, largest=2**30)  # it was written anew
+    read_checkpoint(newest, max_bytes=2**30)  # it was written anew
 
 
 def test_if_all_are_damaged_nothing_is_begun_anew(tmp_path):
@@ -405,13 +405,13 @@ def test_rotation_keeps_the_newest_and_never_the_last_good_one_away(tmp_path):
 
     fit(trainer(), run_dir=tmp_path, checkpoint_every=1, keep_checkpoints=3)
     assert steps() == [10, 11, 12]
-    with RunFolder(tmp_path, keep=2, largest=2**30) as folder:
+    with RunFolder(tmp_path, keep=2, max_bytes=2**30) as folder:
         for step in (11, 12):
             next((tmp_path / "checkpoints" / f"step_{step:010d}").glob("state-*")).write_bytes(b"")
         folder.rotate()
         assert steps() == [10, 11, 12]  # the two newest are damaged, so the third stays
-        found = read_checkpoint(tmp_path / "checkpoints" / f"step_{10:010d}", largest=2**30)
-        folder.save(13, found.about, found.state)
+        found = read_checkpoint(tmp_path / "checkpoints" / f"step_{10:010d}", max_bytes=2**30)
+        folder.save(13, found.metadata, found.state)
         assert steps() == [12, 13]
 
 
@@ -440,7 +440,7 @@ with RunLock(Path(sys.argv[1])):
 def test_two_processes_cannot_share_a_folder_and_a_dead_one_leaves_no_lock(tmp_path):
     with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(ig.CheckpointError, match=f"process {other.pid} on .* is at work in it"):
+        with pytest.raises(ig.CheckpointError, match=f"process {other.pid} on .* is using it"):
             fit(trainer(), run_dir=tmp_path)
         other.kill()
         other.wait()

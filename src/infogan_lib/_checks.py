@@ -104,3 +104,12 @@ def required(name: str = "gradio") -> Any:
         return import_module(name)
     except ImportError as error:
         raise ImportError(f"the explorer needs {name}: pip install 'infogan-lib[explore]'") from error
+
+
+def check_instance(name: str, value: Any, *kinds: type) -> Any:
+    """Return `value` if it is None or of one of the types, or raise naming the argument."""
+    if value is not None and not isinstance(value, kinds):
+        hint = f"; did you mean {value.__name__}()?" if isinstance(value, type) else ""
+        wanted = " or ".join(kind.__name__ for kind in kinds)
+        raise TypeError(f"{name} must be of type {wanted}, but got {describe(value)}{hint}")
+    return value

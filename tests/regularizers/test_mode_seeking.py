@@ -248,7 +248,7 @@ def test_in_mixed_precision(precision):
 
 def test_a_generator_that_takes_the_codes_separately():
     networks = PartsGenerator(), dense_discriminator()
-    t = ig.InfoGANTrainer(*networks, LATENT, generator_input="parts", regularizers=[ModeSeeking(after=0)])
+    t = ig.InfoGANTrainer(*networks, LATENT, generator_input="separate", regularizers=[ModeSeeking(after=0)])
     assert "regularizer/mode_seeking" in t.step(images(16))
 
 

@@ -1,7 +1,9 @@
-"""Whether what was saved fits what it is to be loaded into: by name, shape and dtype, before anything is changed."""
+"""Whether a saved state fits what it is loaded into: by name, shape and dtype, before anything is changed."""
 
+import warnings
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,73 +13,156 @@ from infogan_lib._checks import join_names
 from infogan_lib.checkpoints.disk import CheckpointError
 
 
-def check_names(path: Path, what: str, saved: Any, wanted: Collection[Any]) -> None:
-    """A saved dict with exactly these names.
+def check_names(path: Path, name: str, saved: Any, expected: Collection[Any]) -> None:
+    """Check that a saved dict has exactly the expected keys.
+
+    Args:
+        path: where it was saved, for messages.
+        name: what it is called in messages.
+        saved: the saved dict.
+        expected: its keys.
 
     Raises:
-        CheckpointError: one that is missing, or one too many.
+        CheckpointError: a key that is missing, or one too many.
     """
     if not isinstance(saved, Mapping):
         raise CheckpointError(
-            path, f"its {what} should hold {join_names(map(str, wanted))}, but is {type(saved).__name__}"
+            path, f"its {name} should hold {join_names(map(str, expected))}, but is {type(saved).__name__}"
         )
-    missing, unknown = _apart(saved, wanted)
+    missing, unknown = _difference(saved, expected)
     if missing or unknown:
-        raise CheckpointError(path, f"its {what} does not fit: {_differences(missing, unknown)}")
+        raise CheckpointError(path, f"its {name} does not fit: {_describe_difference(missing, unknown)}")
 
 
-def check_tensors(path: Path, whose: str, saved: Mapping[str, Any], own: Mapping[str, Any]) -> None:
-    """Saved tensors that fit a module's own, name by name.
+def known_fields(path: Path, name: str, saved: Mapping[str, Any], plan: type[Any]) -> dict[str, Any]:
+    """The fields of a dataclass among saved ones, so that older and newer files can be read.
+
+    A field with a default may be missing. A field that is not known here is ignored with a warning, unless the file
+    lists it under "required".
+
+    Args:
+        path: where they were saved, for messages.
+        name: what they are called in messages.
+        saved: the saved fields.
+        plan: the dataclass.
+
+    Raises:
+        CheckpointError: a field without a default that is missing, or an unknown one that is required.
+    """
+    known = {field.name: field for field in fields(plan)}
+    required = saved.get("required", [])
+    needed = [field.name for field in known.values() if field.default is MISSING and field.default_factory is MISSING]
+    missing = [field for field in needed if field not in saved]
+    unknown = [field for field in saved if field not in known and field != "required"]
+    unreadable = [field for field in required if field not in known] if isinstance(required, list) else [str(required)]
+    if missing:
+        raise CheckpointError(path, f"its {name} does not fit: {_describe_difference(missing, [])}")
+    if unreadable:
+        raise CheckpointError(
+            path,
+            f"its {name} needs {join_names(map(str, unreadable))}, unknown to this version of infogan-lib; use the "
+            "version that wrote it, or a newer one",
+        )
+    if unknown:
+        warnings.warn(
+            f"{path}: its {name} holds {join_names(unknown)}, unknown to this version of infogan-lib and ignored",
+            stacklevel=4,
+        )
+    return {field: saved[field] for field in known if field in saved}
+
+
+def check_tensors(path: Path, owner: str, saved: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """Check that saved tensors fit a module's own, name by name.
+
+    Args:
+        path: where they were saved, for messages.
+        owner: what the module is called in messages.
+        saved: the saved tensors.
+        own: the module's state dict.
 
     Raises:
         CheckpointError: a name, a shape or a dtype that differs; the message gives the first of them.
     """
-    missing, unknown = _apart(saved, own)
+    missing, unknown = _difference(saved, own)
     if missing or unknown:
         raise CheckpointError(
-            path, f"it was saved with another {whose}: {_differences(missing, unknown)}; build the one that was saved"
+            path,
+            f"it was saved with another {owner}: {_describe_difference(missing, unknown)}; build the one that was "
+            "saved",
         )
-    for name, mine in own.items():
-        theirs = saved[name]
-        if not isinstance(mine, Tensor):
+    for name, value in own.items():
+        other = saved[name]
+        if not isinstance(value, Tensor):
             continue
-        if not isinstance(theirs, Tensor) or theirs.shape != mine.shape or theirs.dtype != mine.dtype:
+        if not isinstance(other, Tensor) or other.shape != value.shape or other.dtype != value.dtype:
             raise CheckpointError(
                 path,
-                f"it was saved with another {whose}: {name!r} is {_kind(theirs)} in it, but {_kind(mine)} here; build "
-                "the one that was saved",
+                f"it was saved with another {owner}: {name!r} is {_describe_type(other)} in it, but "
+                f"{_describe_type(value)} here; build the one that was saved",
             )
 
 
-def _apart(saved: Mapping[Any, Any], wanted: Collection[Any]) -> tuple[list[str], list[str]]:
-    return [str(n) for n in wanted if n not in saved], [str(n) for n in saved if n not in wanted]
+_WRAPPERS = {"_orig_mod", "module"}
+"""The names under which torch.compile and (Distributed)DataParallel hold the module that they wrap."""
 
 
-def _differences(missing: list[str], unknown: list[str]) -> str:
-    found = [f"{_some(missing)} not in it" if missing else "", f"{_some(unknown)} unknown here" if unknown else ""]
-    return " and ".join(part for part in found if part)
+def without_wrappers(name: str) -> str:
+    """The name of a tensor or layer as it is in the module that torch.compile or DataParallel wraps."""
+    return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
 
 
-def _some(names: Iterable[str]) -> str:
+def renamed_like(saved: Mapping[str, Any], own: Collection[str]) -> dict[str, Any]:
+    """Saved values under a module's own names, where the names differ by wrappers such as torch.compile's only.
+
+    Args:
+        saved: values by name.
+        own: the module's names.
+
+    Returns:
+        The values by the module's names; as they were saved where the names fit already, or do not fit so either.
+    """
+    if set(saved) == set(own):
+        return dict(saved)
+    names = {without_wrappers(name): name for name in own}
+    values = {without_wrappers(name): value for name, value in saved.items()}
+    if set(names) != set(values) or len(names) != len(own) or len(values) != len(saved):
+        return dict(saved)
+    return {names[name]: value for name, value in values.items()}
+
+
+def _difference(saved: Mapping[Any, Any], expected: Collection[Any]) -> tuple[list[str], list[str]]:
+    """The expected names that are missing, and the saved ones that are not expected."""
+    return [str(n) for n in expected if n not in saved], [str(n) for n in saved if n not in expected]
+
+
+def _describe_difference(missing: list[str], unknown: list[str]) -> str:
+    parts = [
+        f"{_first_names(missing)} not in it" if missing else "",
+        f"{_first_names(unknown)} unknown here" if unknown else "",
+    ]
+    return " and ".join(part for part in parts if part)
+
+
+def _first_names(names: Iterable[str]) -> str:
     names = list(names)
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"{join_names(names[:3])}{more} {'is' if len(names) == 1 else 'are'}"
 
 
-def _kind(value: Any) -> str:
+def _describe_type(value: Any) -> str:
     if not isinstance(value, Tensor):
         return type(value).__name__
     return f"{str(value.dtype).removeprefix('torch.')} of shape {tuple(value.shape)}"
 
 
-def versions(state: Mapping[str, Any]) -> dict[str, Any]:
-    """What `nn.Module.state_dict` noted of each module."""
-    return {name: dict(of) for name, of in getattr(state, "_metadata", {}).items()}
+def module_versions(state: Mapping[str, Any]) -> dict[str, Any]:
+    """What `nn.Module.state_dict` notes of each module, such as its version."""
+    return {name: dict(noted) for name, noted in getattr(state, "_metadata", {}).items()}
 
 
-def with_versions(tensors: Mapping[str, Any], noted: Any) -> OrderedDict[str, Any]:
-    """Tensors by name as `nn.Module.load_state_dict` wants them."""
+def with_module_versions(tensors: Mapping[str, Any], versions: Any) -> OrderedDict[str, Any]:
+    """Tensors by name as `nn.Module.load_state_dict` expects them, with what `module_versions` returned."""
     state: OrderedDict[str, Any] = OrderedDict(tensors)
-    if isinstance(noted, Mapping):
-        state._metadata = OrderedDict(noted)  # type: ignore[attr-defined]
+    if isinstance(versions, Mapping):
+        state._metadata = OrderedDict(versions)  # type: ignore[attr-defined]
     return state

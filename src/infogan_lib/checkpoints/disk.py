@@ -1,7 +1,7 @@
-"""Files that are on the disk when a call returns, and faults of the disk in words.
+"""The commit protocol: what is on the disk when a call returns is whole, or what was there before.
 
-A write counts once the file, and the folder that names it, have been synced (fsync(2)): then it survives the death of
-the process, and as far as the disk keeps its word, of the machine.
+A file or folder is written aside under a hidden name, synced (fsync(2)), renamed into place, and the folder that names
+it is synced as well. It then survives the death of the process and, as far as the disk keeps its word, of the machine.
 """
 
 import errno
@@ -16,7 +16,9 @@ from pathlib import Path
 
 _BINARY = getattr(os, "O_BINARY", 0)
 
-_AS_IT_IS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # no link is followed, no pipe waited for
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # no link is followed, no pipe waited for
+
+_DRAFT_FILE, _DRAFT_FOLDER, _REMOVED = ".writing-", ".saving-", ".removing-"
 
 
 class CheckpointError(RuntimeError):
@@ -37,48 +39,60 @@ class CheckpointError(RuntimeError):
 
 
 @contextmanager
-def faults_named(path: Path, doing: str) -> Iterator[None]:
-    """Turn an `OSError` into a `CheckpointError` that says what was being done, why it failed and what may help."""
+def os_errors_as_checkpoint_errors(path: Path, action: str) -> Iterator[None]:
+    """Turn an `OSError` into a `CheckpointError` that says what failed, why, and what may help.
+
+    Args:
+        path: the file or folder, for errors that name none.
+        action: what is being done, such as "saving".
+    """
     try:
         yield
     except OSError as error:
-        reason = f"{doing} failed: {error.strerror or error}"
+        reason = f"{action} failed: {error.strerror or error}"
         if error.errno in _ADVICE:
             reason += f"; {_ADVICE[error.errno]}"
-        named = error.filename if isinstance(error.filename, str) and "/." not in error.filename else path
-        raise CheckpointError(named, reason) from error
+        is_ours = isinstance(error.filename, str) and "/." not in error.filename
+        raise CheckpointError(error.filename if is_ours else path, reason) from error
 
 
 _ADVICE = {
     errno.ENOSPC: "the disk is full, so free some space or choose a folder on another disk",
     getattr(errno, "EDQUOT", -1): "your quota is used up, so free some space or choose a folder on another disk",
-    errno.EACCES: "permission is denied, so choose a folder that you may write to, or change its rights",
-    errno.EPERM: "permission is denied, so choose a folder that you may write to, or change its rights",
+    errno.EACCES: "permission is denied, so choose a folder that you may write to, or change its permissions",
+    errno.EPERM: "permission is denied, so choose a folder that you may write to, or change its permissions",
     errno.EROFS: "the file system is read-only, so choose a folder elsewhere",
-    errno.EIO: "the disk reported an error of its own, so check it before you trust what is on it",
-    errno.ELOOP: "it is a symbolic link, which is not followed here",
-    errno.ENOTDIR: "a file is in the place of a folder",
-    errno.EEXIST: "a file is in its place",
+    errno.EIO: "the disk reported an error, so check it before you trust what is on it",
+    errno.ELOOP: "it is a symbolic link, and links are not followed here",
+    errno.ENOTDIR: "there is a file where a folder should be",
+    errno.EEXIST: "there is a file with its name",
 }
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, each synced into the one that names it."""
+def makedirs_synced(folder: Path) -> None:
+    """Make a folder and its missing parents, and sync each new name."""
     if folder.is_dir():
         return
-    make_folder(folder.parent)
+    makedirs_synced(folder.parent)
     try:
         folder.mkdir()
     except FileExistsError:
         if not folder.is_dir():
             raise
         return
-    sync_folder(folder.parent)
+    fsync_dir(folder.parent)
 
 
-def write_synced(path: Path, *parts: bytes | memoryview) -> None:
-    """Write a file under its name in one piece: as a whole, synced, or not at all. The folder is left to sync."""
-    draft = path.with_name(f".writing-{secrets.token_hex(6)}")
+def atomic_write(path: Path, *parts: bytes | memoryview) -> None:
+    """Write a synced file that appears under its name as a whole or not at all.
+
+    The folder is not synced; call `fsync_dir` once all its files are written.
+
+    Args:
+        path: the file; one that exists is replaced.
+        *parts: its content, one after the other.
+    """
+    draft = path.with_name(f"{_DRAFT_FILE}{secrets.token_hex(6)}")
     try:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
         try:
@@ -89,7 +103,7 @@ def write_synced(path: Path, *parts: bytes | memoryview) -> None:
             os.close(descriptor)
         draft.replace(path)
     except BaseException:
-        with suppressed_faults():
+        with suppress(OSError):
             draft.unlink()
         raise
 
@@ -102,8 +116,32 @@ def _write_all(descriptor: int, data: memoryview) -> None:
 _CHUNK = 1 << 26
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder lasting. Windows has no such call, and needs none for what is promised there."""
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A new folder to write into, which appears under its name once the context ends without an error.
+
+    Args:
+        path: the folder; one that exists is removed first.
+
+    Yields:
+        A hidden folder beside it; what is written into it must be synced.
+    """
+    draft = path.with_name(f"{_DRAFT_FOLDER}{secrets.token_hex(6)}")
+    try:
+        draft.mkdir()
+        yield draft
+        if os.path.lexists(path):
+            remove_folder(path)
+        draft.rename(path)
+        fsync_dir(path.parent)
+    except BaseException:
+        with suppress(OSError):
+            remove_folder(draft)
+        raise
+
+
+def fsync_dir(folder: Path) -> None:
+    """Sync the names in a folder. Windows has no such call, and needs none for what is promised here."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -116,38 +154,42 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def open_plain(path: Path) -> tuple[BufferedReader, int]:
-    """A regular file opened for reading, and its size in bytes. Links, pipes and devices are refused, not opened.
+def open_regular(path: Path) -> tuple[BufferedReader, int]:
+    """Open a regular file for reading. Links, pipes and devices are refused, not opened.
+
+    Returns:
+        The open file and its size in bytes.
 
     Raises:
-        CheckpointError: no such file, or something else in its place.
+        CheckpointError: no such file, or not a regular one.
     """
-    with faults_named(path, "reading"):
+    with os_errors_as_checkpoint_errors(path, "reading"):
         try:
-            descriptor = os.open(path, os.O_RDONLY | _BINARY | _AS_IT_IS)
+            descriptor = os.open(path, os.O_RDONLY | _BINARY | _NO_FOLLOW)
         except FileNotFoundError:
             raise CheckpointError(path, "this file is missing") from None
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             os.close(descriptor)
-            raise CheckpointError(path, "this is no regular file")
-        return os.fdopen(descriptor, "rb"), found.st_size
+            raise CheckpointError(path, "this is not a regular file")
+        return os.fdopen(descriptor, "rb"), status.st_size
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder so that a death on the way leaves a hidden leftover and never half a folder under its name."""
+    """Remove a folder so that a death on the way leaves a hidden leftover, never half a folder under its name."""
     if not folder.name.startswith("."):
-        away = folder.with_name(f".removing-{secrets.token_hex(6)}")
-        folder.rename(away)
-        folder = away
+        hidden = folder.with_name(f"{_REMOVED}{secrets.token_hex(6)}")
+        folder.rename(hidden)
+        folder = hidden
     if folder.is_symlink() or not folder.is_dir():
         folder.unlink()
     else:
         shutil.rmtree(folder)
 
 
-@contextmanager
-def suppressed_faults() -> Iterator[None]:
-    """For tidying up after a failure that is being reported already."""
-    with suppress(OSError):
-        yield
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a process that died has left half written or half removed in a folder."""
+    for entry in folder.iterdir():
+        if entry.name.startswith((_DRAFT_FILE, _DRAFT_FOLDER, _REMOVED)):
+            with suppress(OSError):
+                remove_folder(entry)

@@ -5,9 +5,10 @@ import os
 import socket
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
-from infogan_lib.checkpoints.disk import CheckpointError, faults_named, suppressed_faults
+from infogan_lib.checkpoints.disk import CheckpointError, os_errors_as_checkpoint_errors
 
 if os.name == "nt":
     import msvcrt
@@ -24,31 +25,34 @@ else:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def _release(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)  # also for a fork that has not yet let go of it
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # also for a fork that has not closed it yet
 
 
-_held_here: dict[str, int] = {}
+_held: dict[str, int] = {}
 
-_taking = threading.Lock()
+_mutex = threading.Lock()
 
 
-def _let_go_in_a_fork() -> None:
-    """Worker processes inherit the open file, and would keep the lock after their parent's death."""
-    for descriptor in _held_here.values():
-        with suppressed_faults():
+def _close_in_fork() -> None:
+    """Close the files in a forked worker, which would hold the locks beyond its parent's death."""
+    for descriptor in _held.values():
+        with suppress(OSError):
             os.close(descriptor)
-    _held_here.clear()
+    _held.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go_in_a_fork)
+    os.register_at_fork(after_in_child=_close_in_fork)
 
 
 class RunLock:
-    """Holds RUN/lock for as long as the context lasts. The operating system frees it when the process ends, however.
+    """Holds RUN/lock while the context lasts. The operating system frees it when the process ends, however it ends.
+
+    Args:
+        folder: the run's folder.
 
     Raises:
-        CheckpointError: another trainer works in the folder; the message says which process.
+        CheckpointError: another trainer holds it; the message says which process.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -57,41 +61,41 @@ class RunLock:
         self._name = os.path.realpath(self._path)
 
     def __enter__(self) -> "RunLock":
-        with _taking:
-            if self._name in _held_here:
+        with _mutex:
+            if self._name in _held:
                 raise CheckpointError(
-                    self._folder, "another trainer of this process is at work in it; give each its own"
+                    self._folder, "another trainer of this process is using it; give each trainer a folder of its own"
                 )
-            with faults_named(self._path, "locking the run folder"):
+            with os_errors_as_checkpoint_errors(self._path, "locking the run folder"):
                 descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
             try:
                 self._take(descriptor)
             except BaseException:
                 os.close(descriptor)
                 raise
-            _held_here[self._name] = descriptor
+            _held[self._name] = descriptor
         return self
 
     def _take(self, descriptor: int) -> None:
-        with faults_named(self._path, "locking the run folder"):
+        with os_errors_as_checkpoint_errors(self._path, "locking the run folder"):
             try:
                 _acquire(descriptor)
             except OSError as error:
                 if error.errno not in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
                     raise
                 owner = "another process"
-                with suppressed_faults():
+                with suppress(OSError):
                     owner = os.read(descriptor, 200).decode(errors="replace").strip() or owner
                 raise CheckpointError(
-                    self._folder, f"{owner} is at work in it; wait for its end, stop it, or give another run_dir"
+                    self._folder, f"{owner} is using it; wait until it ends, stop it, or give another run_dir"
                 ) from error
             os.ftruncate(descriptor, 0)
             since = time.strftime("%Y-%m-%d %H:%M:%S")
             os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}, since {since}\n".encode())
 
     def __exit__(self, *error: object) -> None:
-        with _taking:
-            descriptor = _held_here.pop(self._name)
-            with suppressed_faults():
+        with _mutex:
+            descriptor = _held.pop(self._name)
+            with suppress(OSError):
                 _release(descriptor)
             os.close(descriptor)

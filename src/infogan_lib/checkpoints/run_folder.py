@@ -1,191 +1,186 @@
-"""The checkpoints of a run: written aside and moved into place, so that each is whole or not there.
+"""The checkpoints of a run.
 
     RUN/lock
-    RUN/checkpoints/step_0000000500/    a sealed folder: manifest.json and state-....pt
+    RUN/checkpoints/step_0000000500/    a bundle: manifest.json and state-....safetensors
 
-A checkpoint is written into a hidden folder beside the others, file by file, each synced; then the folder is renamed
-and its parent synced. The latest checkpoint is the newest whose hashes agree. What a dead writer left behind is
-removed by the next one, which holds the lock and so is alone.
+Each appears as a whole or not at all (`disk.atomic_folder`). The latest checkpoint is the newest whose checksums agree.
+What a process that died has left behind is removed by the next one, which holds the lock and so is alone.
 """
 
-import os
 import re
-import secrets
 import warnings
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from infogan_lib.checkpoints.bundle import read_bundle, verify_bundle, write_bundle
 from infogan_lib.checkpoints.disk import (
     CheckpointError,
-    faults_named,
-    make_folder,
+    atomic_folder,
+    makedirs_synced,
+    os_errors_as_checkpoint_errors,
     remove_folder,
-    suppressed_faults,
-    sync_folder,
+    remove_leftovers,
 )
 from infogan_lib.checkpoints.lock import RunLock
-from infogan_lib.checkpoints.manifest import seal, unseal, verify
-from infogan_lib.checkpoints.safe_torch import Plain
 
 KIND = "checkpoint"
 
 _NAME = re.compile(r"step_(\d{10,})")
 
-_HIDDEN = (".saving-", ".removing-")
-
 
 class Checkpoint(NamedTuple):
-    """A checkpoint that was read: where it lies, what its manifest says, and its state."""
+    """A checkpoint that was read: its folder, its metadata and its state."""
 
     path: Path
-    about: dict[str, Any]
+    metadata: dict[str, Any]
     state: Any
 
     @property
     def step(self) -> int:
-        """How many steps had been made."""
-        return int(self.about.get("step", -1))
+        """The number of steps that had been made."""
+        return int(self.metadata.get("step", -1))
 
     @property
     def identity(self) -> str:
-        """What tells it from all others."""
-        return str(self.about.get("id"))
+        """An id that no other checkpoint has."""
+        return str(self.metadata.get("id"))
 
 
 class RunFolder:
-    """A run's folder, held by this process alone for as long as the context lasts.
+    """The folder of a run, held by this process alone while the context lasts.
 
     Args:
-        folder: it is made where there is none.
-        keep: how many checkpoints to keep. The newest one that verifies is kept beside them if none of them does.
-        largest: the most bytes that a state of this run may have.
+        folder: made where there is none.
+        keep: how many checkpoints to keep. Where none of them verifies, the newest one that does is kept as well.
+        max_bytes: the largest state of this run.
 
     Raises:
-        CheckpointError: a folder that cannot be written to, or in which another trainer is at work.
+        CheckpointError: a folder that cannot be written to, or that another trainer holds.
     """
 
-    def __init__(self, folder: Path, *, keep: int, largest: int) -> None:
+    def __init__(self, folder: Path, *, keep: int, max_bytes: int) -> None:
         self.folder = folder
         self.checkpoints = folder / "checkpoints"
-        self._keep, self._largest = keep, largest
-        self._open = ExitStack()
+        self._keep, self._max_bytes = keep, max_bytes
+        self._exit_stack = ExitStack()
 
     def __enter__(self) -> "RunFolder":
-        with ExitStack() as opening, faults_named(self.folder, "making the run folder"):
-            make_folder(self.checkpoints)
-            opening.enter_context(RunLock(self.folder))
-            for entry in self.checkpoints.iterdir():
-                if entry.name.startswith(_HIDDEN):
-                    with suppressed_faults():
-                        remove_folder(entry)
-            self._open = opening.pop_all()
+        with ExitStack() as stack, os_errors_as_checkpoint_errors(self.folder, "making the run folder"):
+            makedirs_synced(self.checkpoints)
+            stack.enter_context(RunLock(self.folder))
+            remove_leftovers(self.checkpoints)
+            self._exit_stack = stack.pop_all()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._open.close()
+        self._exit_stack.close()
 
     def newest_step(self) -> int | None:
         """The step of the newest checkpoint, damaged or not; None if there is none."""
-        return max((step for step, _ in _found(self.checkpoints)), default=None)
+        return max((step for step, _ in _list_checkpoints(self.checkpoints)), default=None)
 
     def newest(self) -> Path | None:
         """The newest checkpoint, damaged or not; None if there is none."""
-        return next((path for _, path in _found(self.checkpoints)), None)
+        return next((path for _, path in _list_checkpoints(self.checkpoints)), None)
 
     def latest(self) -> Checkpoint | None:
         """The newest checkpoint that verifies, or None if there is none at all; see `latest_checkpoint`."""
-        return latest_checkpoint(self.folder, largest=self._largest)
+        return latest_checkpoint(self.folder, max_bytes=self._max_bytes)
 
     def path(self, step: int) -> Path:
-        """Where the checkpoint of a step lies, or would."""
+        """The folder of a step's checkpoint, whether it exists or not."""
         return self.checkpoints / f"step_{step:010d}"
 
-    def save(self, step: int, about: dict[str, Any], state: Plain) -> Path:
-        """Write the checkpoint of a step, in place of one that is there, and remove those no longer kept.
+    def save(self, step: int, metadata: dict[str, Any], state: Any) -> Path:
+        """Write the checkpoint of a step, in place of an old one, and remove those that are no longer kept.
+
+        Args:
+            step: the step.
+            metadata: JSON data for the manifest.
+            state: plain data and tensors, as `to_plain_data` returns them.
+
+        Returns:
+            The checkpoint's folder.
 
         Raises:
-            CheckpointError: a fault of the disk; what was saved before is still there.
+            CheckpointError: an error of the disk. Older checkpoints are still there.
         """
-        path = self.path(step)
-        self._write(path, about, state)
+        path = self.path(step)  # one that is there is damaged, or of a branch that was abandoned
+        with os_errors_as_checkpoint_errors(path, "saving"), atomic_folder(path) as draft:
+            write_bundle(draft, KIND, metadata, state, max_bytes=self._max_bytes)
         self.rotate()
         return path
-
-    def _write(self, path: Path, about: dict[str, Any], state: Plain) -> None:
-        aside = self.checkpoints / f".saving-{secrets.token_hex(6)}"
-        try:
-            with faults_named(path, "saving"):
-                aside.mkdir()
-                seal(aside, KIND, about, state, largest=self._largest)
-                if os.path.lexists(path):
-                    remove_folder(path)  # it is damaged, or of a branch that was left
-                aside.rename(path)
-                sync_folder(self.checkpoints)
-        except BaseException:
-            with suppressed_faults():
-                remove_folder(aside)
-            raise
 
     def rotate(self) -> None:
         """Remove all but the newest, once one of those that stay is known to be good."""
         good = False
-        for i, (_, path) in enumerate(_found(self.checkpoints)):
+        for i, (_, path) in enumerate(_list_checkpoints(self.checkpoints)):
             if i >= self._keep and good:
                 try:
                     remove_folder(path)
-                except OSError as error:  # the new one is safe, so training goes on
+                except OSError as error:  # the new one is safe, so training continues
                     warnings.warn(f"the old checkpoint {path} could not be removed: {error}", stacklevel=2)
             elif not good:
                 good = _is_good(path)
 
 
-def latest_checkpoint(run: Path, *, largest: int) -> Checkpoint | None:
-    """The newest checkpoint of a run that verifies; a damaged one before it is named in a warning.
+def latest_checkpoint(run: Path, *, max_bytes: int) -> Checkpoint | None:
+    """The newest checkpoint of a run that verifies; damaged ones are named in warnings.
+
+    Args:
+        run: the run's folder.
+        max_bytes: the largest state that is accepted.
+
+    Returns:
+        The checkpoint, or None if the run has none at all.
 
     Raises:
-        CheckpointError: there are checkpoints, and none of them can be used.
+        CheckpointError: there are checkpoints, but none can be used.
     """
     damage = None
-    for _, path in _found(run / "checkpoints"):
+    for _, path in _list_checkpoints(run / "checkpoints"):
         try:
             if path.is_symlink():
-                raise CheckpointError(path, "it is a symbolic link, which is not followed here")
-            return read_checkpoint(path, largest=largest)
+                raise CheckpointError(path, "it is a symbolic link, and links are not followed here")
+            return Checkpoint(path, *read_bundle(path, KIND, max_bytes=max_bytes))
         except CheckpointError as error:
-            warnings.warn(f"{error}; an earlier one is looked for", stacklevel=2)
+            warnings.warn(f"{error}; trying an earlier one", stacklevel=2)
             damage = error
     if damage is not None:
         raise CheckpointError(
             run,
-            f"none of its checkpoints can be used ({damage}); nothing was changed. To begin anew, move the folder "
+            f"none of its checkpoints can be used ({damage}); nothing was changed. To start again, move the folder "
             "away or give another run_dir",
         )
     return None
 
 
-def read_checkpoint(path: Path, *, largest: int) -> Checkpoint:
+def read_checkpoint(path: Path, *, max_bytes: int) -> Checkpoint:
     """A checkpoint, or the latest one of a run folder.
 
+    Args:
+        path: the checkpoint's folder, or the run's.
+        max_bytes: the largest state that is accepted.
+
     Raises:
-        CheckpointError: it is damaged, or no checkpoint at all.
+        CheckpointError: it is damaged, or not a checkpoint at all.
     """
     if (path / "checkpoints").is_dir():
-        found = latest_checkpoint(path, largest=largest)
-        if found is None:
+        checkpoint = latest_checkpoint(path, max_bytes=max_bytes)
+        if checkpoint is None:
             raise CheckpointError(path, "this run has no checkpoint yet")
-        return found
+        return checkpoint
     if not path.is_dir():
         raise CheckpointError(path, "there is no such folder; resume takes a run folder or one of its checkpoints")
-    about, state = unseal(path, KIND, largest=largest)
-    return Checkpoint(path, about, state)
+    return Checkpoint(path, *read_bundle(path, KIND, max_bytes=max_bytes))
 
 
-def _found(checkpoints: Path) -> list[tuple[int, Path]]:
-    """Checkpoints by step, newest first, unread."""
+def _list_checkpoints(checkpoints: Path) -> list[tuple[int, Path]]:
+    """Steps and folders of checkpoints, newest first, unread."""
     if not checkpoints.is_dir():
         return []
-    with faults_named(checkpoints, "listing the checkpoints"):
+    with os_errors_as_checkpoint_errors(checkpoints, "listing the checkpoints"):
         names = [(_NAME.fullmatch(entry.name), entry) for entry in checkpoints.iterdir()]
     return sorted(((int(match[1]), entry) for match, entry in names if match), reverse=True)
 
@@ -194,7 +189,7 @@ def _is_good(path: Path) -> bool:
     if path.is_symlink() or not path.is_dir():
         return False
     try:
-        verify(path, KIND)
+        verify_bundle(path, KIND)
     except CheckpointError:
         return False
     return True

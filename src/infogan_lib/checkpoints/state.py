@@ -1,21 +1,21 @@
-"""The whole state of a run, put together of its parts, and put back all or nothing.
+"""The whole state of a run, made of its parts, and loaded all or nothing.
 
-A part has `state_dict` and `load_state_dict`, as torch's modules and optimisers do. Loading checks names, shapes and
-kinds before anything is changed; should a part still refuse, all parts are put back to what they were.
+A part has `state_dict` and `load_state_dict`, as torch's modules and optimizers do. Names, shapes and kinds are checked
+before anything is changed; if a part still refuses its state, all parts are restored to what they were.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from typing_extensions import override
 
 from infogan_lib.checkpoints.compare import check_names
 from infogan_lib.checkpoints.disk import CheckpointError
-from infogan_lib.checkpoints.safe_torch import Plain, plain
+from infogan_lib.checkpoints.tensor_file import to_plain_data
 
 
 class Stateful(Protocol):
@@ -26,131 +26,180 @@ class Stateful(Protocol):
         ...
 
     def load_state_dict(self, state: Any, /) -> None:
-        """Become what a state was taken of."""
+        """Restore a state that `state_dict` returned."""
         ...
 
 
-class CheckedPart(ABC):
-    """A part that can say whether a saved state fits before anything is changed."""
+class Checkable(ABC):
+    """A part that can tell whether a saved state fits before anything is changed."""
 
     @abstractmethod
     def check(self, path: Path, state: Any) -> None:
-        """Raise CheckpointError unless the state fits; `path` is where it comes from."""
+        """Check that a state fits.
+
+        Args:
+            path: where it was saved, for messages.
+            state: the saved state.
+
+        Raises:
+            CheckpointError: it does not.
+        """
 
 
-class RunState:
+class CompositeState:
     """Named parts as one state.
 
     Args:
-        **parts: the parts; each is named in a checkpoint as it is here.
+        **parts: the parts; their names are those in a checkpoint.
     """
 
     def __init__(self, **parts: Stateful) -> None:
         self._parts = parts
 
-    def state_dict(self) -> Plain:
-        """All parts' states as plain data on the CPU. It may share memory with them, so it is to be written at once."""
-        return plain({name: part.state_dict() for name, part in self._parts.items()})
+    def state_dict(self) -> Any:
+        """The states of all parts as plain data on the CPU, which may share memory with them: write it at once."""
+        return to_plain_data({name: part.state_dict() for name, part in self._parts.items()})
 
     def load(self, path: Path, state: Any) -> None:
-        """Put every part back to a saved state.
+        """Restore a saved state.
 
         Args:
-            path: where the state comes from, for messages.
-            state: as `state_dict` gave it.
+            path: where it was saved, for messages.
+            state: as `state_dict` returned it.
 
         Raises:
-            CheckpointError: a part missing, unknown or not fitting; everything is then as it was before.
+            CheckpointError: a part that is missing, unknown or does not fit; nothing is changed then.
         """
         check_names(path, "state", state, self._parts)
         for name, part in self._parts.items():
-            if isinstance(part, CheckedPart):
+            if isinstance(part, Checkable):
                 part.check(path, state[name])
-        before = _copied(self.state_dict())
-        done: list[str] = []
+        before = _clone(self.state_dict())
+        loaded: list[str] = []
         try:
             for name, part in self._parts.items():
-                done.append(name)
+                loaded.append(name)
                 part.load_state_dict(state[name])
         except Exception as error:
-            for name in done:
+            for name in loaded:
                 self._parts[name].load_state_dict(before[name])
             if isinstance(error, CheckpointError):
                 raise
-            raise CheckpointError(path, f"its {done[-1]} does not fit this trainer or its data: {error}") from error
+            raise CheckpointError(path, f"its {loaded[-1]} does not fit this trainer or its data: {error}") from error
 
 
-def _copied(state: Any) -> Any:
-    """A copy whose tensors share nothing with the parts they came from."""
+def _clone(state: Any) -> Any:
+    """A copy whose tensors share no memory with the original."""
     if isinstance(state, Tensor):
         return state.clone()
     if isinstance(state, dict):
-        return {key: _copied(value) for key, value in state.items()}
+        return {key: _clone(value) for key, value in state.items()}
     if isinstance(state, (list, tuple)):
-        return type(state)(map(_copied, state))
+        return type(state)(map(_clone, state))
     return state
 
 
-class OptimizerState(CheckedPart):
-    """The optimisers, in their order, D's first.
+class OptimizerState(Checkable):
+    """The states of several optimizers.
 
     Args:
-        optimizers: all that a run has.
+        optimizers: the optimizers, D's first.
     """
 
     def __init__(self, optimizers: Sequence[Optimizer]) -> None:
         self._optimizers = optimizers
 
     def state_dict(self) -> list[dict[str, Any]]:
-        """Each optimiser's state."""
+        """The state of each."""
         return [optimizer.state_dict() for optimizer in self._optimizers]
 
     @override
     def check(self, path: Path, state: Any) -> None:
-        """Raise CheckpointError unless there are as many optimisers, with as many parameters in their groups."""
-        sizes = [_group_sizes(optimizer.state_dict()) for optimizer in self._optimizers]
+        """Check the numbers of optimizers and of parameters in their groups, and the shapes that torch does not check.
+
+        Args:
+            path: where the state was saved, for messages.
+            state: the saved state.
+
+        Raises:
+            CheckpointError: a number or shape that differs.
+        """
+        own_sizes = [_group_sizes(optimizer.state_dict()) for optimizer in self._optimizers]
         try:
-            saved = [_group_sizes(each) for each in state]
-        except (TypeError, KeyError, IndexError) as error:
-            raise CheckpointError(path, "it holds no state of optimisers") from error
-        if saved != sizes:
+            saved_sizes = [_group_sizes(saved) for saved in state]
+            misfits = [
+                f"{key!r} of shape {tuple(value.shape)} for a parameter of shape {tuple(parameter.shape)}"
+                for optimizer, saved in zip(self._optimizers, state, strict=False)
+                for parameter, key, value in _fused_tensors(optimizer, saved["state"])
+                if value.shape != (parameter.shape if key != "step" else ())
+            ]
+        except (TypeError, KeyError, IndexError, AttributeError) as error:
+            raise CheckpointError(path, "it does not hold the state of optimizers") from error
+        if saved_sizes != own_sizes:
             raise CheckpointError(
                 path,
-                f"its optimisers hold groups of {saved} parameters, and those of this trainer {sizes}; use the same "
-                "optimisers and the same frozen parameters",
+                f"its optimizers hold groups of {saved_sizes} parameters, but those of this trainer {own_sizes}; use "
+                "the same optimizers and the same frozen parameters",
             )
+        if misfits:
+            raise CheckpointError(path, f"its optimizers do not fit: {misfits[0]}; it is damaged")
 
     def load_state_dict(self, states: Sequence[dict[str, Any]]) -> None:
-        """Take over moments and settings, each tensor in the precision it was saved in."""
+        """Load moments and settings, each tensor in the dtype it was saved in."""
         for optimizer, state in zip(self._optimizers, states, strict=True):
             optimizer.load_state_dict(state)
-            parameters = [p for group in optimizer.param_groups for p in group["params"]]
-            for number, of in state["state"].items():
-                mine = optimizer.state[parameters[number]]
-                for key, value in of.items():
+            parameters = _parameters(optimizer)
+            for number, moments in state["state"].items():
+                own = optimizer.state[parameters[number]]
+                for key, value in moments.items():
                     # torch casts what it loads to the parameter's dtype; a moment kept in another one would change.
-                    if isinstance(value, Tensor) and mine[key].dtype != value.dtype:
-                        mine[key] = value.to(mine[key].device)
+                    if isinstance(value, Tensor) and own[key].dtype != value.dtype:
+                        own[key] = value.to(own[key].device)
 
-    def with_own_settings(self, path: Path, state: dict[str, Any]) -> dict[str, Any]:
-        """A run's state in which the optimisers keep the rates they have now, for a branch that changes them."""
+    def with_current_param_groups(self, path: Path, state: dict[str, Any]) -> dict[str, Any]:
+        """A run's state with the optimizers' current settings, for a branch that changes their rates.
+
+        Args:
+            path: where the state was saved, for messages.
+            state: the state of the whole run.
+
+        Raises:
+            CheckpointError: the state of other optimizers.
+        """
         self.check(path, state.get("optimizers"))
-        kept = []
-        for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
-            own = optimizer.state_dict()["param_groups"]
-            kept.append({"state": saved["state"], "param_groups": own})
-        return state | {"optimizers": kept}
+        states = [
+            {"state": saved["state"], "param_groups": optimizer.state_dict()["param_groups"]}
+            for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True)
+        ]
+        return state | {"optimizers": states}
+
+
+def _parameters(optimizer: Optimizer) -> list[nn.Parameter]:
+    """The parameters of an optimizer by their number in its state."""
+    return [p for group in optimizer.param_groups for p in group["params"]]
 
 
 def _group_sizes(state: dict[str, Any]) -> list[int]:
     return [len(group["params"]) for group in state["param_groups"]]
 
 
-class ListState:
-    """Several parts of one kind, in their order.
+def _fused_tensors(
+    optimizer: Optimizer, state: Mapping[int, Mapping[str, Any]]
+) -> Iterator[tuple[nn.Parameter, str, Tensor]]:
+    """Parameter, name and saved value of every tensor that a fused kernel will read without a look at its shape."""
+    if any(group.get("fused") for group in optimizer.param_groups):
+        parameters = _parameters(optimizer)
+        for number, moments in state.items():
+            for key, value in moments.items():
+                if isinstance(value, Tensor) and number in range(len(parameters)):
+                    yield parameters[number], key, value
+
+
+class StateList:
+    """Several parts of one kind, in order.
 
     Args:
-        parts: the parts; their classes tell them apart.
+        parts: the parts, told apart by their classes.
     """
 
     def __init__(self, parts: Sequence[Stateful]) -> None:
@@ -158,16 +207,23 @@ class ListState:
         self._names = [type(part).__name__ for part in parts]
 
     def state_dict(self) -> list[list[Any]]:
-        """The name and the state of each."""
+        """The class name and the state of each."""
         return [[name, part.state_dict()] for name, part in zip(self._names, self._parts, strict=True)]
 
     def load_state_dict(self, states: Sequence[Sequence[Any]]) -> None:
-        """Give each its state back."""
+        """Restore the state of each.
+
+        Args:
+            states: as `state_dict` returned them.
+
+        Raises:
+            ValueError: the states of other parts, or in another order.
+        """
         saved = [name for name, _ in states]
         if saved != self._names:
-            here = self._names or "none"
             raise ValueError(
-                f"it was saved with {saved or 'none'}, and here are {here}; give the same, in the same order"
+                f"it was saved with {saved or 'none'}, but here are {self._names or 'none'}; give the same, in the "
+                "same order"
             )
         for part, (_, state) in zip(self._parts, states, strict=True):
             part.load_state_dict(state)

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sized
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -38,6 +39,34 @@ def check_shape_and_dtype(images: Tensor, image_shape: tuple[int, ...]) -> None:
             f"the generator makes images of shape {image_shape}, but the data has {tuple(images.shape[1:])}{hint}"
         )
     check_dtype(images)
+
+
+class BatchLimits(NamedTuple):
+    """How small a batch of a step may be.
+
+    Attributes:
+        part: the fewest images in a micro-batch.
+        parts: the number of micro-batches.
+        reason: what needs that many.
+    """
+
+    part: int
+    parts: int
+    reason: str
+
+    @property
+    def smallest(self) -> int:
+        """The fewest images in a batch."""
+        return self.part * self.parts
+
+    def check(self, size: int) -> None:
+        """Raise ValueError if a batch is too small."""
+        if size < self.smallest:
+            why = f", as {self.reason} needs {self.part} in each part" if self.part > 1 else ""
+            raise ValueError(
+                f"a batch of {size} images is too small: with accumulation_steps={self.parts} a step takes at least "
+                f"{self.smallest}{why}; if it is a loader's last batch, use drop_last=True"
+            )
 
 
 def check_last_batch(loader: DataLoader, smallest: int) -> None:

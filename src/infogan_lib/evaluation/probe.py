@@ -14,7 +14,7 @@ from infogan_lib.latent.loss_code import VectorCode
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.metrics.sensitivity import confusion, difference, effects, spread
 from infogan_lib.model.infogan import InfoGAN
-from infogan_lib.model.introspection import eval_mode, has_batch_norm, placement
+from infogan_lib.model.introspection import device_and_dtype, eval_mode, has_batch_norm
 from infogan_lib.training.snapshot import Snapshot
 
 
@@ -82,7 +82,7 @@ class Probe:
             look: its number in the run. With more than 16 knobs, two looks in a row turn the same ones, and the next
                 two others.
         """
-        generator, device = torch.Generator().manual_seed(seed), placement(self._model.generator)[0]
+        generator, device = torch.Generator().manual_seed(seed), device_and_dtype(self._model.generator)[0]
         turned = self._turned(look)
         base, fresh = self._draw(generator), self._draw(generator)
         evaluated, differences = {}, []
@@ -146,7 +146,7 @@ class Probe:
 
     def _images(self, latents: Tensor, seed: int, device: torch.device) -> Tensor:
         seed_all(seed, device)  # dropout falls alike on images that are compared
-        return self._model.generate(latents.to(*placement(self._model.generator)))
+        return self._model.generate(latents.to(*device_and_dtype(self._model.generator)))
 
     @contextmanager
     def _undisturbed(self, device: torch.device) -> Iterator[None]:

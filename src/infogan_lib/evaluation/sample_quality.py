@@ -25,7 +25,7 @@ from infogan_lib.metrics.distances import (
     precision_recall,
 )
 from infogan_lib.model.infogan import InfoGAN
-from infogan_lib.model.introspection import eval_mode, placement
+from infogan_lib.model.introspection import device_and_dtype, eval_mode
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def sample_quality(
     if not isinstance(name, str) or not name.strip():
         raise ValueError(f"name must say what the features are, but got {describe(name)}")
     check_real_images(images, model.image_shape, model.pixel_range)
-    device, dtype = placement(model.generator)
+    device, dtype = device_and_dtype(model.generator)
     batches = (as_float(batch.to(device), model.pixel_range or UNKNOWN_RANGE, dtype) for batch in images.split(512))
     real = features_of(extractor, torch.cat(list(batches)))
     made = features_of(extractor, model.sample(len(images), seed=seed))
@@ -96,7 +96,9 @@ def features_of(
         TypeError, ValueError: an extractor that gives something else than a row for each image.
     """
     modules = [extractor] if isinstance(extractor, nn.Module) else []
-    device, dtype = placement(modules[0]) if modules and any(True for _ in modules[0].parameters()) else (None, None)
+    device, dtype = (
+        device_and_dtype(modules[0]) if modules and any(True for _ in modules[0].parameters()) else (None, None)
+    )
     rows = []
     with eval_mode(*modules):
         for batch in images.split(batch_size):

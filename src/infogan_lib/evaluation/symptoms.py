@@ -13,7 +13,7 @@ from infogan_lib.evaluation.probe import Findings
 from infogan_lib.latent.base import LatentCode
 from infogan_lib.latent.loss_code import VectorCode
 from infogan_lib.latent.spec import LatentSpec
-from infogan_lib.losses.adversarial import AdversarialLoss
+from infogan_lib.losses import AdversarialLoss, PairedAdversarialLoss
 from infogan_lib.losses.information import NormalNLL
 from infogan_lib.metrics.sensitivity import merged_categories, unused_categories
 from infogan_lib.model.infogan import Part
@@ -165,7 +165,11 @@ def _without_effect(found: Findings, latent: LatentSpec, known: Mapping[str, flo
 
 
 def symptoms_of_figures(
-    history: History, latent: LatentSpec, game: AdversarialLoss, sizes: dict[str, int], window: int
+    history: History,
+    latent: LatentSpec,
+    game: AdversarialLoss | PairedAdversarialLoss,
+    sizes: dict[str, int],
+    window: int,
 ) -> Iterator[Symptom]:
     """What the last `window` values of each figure show: bounds, D's loss, gradients.
 
@@ -246,10 +250,10 @@ def _variances(code: LatentCode) -> Tensor:
     return code.sample(4096, rng=torch.Generator().manual_seed(0)).double().var(0)
 
 
-def loss_of_ignorance(game: AdversarialLoss) -> float:
+def loss_of_ignorance(game: AdversarialLoss | PairedAdversarialLoss) -> float:
     """What the best D pays that says the same of every image: 2 ln 2 for `NonSaturating`, 2 for `Hinge`."""
     constants = torch.linspace(-20, 20, 4001, dtype=torch.float64)
-    return float((game.real(constants) + game.fake(constants)).min())
+    return float(sum(game.discriminator_terms(constants, constants).values(), torch.zeros(())).min())
 
 
 def _symptoms_of_gradient(norms: np.ndarray, network: str, size: int, window: int) -> Iterator[Symptom]:

@@ -1,30 +1,34 @@
-"""Forms: how a user's generator and discriminator want to be called, found out by one dry forward each.
+"""Adapters: how a user's generator and discriminator want to be called, inferred from dry forward passes.
 
-A form is data, not a wrapper: it says in which shape a generator takes its latent, and where in a discriminator's
-output the logits and the codes are. The modules are called in eval mode, with torch's random state put back
-afterwards, so that nothing of theirs changes.
+An adapter is data, not a wrapper: in which shape a generator takes its latent, and where in a discriminator's output
+the logits and the codes are. The modules are called in eval mode, and torch's random state is restored afterwards, so
+nothing of theirs changes.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
-from typing_extensions import override
 
 from infogan_lib._checks import check_choice
 from infogan_lib.latent.spec import LatentSpec
-from infogan_lib.model.introspection import dry_run, final_activation, placement
-from infogan_lib.model.tap import Tap, find_tap, tapped
+from infogan_lib.model.introspection import device_and_dtype, dry_run, final_activation
+from infogan_lib.model.sigmoids import RecordSigmoids, SigmoidCall, find_call, logits_of
+from infogan_lib.model.tap import FeatureHook, Tap, capture_features, find_tap
 
-GeneratorInput = Literal["flat", "1d", "2d", "3d", "parts"]
+GeneratorInput = Literal["flat", "1d", "2d", "3d", "separate"]
 
 DiscriminatorOutput = Literal["logits", "probabilities"]
 
-GENERATOR_INPUTS: tuple[GeneratorInput, ...] = ("flat", "2d", "1d", "3d", "parts")
+GENERATOR_INPUTS: tuple[GeneratorInput, ...] = ("flat", "2d", "1d", "3d", "separate")
+
+
+class DiscriminatorResult(NamedTuple):
+    """D's logits (N, *) for images, and Q's raw outputs (N, R) where asked for."""
+
+    logits: Tensor
+    q_outputs: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class GeneratorAdapter:
     """How the generator takes its latent.
 
     Args:
-        input: "flat" for (N, L); "1d", "2d", "3d" for (N, L, 1), (N, L, 1, 1), (N, L, 1, 1, 1); "parts" for one
+        input: "flat" for (N, L); "1d", "2d", "3d" for (N, L, 1), (N, L, 1, 1), (N, L, 1, 1, 1); "separate" for one
             argument (N, width) per variable of the spec, in order.
     """
 
@@ -42,7 +46,7 @@ class GeneratorAdapter:
         """Images (N, *) from a flat latent (N, L)."""
         if self.input == "flat":
             return generator(latent)
-        if self.input == "parts":
+        if self.input == "separate":
             return generator(*spec.split(latent).values())
         return generator(latent.reshape(*latent.shape, *[1] * int(self.input[0])))
 
@@ -52,83 +56,101 @@ class DiscriminatorAdapter:
     """How to read the discriminator.
 
     Args:
-        output: whether D gives "logits" or "probabilities" (a Sigmoid at its end).
-        tap: where its features are taken for the Q head, or None where Q needs none.
+        output: whether D returns "logits" or "probabilities" (a Sigmoid at its end).
+        tap: where its features are taken for the Q head; None where Q reads the images, or is inside D.
         returns_codes: whether D returns (validity, codes, ...) and so contains Q itself.
+        sigmoid: which Sigmoid makes its probabilities, where that is known.
     """
 
     output: DiscriminatorOutput
     tap: Tap | None = None
     returns_codes: bool = False
+    sigmoid: SigmoidCall | None = field(default=None, compare=False)
 
-    def __call__(self, discriminator: nn.Module, images: Tensor) -> tuple[Tensor, Any]:
-        """Logits, and what Q reads: the features at the tap, the codes that D itself returned, or None."""
-        with ExitStack() as stack:
-            caught = stack.enter_context(tapped(discriminator, self.tap)) if self.tap else None
-            sigmoid = stack.enter_context(_Sigmoids()) if self.output == "probabilities" else None
+    def __call__(self, discriminator: nn.Module, images: Tensor, hook: FeatureHook | None = None) -> tuple[Tensor, Any]:
+        """Run the discriminator.
+
+        Args:
+            discriminator: D.
+            images: shape (N, *image_shape).
+            hook: the hook at the tap, where one is on D already; otherwise there is one for this pass alone.
+
+        Returns:
+            D's logits, and what Q reads: the features at the tap, the codes that D itself returned, or the images.
+
+        Raises:
+            TypeError: the tapped layer did not run, or returned something other than a tensor.
+        """
+        if self.tap is not None and hook is None:
+            with capture_features(discriminator, self.tap) as hook:
+                return self(discriminator, images, hook)
+        if self.output == "probabilities":
+            calls = []
+            with RecordSigmoids(calls):
+                returned = discriminator(images)
+            logits = logits_of(self._validity(returned), calls, self.sigmoid)
+        else:
             returned = discriminator(images)
-        validity = returned[0] if self.returns_codes else returned
-        logits = validity if sigmoid is None else sigmoid.logits_of(validity)
+            logits = self._validity(returned)
         if self.returns_codes:
             return logits, returned[1:]
-        if caught is None:
-            return logits, None
-        if not isinstance(caught.features, Tensor):
+        if hook is None:
+            return logits, images
+        features = hook.take()
+        if not isinstance(features, Tensor):
             raise TypeError(
-                f"the tapped layer {self.tap} gave {type(caught.features).__name__} instead of a Tensor in this "
-                "forward pass; tap a layer that always runs and handles one tensor"
+                f"the tapped layer {self.tap} gave {type(features).__name__} instead of a Tensor in this forward pass; "
+                "tap a layer that always runs, outside of compiled modules, and handles one tensor"
             )
-        return logits, caught.features
+        return logits, features
 
+    @property
+    def feeds_q(self) -> bool:
+        """Whether Q reads anything of D, rather than the images."""
+        return self.tap is not None or self.returns_codes
 
-def output_parts(returned: Any, spec: LatentSpec) -> list[Tensor]:
-    """What a Q head returned, one tensor or several in a tuple, list or dict, as tensors (N, *) in the codes' order.
-
-    A dict whose keys are the codes' names is put into their order; any other keeps its own.
-    """
-    if isinstance(returned, Tensor):
-        return [returned]
-    if isinstance(returned, dict):
-        return [returned[name] for name in spec.codes] if set(returned) == set(spec.codes) else list(returned.values())
-    return list(returned)
-
-
-def flat_outputs(returned: Any, spec: LatentSpec) -> Tensor:
-    """What a Q head returned as raw outputs (N, R)."""
-    parts = [part.flatten(1) for part in output_parts(returned, spec)]
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+    def _validity(self, returned: Any) -> Tensor:
+        return returned[0] if self.returns_codes else returned
 
 
 def infer_generator_adapter(
     generator: nn.Module, spec: LatentSpec, *, input: GeneratorInput | Literal["auto"] = "auto"
 ) -> tuple[GeneratorAdapter, Tensor]:
-    """The first form in which the generator runs, and the images it made, still with their graph.
+    """How to call the generator: the first way in which it runs.
+
+    Args:
+        generator: G.
+        spec: the latent.
+        input: the only way to try, or "auto" for all.
+
+    Returns:
+        The adapter, and the images of the dry run, still with their graph.
 
     Raises:
-        ValueError: it runs in none; the message says what each attempt met.
+        ValueError: it runs in none of them; the message says how each failed.
     """
     if input != "auto":
         check_choice("generator_input", input, ("auto", *GENERATOR_INPUTS))
     n = 2 if spec.width != 2 else 3
-    device, dtype = placement(generator)
+    device, dtype = device_and_dtype(generator)
     failures = []
     for attempt in GENERATOR_INPUTS if input == "auto" else (input,):
-        form = GeneratorAdapter(attempt)
+        adapter = GeneratorAdapter(attempt)
         with dry_run(generator):
             latent = spec.sample(n, rng=torch.Generator().manual_seed(0)).to(device, dtype).requires_grad_()
             try:
-                images = form(generator, latent, spec)
+                images = adapter(generator, latent, spec)
             except Exception as error:  # whatever a user's module raises belongs in the message below
                 reason = (str(error).strip() or type(error).__name__).splitlines()[0]
                 failures.append(f"{attempt}: {type(error).__name__}: {reason}")
                 continue
         if isinstance(images, Tensor) and images.ndim >= 2 and len(images) == n:
-            return form, images
+            return adapter, images
         got = f"shape {tuple(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
         failures.append(f"{attempt}: returned {got} for a batch of {n}")
     widths = " + ".join(f"{name} {variable.width}" for name, variable in spec.items())
     raise ValueError(
-        f"the generator did not turn a latent of width {spec.width} ({widths}) into a batch of images. It was given\n  "
+        f"the generator did not turn a latent of width {spec.width} ({widths}) into a batch of images. Called as\n  "
         + "\n  ".join(failures)
         + f"\nIts first layer must take {spec.width} inputs: change that layer, or the noise in the LatentSpec."
     )
@@ -142,11 +164,14 @@ def infer_discriminator_adapter(
     needs_features: bool = True,
     output: DiscriminatorOutput | Literal["auto"] = "auto",
 ) -> DiscriminatorAdapter:
-    """How to read the discriminator, from one dry forward on generated images.
+    """How to read the discriminator, inferred from dry forward passes on generated images.
 
     Args:
-        tap: where to take the features; found if None.
-        needs_features: whether anything reads them.
+        discriminator: D.
+        images: a batch of G's images.
+        tap: where to take the features; inferred if None.
+        needs_features: whether Q reads features of D.
+        output: what D returns, or "auto" to infer it.
 
     Raises:
         ValueError: D does not take such images, returns no batch of validities, or the tap is not there.
@@ -181,40 +206,12 @@ def infer_discriminator_adapter(
             )
         if output == "auto":
             output = "probabilities" if final_activation(validity) == "sigmoid" else "logits"
+        sigmoid = None
+        if output == "probabilities":
+            calls = []
+            with RecordSigmoids(calls):
+                returned = discriminator(images)
+            sigmoid = find_call(calls, returned[0] if returns_codes else returned)
         if needs_features and not returns_codes and tap is None:
             tap = find_tap(discriminator, images)
-    return DiscriminatorAdapter(output, tap if needs_features else None, returns_codes)
-
-
-class _Sigmoids(TorchFunctionMode):
-    """Remembers what each Sigmoid was given: D's logits, exactly, with no logarithm of a rounded probability."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._seen: list[tuple[Tensor, Tensor]] = []
-
-    @override
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Sequence[type], args: Any = (), kwargs: Any = None
-    ) -> Any:
-        if func not in _SIGMOIDS:
-            return func(*args, **(kwargs or {}))
-        given = args[0] if args else (kwargs or {})["input"]
-        logits = given.clone() if func in _IN_PLACE else given
-        probabilities = func(*args, **(kwargs or {}))
-        self._seen.append((logits, probabilities))
-        return probabilities
-
-    def logits_of(self, validity: Tensor) -> Tensor:
-        """The logits of D's output: the input of the Sigmoid that made it, else the inverse of a Sigmoid."""
-        for logits, probabilities in reversed(self._seen):
-            if probabilities.numel() == validity.numel() and probabilities.data_ptr() == validity.data_ptr():
-                return logits.reshape(validity.shape)
-        p = validity.float() if validity.dtype in (torch.float16, torch.bfloat16) else validity
-        p = p.clamp(torch.finfo(p.dtype).tiny, 1 - torch.finfo(p.dtype).eps / 2)
-        return p.log() - (-p).log1p()
-
-
-_IN_PLACE = frozenset({torch.sigmoid_, Tensor.sigmoid_})
-
-_SIGMOIDS = frozenset({torch.sigmoid, torch.special.expit, Tensor.sigmoid}) | _IN_PLACE
+    return DiscriminatorAdapter(output, tap if needs_features else None, returns_codes, sigmoid)

@@ -8,8 +8,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from infogan_lib._checks import check_float
 
 
-def averaged(generator: nn.Module, decay: float) -> AveragedModel:
+def make_ema(generator: nn.Module, decay: float) -> AveragedModel:
     """An exponential moving average of a generator, buffers included.
+
+    Args:
+        generator: the generator; the average is a copy of it.
+        decay: the weight of the old average in each update, in (0, 1).
 
     Raises:
         ValueError: a decay that is not in (0, 1), or a generator that cannot be copied.
@@ -18,22 +22,35 @@ def averaged(generator: nn.Module, decay: float) -> AveragedModel:
     if decay >= 1:
         raise ValueError(f"ema_decay must be below 1, but got {decay}")
     try:
-        model = AveragedModel(generator, multi_avg_fn=_MovingAverage(decay), use_buffers=True)
+        ema = AveragedModel(generator, multi_avg_fn=_MovingAverage(decay), use_buffers=True)
     except RuntimeError as error:
         raise ValueError(
             f"ema_decay needs a generator that can be copied, but got: {error}; the older torch.nn.utils.spectral_norm "
             "cannot be copied, torch.nn.utils.parametrizations.spectral_norm can"
         ) from error
-    return model.requires_grad_(False)
+    return ema.requires_grad_(False)
 
 
-def decay_of(model: AveragedModel | None) -> float | None:
-    """The decay that `averaged` was given; None without an average."""
-    return None if model is None else model.multi_avg_fn.decay  # type: ignore[union-attr]
+def ema_decay(ema: AveragedModel | None) -> float | None:
+    """The decay that `make_ema` was given; None without an average."""
+    return None if ema is None else ema.multi_avg_fn.decay  # type: ignore[union-attr]
+
+
+def check_ema(current: AveragedModel | None, decay: float) -> None:
+    """Refuse another decay than that of an average that a loaded model has already.
+
+    Raises:
+        ValueError: the decays differ.
+    """
+    if current is not None and ema_decay(current) != decay:
+        raise ValueError(
+            f"the model has an average with decay {ema_decay(current)}, but got ema_decay={decay}; leave ema_decay out "
+            "to continue it"
+        )
 
 
 class _MovingAverage:
-    """Torch's moving average as an object that can be pickled, which its closure cannot."""
+    """Torch's moving average as an object that can be pickled, unlike its closure."""
 
     def __init__(self, decay: float) -> None:
         self.decay = decay

@@ -8,9 +8,9 @@ section 6: "we parametrize Q as a neural network ... Q and D share all convoluti
 """
 
 import os
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,60 +19,55 @@ from torch.optim.swa_utils import AveragedModel
 from typing_extensions import override
 
 from infogan_lib._checks import check_int
-from infogan_lib.checkpoints.compare import check_tensors
-from infogan_lib.checkpoints.disk import CheckpointError
-from infogan_lib.data.pixels import UNKNOWN_RANGE, PixelRange, as_float, check_real_images
-from infogan_lib.latent.category_names import categorical_code, checked_names, numbered
+from infogan_lib.data.pixels import UNKNOWN_RANGE, PixelRange
+from infogan_lib.data.pixels import pixel_range as checked_range
+from infogan_lib.latent.category_names import Names, categorical_code, checked_names
 from infogan_lib.latent.spec import LatentSpec
-from infogan_lib.metrics.clustering import CategoryMatch, match_categories
+from infogan_lib.metrics.clustering import CategoryMatch
+from infogan_lib.model import sampling
 from infogan_lib.model.adapters import (
     DiscriminatorOutput,
+    DiscriminatorResult,
     GeneratorInput,
-    flat_outputs,
     infer_discriminator_adapter,
     infer_generator_adapter,
-    output_parts,
 )
-from infogan_lib.model.ema import averaged, decay_of
-from infogan_lib.model.introspection import dry_run, eval_mode, final_activation, placement, reached
-from infogan_lib.model.q_head import QHead
-from infogan_lib.model.saving import ModelPlan, QKind, read_model, write_model
-from infogan_lib.model.tap import Tap
-from infogan_lib.model.validation import check_modules, check_parts, check_q_outputs, check_separate
+from infogan_lib.model.attach import attach_q
+from infogan_lib.model.introspection import Part, device_and_dtype, final_activation, group_parameters
+from infogan_lib.model.naming import names_from_labels
+from infogan_lib.model.q_head import flat_outputs
+from infogan_lib.model.saving import QKind, load_model, save_model
+from infogan_lib.model.tap import FeatureHook, Tap, capture_features
+from infogan_lib.model.validation import check_arguments, check_no_shared_parameters
 
-Part = Literal["generator", "trunk", "d_head", "q_head"]
-
-
-class DiscriminatorResult(NamedTuple):
-    """What D and Q say of images: D's logits (N, *), and Q's raw outputs (N, R) where asked for."""
-
-    logits: Tensor
-    raw: Tensor | None
+__all__ = ["InfoGAN", "Part"]
 
 
 class InfoGAN(nn.Module):
-    """G, D and Q as one module. None of the user's modules is edited, copied or hooked for longer than a forward.
+    """G, D and Q as one module. None of the user's modules is edited or copied, and no hook stays on them.
 
     Args:
         generator: any module that makes images (N, *) from the latent: flat (N, L), as a map (N, L, 1, 1), or with
-            one argument per variable of the spec. Which one is found by one dry forward.
-        discriminator: any module that gives one validity per image, or a map of them, as logits or after a Sigmoid;
-            or a tuple (validity, codes, ...), which then holds Q itself.
+            one argument per variable of the spec. Which one is inferred from dry forward passes.
+        discriminator: any module that returns one validity per image, or a map of them, as logits or after a Sigmoid;
+            or a tuple (validity, codes, ...), which then contains Q itself.
         latent: the noise and codes of the generator's input.
         q_head: your own head, from the features at the tap to `latent.num_outputs` raw outputs, as one tensor or
             several in the codes' order. None for `QHead`.
         q_network: your own Q on images, sharing nothing with D. Excludes `q_head` and `tap`.
-        tap: the layer of D whose output Q reads, by name or as a `Tap`. None for the input of D's last layer
-            with parameters.
-        generator_input: "flat", "1d", "2d", "3d" or "parts" to say it instead of finding out.
-        discriminator_output: "logits" or "probabilities", likewise.
-        seed: of the default Q head's initial weights.
+        tap: the layer of D that Q reads, by name or as a `Tap`. None for the input of D's last layer with parameters.
+        generator_input: "flat", "1d", "2d", "3d" or "separate"; "auto" to infer it.
+        discriminator_output: "logits" or "probabilities"; "auto" to infer it.
+        pixel_range: (low, high), what uint8 images are mapped onto. None for G's own `output_range`.
+        seed: the seed of the default Q head's initial weights.
 
     Attributes:
         image_shape: the shape of one image, without the batch.
-        output_range: what G\'s final Tanh (-1, 1) or Sigmoid (0, 1) can reach; None where it ends in neither.
-        pixel_range: what uint8 images are mapped onto; `output_range` unless set.
-        category_names: of codes whose categories were named by `set_category_names`.
+        output_range: what G's final Tanh (-1, 1) or Sigmoid (0, 1) can reach; None where it ends in neither.
+        pixel_range: as given; None where neither it nor G's range is known.
+        category_names: the names of categories by code, as `set_category_names` was given them.
+        ema_generator: the averaged generator, where there is one.
+        q: the module that is Q; None where it is inside the discriminator.
 
     Raises:
         TypeError: an argument of another type.
@@ -80,6 +75,7 @@ class InfoGAN(nn.Module):
     """
 
     ema_generator: AveragedModel | None
+    q: nn.Module | None
 
     def __init__(
         self,
@@ -92,64 +88,35 @@ class InfoGAN(nn.Module):
         tap: str | Tap | None = None,
         generator_input: GeneratorInput | Literal["auto"] = "auto",
         discriminator_output: DiscriminatorOutput | Literal["auto"] = "auto",
+        pixel_range: PixelRange | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        check_parts(generator, discriminator, latent, q_head, q_network, tap)
-        check_separate(generator, discriminator, q_head, q_network)
+        check_arguments(generator, discriminator, latent, q_head, q_network, tap)
+        check_no_shared_parameters(generator, discriminator, q_head, q_network)
         check_int("seed", seed, minimum=0)
         self.latent = latent
         self.generator = generator
         self.discriminator = discriminator
         self.ema_generator = None
-        self.category_names: dict[str, tuple[str | None, ...]] = {}
+        self.category_names: dict[str, Names] = {}
+        self._hook: FeatureHook | None = None
 
-        self._generator_adapter, images = infer_generator_adapter(generator, latent, input=generator_input)
+        self.generator_adapter, images = infer_generator_adapter(generator, latent, input=generator_input)
         self.image_shape = tuple(images.shape[1:])
         self.output_range: PixelRange | None = _OUTPUT_RANGES.get(final_activation(images))
-        self.pixel_range = self.output_range
-        images = images.detach().to(*placement(discriminator))
-        self._discriminator_adapter = infer_discriminator_adapter(
+        self.pixel_range = self.output_range if pixel_range is None else checked_range(pixel_range)
+        images = images.detach().to(*device_and_dtype(discriminator))
+        self.discriminator_adapter = infer_discriminator_adapter(
             discriminator,
             images,
             tap=Tap(tap) if isinstance(tap, str) else tap,
             needs_features=q_network is None,
             output=discriminator_output,
         )
-        if self._discriminator_adapter.returns_codes and (q_head is not None or q_network is not None):
-            raise ValueError(
-                "this discriminator returns codes itself, so it takes no q_head or q_network; leave that out, "
-                "or let the discriminator return the validity alone"
-            )
-        self.q = self._build_q(images, q_head, q_network, seed)
-        self._q_reads_images = q_network is not None
-        self._q_kind: QKind = "network" if q_network is not None else "head" if q_head is not None else "default"
-        self._parts = self._find_parts(images)
-
-    def _build_q(
-        self, images: Tensor, q_head: nn.Module | None, q_network: nn.Module | None, seed: int
-    ) -> nn.Module | None:
-        if self._discriminator_adapter.returns_codes or q_head is not None or q_network is not None:
-            return q_head if q_head is not None else q_network
-        with dry_run(self.discriminator):
-            _, features = self._discriminator_adapter(self.discriminator, images)
-            torch.default_generator.manual_seed(seed)  # inside dry_run, which puts its state back
-            return QHead(features.shape[1:], self.latent.num_outputs).to(features)
-
-    def _find_parts(self, images: Tensor) -> dict[str, frozenset[str]]:
-        """Names of D's parameters by what they serve, from which outputs their graph reaches."""
-        modules = [self.discriminator] + ([self.q] if self.q is not None else [])
-        with dry_run(*modules):
-            logits, read = self._discriminator_adapter(self.discriminator, images)
-            parts = output_parts(self._q_outputs(images, read), self.latent)
-            raw = flat_outputs(parts, self.latent)
-        check_q_outputs(parts, raw, len(images), self.latent)
-        # Scored once here, so that a code of the user's own that cannot be scored says so before training.
-        self.latent.nll(raw, self.latent.sample(len(raw), rng=torch.Generator().manual_seed(0)).to(raw))
-        names = {id(parameter): name for name, parameter in self.discriminator.named_parameters()}
-        judges = {names[i] for i in reached(logits) if i in names}
-        feeds_q = set() if self._q_reads_images else {names[i] for i in reached(raw) if i in names}
-        return {"trunk": frozenset(feeds_q & judges), "q_head": frozenset(feeds_q - judges)}
+        self.q_kind: QKind = "network" if q_network is not None else "head" if q_head is not None else "default"
+        own_q = q_head if q_network is None else q_network
+        self.q, self._shared = attach_q(own_q, discriminator, self.discriminator_adapter, images, latent, seed=seed)
 
     @property
     def display_range(self) -> PixelRange:
@@ -157,46 +124,57 @@ class InfoGAN(nn.Module):
         return self.pixel_range or UNKNOWN_RANGE
 
     def parameter_groups(self) -> dict[Part, list[nn.Parameter]]:
-        """All trainable parameters by what they serve.
+        """All trainable parameters by the part they belong to.
 
-        "generator"; "trunk", the part of D that Q reads through; "d_head", the rest of D; "q_head", what serves Q
-        alone, be it a head, a separate network, or D's own code layers.
+        Returns:
+            "generator"; "trunk", the part of D that Q reads through; "d_head", the rest of D; "q_head", the parameters
+            of Q alone, whether it is a head, a separate network, or D's own code layers.
         """
-        trainable = [(name, p) for name, p in self.discriminator.named_parameters() if p.requires_grad]
-        own_q = [] if self.q is None else [p for p in self.q.parameters() if p.requires_grad]
-        return {
-            "generator": [p for p in self.generator.parameters() if p.requires_grad],
-            "trunk": [p for name, p in trainable if name in self._parts["trunk"]],
-            "d_head": [p for name, p in trainable if not any(name in part for part in self._parts.values())],
-            "q_head": own_q + [p for name, p in trainable if name in self._parts["q_head"]],
-        }
+        return group_parameters(self.generator, self.discriminator, self.q, self._shared)
 
     def generate(self, latent: Tensor) -> Tensor:
         """Images G(z, c), shape (N, *image_shape), from latents (N, L), in the mode the generator is in."""
-        return self._generator_adapter(self.generator, latent, self.latent)
+        return self.generator_adapter(self.generator, latent, self.latent)
 
     @override
     def forward(self, latent: Tensor) -> Tensor:
-        """As `generate`."""
+        """The same as `generate`."""
         return self.generate(latent)
 
     def discriminate(self, images: Tensor, *, codes: bool = True) -> DiscriminatorResult:
-        """D's logits and, unless `codes` is False, Q's raw outputs for images (N, *image_shape)."""
-        logits, read = self._discriminator_adapter(self.discriminator, images)
-        return DiscriminatorResult(logits, flat_outputs(self._q_outputs(images, read), self.latent) if codes else None)
-
-    def _q_outputs(self, images: Tensor, read: Any) -> Any:
-        if self.q is None:
-            return read
-        return self.q(images if self._q_reads_images else read)
+        """D's logits and, unless `codes` is False, Q's raw outputs for images (N, *image_shape), in their mode."""
+        logits, q_input = self.discriminator_adapter(self.discriminator, images, self._hook)
+        return DiscriminatorResult(logits, self._run_q(q_input) if codes else None)
 
     def forward_q(self, images: Tensor) -> Tensor:
-        """Q's raw outputs (N, R) for images (N, *image_shape)."""
-        if self._q_reads_images:
-            return flat_outputs(self._q_outputs(images, None), self.latent)
-        raw = self.discriminate(images).raw
-        assert raw is not None
-        return raw
+        """Q's raw outputs (N, R) for images (N, *image_shape), in the mode that D and Q are in."""
+        if not self.discriminator_adapter.feeds_q:
+            return self._run_q(images)
+        return self._run_q(self.discriminator_adapter(self.discriminator, images, self._hook)[1])
+
+    def _run_q(self, q_input: Any) -> Tensor:
+        return flat_outputs(q_input if self.q is None else self.q(q_input), self.latent)
+
+    @contextmanager
+    def tapping(self) -> Iterator[None]:
+        """Keep the tap's hook on D while the context lasts, instead of adding and removing it in every forward pass.
+
+        In it, ``torch.compile(fullgraph=True)`` can trace `discriminate` and `forward_q`, which register nothing then.
+        """
+        tap = self.discriminator_adapter.tap
+        if tap is None or self._hook is not None:
+            yield
+            return
+        with capture_features(self.discriminator, tap) as self._hook:
+            try:
+                yield
+            finally:
+                self._hook = None
+
+    @override
+    def __getstate__(self) -> dict[str, Any]:
+        """The state of a copy, on whose discriminator the hook of `tapping` does nothing."""
+        return self.__dict__ | {"_hook": None}
 
     def set_category_names(self, code: str, names: Sequence[str | None]) -> None:
         """Name the categories of a code, for `sample` and `traverse`; saved with the model and with later checkpoints.
@@ -207,44 +185,35 @@ class InfoGAN(nn.Module):
 
         Raises:
             KeyError: no code of that name.
-            TypeError: a code without categories, or names that are no strings.
+            TypeError: a code without categories, or names that are not strings.
             ValueError: too few or too many names, or one that is given twice.
         """
         self.category_names[code] = checked_names(self.latent, code, names)
 
     def name_categories(
-        self,
-        images: Tensor,
-        labels: Tensor,
-        *,
-        code: str | None = None,
-        names: Sequence[str] | None = None,
+        self, images: Tensor, labels: Tensor, *, code: str | None = None, names: Sequence[str] | None = None
     ) -> CategoryMatch:
-        """Name the categories of a code after labels: the one-to-one matching under which most images agree.
+        """Name the categories of a code after labels, under the one-to-one matching that most images agree with.
 
         Args:
-            images: labelled images (N, *image_shape), as for `encode`.
-            labels: their labels, whole numbers from 0, shape (N,).
+            images: labeled images (N, *image_shape), as for `encode`.
+            labels: their labels, integers from 0, shape (N,).
             code: the name of a categorical code; the only one if None.
             names: the labels' names; "0", "1", ... if None.
 
         Returns:
-            The match: its table, accuracy, purity of each category, and what is left unmatched, which has no name.
+            The match: its table, accuracy, purity of each category, and the unmatched categories, which get no name.
 
         Raises:
-            KeyError, TypeError: no such code, or one without categories.
+            KeyError: no code of that name.
+            TypeError: a code without categories.
             ValueError: images and labels of different numbers, or labels out of range.
             ImportError: scipy is not installed.
         """
         code = categorical_code(self.latent, code)
-        known = None if names is None else len(names)
-        found = self.encode(images)[code].mode.argmax(1).cpu().numpy()
-        count = self.latent[code].width
-        match = match_categories(found, torch.as_tensor(labels).cpu().numpy(), category_count=count, label_count=known)
-        label_names = [str(label) for label in range(match.contingency.shape[1])] if names is None else list(names)
-        unmatched = match.unmatched_categories
-        named = [None if c in unmatched else label_names[label] for c, label in enumerate(match.label_per_category)]
-        self.set_category_names(code, named)
+        categories = self.encode(images)[code].mode.argmax(1)
+        category_names, match = names_from_labels(categories, labels, self.latent[code].width, names)
+        self.set_category_names(code, category_names)
         return match
 
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -254,22 +223,10 @@ class InfoGAN(nn.Module):
             folder: made where there is none; a model in it is replaced in one piece.
 
         Raises:
-            CheckpointError: a fault of the disk; what was saved before is still there.
+            CheckpointError: an error of the disk; what was saved before is still there.
             TypeError: a latent with a code that cannot be written as JSON.
         """
-        form = self._discriminator_adapter
-        plan = ModelPlan(
-            latent=self.latent,
-            image_shape=self.image_shape,
-            category_names=self.category_names,
-            pixel_range=self.pixel_range,
-            generator_input=self._generator_adapter.input,
-            discriminator_output=form.output,
-            tap=None if self._q_kind == "network" else form.tap,
-            q=self._q_kind,
-            ema_decay=decay_of(self.ema_generator),
-        )
-        write_model(Path(folder), plan, self.state_dict())
+        save_model(self, folder)
 
     @classmethod
     def load(
@@ -281,44 +238,24 @@ class InfoGAN(nn.Module):
         q_head: nn.Module | None = None,
         q_network: nn.Module | None = None,
     ) -> "InfoGAN":
-        """The model that `save` wrote, in networks built as they were then.
+        """Read a model that `save` wrote, here or in an older version, into networks of the same layers.
+
+        Networks that torch.compile or DataParallel wraps are the same as those inside, when saved and when loaded.
 
         Args:
             folder: where it was saved.
-            generator, discriminator: networks of the same layers; they take over the saved weights, on the device they
-                are on.
-            q_head, q_network: likewise, where the model was made with one.
+            generator: the network that gets G's weights, on the device it is on.
+            discriminator: likewise for D.
+            q_head: likewise, where the model was made with one.
+            q_network: likewise, where the model was made with one.
 
         Raises:
             CheckpointError: damage, or networks of other layers; the message names the first tensor that differs, and
                 the networks are as they were.
         """
-        check_modules(generator, discriminator, q_head, q_network)
-        plan, tensors = read_model(Path(folder), generator, discriminator, q_head, q_network)
-        try:
-            model = cls(
-                generator,
-                discriminator,
-                plan.latent,
-                q_head=q_head,
-                q_network=q_network,
-                tap=plan.tap,
-                generator_input=plan.generator_input,
-                discriminator_output=plan.discriminator_output,
-            )
-            for code, names in plan.category_names.items():
-                model.set_category_names(code, names)
-            if plan.ema_decay is not None:
-                model.ema_generator = averaged(generator, plan.ema_decay)
-        except (TypeError, ValueError, KeyError) as error:
-            raise CheckpointError(folder, f"what it holds does not fit these networks: {error}") from error
-        model.pixel_range = plan.pixel_range
-        model.to(*placement(generator))
-        check_tensors(Path(folder), "network", tensors, model.state_dict())
-        model.load_state_dict(tensors)
-        return model
+        networks = {"generator": generator, "discriminator": discriminator, "q_head": q_head, "q_network": q_network}
+        return load_model(cls, folder, **networks)
 
-    @torch.no_grad()
     def sample(self, n: int, /, *, seed: int | None = None, rng: torch.Generator | None = None, **codes: Any) -> Tensor:
         """Make n images in eval mode, from the averaged generator where there is one.
 
@@ -334,12 +271,11 @@ class InfoGAN(nn.Module):
 
         Raises:
             KeyError: no code of that name; the message lists the names.
-            ValueError, TypeError: a category out of range, or a value of another shape.
+            TypeError: a value of another kind.
+            ValueError: a category out of range, or a value of another shape.
         """
-        latent = self.latent.sample(n, rng=_cpu_generator(seed, rng), device="cpu")
-        return self.decode(self.latent.replace_values(latent, numbered(self.latent, self.category_names, codes)))
+        return self.decode(sampling.draw_latents(self, n, seed, rng, codes))
 
-    @torch.no_grad()
     def traverse(
         self,
         code: str,
@@ -359,40 +295,45 @@ class InfoGAN(nn.Module):
         Args:
             code: its name; a categorical code runs through its k categories.
             dim: the dimension of a continuous one that moves.
-            steps: how many steps, 10 if None.
-            n: how many starting points.
-            low, high: the ends of the sweep; the prior's own if None.
-            seed, rng, **codes: as in `sample`, for all that stays fixed.
+            steps: the number of steps; 10 if None.
+            n: the number of starting points.
+            low: where the traversal begins; the prior's own range if None.
+            high: where it ends, likewise.
+            seed: as in `sample`, for all that stays fixed.
+            rng: as in `sample`.
+            **codes: as in `sample`.
 
         Returns:
-            Shape (n * steps, *image_shape), the sweep of the first starting point first.
+            Shape (n * steps, *image_shape), the traversal of the first starting point first.
         """
-        base = self.latent.sample(n, rng=_cpu_generator(seed, rng), device="cpu")
-        base = self.latent.replace_values(base, numbered(self.latent, self.category_names, codes))
+        base = sampling.draw_latents(self, n, seed, rng, codes)
         if code in codes:
             raise ValueError(f"{code!r} is what moves, so it cannot be set as well; leave {code}= out")
         return self.decode(self.latent.traverse(code, dim=dim, steps=steps, base=base, low=low, high=high))
 
-    @torch.no_grad()
     def decode(self, latent: Tensor, *, batch_size: int = 512) -> Tensor:
-        """Images for given latents (N, L), in eval mode, from the averaged generator where there is one."""
-        source = self.generator if self.ema_generator is None else self.ema_generator.module
-        device, dtype = placement(source)
-        with eval_mode(source):
-            chunks = latent.to(device, dtype).split(batch_size)
-            return torch.cat([self._generator_adapter(source, chunk, self.latent) for chunk in chunks])
+        """Images for latents in eval mode, from the averaged generator where there is one.
+
+        Args:
+            latent: shape (N, L).
+            batch_size: how many images to make at a time.
+
+        Returns:
+            Shape (N, *image_shape).
+        """
+        return sampling.decode(self, latent, batch_size)
 
     def encode(self, images: Tensor, *, batch_size: int = 512) -> dict[str, Distribution]:
         """The posterior Q(c|x) of every code for images, in eval mode.
 
         Args:
-            images: shape (N, *image_shape); floats in the range the model was trained on, or uint8 where
-                `pixel_range` is known.
-            batch_size: how many to look at in one go.
+            images: shape (N, *image_shape); floats in the range the model was trained on, or uint8 where `pixel_range`
+                is known.
+            batch_size: how many images to read at a time.
 
         Returns:
-            A torch `Distribution` per code name, with batch shape (N,): one-hot for a categorical code (see its
-            `probs`), normal for a continuous one, `PointEstimate` for one with `MSE`. They lie on the model's device.
+            A torch `Distribution` per code name, with batch shape (N,), on the model's device: one-hot for a
+            categorical code (see its `probs`), normal for a continuous one, `PointEstimate` for one with `MSE`.
 
         Raises:
             TypeError: images that are neither floats nor uint8.
@@ -400,28 +341,9 @@ class InfoGAN(nn.Module):
         """
         return self.latent.posteriors(self.q_outputs(images, batch_size=batch_size))
 
-    @torch.no_grad()
     def q_outputs(self, images: Tensor, *, batch_size: int = 512) -> Tensor:
-        """Q's raw outputs (N, R) for images, in eval mode; arguments and errors as of `encode`."""
-        check_real_images(images, self.image_shape, self.pixel_range)
-        device, dtype = placement(self.discriminator)
-        modules = [self.discriminator] + ([self.q] if self.q is not None else [])
-        raws = []
-        with eval_mode(*modules):
-            for batch in images.split(batch_size):
-                batch = as_float(batch.to(device), self.pixel_range or (0.0, 1.0), dtype)
-                if not batch.isfinite().all():
-                    raise ValueError("images must be finite, but some values are NaN or infinite")
-                raws.append(self.forward_q(batch))
-        return torch.cat(raws)
+        """Q's raw outputs (N, R) for images, in eval mode; arguments and errors are those of `encode`."""
+        return sampling.q_outputs(self, images, batch_size)
 
 
 _OUTPUT_RANGES: dict[str | None, PixelRange] = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0)}
-
-
-def _cpu_generator(seed: int | None, rng: torch.Generator | None) -> torch.Generator | None:
-    if seed is None:
-        return rng
-    if rng is not None:
-        raise ValueError("give either seed or rng, not both")
-    return torch.Generator().manual_seed(check_int("seed", seed, minimum=0))

@@ -2,26 +2,64 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+Part = Literal["generator", "trunk", "d_head", "q_head"]
 
-def reached(output: Tensor) -> set[int]:
+
+class SharedNames(NamedTuple):
+    """The names of D's parameters that Q reads through: those that also make the validity, and those that do not."""
+
+    trunk: frozenset[str]
+    q_only: frozenset[str]
+
+
+def parameters_read_by_q(discriminator: nn.Module, logits: Tensor, q_outputs: Tensor) -> SharedNames:
+    """Which of D's parameters Q's outputs depend on, read off the graphs of one forward pass.
+
+    Args:
+        discriminator: D.
+        logits: its logits, with their graph.
+        q_outputs: Q's outputs, with theirs.
+    """
+    names = {id(parameter): name for name, parameter in discriminator.named_parameters()}
+    judging, reading = (
+        frozenset(names[i] for i in reachable_parameters(output) if i in names) for output in (logits, q_outputs)
+    )
+    return SharedNames(trunk=reading & judging, q_only=reading - judging)
+
+
+def group_parameters(
+    generator: nn.Module, discriminator: nn.Module, q: nn.Module | None, shared: SharedNames
+) -> dict[Part, list[nn.Parameter]]:
+    """All trainable parameters by part; see `InfoGAN.parameter_groups`."""
+    of_d = [(name, p) for name, p in discriminator.named_parameters() if p.requires_grad]
+    of_q = [] if q is None else [p for p in q.parameters() if p.requires_grad]
+    return {
+        "generator": [p for p in generator.parameters() if p.requires_grad],
+        "trunk": [p for name, p in of_d if name in shared.trunk],
+        "d_head": [p for name, p in of_d if name not in shared.trunk | shared.q_only],
+        "q_head": of_q + [p for name, p in of_d if name in shared.q_only],
+    }
+
+
+def reachable_parameters(output: Tensor) -> set[int]:
     """The ids of all parameters that an output's graph leads to."""
-    found: set[int] = set()
-    seen, queue = set(), [output.grad_fn]
+    ids: set[int] = set()
+    visited, queue = set(), [output.grad_fn]
     while queue:
         node = queue.pop()
-        if node is None or node in seen:
+        if node is None or node in visited:
             continue
-        seen.add(node)
+        visited.add(node)
         variable = getattr(node, "variable", None)
         if variable is not None:
-            found.add(id(variable))
+            ids.add(id(variable))
         queue.extend(next_node for next_node, _ in node.next_functions)
-    return found
+    return ids
 
 
 def final_activation(output: Tensor) -> Literal["tanh", "sigmoid", "softmax"] | None:
@@ -42,8 +80,8 @@ _RESHAPING = (
 )
 
 
-def placement(module: nn.Module) -> tuple[torch.device, torch.dtype]:
-    """The device and floating dtype of a module's first parameter or buffer; CPU and the default without any."""
+def device_and_dtype(module: nn.Module) -> tuple[torch.device, torch.dtype]:
+    """The device and dtype of a module's first floating parameter or buffer; CPU and torch's default without any."""
     for tensor in (*module.parameters(), *module.buffers()):
         if tensor.is_floating_point():
             return tensor.device, tensor.dtype
@@ -52,20 +90,16 @@ def placement(module: nn.Module) -> tuple[torch.device, torch.dtype]:
 
 @contextmanager
 def dry_run(*modules: nn.Module) -> Iterator[None]:
-    """Run modules in eval mode, with a graph, and leave their modes and torch's random state as they were."""
-    on_cuda = [device for device in (placement(module)[0] for module in modules) if device.type == "cuda"]
-    used = {torch.cuda.current_device() if device.index is None else device.index for device in on_cuda}
-    with (
-        torch.enable_grad(),
-        torch.random.fork_rng(devices=sorted(used)),
-        eval_mode(*modules),
-    ):
+    """Run modules in eval mode and with a graph; their modes and torch's random state are restored afterwards."""
+    devices = {device_and_dtype(module)[0] for module in modules}
+    indices = {torch.cuda.current_device() if d.index is None else d.index for d in devices if d.type == "cuda"}
+    with torch.enable_grad(), torch.random.fork_rng(devices=sorted(indices)), eval_mode(*modules):
         yield
 
 
 @contextmanager
 def eval_mode(*modules: nn.Module) -> Iterator[None]:
-    """Put modules into eval mode and give every submodule its own mode back."""
+    """Run modules in eval mode; afterwards every submodule is in its own mode again."""
     modes = [(part, part.training) for module in modules for part in module.modules()]
     for part, _ in modes:
         part.training = False
@@ -77,5 +111,5 @@ def eval_mode(*modules: nn.Module) -> Iterator[None]:
 
 
 def has_batch_norm(model: nn.Module) -> bool:
-    """Whether any of its layers looks at a batch as a whole, and so needs more than one sample."""
+    """Whether a module has BatchNorm layers, which need more than one sample in training."""
     return any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())

@@ -1,27 +1,43 @@
-"""A model in a folder: its weights, and the plan by which its parts fit together.
+"""A model in a folder: its weights, and a plan of how its parts fit together.
 
-The plan is data: a latent as JSON, names, numbers. The networks themselves are built by whoever loads it, and compared
-with what was saved tensor by tensor before anything is changed.
+The plan is data: a latent as JSON, names, numbers. The networks are built by whoever loads the model, and compared with
+what was saved tensor by tensor before anything is changed.
 """
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from infogan_lib._version import __version__
-from infogan_lib.checkpoints.compare import check_names, check_tensors, versions, with_versions
-from infogan_lib.checkpoints.disk import CheckpointError, faults_named, make_folder
-from infogan_lib.checkpoints.manifest import seal, unseal
-from infogan_lib.checkpoints.safe_torch import plain
+from infogan_lib.checkpoints.bundle import read_bundle, write_bundle
+from infogan_lib.checkpoints.compare import (
+    check_tensors,
+    known_fields,
+    module_versions,
+    renamed_like,
+    with_module_versions,
+    without_wrappers,
+)
+from infogan_lib.checkpoints.disk import CheckpointError, makedirs_synced, os_errors_as_checkpoint_errors
+from infogan_lib.checkpoints.tensor_file import to_plain_data
 from infogan_lib.data.pixels import PixelRange, pixel_range
 from infogan_lib.latent.category_names import Names
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.model.adapters import DiscriminatorOutput, GeneratorInput
+from infogan_lib.model.ema import ema_decay, make_ema
+from infogan_lib.model.introspection import device_and_dtype
 from infogan_lib.model.tap import Tap
+from infogan_lib.model.validation import check_modules
+
+if TYPE_CHECKING:
+    from infogan_lib.model.infogan import InfoGAN
+
+    Model = TypeVar("Model", bound=InfoGAN)
 
 QKind = Literal["default", "head", "network"]
 
@@ -36,23 +52,46 @@ _Q_KINDS = {
 
 @dataclass(frozen=True)
 class ModelPlan:
-    """What is to be known of a model beside its weights; the fields are those of `InfoGAN`."""
+    """What a saved model holds beside its weights; the fields are those of `InfoGAN`.
+
+    A field without a default is in every file. One that is added later needs a default, which then stands for the
+    models that were saved before.
+    """
 
     latent: LatentSpec
     image_shape: tuple[int, ...]
-    category_names: dict[str, Names]
-    pixel_range: PixelRange | None
-    generator_input: GeneratorInput
-    discriminator_output: DiscriminatorOutput
-    tap: Tap | None
-    q: QKind
-    ema_decay: float | None
+    category_names: dict[str, Names] = field(default_factory=dict)
+    pixel_range: PixelRange | None = None
+    generator_input: GeneratorInput | Literal["auto"] = "auto"
+    discriminator_output: DiscriminatorOutput | Literal["auto"] = "auto"
+    tap: Tap | None = None
+    q: QKind = "default"
+    ema_decay: float | None = None
+    library: str = "unknown"
+    torch: str = "unknown"
 
-    def to_plain(self) -> dict[str, Any]:
+    @classmethod
+    def of(cls, model: "InfoGAN") -> "ModelPlan":
+        """The plan of a model."""
+        return cls(
+            latent=model.latent,
+            image_shape=model.image_shape,
+            category_names=model.category_names,
+            pixel_range=model.pixel_range,
+            generator_input=model.generator_adapter.input,
+            discriminator_output=model.discriminator_adapter.output,
+            tap=model.discriminator_adapter.tap,
+            q=model.q_kind,
+            ema_decay=ema_decay(model.ema_generator),
+            library=__version__,
+            torch=torch.__version__,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
         """The plan as JSON data."""
         return {
-            "library": __version__,
-            "torch": torch.__version__,
+            "library": self.library,
+            "torch": self.torch,
             "latent": self.latent.to_json(),
             "image_shape": list(self.image_shape),
             "category_names": {code: list(names) for code, names in self.category_names.items()},
@@ -65,76 +104,142 @@ class ModelPlan:
         }
 
     @classmethod
-    def from_plain(cls, path: Path, plan: Mapping[str, Any]) -> "ModelPlan":
-        """The plan that `to_plain` wrote.
+    def from_dict(cls, path: Path, saved: Mapping[str, Any]) -> "ModelPlan":
+        """The plan that `to_dict` wrote, here or in another version.
+
+        Args:
+            path: where it was saved, for messages.
+            saved: JSON data.
 
         Raises:
-            CheckpointError: a name missing or unknown, or a value that is none.
+            CheckpointError: a field that is missing, unknown and required, or of another type.
         """
-        names = [*cls.__dataclass_fields__, "library", "torch"]
-        check_names(path, "plan", plan, names)
+        plan = known_fields(path, "plan", saved, cls)
+        if plan.get("generator_input") == "parts":  # version 0.1's name
+            plan["generator_input"] = "separate"
+        read = {
+            "latent": LatentSpec.from_json,
+            "image_shape": tuple,
+            "category_names": lambda named: {code: tuple(names) for code, names in named.items()},
+            "pixel_range": lambda ends: None if ends is None else pixel_range(ends),
+            "tap": lambda place: None if place is None else Tap(*place),
+        }
         try:
-            return cls(
-                latent=LatentSpec.from_json(plan["latent"]),
-                image_shape=tuple(plan["image_shape"]),
-                category_names={code: tuple(names) for code, names in plan["category_names"].items()},
-                pixel_range=plan["pixel_range"] and pixel_range(plan["pixel_range"]),
-                generator_input=plan["generator_input"],
-                discriminator_output=plan["discriminator_output"],
-                tap=plan["tap"] and Tap(*plan["tap"]),
-                q=plan["q"],
-                ema_decay=plan["ema_decay"],
-            )
+            return cls(**{name: read[name](value) if name in read else value for name, value in plan.items()})
         except (TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(path, f"its plan cannot be read: {error}") from error
 
 
-def write_model(folder: Path, plan: ModelPlan, tensors: Mapping[str, Any]) -> None:
-    """Write a plan and weights into a folder, made where there is none."""
-    about = plan.to_plain()
-    with faults_named(folder, "making the folder"):
-        make_folder(folder)
-    state = plain({"tensors": dict(tensors), "versions": versions(tensors)}, "model")
-    seal(folder, _KIND, about, state, largest=_largest(tensors))
+def save_model(model: "InfoGAN", folder: str | os.PathLike[str]) -> None:
+    """Write a model into a folder; see `InfoGAN.save`."""
+    folder, tensors = Path(folder), model.state_dict()
+    metadata = ModelPlan.of(model).to_dict()
+    with os_errors_as_checkpoint_errors(folder, "making the folder"):
+        makedirs_synced(folder)
+    state = to_plain_data({_VERSIONS: module_versions(tensors), **tensors}, "model")
+    write_bundle(folder, _KIND, metadata, state, max_bytes=4 * _size(tensors) + 2**30)
 
 
-def read_model(
-    folder: Path,
+_VERSIONS = "versions"
+
+
+def load_model(
+    cls: "type[Model]",
+    folder: str | os.PathLike[str],
+    *,
     generator: nn.Module,
     discriminator: nn.Module,
     q_head: nn.Module | None,
     q_network: nn.Module | None,
-) -> tuple[ModelPlan, dict[str, Tensor]]:
-    """The plan and the weights in a folder, if they are of these networks.
+) -> "Model":
+    """Read a model from a folder; see `InfoGAN.load`."""
+    check_modules(generator, discriminator, q_head, q_network)
+    folder, q = Path(folder), q_network if q_head is None else q_head
+    networks = {"generator": generator, "discriminator": discriminator} | ({} if q is None else {"q": q})
+    own = {name: network.state_dict() for name, network in networks.items()}
+    max_bytes = 8 * sum(_size(tensors) for tensors in own.values()) + 2**30
+    metadata, state = read_bundle(folder, _KIND, max_bytes=max_bytes)
+    plan = ModelPlan.from_dict(folder, metadata)
+    q_kind = "head" if q_head is not None else "network" if q_network is not None else "default"
+    if plan.q != q_kind:
+        raise CheckpointError(
+            folder, f"its Q is {_Q_KINDS.get(str(plan.q), repr(plan.q))}, but what was given is {_Q_KINDS[q_kind]}"
+        )
+    tensors, versions = _split(folder, state)
+    for name, network in own.items():
+        check_tensors(folder, name, renamed_like(_part(tensors, name), network), network)
+    try:
+        model = cls(
+            generator,
+            discriminator,
+            plan.latent,
+            q_head=q_head,
+            q_network=q_network,
+            tap=plan.tap,
+            generator_input=plan.generator_input,
+            discriminator_output=plan.discriminator_output,
+            pixel_range=plan.pixel_range,
+        )
+        for code, names in plan.category_names.items():
+            model.set_category_names(code, names)
+        if plan.ema_decay is not None:
+            model.ema_generator = make_ema(generator, plan.ema_decay)
+    except (TypeError, ValueError, KeyError) as error:
+        raise CheckpointError(folder, f"what it holds does not fit these networks: {error}") from error
+    if model.image_shape != plan.image_shape:
+        raise CheckpointError(folder, f"its images have shape {plan.image_shape}, but those here {model.image_shape}")
+    model.to(*device_and_dtype(generator))
+    load_tensors(model, folder, tensors, versions)
+    return model
+
+
+def load_tensors(model: nn.Module, path: Path, tensors: Mapping[str, Any], versions: Mapping[str, Any]) -> None:
+    """Load tensors into a model, once all are known to fit.
+
+    Args:
+        model: the model.
+        path: where they were saved, for messages.
+        tensors: by name; names that only differ by wrappers such as torch.compile's fit too.
+        versions: what `module_versions` noted of the modules.
 
     Raises:
-        CheckpointError: damage, or another network; the message names the first tensor that differs.
+        CheckpointError: tensors of another model.
     """
-    q = q_network if q_head is None else q_head
-    own = {"generator": generator.state_dict(), "discriminator": discriminator.state_dict()}
-    if q is not None:
-        own["q"] = q.state_dict()
-    size = sum(_size(tensors) for tensors in own.values())
-    about, state = unseal(folder, _KIND, largest=8 * size + 2**30)
-    plan = ModelPlan.from_plain(folder, about)
-    kind = "head" if q_head is not None else "network" if q_network is not None else "default"
-    if plan.q != kind:
-        raise CheckpointError(
-            folder, f"its Q is {_Q_KINDS.get(plan.q, repr(plan.q))}, and what was given is {_Q_KINDS[kind]}"
-        )
-    check_names(folder, "model", state, ("tensors", "versions"))
-    tensors = state["tensors"]
-    if not isinstance(tensors, dict) or not all(isinstance(name, str) for name in tensors):
-        raise CheckpointError(folder, "it holds no tensors by name")
-    for name, mine in own.items():
-        saved = {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
-        check_tensors(folder, name, saved, mine)
-    return plan, with_versions(tensors, state["versions"])
+    own = model.state_dict()
+    saved, versions = current_names(tensors), current_names(versions)
+    tensors = renamed_like(saved, own)
+    check_tensors(path, "network", tensors, own)
+    if set(tensors) != set(saved):
+        unwrapped = {without_wrappers(name): value for name, value in versions.items()}
+        names = {name: without_wrappers(name) for name in module_versions(own)}
+        versions = {name: unwrapped[key] for name, key in names.items() if key in unwrapped}
+    model.load_state_dict(with_module_versions(tensors, versions))
+
+
+def current_names(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """Tensors by the names that they have today; version 0.1 had another one for the averaged generator."""
+    old, new = "averaged_generator", "ema_generator"
+    return {
+        new + name.removeprefix(old) if name.partition(".")[0] == old else name: value
+        for name, value in tensors.items()
+    }
+
+
+def _split(path: Path, state: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The tensors by name and the modules' versions in a saved state."""
+    if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
+        raise CheckpointError(path, "it does not hold tensors by name")
+    tensors, versions = state, state.get(_VERSIONS)
+    if set(state) == {"tensors", _VERSIONS}:  # format 1
+        tensors = state["tensors"]
+    if not isinstance(tensors, dict) or not isinstance(versions, dict):
+        raise CheckpointError(path, "it does not hold tensors by name")
+    return {str(name): value for name, value in tensors.items() if name != _VERSIONS}, versions
+
+
+def _part(tensors: Mapping[str, Any], network: str) -> dict[str, Any]:
+    return {name.removeprefix(f"{network}."): t for name, t in tensors.items() if name.startswith(f"{network}.")}
 
 
 def _size(tensors: Mapping[str, Any]) -> int:
     return sum(value.numel() * value.element_size() for value in tensors.values() if isinstance(value, Tensor))
-
-
-def _largest(tensors: Mapping[str, Any]) -> int:
-    return 4 * _size(tensors) + 2**30

@@ -7,13 +7,15 @@ from typing import Any
 from torch import Tensor
 from typing_extensions import override
 
-from infogan_lib.checkpoints.compare import check_names, check_tensors, versions, with_versions
-from infogan_lib.checkpoints.state import CheckedPart
+from infogan_lib.checkpoints.compare import check_names, check_tensors, module_versions, renamed_like
+from infogan_lib.checkpoints.disk import CheckpointError
+from infogan_lib.checkpoints.state import Checkable
 from infogan_lib.model.infogan import InfoGAN
+from infogan_lib.model.saving import current_names, load_tensors
 
 
-class ModelState(CheckedPart):
-    """The weights and buffers of all networks, buffers that a module keeps out of its own state included.
+class ModelState(Checkable):
+    """The weights and buffers of all networks, including buffers that a module keeps out of its own state.
 
     Args:
         model: the model.
@@ -24,9 +26,10 @@ class ModelState(CheckedPart):
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors by name, and the names of categories."""
+        tensors = self._model.state_dict()
         return {
-            "tensors": (tensors := self._model.state_dict()),
-            "versions": versions(tensors),
+            "tensors": tensors,
+            "versions": module_versions(tensors),
             "unsaved_buffers": self._unsaved_buffers(),
             "category_names": {name: list(names) for name, names in self._model.category_names.items()},
             "pixel_range": self._model.pixel_range,
@@ -34,17 +37,29 @@ class ModelState(CheckedPart):
 
     @override
     def check(self, path: Path, state: Any) -> None:
-        """Raise CheckpointError unless the tensors fit by name, shape and dtype."""
-        mine = self.state_dict()
-        check_names(path, "model", state, mine)
+        """Check that the tensors fit by name, shape and dtype.
+
+        Args:
+            path: where the state was saved, for messages.
+            state: the saved state.
+
+        Raises:
+            CheckpointError: they do not.
+        """
+        own = self.state_dict()
+        check_names(path, "model", state, own)
+        for part in ("tensors", "versions", "unsaved_buffers"):
+            if not isinstance(state[part], Mapping):
+                raise CheckpointError(path, f"its {part} should be by name, but are {type(state[part]).__name__}")
         for part in ("tensors", "unsaved_buffers"):
-            check_tensors(path, "network", state[part], mine[part])
+            check_tensors(path, "network", renamed_like(current_names(state[part]), own[part]), own[part])
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over the tensors, in place, and the names."""
-        self._model.load_state_dict(with_versions(state["tensors"], state["versions"]))
-        for name, buffer in self._unsaved_buffers().items():
-            buffer.copy_(state["unsaved_buffers"][name])
+        """Load the tensors, in place, and the names."""
+        load_tensors(self._model, Path(), state["tensors"], state["versions"])
+        buffers = self._unsaved_buffers()
+        for name, value in renamed_like(state["unsaved_buffers"], buffers).items():
+            buffers[name].copy_(value)
         self._model.category_names |= {name: tuple(names) for name, names in state["category_names"].items()}
         self._model.pixel_range = state["pixel_range"]
 

@@ -1,7 +1,7 @@
 """Taps: where the Q head reads the discriminator's features.
 
 D is taken as *head(trunk(x))*. The features are what one of D's layers receives or returns; a tap names that layer.
-Nothing is attached to D for longer than one forward pass.
+They are captured by a hook that is on D only while the model runs it, or while `InfoGAN.tapping` lasts.
 """
 
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from infogan_lib._checks import check_choice, describe
+from infogan_lib.checkpoints.compare import without_wrappers
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Tap:
         layer: the layer's name, as `discriminator.named_modules()` gives it.
         at: whether the features are the layer's "output" or its "input".
 
-    A layer that changes its input in place (``LeakyReLU(inplace=True)``) changes the features of the layer before
-    it as well: the tap sees a tensor as it is when D has finished.
+    A layer that changes its input in place (``LeakyReLU(inplace=True)``) changes the features of the layer before it as
+    well: the tap returns a tensor as it is when D has finished.
     """
 
     layer: str
@@ -36,51 +37,81 @@ class Tap:
         check_choice("at", self.at, ("input", "output"))
 
     def module(self, discriminator: nn.Module) -> nn.Module:
-        """The layer named.
+        """The layer.
+
+        Args:
+            discriminator: the module that has it; names such as ``_orig_mod`` of wrappers may be there or not.
 
         Raises:
             ValueError: no such layer; the message lists the layers there are.
         """
         modules = dict(discriminator.named_modules())
         modules.pop("")
-        if self.layer not in modules:
-            there = ", ".join(f"{name} ({type(module).__name__})" for name, module in modules.items())
-            raise ValueError(f"the discriminator has no layer {self.layer!r} to tap; it has: {there or 'no layers'}")
-        return modules[self.layer]
+        if self.layer in modules:
+            return modules[self.layer]
+        unwrapped = {without_wrappers(name): module for name, module in modules.items() if without_wrappers(name)}
+        if without_wrappers(self.layer) in unwrapped:
+            return unwrapped[without_wrappers(self.layer)]
+        layers = ", ".join(f"{name} ({type(module).__name__})" for name, module in modules.items())
+        raise ValueError(f"the discriminator has no layer {self.layer!r} to tap; it has: {layers or 'no layers'}")
 
 
-class Caught:
-    """What a tap saw in the last forward pass."""
+class FeatureHook:
+    """A forward hook that keeps the last features until they are taken.
 
-    features: Tensor | None = None
+    A copy of it, in a copied or pickled discriminator, does nothing.
+    """
+
+    def __init__(self, at: Literal["input", "output"]) -> None:
+        self.at = at
+        self.active = False
+        self.features: Any = None
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any = None) -> None:
+        if self.active:
+            self.features = _first_tensor(args, kwargs) if self.at == "input" else output
+
+    def take(self) -> Any:
+        """The features of the last forward pass, which are not kept any longer; None where there was none."""
+        features, self.features = self.features, None
+        return features
+
+    def __reduce__(self) -> tuple[type, tuple[str]]:
+        return type(self), (self.at,)
 
 
 @contextmanager
-def tapped(discriminator: nn.Module, tap: Tap) -> Iterator[Caught]:
-    """Record the features at a tap while D runs; nothing stays on D afterwards."""
-    module, caught = tap.module(discriminator), Caught()
+def capture_features(discriminator: nn.Module, tap: Tap) -> Iterator[FeatureHook]:
+    """Capture the features at a tap whenever D runs in this context; nothing stays on D afterwards.
 
-    def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        caught.features = _first_tensor(args, kwargs)
+    Args:
+        discriminator: D.
+        tap: where.
 
-    def after(_: nn.Module, __: tuple[Any, ...], output: Any) -> None:
-        caught.features = output
-
-    if tap.at == "input":
-        handle = module.register_forward_pre_hook(before, with_kwargs=True)
-    else:
-        handle = module.register_forward_hook(after)
+    Raises:
+        ValueError: no such layer.
+    """
+    module, hook = tap.module(discriminator), FeatureHook(tap.at)
+    register = module.register_forward_pre_hook if tap.at == "input" else module.register_forward_hook
+    handle = register(hook, with_kwargs=True)
+    hook.active = True
     try:
-        yield caught
+        yield hook
     finally:
+        hook.active = False
+        hook.features = None
         handle.remove()
 
 
 def find_tap(discriminator: nn.Module, images: Tensor) -> Tap:
     """The input of the last layer with parameters that runs in D's forward: D's own features.
 
-    A layer that receives no more numbers than D returns (a norm or a scale behind the last weights) has the validity
+    A layer that receives no more numbers than D returns (a norm or a scale after the last weights) has the validity
     itself before it, so the layer before that one is taken.
+
+    Args:
+        discriminator: D.
+        images: a batch that it takes.
 
     Raises:
         ValueError: no layer of D has parameters.
@@ -90,12 +121,12 @@ def find_tap(discriminator: nn.Module, images: Tensor) -> Tap:
         for name, module in discriminator.named_modules()
         if name and _has_weights(module) and "parametrizations" not in name.split(".")
     }
-    ran: list[tuple[str, int]] = []
+    input_sizes: list[tuple[str, int]] = []
 
     def note(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        received = _first_tensor(args, kwargs)
-        if received is not None:
-            ran.append((name, received.numel()))
+        tensor = _first_tensor(args, kwargs)
+        if tensor is not None:
+            input_sizes.append((name, tensor.numel()))
 
     handles = [
         module.register_forward_pre_hook(lambda _, a, k, name=name: note(name, a, k), with_kwargs=True)
@@ -106,17 +137,17 @@ def find_tap(discriminator: nn.Module, images: Tensor) -> Tap:
     finally:
         for handle in handles:
             handle.remove()
-    if not ran:
+    if not input_sizes:
         raise ValueError(
             "no layer with parameters was seen to run inside the discriminator, so there are no features to tap; give "
-            "the module itself instead of a compiled or traced one, or a q_network, which looks at the images itself"
+            "the module itself instead of a compiled or traced one, or a q_network, which takes the images themselves"
         )
-    features = [name for name, numbers in ran if numbers > validity.numel()]
-    return Tap((features or [ran[-1][0]])[-1], "input")
+    features = [name for name, size in input_sizes if size > validity.numel()]
+    return Tap((features or [input_sizes[-1][0]])[-1], "input")
 
 
 def _first_tensor(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
-    return next((given for given in (*args, *kwargs.values()) if isinstance(given, Tensor)), None)
+    return next((value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)), None)
 
 
 def _has_weights(module: nn.Module) -> bool:

@@ -3,11 +3,11 @@
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from infogan_lib.data.stream import DataStream
 from infogan_lib.training.callbacks import Callback
 from infogan_lib.training.guard import NonFiniteLossError
 from infogan_lib.training.resume import Run
@@ -15,6 +15,43 @@ from infogan_lib.training.signals import StopSignals, undisturbed_by_workers
 
 if TYPE_CHECKING:
     from infogan_lib.training.trainer import InfoGANTrainer
+
+
+def run_fit(
+    trainer: "InfoGANTrainer",
+    run: Run,
+    callbacks: Sequence[Callback],
+    check: Callable[[Tensor], None] | None,
+    *,
+    more_steps: int | None = None,
+    more_epochs: int | None = None,
+) -> None:
+    """Resume a run where there is one to resume, and train to the end of this call of `fit`.
+
+    Args:
+        trainer: makes the steps.
+        run: the run, with its stream of batches.
+        callbacks: called in order.
+        check: looks at the first batch of every epoch; None if there is nothing to look at.
+        more_steps: the steps of this call; None to count epochs.
+        more_epochs: the epochs of this call; None to count steps.
+    """
+    if not run.resume():
+        return
+    step, epoch = run.begin()
+    last_step = None if more_steps is None else step + more_steps
+    last_epoch = None if more_epochs is None else epoch + more_epochs
+    stream, total = run.stream, last_step
+    if last_epoch is not None and stream.source.expected is not None:
+        total = trainer.steps - stream.position.offset + stream.source.expected * (last_epoch - trainer.epochs)
+    trainer.model.train()
+    with ExitStack() as ending:
+        for callback in callbacks:
+            ending.callback(callback.on_fit_end, trainer)
+            callback.on_fit_start(trainer, total)
+        run.save()
+        stop = ending.enter_context(StopSignals(saves=run.saves))
+        FitLoop(trainer, callbacks, run, stop, check).until(last_step, last_epoch)
 
 
 class FitLoop:
@@ -25,9 +62,8 @@ class FitLoop:
 
     Args:
         trainer: launches, reads and counts the steps.
-        stream: the batches.
         callbacks: called in order.
-        run: writes the checkpoints.
+        run: gives the batches and writes the checkpoints.
         stop: notes signals.
         check: looks at the first batch of every epoch; None if there is nothing to look at.
     """
@@ -35,13 +71,12 @@ class FitLoop:
     def __init__(
         self,
         trainer: "InfoGANTrainer",
-        stream: DataStream,
         callbacks: Sequence[Callback],
         run: Run,
         stop: StopSignals,
         check: Callable[[Tensor], None] | None,
     ) -> None:
-        self._trainer, self._stream, self._callbacks = trainer, stream, callbacks
+        self._trainer, self._stream, self._callbacks = trainer, run.stream, callbacks
         self._run, self._stop, self._check = run, stop, check
         self._lap = time.perf_counter()
         self._speeds: deque[float] = deque()  # of the steps that were launched and not read

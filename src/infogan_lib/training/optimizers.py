@@ -59,7 +59,7 @@ class Optimizers:
         d: D's, likewise.
         q: Q's, likewise; None for Adam at G's learning rate, or at 1e-3 where G has an optimizer of yours.
         betas: Adam's; (0.5, 0.999) if None.
-        scheduler: a function `optimizer -> LRScheduler`, called once per optimizer. Schedulers advance after every step.
+        scheduler: a function `optimizer -> LRScheduler`, called once per optimizer; schedulers advance with each step.
 
     Source: Chen et al., InfoGAN, NeurIPS 2016, appendix C (Adam and its rates).
     """

@@ -20,12 +20,12 @@ import torch
 
 from infogan_lib._checks import check_int, describe
 from infogan_lib._version import __version__
-from infogan_lib.checkpoints.disk import CheckpointError, faults_named, make_folder
-from infogan_lib.checkpoints.manifest import seal, unseal
+from infogan_lib.checkpoints.bundle import read_bundle, write_bundle
+from infogan_lib.checkpoints.disk import CheckpointError, makedirs_synced, os_errors_as_checkpoint_errors
 from infogan_lib.checkpoints.run_folder import KIND, Checkpoint, RunFolder, read_checkpoint
-from infogan_lib.checkpoints.state import ListState, OptimizerState, RunState, Stateful
+from infogan_lib.checkpoints.state import CompositeState, OptimizerState, Stateful, StateList
 from infogan_lib.data.stream import DataStream, Position
-from infogan_lib.training.settings import check_settings
+from infogan_lib.training.config import check_config
 
 Resume = Literal["auto", False] | str | os.PathLike[str]
 
@@ -78,7 +78,7 @@ class Checkpoints:
     @property
     def start(self) -> Path | None:
         """The checkpoint or run folder to begin from, if one was named."""
-        return None if self.resume in ("auto", False) else Path(self.resume).expanduser()  # type: ignore[arg-type]
+        return None if self.resume in ("auto", False) else Path(self.resume).expanduser()
 
 
 def as_checkpoints(value: object) -> Checkpoints | None:
@@ -132,7 +132,7 @@ class Runs:
 
     def check(self, path: Path, about: Mapping[str, Any], *, branches: bool = False) -> bool:
         """Raise CheckpointError unless a checkpoint may be gone on with; whether its settings are the same."""
-        same = check_settings(path, about.get("settings"), self.settings, branches=branches)
+        same = check_config(path, about.get("settings"), self.settings, branches=branches)
         if about.get("torch") != torch.__version__:
             warnings.warn(
                 f"{path} was saved with torch {about.get('torch')}, and this is {torch.__version__}: the run goes on, "
@@ -143,19 +143,19 @@ class Runs:
 
     def save(self, folder: Path) -> None:
         """Write the trainer's own state into a folder."""
-        with faults_named(folder, "making the folder"):
-            make_folder(folder)
-        seal(folder, _STATE, self.about(), RunState(**self.parts).state_dict(), largest=self.largest)
+        with os_errors_as_checkpoint_errors(folder, "making the folder"):
+            makedirs_synced(folder)
+        write_bundle(folder, _STATE, self.about(), CompositeState(**self.parts).state_dict(), max_bytes=self.largest)
 
     def load(self, folder: Path) -> None:
         """Take over the state in a folder, be it of `save` or of a run."""
         if (folder / "checkpoints").is_dir():
-            folder, about, state = read_checkpoint(folder, largest=self.largest)
+            folder, about, state = read_checkpoint(folder, max_bytes=self.largest)
         else:
-            about, state = unseal(folder, _STATE, KIND, largest=self.largest)
+            about, state = read_bundle(folder, _STATE, KIND, max_bytes=self.largest)
         self.check(folder, about)
         own = {name: of for name, of in state.items() if name not in _OF_A_FIT} if isinstance(state, dict) else state
-        RunState(**self.parts).load(folder, own)
+        CompositeState(**self.parts).load(folder, own)
         self.has_stepped = True
         self.finished = len(self.position.fits)
         self.left = self.waiting = None
@@ -171,10 +171,12 @@ class Run:
         callbacks: those with a state of their own.
     """
 
-    def __init__(self, runs: Runs, options: Checkpoints | None, stream: DataStream, callbacks: Sequence[Stateful]) -> None:
-        self._runs, self._options, self._stream = runs, options, stream
-        self._callbacks = ListState(callbacks)
-        self._state = RunState(**runs.parts, data=stream, callbacks=self._callbacks)
+    def __init__(
+        self, runs: Runs, options: Checkpoints | None, stream: DataStream, callbacks: Sequence[Stateful]
+    ) -> None:
+        self._runs, self._options, self.stream = runs, options, stream
+        self._callbacks = StateList(callbacks)
+        self._state = CompositeState(**runs.parts, data=stream, callbacks=self._callbacks)
         self._folder: RunFolder | None = None
         self._last: Path | None = None
         self._done = False
@@ -191,7 +193,7 @@ class Run:
         if options is None or path is None:
             return self
         with ExitStack() as opening:
-            folder = RunFolder(path, keep=options.keep, largest=runs.largest)
+            folder = RunFolder(path, keep=options.keep, max_bytes=runs.largest)
             self._folder = opening.enter_context(folder)
             expected, free = 4 * runs.size, shutil.disk_usage(path).free  # weights, two moments, an average
             if free < 2 * expected:
@@ -210,7 +212,7 @@ class Run:
         elif self._folder is None or self._last is None:
             runs.finished = len(runs.position.fits)  # it will not be gone on with
         else:
-            runs.left = os.path.realpath(self._folder.folder), self._stream.left()
+            runs.left = os.path.realpath(self._folder.folder), self.stream.left()
             if isinstance(error, Exception):
                 error.add_note(f"The last checkpoint of the run is {self._last}.")
         self._held.close()
@@ -225,11 +227,11 @@ class Run:
         if found is not None:
             self._load(found)
         elif runs.left is not None:
-            self._stream.take_over(runs.left[1])
+            self.stream.take_over(runs.left[1])
             self._last = self._folder.newest() if self._folder is not None else None
         elif runs.waiting is not None and runs.finished == len(runs.position.fits) - 1:
             path, state = runs.waiting
-            RunState(data=self._stream, callbacks=self._callbacks).load(path, state)
+            CompositeState(data=self.stream, callbacks=self._callbacks).load(path, state)
             self._last, runs.waiting = path, None
         runs.left = None
         if where is not None:
@@ -244,13 +246,13 @@ class Run:
         resume = self._options.resume if self._options else "auto"
         begin_from = self._options.start if self._options else None
         newest = None if folder is None else folder.newest_step()
-        start = None if begin_from is None else read_checkpoint(begin_from, largest=runs.largest)
+        start = None if begin_from is None else read_checkpoint(begin_from, max_bytes=runs.largest)
         if folder is None or newest is None:
             return start
         own = os.path.realpath(folder.folder) in runs.folders
         if start is not None and newest >= start.step:
             latest = folder.latest()
-            if latest is not None and start.identity in (latest.about.get("origin"), latest.identity) and not own:
+            if latest is not None and start.identity in (latest.metadata.get("origin"), latest.identity) and not own:
                 return latest  # this branch was begun before
         if newest > (start.step if start is not None else runs.step()) and (own or start is not None):
             raise CheckpointError(
@@ -276,23 +278,27 @@ class Run:
     def _load(self, found: Checkpoint) -> None:
         runs, state = self._runs, found.state
         inside = self._folder is not None and found.path.parent == self._folder.checkpoints
-        same = runs.check(found.path, found.about, branches=not inside)
+        same = runs.check(found.path, found.metadata, branches=not inside)
         try:
             belongs_to = len(state["position"]["fits"]) - 1
             rest = {name: state[name] for name in _OF_A_FIT}
         except (TypeError, KeyError) as error:
             raise CheckpointError(found.path, f"its state is not that of a run: {error!r}") from error
         if not same:
-            state = runs.optimizers.with_own_settings(found.path, state)
+            state = runs.optimizers.with_current_param_groups(found.path, state)
         takes_its_place = self._options is not None and self._options.start is not None
         if belongs_to > runs.finished and not takes_its_place:
             # A later call of fit was under way, and its data is not this call's.
-            RunState(**runs.parts).load(found.path, {name: of for name, of in state.items() if name not in rest})
+            CompositeState(**runs.parts).load(found.path, {name: of for name, of in state.items() if name not in rest})
             runs.waiting = found.path, rest
         else:
             self._state.load(found.path, state)
             runs.finished, self._last = belongs_to, found.path if inside else None
-        runs.origin = found.about.get("origin") if inside else found.identity
+        runs.origin = found.metadata.get("origin") if inside else found.identity
+
+    def begin(self) -> tuple[int, int]:
+        """The step and the epoch at which this call of `fit` began: now, unless it is resumed."""
+        return self._runs.position.begin_fit(self._runs.finished, self._runs.step())
 
     def save(self) -> Path | None:
         """Write a checkpoint of now, if there is a folder for it."""
@@ -301,7 +307,9 @@ class Run:
         if self._last == self._folder.path(self._runs.step()):
             self._folder.rotate()
             return self._last
-        with faults_named(self._folder.folder, "saving"):  # also where a callback writes what is its own
+        with os_errors_as_checkpoint_errors(
+            self._folder.folder, "saving"
+        ):  # also where a callback writes what is its own
             state = self._state.state_dict()
         self._last = self._folder.save(self._runs.step(), self._runs.about(), state)
         return self._last

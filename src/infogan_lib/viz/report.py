@@ -22,7 +22,7 @@ from infogan_lib.latent.discrete import Categorical
 from infogan_lib.latent.loss_code import VectorCode
 from infogan_lib.metrics.clustering import CategoryMatch, match_categories
 from infogan_lib.model.infogan import InfoGAN
-from infogan_lib.model.introspection import placement
+from infogan_lib.model.introspection import device_and_dtype
 from infogan_lib.training.history import History
 from infogan_lib.viz import html as page
 from infogan_lib.viz.curves import plot_history
@@ -274,7 +274,7 @@ def _calibration(model: InfoGAN, seed: int) -> list[str]:
 
 def _settings(model: InfoGAN, settings: Mapping[str, Any]) -> list[str]:
     sizes = {part: sum(p.numel() for p in parameters) for part, parameters in model.parameter_groups().items()}
-    device, dtype = placement(model.generator)
+    device, dtype = device_and_dtype(model.generator)
     rows = [[name, str(value)] for name, value in settings.items()]
     rows += [["latent", repr(model.latent)]]
     rows += [[f"weights of {part.replace('_', ' ')}", f"{size:,}"] for part, size in sizes.items()]

@@ -8,7 +8,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from infogan_lib import InfoGAN, QHead, Tap
 from infogan_lib.model.adapters import DiscriminatorAdapter, infer_discriminator_adapter, infer_generator_adapter
 from infogan_lib.model.introspection import eval_mode, final_activation
-from infogan_lib.model.tap import find_tap, tapped
+from infogan_lib.model.tap import capture_features, find_tap
 from toys import LATENT, PartsGenerator, TupleDiscriminator, dense_discriminator, dense_generator, images
 
 
@@ -25,7 +25,7 @@ def conv_generator(dims, width=LATENT.width):
         (conv_generator(2), "2d", (1, 8, 8)),
         (conv_generator(1), "1d", (1, 8)),
         (conv_generator(3), "3d", (1, 8, 8, 8)),
-        (PartsGenerator(), "parts", (1, 4, 4)),
+        (PartsGenerator(), "separate", (1, 4, 4)),
     ],
 )
 def test_generator_input_is_found_by_a_dry_forward(generator, input, shape):
@@ -96,7 +96,7 @@ def test_nothing_stays_hooked():
 
 def test_nothing_stays_hooked_after_an_error_inside():
     discriminator = dense_discriminator()
-    with pytest.raises(RuntimeError), tapped(discriminator, Tap("1")):
+    with pytest.raises(RuntimeError), capture_features(discriminator, Tap("1")):
         assert discriminator[1]._forward_hooks
         discriminator(torch.zeros(2, 3))
     assert not any(m._forward_hooks for m in discriminator.modules())

@@ -58,7 +58,7 @@ def test_own_q_head_on_a_named_tap():
     gan = model(q_head=head, tap="3")
     x = images(5)
     gan.eval()
-    torch.testing.assert_close(gan.discriminate(x).raw, head(gan.discriminator[:4](x)))
+    torch.testing.assert_close(gan.discriminate(x).q_outputs, head(gan.discriminator[:4](x)))
     assert gan.q is head
 
 
@@ -71,7 +71,7 @@ def test_own_q_head_may_return_parts():
         def forward(self, features):
             return {"digit": self.category(features), "mean": self.mean(features), "scale": self.scale(features)}
 
-    assert model(q_head=Parts()).discriminate(images(5)).raw.shape == (5, 8)
+    assert model(q_head=Parts()).discriminate(images(5)).q_outputs.shape == (5, 8)
 
 
 def test_a_separate_q_network_shares_nothing():
@@ -312,7 +312,7 @@ def test_layers_called_by_keyword_can_be_tapped():
         def forward(self, x):
             return self.b(input=self.a(input=x.flatten(1)).relu())
 
-    assert InfoGAN(dense_generator(), ByKeyword(), LATENT).discriminate(images(3)).raw.shape == (3, 8)
+    assert InfoGAN(dense_generator(), ByKeyword(), LATENT).discriminate(images(3)).q_outputs.shape == (3, 8)
 
 
 def test_a_frozen_discriminators_sigmoid_is_seen():

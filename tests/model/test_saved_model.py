@@ -120,7 +120,7 @@ WRONG = [
     ),
     (lambda: {"discriminator": dense_discriminator().append(nn.Linear(1, 1))}, "'5.weight' and '5.bias' are not in it"),
     (lambda: {"q_head": head()}, "its Q is the library's own head"),
-    (lambda: {"q_network": network()}, "and what was given is a q_network of the user's"),
+    (lambda: {"q_network": network()}, "but what was given is a q_network of the user's"),
 ]
 
 

@@ -17,13 +17,13 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from infogan_lib.checkpoints.disk import CheckpointError
 from infogan_lib.latent.spec import LatentSpec
-from infogan_lib.losses.adversarial import AdversarialLoss
+from infogan_lib.losses import AdversarialLoss, PairedAdversarialLoss
 from infogan_lib.regularizers.base import Regularizer
 
 
-def run_settings(
+def run_config(
     latent: LatentSpec,
-    adversarial: AdversarialLoss,
+    adversarial: AdversarialLoss | PairedAdversarialLoss,
     optimizers: Sequence[Optimizer],
     schedulers: Sequence[LRScheduler],
     regularizers: Sequence[Regularizer],
@@ -87,10 +87,18 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (bool, int, float, str)) else None
 
 
-_MAY_CHANGE = ("optimizers[", "adversarial", "regularizers", "d_steps", "g_steps", "accumulation_steps", "joint_batches")
+_MAY_CHANGE = (
+    "optimizers[",
+    "adversarial",
+    "regularizers",
+    "d_steps",
+    "g_steps",
+    "accumulation_steps",
+    "joint_batches",
+)
 
 
-def check_settings(path: Path, saved: Any, own: Mapping[str, Any], *, branches: bool = False) -> bool:
+def check_config(path: Path, saved: Any, own: Mapping[str, Any], *, branches: bool = False) -> bool:
     """The settings of a run against those of a trainer that is to go on with it.
 
     Args:

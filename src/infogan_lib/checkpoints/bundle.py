@@ -1,0 +1,209 @@
+"""A bundle: a folder with one file of state, and a manifest with its checksums.
+
+    FOLDER/state-<first 16 digits of its SHA-256>.safetensors
+    FOLDER/manifest.json     kind, format, metadata, size and SHA-256 of the state, SHA-256 of the manifest itself
+
+The manifest is written last and renamed into place, so the folder always holds the old bundle or the new one. A state
+is hashed before it is decoded. No file name is taken from the manifest.
+
+The checksums find damage. They cannot find forgery, as nobody has signed them.
+
+Format 1, of version 0.1, is still read: its state is a pickle (`legacy_pickle`) with the suffix .pt.
+"""
+
+import hashlib
+import json
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from infogan_lib.checkpoints.disk import (
+    CheckpointError,
+    atomic_write,
+    fsync_dir,
+    open_regular,
+    os_errors_as_checkpoint_errors,
+)
+from infogan_lib.checkpoints.legacy_pickle import decode_pickle
+from infogan_lib.checkpoints.tensor_file import decode, encode
+
+FORMAT = 2
+
+MANIFEST = "manifest.json"
+
+_MAX_MANIFEST_BYTES = 1 << 20
+
+_READ_BY = {
+    "checkpoint": "; trainer.load_checkpoint and fit(resume=...) read it",
+    "trainer state": "; trainer.load_checkpoint reads it",
+    "model": "; InfoGAN.load reads it",
+}
+
+
+class _Layout(NamedTuple):
+    """The names in the manifest of a format, and the suffix of its state."""
+
+    metadata: str
+    checksum: str
+    suffix: str
+
+
+_LAYOUTS = {1: _Layout("about", "seal", ".pt"), FORMAT: _Layout("metadata", "checksum", ".safetensors")}
+
+
+def write_bundle(folder: Path, kind: str, metadata: dict[str, Any], state: Any, *, max_bytes: int) -> None:
+    """Write a state and its metadata into a folder, in place of the bundle in it.
+
+    Args:
+        folder: an existing folder.
+        kind: what the bundle is, such as "checkpoint".
+        metadata: JSON data, for the manifest.
+        state: plain data and tensors, as `to_plain_data` returns them.
+        max_bytes: the largest state that `read_bundle` will accept.
+
+    Raises:
+        CheckpointError: an error of the disk, or a state that would be too large to read. The old bundle is kept.
+    """
+    try:
+        parts = encode(state)
+    except ValueError as error:
+        raise CheckpointError(folder, f"{error}; keep less in callbacks, or keep it as tensors") from error
+    size, digest = sum(len(part) for part in parts), _sha256(*parts)
+    layout = _LAYOUTS[FORMAT]
+    manifest = {"kind": kind, "format": FORMAT, layout.metadata: metadata, "state": {"bytes": size, "sha256": digest}}
+    text = _to_json(manifest | {layout.checksum: _checksum(manifest)}).encode()
+    if size > max_bytes or len(text) > _MAX_MANIFEST_BYTES:
+        raise CheckpointError(
+            folder,
+            f"the state has {size:,} bytes and its manifest {len(text):,}, but at most {max_bytes:,} and "
+            f"{_MAX_MANIFEST_BYTES:,} can be saved; keep less in callbacks, buffers or names",
+        )
+    path = _state_path(folder, digest, layout)
+    with os_errors_as_checkpoint_errors(folder, "saving"):
+        atomic_write(path, *parts)
+        fsync_dir(folder)
+        atomic_write(folder / MANIFEST, text)
+        fsync_dir(folder)
+    for entry in folder.iterdir():
+        if entry.name.startswith((".writing-", "state-")) and entry != path:
+            with suppress(OSError):
+                entry.unlink()
+
+
+def verify_bundle(folder: Path, kind: str) -> None:
+    """Check a bundle's checksums.
+
+    Raises:
+        CheckpointError: damage of any kind, or a bundle of another kind.
+    """
+    _read_state(folder, _read_manifest(folder, kind))
+
+
+def read_bundle(folder: Path, *kinds: str, max_bytes: int) -> tuple[dict[str, Any], Any]:
+    """Read a bundle.
+
+    Args:
+        folder: the folder.
+        *kinds: the kinds of bundle that are accepted.
+        max_bytes: the largest state that is accepted.
+
+    Returns:
+        The metadata, and the state with its tensors on the CPU.
+
+    Raises:
+        CheckpointError: damage of any kind, a bundle of another kind, or a state that is not plain data.
+    """
+    manifest = _read_manifest(folder, *kinds)
+    path, size, _ = _named_state(folder, manifest)
+    if size > max_bytes:
+        raise CheckpointError(path, f"it has {size:,} bytes, but a state of this model has at most {max_bytes:,}")
+    data = _read_state(folder, manifest)
+    try:
+        state = decode_pickle(data) if manifest["format"] == 1 else decode(data)
+    except Exception as error:
+        raise CheckpointError(path, f"its content is not what was saved: {error}") from error
+    return manifest[_LAYOUTS[manifest["format"]].metadata], state
+
+
+def _read_manifest(folder: Path, *kinds: str) -> dict[str, Any]:
+    path = folder / MANIFEST
+    if not folder.is_dir():
+        raise CheckpointError(folder, "there is no such folder")
+    if (folder / "checkpoints").is_dir() and not path.exists():
+        raise CheckpointError(folder, f"this is a run folder, not a {' or a '.join(kinds)}{_READ_BY['checkpoint']}")
+    file, size = open_regular(path)
+    with file, os_errors_as_checkpoint_errors(path, "reading"):
+        if size > _MAX_MANIFEST_BYTES:
+            raise CheckpointError(path, f"it has {size:,} bytes, and no manifest is that long; it is damaged")
+        content = file.read(_MAX_MANIFEST_BYTES)
+    manifest = _undamaged(content)
+    if manifest is None:
+        raise CheckpointError(path, "it is not as it was written; it is damaged")
+    version, kind = manifest.get("format"), str(manifest.get("kind"))
+    if type(version) is not int or version not in _LAYOUTS:
+        raise CheckpointError(
+            path,
+            f"it has format {version!r}, and this version of infogan-lib reads {FORMAT} and older; use the version "
+            "that wrote it",
+        )
+    if kind not in kinds:
+        raise CheckpointError(path, f"this is a {kind}, not a {' or a '.join(kinds)}{_READ_BY.get(kind, '')}")
+    if not isinstance(manifest.get(_LAYOUTS[version].metadata), dict):
+        raise CheckpointError(path, "it has no metadata")
+    return manifest
+
+
+def _undamaged(content: bytes) -> dict[str, Any] | None:
+    """The manifest in a file, without its checksum, if every byte is as it was written."""
+    try:
+        text = content.decode()
+        manifest = json.loads(text)
+        if isinstance(manifest, dict) and _to_json(manifest) == text:
+            layout = _LAYOUTS[1 if "seal" in manifest else FORMAT]
+            if manifest.pop(layout.checksum, None) == _checksum(manifest):
+                return manifest
+    except (ValueError, RecursionError):
+        pass
+    return None
+
+
+def _read_state(folder: Path, manifest: dict[str, Any]) -> bytes:
+    """The bytes of the state, if they are those that were saved."""
+    path, size, digest = _named_state(folder, manifest)
+    file, found = open_regular(path)
+    with file, os_errors_as_checkpoint_errors(path, "reading"):
+        if found != size:
+            raise CheckpointError(path, f"it has {found:,} bytes, but {size:,} were saved; it is damaged")
+        data = file.read(size)
+    if _sha256(data) != digest:
+        raise CheckpointError(path, "its content is not what was saved (SHA-256); it is damaged")
+    return data
+
+
+def _named_state(folder: Path, manifest: dict[str, Any]) -> tuple[Path, int, str]:
+    """The path, size and SHA-256 of the state that a manifest names."""
+    state = manifest.get("state")
+    size, digest = (state.get("bytes"), state.get("sha256")) if isinstance(state, dict) else (None, None)
+    if type(size) is not int or not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest):
+        raise CheckpointError(folder / MANIFEST, "it does not name a state")
+    return _state_path(folder, digest, _LAYOUTS[manifest["format"]]), size, digest
+
+
+def _state_path(folder: Path, digest: str, layout: _Layout) -> Path:
+    return folder / f"state-{digest[:16]}{layout.suffix}"
+
+
+def _checksum(manifest: dict[str, Any]) -> str:
+    return _sha256(_to_json(manifest).encode())
+
+
+def _sha256(*parts: bytes | memoryview) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _to_json(manifest: dict[str, Any]) -> str:
+    return json.dumps(manifest, indent=1, allow_nan=False) + "\n"

@@ -1,0 +1,56 @@
+"""Q attached to a discriminator: the default head where the user gives none, checked by one forward pass of both."""
+
+import torch
+from torch import Tensor, nn
+
+from infogan_lib.latent.spec import LatentSpec
+from infogan_lib.model.adapters import DiscriminatorAdapter
+from infogan_lib.model.introspection import SharedNames, dry_run, parameters_read_by_q
+from infogan_lib.model.q_head import QHead, flat_outputs, outputs_in_order
+from infogan_lib.model.validation import check_q_outputs
+
+
+def attach_q(
+    q: nn.Module | None,
+    discriminator: nn.Module,
+    adapter: DiscriminatorAdapter,
+    images: Tensor,
+    latent: LatentSpec,
+    *,
+    seed: int,
+) -> tuple[nn.Module | None, SharedNames]:
+    """Find or make the module that is Q, and check that it fits D and the codes.
+
+    Args:
+        q: the user's head or network, if there is one.
+        discriminator: D.
+        adapter: how D is read.
+        images: a batch of G's images on D's device.
+        latent: the codes.
+        seed: the seed of a default head's initial weights.
+
+    Returns:
+        Q, None where it is inside D; and the names of D's parameters that Q's outputs depend on.
+
+    Raises:
+        ValueError: a Q beside the one in D, or outputs that do not fit the codes.
+    """
+    if adapter.returns_codes and q is not None:
+        raise ValueError(
+            "this discriminator returns codes itself, so it takes no q_head or q_network; leave that out, "
+            "or let the discriminator return the validity alone"
+        )
+    if q is None and not adapter.returns_codes:
+        with dry_run(discriminator):
+            _, features = adapter(discriminator, images)
+            torch.default_generator.manual_seed(seed)  # dry_run restores its state
+            q = QHead(features.shape[1:], latent.num_outputs).to(features)
+    with dry_run(discriminator, *([] if q is None else [q])):
+        logits, q_input = adapter(discriminator, images)
+        outputs = outputs_in_order(q_input if q is None else q(q_input), latent)
+        check_q_outputs(outputs, latent, len(images))
+        q_outputs = flat_outputs(outputs, latent)
+    # Scored once here, so that a code of the user's own that cannot be scored fails before training.
+    codes = latent.sample(len(images), rng=torch.Generator().manual_seed(0))
+    latent.nll(q_outputs, codes.to(q_outputs))
+    return q, parameters_read_by_q(discriminator, logits, q_outputs)

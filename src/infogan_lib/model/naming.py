@@ -1,0 +1,38 @@
+"""Names for the categories of a code, from labeled images."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from infogan_lib.latent.category_names import Names
+from infogan_lib.metrics.clustering import CategoryMatch, match_categories
+
+
+def names_from_labels(
+    categories: Tensor, labels: Tensor, category_count: int, names: Sequence[str] | None
+) -> tuple[Names, CategoryMatch]:
+    """Name categories after the labels under the one-to-one matching that most images agree with.
+
+    Args:
+        categories: the category of each image, integers from 0, shape (N,).
+        labels: the label of each image, integers from 0, shape (N,).
+        category_count: the number of categories.
+        names: the labels' names; "0", "1", ... if None.
+
+    Returns:
+        A name per category, None where it has no label of its own; and the match.
+
+    Raises:
+        ValueError: categories and labels of different lengths, or a label without a name.
+        ImportError: scipy is not installed.
+    """
+    match = match_categories(
+        categories.cpu().numpy(),
+        torch.as_tensor(labels).cpu().numpy(),
+        category_count=category_count,
+        label_count=None if names is None else len(names),
+    )
+    label_names = list(map(str, range(match.contingency.shape[1]))) if names is None else list(names)
+    labels_of = enumerate(match.label_per_category)
+    return tuple(None if c in match.unmatched_categories else label_names[label] for c, label in labels_of), match

@@ -1,0 +1,55 @@
+"""A trained model in use: latents with given codes, their images, and what Q reads from images.
+
+All networks run in eval mode, in batches, on the device they are on.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from infogan_lib._checks import check_int
+from infogan_lib.data.pixels import as_float, check_real_images
+from infogan_lib.latent.category_names import numbered
+from infogan_lib.model.introspection import device_and_dtype, eval_mode
+
+if TYPE_CHECKING:
+    from infogan_lib.model.infogan import InfoGAN
+
+
+def draw_latents(
+    model: "InfoGAN", n: int, seed: int | None, rng: torch.Generator | None, codes: Mapping[str, Any]
+) -> Tensor:
+    """Latents (n, L) on the CPU with given values of codes; see `InfoGAN.sample`."""
+    if seed is not None:
+        if rng is not None:
+            raise ValueError("give either seed or rng, not both")
+        rng = torch.Generator().manual_seed(check_int("seed", seed, minimum=0))
+    latent = model.latent.sample(n, rng=rng, device="cpu")
+    return model.latent.replace_values(latent, numbered(model.latent, model.category_names, codes))
+
+
+@torch.no_grad()
+def decode(model: "InfoGAN", latent: Tensor, batch_size: int) -> Tensor:
+    """Images of latents (N, L), from the averaged generator where there is one; see `InfoGAN.decode`."""
+    generator = model.generator if model.ema_generator is None else model.ema_generator.module
+    device, dtype = device_and_dtype(generator)
+    with eval_mode(generator):
+        batches = latent.to(device, dtype).split(batch_size)
+        return torch.cat([model.generator_adapter(generator, batch, model.latent) for batch in batches])
+
+
+@torch.no_grad()
+def q_outputs(model: "InfoGAN", images: Tensor, batch_size: int) -> Tensor:
+    """Q's raw outputs (N, R) for images that are checked first; see `InfoGAN.q_outputs`."""
+    check_real_images(images, model.image_shape, model.pixel_range)
+    device, dtype = device_and_dtype(model.discriminator)
+    outputs = []
+    with eval_mode(model.discriminator, *([] if model.q is None else [model.q])):
+        for batch in images.split(batch_size):
+            batch = as_float(batch.to(device), model.pixel_range or (0.0, 1.0), dtype)
+            if not batch.isfinite().all():
+                raise ValueError("images must be finite, but some values are NaN or infinite")
+            outputs.append(model.forward_q(batch))
+    return torch.cat(outputs)

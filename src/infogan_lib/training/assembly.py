@@ -1,0 +1,94 @@
+"""What a trainer is made of: the model, and what its checkpoints hold of all parts."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from infogan_lib.checkpoints.state import OptimizerState, StateList
+from infogan_lib.data.rng import GlobalRandomness, RandomStreams
+from infogan_lib.data.stream import Position
+from infogan_lib.latent import LatentSpec
+from infogan_lib.model.ema import ema_decay
+from infogan_lib.model.infogan import InfoGAN
+from infogan_lib.model.state import ModelState
+from infogan_lib.regularizers import Regularizer
+from infogan_lib.training.config import run_config
+from infogan_lib.training.history import History
+from infogan_lib.training.resume import Runs
+from infogan_lib.training.step import InfoGANStep
+
+
+def as_model(
+    generator: nn.Module | InfoGAN, discriminator: nn.Module | None, latent: LatentSpec | None, *, seed: int
+) -> InfoGAN:
+    """An `InfoGAN`, given as one or as its three parts.
+
+    Raises:
+        TypeError: an InfoGAN beside parts, or parts missing.
+    """
+    if isinstance(generator, InfoGAN):
+        if discriminator is not None or latent is not None:
+            raise TypeError("an InfoGAN holds its discriminator and latent already; give it alone")
+        return generator
+    if discriminator is None or latent is None:
+        raise TypeError("give a generator, a discriminator and a latent, or an InfoGAN in place of the three")
+    return InfoGAN(generator, discriminator, latent, seed=seed)
+
+
+def trainer_runs(
+    step: InfoGANStep,
+    optimizers: Sequence[Optimizer],
+    regularizers: Sequence[Regularizer],
+    networks: nn.ModuleDict,
+    streams: RandomStreams,
+    position: Position,
+    history: History,
+    *,
+    steps: Callable[[], int],
+    config: dict[str, Any],
+) -> Runs:
+    """The runs of a trainer.
+
+    Args:
+        step: the step, with the model and the schedulers.
+        optimizers: all optimizers, D's first.
+        regularizers: all regularizers.
+        networks: networks of regularizers, by the regularizer's name.
+        streams: the streams of random numbers.
+        position: the position in the data.
+        history: the metrics so far.
+        steps: gives the number of steps made.
+        config: further settings that a resumed run must share.
+    """
+    model, device = step.model, next(step.model.parameters()).device
+    states = OptimizerState(optimizers)
+    parts: dict[str, Any] = {
+        "model": ModelState(model),
+        "optimizers": states,
+        "schedulers": StateList(step.schedulers),
+        "step": step,
+        "streams": streams,
+        "global_randomness": GlobalRandomness(device),
+        "position": position,
+        "history": history,
+    }
+    if networks:
+        parts["regularizers"] = networks
+    settings = run_config(
+        model.latent,
+        step.adversarial,
+        optimizers,
+        step.schedulers,
+        regularizers,
+        tap=str(model.discriminator_adapter.tap),
+        pixel_range=model.pixel_range,
+        joint_batches=step.joint_batches,
+        accumulation_steps=step.accumulation_steps,
+        ema_decay=ema_decay(model.ema_generator),
+        **config,
+    )
+    held = [*model.parameters(), *model.buffers(), *networks.parameters(), *networks.buffers()]
+    size = sum(tensor.numel() * tensor.element_size() for tensor in held)
+    return Runs(parts, position, states, settings, steps, size)

@@ -1,0 +1,109 @@
+"""States that do not fit a run, under right checksums: each is a CheckpointError that changes nothing."""
+
+import copy
+
+import pytest
+import torch
+from forged import MAX_BYTES, forge, honest
+
+import infogan_lib as ig
+from infogan_lib.checkpoints.run_folder import read_checkpoint
+from infogan_lib.checkpoints.tensor_file import encode
+from toys import LATENT, dense_discriminator, dense_generator, images
+
+
+def trainer(**changes):
+    torch.manual_seed(0)
+    return ig.InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, device="cpu", **changes)
+
+
+def test_plain_data_that_is_no_run_is_refused(tmp_path):
+    metadata = {"settings": trainer()._runs.settings, "torch": torch.__version__}
+    folder = forge(tmp_path / "c", honest(), metadata=metadata)
+    read_checkpoint(folder, max_bytes=MAX_BYTES)
+    with pytest.raises(ig.CheckpointError, match="its state is not that of a run"):
+        trainer().fit(images(16), steps=1, batch_size=8, resume=folder)
+
+
+def test_a_checkpoint_that_is_a_link_is_passed_over(tmp_path):
+    trainer().fit(images(16), steps=1, batch_size=8, run_dir=tmp_path / "run")
+    newest = tmp_path / "run/checkpoints/step_0000000001"
+    newest.rename(tmp_path / "elsewhere")
+    newest.symlink_to(tmp_path / "elsewhere")
+    t = trainer()
+    with pytest.warns(UserWarning, match="symbolic link"):
+        t.fit(images(16), steps=1, batch_size=8, run_dir=tmp_path / "run")
+    assert t.steps == 1
+
+
+def change(state, path, value):
+    *way, last = path
+    for key in way:
+        state = state[key]
+    if value is None:
+        del state[last]
+    else:
+        state[last] = value
+
+
+STATES = [
+    (("model",), None, "'model' is not in it"),
+    (("surplus",), 1, "'surplus' is unknown here"),
+    (("model",), [], "its model should hold"),
+    (("model", "tensors", "q.head.weight"), torch.zeros(3), "q.head.weight"),
+    (
+        ("model", "tensors", "generator.0.weight"),
+        torch.zeros(16, 12),
+        r"float32 of shape \(16, 12\) in it, but",
+    ),
+    (("model", "tensors", "generator.0.weight"), torch.zeros(16, 11).double(), "float64"),
+    (("model", "tensors", "generator.0.weight"), "abc", "is str in it"),
+    (("model", "tensors", "generator.0.weight"), None, "'generator.0.weight' is not in it"),
+    (("model", "category_names"), 3, "does not fit"),
+    (("optimizers",), 7, "does not hold the state of optimizers"),
+    (("optimizers", 0), None, "groups of"),
+    (("optimizers", 0, "param_groups", 0, "params"), [0], "groups of"),
+    (("optimizers", 0, "state"), {99: {"step": torch.zeros(())}}, "does not fit"),
+    (("optimizers", 0, "state", 0, "exp_avg"), torch.zeros(3), r"'exp_avg' of shape \(3,\) for a parameter of shape"),
+    (("optimizers", 0, "state", 0, "exp_avg_sq"), torch.zeros(()), "optimizers do not fit"),
+    (("optimizers", 0, "state", 0, "step"), torch.zeros(3), "optimizers do not fit"),
+    (("streams", "latents"), None, "random streams"),
+    (("streams", "latents"), torch.zeros(3, dtype=torch.uint8), "does not fit"),
+    (("streams", "surplus"), torch.zeros(3, dtype=torch.uint8), "random streams"),
+    (("step", "count"), "many", "does not fit"),
+    (("step", "scaler"), {"scale": 1.0}, "precision"),
+    (("position", "fits"), "none", "does not fit"),
+    (("position", "offset"), None, "does not fit"),
+    (("history", "values"), {"loss/d": "text"}, "does not fit"),
+    (("global_randomness", "numpy"), [], "does not fit"),
+    (("global_randomness", "python"), [3, torch.zeros(2), None], "does not fit"),
+    (("data", "source", "length"), 17, "the run's data had length 17, and this data has 16"),
+    (("data",), 5, "does not fit"),
+    (("callbacks",), [["JSONLLogger", {}]], "here are none"),
+    (("schedulers",), [["LinearLR", {}]], "here are none"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "message"), STATES)
+def test_a_state_that_does_not_fit_changes_nothing(tmp_path, path, value, message):
+    source = trainer()
+    source.fit(images(16), steps=2, batch_size=8, run_dir=tmp_path / "run")
+    found = read_checkpoint(tmp_path / "run", max_bytes=MAX_BYTES)
+    state = copy.deepcopy(found.state)
+    change(state, path, value)
+    folder = forge(tmp_path / "forged", b"".join(map(bytes, encode(state))), metadata=found.metadata)
+
+    target = trainer(seed=0)
+    target.step(images(8, seed=5))
+    before = copy.deepcopy([target.model.state_dict(), target._streams.state_dict()])
+    randomness = torch.get_rng_state()
+    with pytest.raises(ig.CheckpointError, match=message):
+        target.fit(images(16), steps=2, batch_size=8, resume=folder)
+    for now, then in zip([target.model.state_dict(), target._streams.state_dict()], before, strict=True):
+        assert all(torch.equal(now[name], then[name]) for name in then)
+    assert torch.equal(torch.get_rng_state(), randomness)
+    assert (target.steps, len(target.history["loss/d"])) == (1, 1)
+    figures = target.step(images(8, seed=6))
+    twin = trainer(seed=0)
+    twin.step(images(8, seed=5))
+    assert twin.step(images(8, seed=6)) == figures
