@@ -65,7 +65,7 @@ def damage(count: int, seed: int = 0) -> Counter[str]:
     chance, results = random.Random(seed), Counter[str]()
     with tempfile.TemporaryDirectory() as scratch:
         run, broken = Path(scratch) / "run", Path(scratch) / "broken"
-        train(Kind(), run, steps=3, checkpoint_every=1, keep_checkpoints=4)
+        train(Kind(), run, steps=3, every=1, keep=4)
         one, two = (_files(run / "checkpoints" / f"step_{step:010d}") for step in (2, 3))
         other = {name: next(theirs for ours, theirs in two.items() if ours[:5] == name[:5]) for name in one}
         broken.mkdir()

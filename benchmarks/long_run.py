@@ -14,6 +14,8 @@ from typing import NamedTuple
 import torch
 
 import infogan_lib as ig
+from infogan_lib import Checkpoints
+from infogan_lib.training.callbacks import JSONLLogger
 from small_run import Augmented, trainer
 
 
@@ -32,7 +34,7 @@ class Watch(ig.Callback):
     def __init__(self, every: int) -> None:
         self.every, self.uses = every, list[Use]()
 
-    def on_step_end(self, trainer: ig.InfoGANTrainer, figures: Mapping[str, float]) -> None:
+    def on_step_end(self, trainer: ig.InfoGANTrainer, metrics: Mapping[str, float]) -> None:
         if trainer.steps % self.every == 0:
             gc.collect()
             status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
@@ -51,9 +53,8 @@ def watch(steps: int, every: int, workers: int) -> list[Use]:
             steps=steps,
             batch_size=12,
             num_workers=workers,
-            callbacks=[ig.JSONLLogger(Path(scratch) / "metrics.jsonl"), watch],
-            run_dir=scratch,
-            checkpoint_every=100,
+            callbacks=[JSONLLogger(Path(scratch) / "metrics.jsonl"), watch],
+            checkpoints=Checkpoints(scratch, every=100),
         )
     return watch.uses
 

@@ -25,7 +25,7 @@ from small_run import Kind, comparable, images, last_checkpoint, log_lines, same
 
 KINDS = [
     Kind(),
-    Kind(ema=False, accumulate=3),
+    Kind(ema=False, accumulation_steps=3),
     Kind(data="dataset"),
     Kind(data="loader"),
     Kind(precision="bf16"),
@@ -43,7 +43,7 @@ def attempt(kind: Kind, run_dir: Path, seed: int) -> int:
     code = 1
     try:
         random.seed(0)  # Python seeds it anew in every fork, and it is part of the state
-        train(kind, run_dir, checkpoint_every=1 + seed % 2)
+        train(kind, run_dir, every=1 + seed % 2)
         code = 0
     except BaseException as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)

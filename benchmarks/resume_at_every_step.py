@@ -28,14 +28,14 @@ def resume_at(kind: Kind, steps: Sequence[int], length: int = STEPS) -> list[int
     different = []
     with tempfile.TemporaryDirectory() as scratch:
         run, again = Path(scratch) / "run", Path(scratch) / "again"
-        train(kind, run, checkpoint_every=1, keep_checkpoints=length + 1, steps=length)
+        train(kind, run, every=1, keep=length + 1, steps=length)
         found = last_checkpoint(run)
         assert found is not None
         expected = comparable(found.state)
         for step in steps:
             torch.manual_seed(step)
             target = again / str(step)
-            train(kind, target, resume=run / "checkpoints" / f"step_{step:010d}", checkpoint_every=1000, steps=length)
+            train(kind, target, resume=run / "checkpoints" / f"step_{step:010d}", every=1000, steps=length)
             found = last_checkpoint(target)
             assert found is not None
             if not same(_without_log(comparable(found.state)), _without_log(expected)):

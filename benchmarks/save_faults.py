@@ -83,7 +83,7 @@ def _save_with(run_dir: Path, faulty: Faulty) -> None:
 
     Run.save = save
     try:
-        train(Kind(), run_dir, steps=AFTER, checkpoint_every=1, keep_checkpoints=1)
+        train(Kind(), run_dir, steps=AFTER, every=1, keep=1)
     finally:
         Run.save = real
 
@@ -112,7 +112,7 @@ def inject(every: int = 1) -> tuple[list[str], Counter[tuple[str, str]]]:
     trainer().step(images()[:12])
     with tempfile.TemporaryDirectory() as scratch:
         start, work = Path(scratch) / "start", Path(scratch) / "work"
-        train(Kind(), start, steps=BEFORE, checkpoint_every=1, keep_checkpoints=1)
+        train(Kind(), start, steps=BEFORE, every=1, keep=1)
         counting = Faulty()
         shutil.copytree(start, work)
         _save_with(work, counting)
@@ -128,7 +128,7 @@ def inject(every: int = 1) -> tuple[list[str], Counter[tuple[str, str]]]:
                 which = (
                     {BEFORE: "the previous loads", AFTER: "the new one loads"}[found.metadata["step"]] if found else ""
                 )
-                train(Kind(), work, steps=AFTER, checkpoint_every=1, keep_checkpoints=1)
+                train(Kind(), work, steps=AFTER, every=1, keep=1)
                 tidy = [path.name for path in (work / "checkpoints").iterdir()] == [f"step_{AFTER:010d}"]
                 recovers = same(_state(work), whole[AFTER]) and tidy
                 results[fault, f"{ended}; {which if loads else 'NOTHING LOADS'}{'' if recovers else '; STUCK'}"] += 1

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 import infogan_lib as ig
+from infogan_lib import Checkpoints
 from infogan_lib.recipes.architectures import paper_discriminator, paper_generator
 from infogan_lib.regularizers import RealImageInformation
 from infogan_lib.training.resume import Run
@@ -24,7 +25,7 @@ class Clock(ig.Callback):
     def __init__(self) -> None:
         self.ends: list[float] = []
 
-    def on_step_end(self, trainer: ig.InfoGANTrainer, figures: Mapping[str, float]) -> None:
+    def on_step_end(self, trainer: ig.InfoGANTrainer, metrics: Mapping[str, float]) -> None:
         self.ends.append(time.perf_counter())
 
 
@@ -37,7 +38,7 @@ def measure(steps: int, saves: int) -> tuple[float, list[float], float]:
         latent,
         ema_decay=0.995,
         regularizers=[RealImageInformation("digit", weight=2.0)],
-        device="cpu",
+        engine=ig.Engine("cpu"),
     )
     images = torch.randint(0, 256, (1280, 1, 28, 28), dtype=torch.uint8)
     clock, spent, real = Clock(), list[float](), Run.save
@@ -51,7 +52,7 @@ def measure(steps: int, saves: int) -> tuple[float, list[float], float]:
     Run.save = save
     try:
         with tempfile.TemporaryDirectory(dir=".") as scratch:
-            trainer.fit(images, steps=steps, callbacks=[clock], run_dir=scratch, checkpoint_every=steps // saves)
+            trainer.fit(images, steps=steps, callbacks=[clock], checkpoints=Checkpoints(scratch, every=steps // saves))
             size = max(path.stat().st_size for path in Path(scratch).rglob("*.pt")) / 2**20
     finally:
         Run.save = real

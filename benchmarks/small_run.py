@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 import infogan_lib as ig
+from infogan_lib import Checkpoints
 from infogan_lib.checkpoints.run_folder import Checkpoint, latest_checkpoint
+from infogan_lib.training.callbacks import JSONLLogger
 
 LATENT = ig.LatentSpec(z=ig.Noise(5), digit=ig.Categorical(4), style=ig.Uniform(2, weight=0.5))
 LARGEST = 2**30
@@ -48,10 +50,8 @@ def trainer(kind: Kind = Kind()) -> ig.InfoGANTrainer:
         discriminator,
         LATENT,
         ema_decay=0.9 if kind.ema else None,
-        accumulate=kind.accumulate,
-        precision=kind.precision,
+        engine=ig.Engine("cpu", precision=kind.precision, accumulation_steps=kind.accumulate),
         joint_batches=kind.joint,
-        device="cpu",
         seed=7,
     )
 
@@ -83,8 +83,9 @@ def train(kind: Kind, run_dir: Path | None, *, steps: int = 60, **options: Any) 
     """One run, or what is left of it. Twelve images a batch, so that 60 steps end in the middle of an epoch."""
     made = trainer(kind)
     workers = kind.workers if kind.data == "dataset" else 0  # a loader brings its own
-    log = [] if run_dir is None else [ig.JSONLLogger(run_dir / "metrics.jsonl")]
-    made.fit(data(kind), steps=steps, batch_size=12, num_workers=workers, callbacks=log, run_dir=run_dir, **options)
+    log = [] if run_dir is None else [JSONLLogger(run_dir / "metrics.jsonl")]
+    saving = None if run_dir is None else ig.Checkpoints(run_dir, **options)
+    made.fit(data(kind), steps=steps, batch_size=12, num_workers=workers, callbacks=log, checkpoints=saving)
     return made
 
 
@@ -120,7 +121,7 @@ def same(a: Any, b: Any) -> bool:
 class Slow(ig.Callback):
     """Makes a step last long enough to be met by a signal."""
 
-    def on_step_end(self, trainer: ig.InfoGANTrainer, figures: Any) -> None:
+    def on_step_end(self, trainer: ig.InfoGANTrainer, metrics: Any) -> None:
         time.sleep(0.01)
 
 
@@ -132,7 +133,6 @@ if __name__ == "__main__":
         images(),
         steps=100_000,
         batch_size=12,
-        callbacks=[ig.JSONLLogger(folder / "metrics.jsonl"), Slow()],
-        run_dir=folder,
-        checkpoint_every=1_000,
+        callbacks=[JSONLLogger(folder / "metrics.jsonl"), Slow()],
+        checkpoints=Checkpoints(folder, every=1_000),
     )

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from infogan_lib import Categorical, InfoGANTrainer, LatentSpec, Noise, ProgressBar
+from infogan_lib import Categorical, InfoGANTrainer, LatentSpec, Noise
+from infogan_lib.training.callbacks import ProgressBar
 from infogan_lib.viz import plot_categories, save_figure
 from mnist_files import load_mnist
 

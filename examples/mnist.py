@@ -18,7 +18,7 @@ import infogan_lib as ig
 from infogan_lib import recipes
 from infogan_lib.evaluation import CollapseMonitor, Symptom
 from infogan_lib.metrics import CategoryMatch
-from infogan_lib.training.callbacks import summary
+from infogan_lib.training.callbacks import JSONLLogger, ProgressBar, summary
 from infogan_lib.viz import (
     SampleGrid,
     animate_folder,
@@ -122,7 +122,7 @@ def main() -> None:
         data = load_mnist(options.data)
         changes = recipes.all_digits(options.recipe) if options.all_digits else {}
         recipe = recipes.get(options.recipe, width=options.width, seed=options.seed, **changes)
-        trainer = recipe.trainer(device=options.device, precision=options.precision)
+        trainer = recipe.trainer(engine=ig.Engine(options.device, precision=options.precision))
     except (DataFileError, ValueError) as error:
         sys.exit(f"mnist.py: {error}")
     print(f"recipe '{options.recipe}' on {trainer.device}, seed {options.seed}, output in {options.out}/")
@@ -130,8 +130,8 @@ def main() -> None:
     if options.epochs is not None or options.steps is not None:
         recipe.epochs, recipe.steps = options.epochs, options.steps
     training = recipe.images(data["train"][0])
-    progress = ig.ProgressBar() if sys.stderr.isatty() else Lines(every=50)
-    metrics, pictures = ig.JSONLLogger(options.out / "metrics.jsonl"), SampleGrid(options.out / "progress", every=250)
+    progress = ProgressBar() if sys.stderr.isatty() else Lines(every=50)
+    metrics, pictures = JSONLLogger(options.out / "metrics.jsonl"), SampleGrid(options.out / "progress", every=250)
     monitor = CollapseMonitor(on_symptom=print_symptom)
     try:
         trainer.fit(
@@ -140,10 +140,10 @@ def main() -> None:
             steps=recipe.steps,
             batch_size=recipe.batch_size,
             callbacks=[progress, metrics, pictures, monitor],
-            run_dir=options.out,
+            checkpoints=options.out,
         )
     except (ig.CheckpointError, OSError) as error:
-        sys.exit(f"mnist.py: {str(error).replace('run_dir', '--out')}")
+        sys.exit(f"mnist.py: {error}")
     minutes = recipe.batch_size * (1 / trainer.history["images_per_second"]).sum() / 60
 
     images, labels = recipe.images(data["test"][0]), data["test"][1].long()

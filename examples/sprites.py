@@ -21,6 +21,7 @@ from infogan_lib.evaluation import CollapseMonitor
 from infogan_lib.metrics.disentanglement import disentanglement
 from infogan_lib.metrics.information_scores import mutual_information
 from infogan_lib.metrics.intervention_scores import FactorGrid, beta_vae_score, factor_vae_score
+from infogan_lib.training.callbacks import JSONLLogger, ProgressBar
 from infogan_lib.viz import SampleGrid, plot_grid, plot_history, plot_traversal, save_figure
 from mnist import Lines, positive, print_symptom
 from sprites_data import Sprites
@@ -53,7 +54,7 @@ def main() -> None:
     options = parse_arguments()
     try:
         recipe = recipes.get("sprites", width=options.width, seed=options.seed)
-        trainer = recipe.trainer(device=options.device)
+        trainer = recipe.trainer(engine=ig.Engine(options.device))
     except ValueError as error:
         sys.exit(f"sprites.py: {error}")
     print(f"recipe 'sprites' on {trainer.device}, seed {options.seed}, output in {options.out}/")
@@ -61,8 +62,8 @@ def main() -> None:
     if options.epochs is not None or options.steps is not None:
         recipe.epochs, recipe.steps = options.epochs, options.steps
     data = Sprites()
-    progress = ig.ProgressBar() if sys.stderr.isatty() else Lines(every=100)
-    metrics, pictures = ig.JSONLLogger(options.out / "metrics.jsonl"), SampleGrid(options.out / "progress", every=500)
+    progress = ProgressBar() if sys.stderr.isatty() else Lines(every=100)
+    metrics, pictures = JSONLLogger(options.out / "metrics.jsonl"), SampleGrid(options.out / "progress", every=500)
     monitor = CollapseMonitor(on_symptom=print_symptom)
     try:
         trainer.fit(
@@ -71,10 +72,10 @@ def main() -> None:
             steps=recipe.steps,
             batch_size=recipe.batch_size,
             callbacks=[progress, metrics, pictures, monitor],
-            run_dir=options.out,
+            checkpoints=options.out,
         )
     except (ig.CheckpointError, OSError) as error:
-        sys.exit(f"sprites.py: {str(error).replace('run_dir', '--out')}")
+        sys.exit(f"sprites.py: {error}")
 
     trainer.model.save(options.out / "model")
     draw_pictures(trainer, data, options.out)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from infogan_lib import Hinge, LeastSquares, Minimax, NonSaturating, Wasserstein
+from infogan_lib.losses import Hinge, LeastSquares, Minimax, NonSaturating, Wasserstein
 
 LOGITS = torch.linspace(-6, 6, 25, dtype=torch.float64)
 P = LOGITS.sigmoid()

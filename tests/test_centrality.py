@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from infogan_lib import MSE, Categorical, Gaussian, InfoGAN, LatentSpec, Noise, Uniform
+from infogan_lib import Categorical, Gaussian, InfoGAN, LatentSpec, Noise, Uniform
 from infogan_lib.evaluation.centrality import ModelCentrality, centrality, model_centrality
+from infogan_lib.losses import MSE
 from toys import LATENT, dense_discriminator, dense_generator
 
 FEW = {"votes": 45, "group": 20, "samples": 500}

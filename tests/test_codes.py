@@ -5,18 +5,8 @@ import math
 import pytest
 import torch
 
-from infogan_lib import (
-    MSE,
-    Bernoulli,
-    BernoulliCrossEntropy,
-    Categorical,
-    CrossEntropy,
-    Gaussian,
-    LatentCode,
-    Noise,
-    NormalNLL,
-    Uniform,
-)
+from infogan_lib import Bernoulli, Categorical, Gaussian, LatentCode, Noise, Uniform
+from infogan_lib.losses import MSE, BernoulliCrossEntropy, CrossEntropy, NormalNLL
 
 N = 40_000
 GENERATOR = torch.Generator()

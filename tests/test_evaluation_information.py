@@ -11,6 +11,7 @@ from torch.distributions import Independent, Normal
 
 import infogan_lib as ig
 from custom_code import Angle
+from infogan_lib import losses
 from infogan_lib.evaluation import calibration, code_information
 from infogan_lib.metrics import Coverage, Reliability, coverage, reliability
 from toys import LATENT, dense_discriminator, dense_generator
@@ -57,7 +58,7 @@ def test_a_q_that_errs_at_a_known_rate_has_the_bound_of_that_rate():
 
 def test_the_bound_of_a_continuous_code_and_its_standard_error():
     sigma = 0.25
-    model = model_of(ig.LatentSpec(style=ig.Uniform(1, loss=ig.NormalNLL(scale=sigma))), torch.zeros_like)
+    model = model_of(ig.LatentSpec(style=ig.Uniform(1, loss=losses.NormalNLL(scale=sigma))), torch.zeros_like)
     found = code_information(model, n=40_000, seed=1)["style"]
     # -log N(c; 0, s) = log s + log sqrt(2 pi) + c^2 / (2 s^2), with E[c^2] = 1/3 and sd(c^2) = sqrt(4/45)
     nll = math.log(sigma) + 0.5 * math.log(2 * math.pi) + 1 / (6 * sigma**2)
@@ -68,7 +69,7 @@ def test_the_bound_of_a_continuous_code_and_its_standard_error():
 
 
 def test_a_squared_error_is_no_bound():
-    latent = ig.LatentSpec(z=ig.Noise(2), style=ig.Uniform(2, loss=ig.MSE()))
+    latent = ig.LatentSpec(z=ig.Noise(2), style=ig.Uniform(2, loss=losses.MSE()))
     found = code_information(model_of(latent, lambda x: x[:, 2:] + 0.5), n=20)["style"]
     assert (found.bound, found.fraction) == (None, None)
     assert found.loss == pytest.approx(0.5, abs=1e-6)
@@ -116,7 +117,7 @@ def test_coverage_by_hand():
 
 def mixed(confidence, sigma):
     """A Q that is right about the digit with probability 0.8, and says so with some confidence."""
-    style, error = ig.Gaussian(1, loss=ig.NormalNLL(scale=sigma)), ig.Uniform(1, loss=ig.MSE())
+    style, error = ig.Gaussian(1, loss=losses.NormalNLL(scale=sigma)), ig.Uniform(1, loss=losses.MSE())
     latent = ig.LatentSpec(z=error, digit=ig.Categorical(2), style=style, bits=ig.Bernoulli(2))
 
     def answer(x):

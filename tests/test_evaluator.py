@@ -4,14 +4,15 @@ import pytest
 import torch
 
 import infogan_lib as ig
+from infogan_lib import losses
 from infogan_lib.evaluation import Evaluator, information
 from infogan_lib.metrics import match_categories
-from toys import LATENT, dense_discriminator, dense_generator, images
+from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
 
 def toy(latent=LATENT, g=None):
     torch.manual_seed(0)
-    return ig.InfoGANTrainer(g or dense_generator(), dense_discriminator(), latent, device="cpu")
+    return make_trainer(g or dense_generator(), dense_discriminator(), latent, device="cpu")
 
 
 LABELS = torch.arange(64) % 4
@@ -42,7 +43,7 @@ def test_they_are_those_of_the_model_as_it_is():
 
 
 def test_without_labels_and_with_a_squared_error():
-    latent = ig.LatentSpec(z=ig.Noise(9), style=ig.Uniform(2, loss=ig.MSE()))
+    latent = ig.LatentSpec(z=ig.Noise(9), style=ig.Uniform(2, loss=losses.MSE()))
     t = toy(latent)
     t.fit(images(64), steps=2, batch_size=8, callbacks=[Evaluator(every=2, samples=50)])
     assert {name for name in t.history if name.startswith("eval/")} == {"eval/mse/style"}

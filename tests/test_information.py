@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Bernoulli, Normal, OneHotCategorical
 
-from infogan_lib import MSE, BernoulliCrossEntropy, CrossEntropy, NormalNLL, PointEstimate
-from infogan_lib.losses import information_bound
+from infogan_lib.losses import MSE, BernoulliCrossEntropy, CrossEntropy, NormalNLL, PointEstimate, information_bound
 
 LOSSES = [CrossEntropy(), NormalNLL(), NormalNLL(scale=0.5), MSE(), BernoulliCrossEntropy()]
 

@@ -7,16 +7,17 @@ import torch
 from torch import nn
 
 import infogan_lib as ig
+from infogan_lib import losses
 from infogan_lib.losses import information_bound
-from toys import LATENT, TupleDiscriminator, dense_discriminator, dense_generator, images
+from toys import LATENT, TupleDiscriminator, dense_discriminator, dense_generator, images, make_trainer
 
 
 def test_labels_of_ones_cannot_come_out_as_integers():
     """`torch.full((n,), 1)` is an integer tensor, which BCELoss refuses; the losses here take no label tensors."""
     for dtype in (torch.float32, torch.float64):
         logits = torch.zeros(4, dtype=dtype)
-        assert ig.NonSaturating().real(logits).dtype == dtype
-        assert ig.NonSaturating().real(logits).tolist() == pytest.approx([math.log(2)] * 4)
+        assert losses.NonSaturating().real(logits).dtype == dtype
+        assert losses.NonSaturating().real(logits).tolist() == pytest.approx([math.log(2)] * 4)
 
 
 @pytest.mark.parametrize("activation", [nn.Softmax(1), nn.Sigmoid()])
@@ -46,20 +47,20 @@ def test_an_activation_on_a_continuous_estimate_is_fine():
 
 def test_the_variance_may_fall_below_one():
     """exp(ReLU(.)) cannot; here the scale reaches e^-4 and e^2."""
-    posterior = ig.NormalNLL().posterior(torch.tensor([[0.0, -1e6], [0.0, 1e6]]))
+    posterior = losses.NormalNLL().posterior(torch.tensor([[0.0, -1e6], [0.0, 1e6]]))
     assert posterior.stddev[:, 0].log().tolist() == pytest.approx([-4, 2], abs=1e-3)
 
 
 @pytest.mark.parametrize("discriminator", [dense_discriminator, TupleDiscriminator])
 def test_every_parameter_is_in_exactly_one_optimiser(discriminator):
-    trainer = ig.InfoGANTrainer(dense_generator(), discriminator(), LATENT)
+    trainer = make_trainer(dense_generator(), discriminator(), LATENT)
     optimizers = trainer._step.d_optimizers + trainer._step.g_optimizers
     held = [id(p) for o in optimizers for group in o.param_groups for p in group["params"]]
     assert sorted(held) == sorted(id(p) for p in trainer.model.parameters())
 
 
 def test_the_information_loss_reaches_the_generator():
-    trainer = ig.InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT)
+    trainer = make_trainer(dense_generator(), dense_discriminator(), LATENT)
     model, latent = trainer.model, LATENT.sample(8)
     information = LATENT.nll(model.forward_q(model.generate(latent)), latent).mean()
     gradients = torch.autograd.grad(information, list(model.generator.parameters()))
@@ -68,7 +69,7 @@ def test_the_information_loss_reaches_the_generator():
 
 def test_codes_are_drawn_anew_in_every_step():
     seen = []
-    trainer = ig.InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, g_steps=2)
+    trainer = make_trainer(dense_generator(), dense_discriminator(), LATENT, g_steps=2)
     trainer.model.generator.register_forward_pre_hook(lambda _, args: seen.append(args[0].detach().clone()))
     trainer.fit(images(16), epochs=1, batch_size=8)
     assert len(seen) == 4
@@ -102,13 +103,13 @@ def test_the_bound_of_a_uniform_code_uses_its_own_entropy():
     """With a normal prior in place of the uniform one H(c) would be 1.419 instead of ln 2."""
     assert LATENT.entropy["style"] == pytest.approx(2 * math.log(2))
     perfect = torch.tensor([[0.3, -1e6]])  # sure, and right
-    bound = information_bound(ig.Uniform(1).entropy, ig.NormalNLL()(perfect, torch.tensor([[0.3]])))
+    bound = information_bound(ig.Uniform(1).entropy, losses.NormalNLL()(perfect, torch.tensor([[0.3]])))
     assert bound.item() == pytest.approx(math.log(2) + 4 - 0.5 * math.log(2 * math.pi), abs=1e-3)
 
 
 def test_the_discrete_loss_is_reported_without_continuous_codes():
     spec = ig.LatentSpec(z=ig.Noise(5), digit=ig.Categorical(4))
-    figures = ig.InfoGANTrainer(dense_generator(9), dense_discriminator(), spec).step(images(8))
+    figures = make_trainer(dense_generator(9), dense_discriminator(), spec).step(images(8))
     assert figures["loss/information"] == pytest.approx(figures["nll/digit"])
     assert figures["bound/digit"] <= math.log(4)
 
@@ -116,7 +117,7 @@ def test_the_discrete_loss_is_reported_without_continuous_codes():
 @pytest.mark.parametrize("k", [2, 7, 23])
 def test_no_number_of_categories_is_built_in(k):
     spec = ig.LatentSpec(z=ig.Noise(3), c=ig.Categorical(k), d=ig.Categorical(k + 1))
-    trainer = ig.InfoGANTrainer(dense_generator(spec.width, (1, 6, 5)), dense_discriminator((1, 6, 5)), spec)
+    trainer = make_trainer(dense_generator(spec.width, (1, 6, 5)), dense_discriminator((1, 6, 5)), spec)
     trainer.fit(images(16, (1, 6, 5)), steps=2, batch_size=8)
     assert trainer.model.encode(images(4, (1, 6, 5)))["d"].probs.shape == (4, k + 1)
 

@@ -10,18 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Normal
 
-from infogan_lib import (
-    MSE,
-    Bernoulli,
-    Categorical,
-    Gaussian,
-    LatentCode,
-    LatentSpec,
-    Noise,
-    NormalNLL,
-    Uniform,
-)
+from infogan_lib import Bernoulli, Categorical, Gaussian, LatentCode, LatentSpec, Noise, Uniform
 from infogan_lib.latent.spec import RESERVED_NAMES
+from infogan_lib.losses import MSE, NormalNLL
 
 weights = st.floats(0, 10, allow_nan=False)
 real_losses = st.sampled_from([NormalNLL(), NormalNLL(scale=0.7), MSE()])

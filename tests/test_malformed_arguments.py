@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 import infogan_lib as ig
+from infogan_lib import losses
 from infogan_lib.data.augmentation import RandomAffine
 from infogan_lib.regularizers import RealImageInformation
+from infogan_lib.training.callbacks import JSONLLogger
 from infogan_lib.viz import SampleGrid
-from toys import LATENT, dense_discriminator, dense_generator, images
+from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
 NAN, INF = float("nan"), float("inf")
 
@@ -35,7 +37,7 @@ NO_OBJECT = [3, "text", [1], Nothing()]
 
 def trainer(**changes: Any) -> ig.InfoGANTrainer:
     parts = {"generator": dense_generator(), "discriminator": dense_discriminator(), "latent": LATENT} | changes
-    return ig.InfoGANTrainer(**parts)
+    return make_trainer(**parts)
 
 
 class Argument(NamedTuple):
@@ -70,20 +72,20 @@ MODEL = trainer().model
 ARGUMENTS = [
     of(ig.Categorical, "k", [*NO_COUNT, 1]),
     of(ig.Categorical, "weight", NO_WEIGHT, 3),
-    of(ig.Categorical, "loss", [*NO_OBJECT, ig.MSE(), ig.NormalNLL()], 3, called="Categorical"),
+    of(ig.Categorical, "loss", [*NO_OBJECT, losses.MSE(), losses.NormalNLL()], 3, called="Categorical"),
     of(ig.Uniform, "dim", NO_COUNT),
     of(ig.Uniform, "weight", NO_WEIGHT),
     of(ig.Uniform, "low", ["1", NAN, INF, 1.0, 2.0, [0]]),
     of(ig.Uniform, "high", ["1", NAN, INF, -1.0, -2.0, [0]]),
-    of(ig.Uniform, "loss", [*NO_OBJECT, ig.CrossEntropy()], called="Uniform"),
+    of(ig.Uniform, "loss", [*NO_OBJECT, losses.CrossEntropy()], called="Uniform"),
     of(ig.Gaussian, "dim", NO_COUNT),
     of(ig.Gaussian, "weight", NO_WEIGHT),
     of(ig.Bernoulli, "dim", NO_COUNT),
     of(ig.Bernoulli, "weight", NO_WEIGHT),
     of(ig.Noise, "dim", NO_COUNT),
     of(ig.Noise, "distribution", [None, 3, "normal", "Gaussian"], 3),
-    of(ig.NormalNLL, "scale", [*NO_POSITIVE, 0]),
-    of(ig.NormalNLL, "log_scale_range", [3, "ab", (1,), (1, 1), (2, 1), (NAN, 1), (0, INF)]),
+    of(losses.NormalNLL, "scale", [*NO_POSITIVE, 0]),
+    of(losses.NormalNLL, "log_scale_range", [3, "ab", (1,), (1, 1), (2, 1), (NAN, 1), (0, INF)]),
     of(ig.LatentSpec, "z", [None, 62, "Noise", ig.Noise]),
     of_trainer("generator", [*NO_OBJECT, None, nn.Linear]),
     of_trainer("discriminator", [*NO_OBJECT, None, nn.Linear]),
@@ -93,13 +95,13 @@ ARGUMENTS = [
     of_trainer("tap", [3, [1], Nothing(), "nowhere"]),
     of_trainer("generator_input", [3, "map", None], "input"),
     of_trainer("discriminator_output", [3, "sigmoid", None], "output"),
-    of_trainer("adversarial", [*NO_OBJECT, "hinge", ig.Hinge]),
+    of_trainer("adversarial", [*NO_OBJECT, "hinge", losses.Hinge]),
     of_trainer("information_trains", [3, "all", [], ["generator", "d_head"]]),
     *(of_trainer(name, [*NO_POSITIVE, 0]) for name in ("lr_g", "lr_d", "lr_q")),
     *(of_trainer(name, [3, "adam", [1]]) for name in ("g_optimizer", "d_optimizer", "q_optimizer")),
     of_trainer("betas", [3, "ab", (0.5,), (0.5, 1.0), (-0.1, 0.9), (NAN, 0.9), (0.5, 0.9, 0.99)]),
     of_trainer("schedule", [3, "cosine", [1]]),
-    *(of_trainer(name, NO_COUNT) for name in ("d_steps", "g_steps", "accumulate")),
+    *(of_trainer(name, NO_COUNT) for name in ("d_steps", "g_steps", "accumulation_steps")),
     of_trainer("joint_batches", NO_TRUTH),
     of_trainer("regularizers", [3, ["r1"], [RealImageInformation]]),
     of_trainer("ema_decay", [*NO_POSITIVE, 0, 1.0, 2]),
@@ -136,7 +138,7 @@ ARGUMENTS = [
     of(RealImageInformation, "information", NO_WEIGHT, "digit"),
     of(RealImageInformation, "balance", NO_WEIGHT, "digit"),
     *(of(RandomAffine, name, NO_WEIGHT) for name in ("degrees", "scale", "shear", "shift")),
-    of(ig.JSONLLogger, "every", NO_COUNT, "never.jsonl"),
+    of(JSONLLogger, "every", NO_COUNT, "never.jsonl"),
     of(SampleGrid, "every", NO_COUNT, "never"),
     of(SampleGrid, "rows", NO_COUNT, "never"),
     of(SampleGrid, "seed", NO_SEED, "never"),

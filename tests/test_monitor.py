@@ -10,10 +10,11 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 import infogan_lib as ig
+from infogan_lib import losses
 from infogan_lib.evaluation import CollapseMonitor, CollapseWarning, Symptom
 from infogan_lib.evaluation.probe import Findings, Knob, Probe
 from infogan_lib.evaluation.symptoms import knowledge, loss_of_ignorance, symptoms_of_figures, symptoms_of_images
-from toys import LATENT, dense_discriminator, dense_generator, images
+from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
 
 def blobs(n=512):
@@ -76,7 +77,7 @@ def symptoms(steps=400, *, latent=None, g=None, after=200, **settings):
     torch.manual_seed(0)
     monitor = CollapseMonitor(every=100, after=after, on_symptom=lambda symptom: None)
     made = (g or generator)()
-    trainer = ig.InfoGANTrainer(made, discriminator(), latent or spec(), device="cpu", **settings)
+    trainer = make_trainer(made, discriminator(), latent or spec(), device="cpu", **settings)
     trainer.fit(blobs(), steps=steps, batch_size=64, callbacks=[monitor])
     return monitor.symptoms
 
@@ -109,13 +110,13 @@ def test_a_healthy_run_is_left_alone():
 
 
 def test_a_bound_that_cannot_be_positive_is_not_flat():
-    style = ig.Uniform(2, loss=ig.NormalNLL(scale=1.0))  # at most 2 (ln 2 - 0.919), which is below 0
+    style = ig.Uniform(2, loss=losses.NormalNLL(scale=1.0))  # at most 2 (ln 2 - 0.919), which is below 0
     assert symptoms(latent=spec(style=style)) == []
 
 
-@pytest.mark.parametrize("game", [ig.Hinge(), ig.LeastSquares(), ig.Wasserstein()])
+@pytest.mark.parametrize("game", [losses.Hinge(), losses.LeastSquares(), losses.Wasserstein()])
 def test_a_healthy_run_of_another_game_is_left_alone(game):
-    rates = {"lr_g": 1e-4, "lr_d": 1e-4} if isinstance(game, ig.Wasserstein) else {}
+    rates = {"lr_g": 1e-4, "lr_d": 1e-4} if isinstance(game, losses.Wasserstein) else {}
     assert symptoms(adversarial=game, **rates) == []
 
 
@@ -140,11 +141,11 @@ def test_a_healthy_run_of_another_game_is_left_alone(game):
             r"H\(c\) 1.39 nats, over 100 updates",
         ),
         (
-            {"latent": spec(style=ig.Uniform(2, weight=0, loss=ig.MSE()))},
+            {"latent": spec(style=ig.Uniform(2, weight=0, loss=losses.MSE()))},
             *("flat bound", "style", r"its squared error is [\d.]+ for a variance of 0\.6"),
         ),
         (
-            {"latent": spec(style=ig.Uniform(2, weight=0, loss=ig.NormalNLL(scale=1.0)))},
+            {"latent": spec(style=ig.Uniform(2, weight=0, loss=losses.NormalNLL(scale=1.0)))},
             *("flat bound", "style", r"its squared error is [\d.]+ for a variance of 0\.6"),
         ),
         (
@@ -154,20 +155,20 @@ def test_a_healthy_run_of_another_game_is_left_alone(game):
             r"next to no error; its loss is 0\.0.* and 1\.4 for one",
         ),
         (
-            {"lr_d": 3e-3, "lr_g": 1e-6, "adversarial": ig.Hinge()},
+            {"lr_d": 3e-3, "lr_g": 1e-6, "adversarial": losses.Hinge()},
             "discriminator saturated",
             "",
             "and 2 for one that knows",
         ),
         (
-            {"lr_d": 3e-3, "lr_g": 1e-6, "adversarial": ig.LeastSquares()},
+            {"lr_d": 3e-3, "lr_g": 1e-6, "adversarial": losses.LeastSquares()},
             "discriminator saturated",
             "",
             "and 0.25 for one",
         ),
         ({"g": saturated, "latent": spec(**NO_INFORMATION)}, "vanishing gradient", "G and Q", "has the norm 0, over"),
         (
-            {"schedule": lambda o: LambdaLR(o, lambda n: 1 if n < 200 else 100), "adversarial": ig.Wasserstein()},
+            {"scheduler": lambda o: LambdaLR(o, lambda n: 1 if n < 200 else 100), "adversarial": losses.Wasserstein()},
             *("exploding gradient", "D", r"has the norm [\d.]+e\+\d+, over 100 updates, after \d"),
         ),
     ],
@@ -203,7 +204,7 @@ def far_apart(*, joint, momentum=0.1):
     """What the monitor tells where BatchNorm in D meets real and generated images that lie far apart."""
     torch.manual_seed(0)
     monitor = CollapseMonitor(every=50, after=200, on_symptom=lambda symptom: None)
-    trainer = ig.InfoGANTrainer(
+    trainer = make_trainer(
         Faint(),
         nn.Sequential(
             nn.Flatten(), nn.BatchNorm1d(64, momentum=momentum), nn.Linear(64, 64), nn.LeakyReLU(0.1), nn.Linear(64, 1)
@@ -217,7 +218,7 @@ def far_apart(*, joint, momentum=0.1):
     return trainer, monitor.symptoms
 
 
-class Blind(ig.AdversarialLoss):
+class Blind(losses.AdversarialLoss):
     """A game that moves nobody."""
 
     def real(self, logits):
@@ -294,7 +295,7 @@ class Scripted(CollapseMonitor):
 
 def toy(seed=0, **settings):
     torch.manual_seed(0)
-    return ig.InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, device="cpu", seed=seed, **settings)
+    return make_trainer(dense_generator(), dense_discriminator(), LATENT, device="cpu", seed=seed, **settings)
 
 
 def test_told_when_it_lasts_and_again_when_it_comes_back():
@@ -369,13 +370,13 @@ def test_a_run_that_goes_on_is_not_told_again(tmp_path):
     def train(steps):
         monitor = Scripted(["a", "a", "ab", "ab"], on_symptom=lambda symptom: None)
         trainer = toy()
-        trainer.fit(images(64), steps=steps, batch_size=8, callbacks=[monitor], run_dir=tmp_path)
+        trainer.fit(images(64), steps=steps, batch_size=8, callbacks=[monitor], checkpoints=tmp_path)
         return trainer, monitor
 
     assert [symptom.kind for symptom in train(2)[1].symptoms] == ["a"]
     trainer, monitor = train(2)
     assert trainer.steps == 2
-    trainer.fit(images(64), steps=2, batch_size=8, callbacks=[monitor], run_dir=tmp_path)
+    trainer.fit(images(64), steps=2, batch_size=8, callbacks=[monitor], checkpoints=tmp_path)
     assert [(symptom.kind, symptom.step) for symptom in monitor.symptoms] == [("a", 2), ("b", 4)]
 
 
@@ -393,7 +394,7 @@ def test_a_run_with_a_monitor_is_the_same_to_the_last_bit(joint):
         g = nn.Sequential(*dense_generator()[:3], nn.Dropout(0.3), NumpyNoise(), *dense_generator()[3:])
         head = nn.utils.parametrizations.spectral_norm(nn.Linear(16, 16))
         d = nn.Sequential(nn.Flatten(), head, nn.BatchNorm1d(16), nn.LeakyReLU(), nn.Dropout(0.3), nn.Linear(16, 1))
-        trainer = ig.InfoGANTrainer(g, d, LATENT, device="cpu", ema_decay=0.9, joint_batches=joint)
+        trainer = make_trainer(g, d, LATENT, device="cpu", ema_decay=0.9, joint_batches=joint)
         torch.manual_seed(4)
         np.random.seed(4)  # noqa: NPY002
         trainer.fit(images(64), steps=12, batch_size=8, callbacks=callbacks)
@@ -502,7 +503,7 @@ def test_dead_dimensions_among_many_are_found_in_turns_and_told_once():
         ("inactive code", f"dimension {dim} of 'style'") for dim in range(35, 40) for _ in (1, 2)
     )
     model = ig.InfoGAN(Tells(40, 5), nn.Sequential(nn.Flatten(), nn.Linear(40, 1)), latent, q_network=Hears(80)).train()
-    trainer = ig.InfoGANTrainer(model.generator, model.discriminator, latent, q_network=Hears(80), device="cpu")
+    trainer = make_trainer(model.generator, model.discriminator, latent, q_network=Hears(80), device="cpu")
     monitor = CollapseMonitor(every=1, after=0, on_symptom=lambda symptom: None)
     trainer.fit(images(64, (1, 1, 40)), steps=12, batch_size=16, callbacks=[monitor])
     told = [symptom.subject for symptom in monitor.symptoms if symptom.kind == "inactive code"]
@@ -542,7 +543,7 @@ def history_of(**figures):
 
 def kinds_in(norms=(1.0,) * 100, loss=(1.0,) * 100, game=None, latent=LATENT, window=100, **figures):
     history = history_of(grad_norm__d=norms, loss__d=loss, **figures)
-    found = symptoms_of_figures(history, latent, game or ig.NonSaturating(), {"d": 100, "g": 100}, window)
+    found = symptoms_of_figures(history, latent, game or losses.NonSaturating(), {"d": 100, "g": 100}, window)
     return [symptom.kind for symptom in found]
 
 
@@ -559,22 +560,22 @@ def test_gradients_are_compared_with_the_run_as_a_whole():
     ("error", "advice"), [(2 / 3, "a higher weight of 'c' or a higher lr_q"), (2.5, "a lower lr_q")]
 )
 def test_estimates_that_go_astray_need_a_lower_rate(error, advice):
-    latent = ig.LatentSpec(c=ig.Uniform(2, loss=ig.MSE()))
+    latent = ig.LatentSpec(c=ig.Uniform(2, loss=losses.MSE()))
     history = history_of(grad_norm__d=[1.0] * 100, loss__d=[1.0] * 100, mse__c=[error] * 100)
-    (symptom,) = symptoms_of_figures(history, latent, ig.NonSaturating(), {"d": 100, "g": 100}, 100)
+    (symptom,) = symptoms_of_figures(history, latent, losses.NonSaturating(), {"d": 100, "g": 100}, 100)
     assert symptom.kind == "flat bound"
     assert symptom.advice.startswith(advice)
 
 
 def test_a_discriminator_that_knows_nothing_has_not_won():
-    assert loss_of_ignorance(ig.NonSaturating()) == pytest.approx(2 * math.log(2))
-    assert loss_of_ignorance(ig.LeastSquares()) == pytest.approx(0.25)
-    assert loss_of_ignorance(ig.LeastSquares(a=5, b=6)) == pytest.approx(0.25)
-    assert loss_of_ignorance(ig.Hinge()) == pytest.approx(2)
-    assert loss_of_ignorance(ig.Wasserstein()) == pytest.approx(0)
-    assert kinds_in(loss=[0.003] * 100, game=ig.LeastSquares()) == ["discriminator saturated"]
-    assert kinds_in(loss=[0.25] * 100, game=ig.LeastSquares(a=5, b=6)) == []
-    assert kinds_in(loss=[0.001] * 100, game=ig.Wasserstein()) == []
+    assert loss_of_ignorance(losses.NonSaturating()) == pytest.approx(2 * math.log(2))
+    assert loss_of_ignorance(losses.LeastSquares()) == pytest.approx(0.25)
+    assert loss_of_ignorance(losses.LeastSquares(a=5, b=6)) == pytest.approx(0.25)
+    assert loss_of_ignorance(losses.Hinge()) == pytest.approx(2)
+    assert loss_of_ignorance(losses.Wasserstein()) == pytest.approx(0)
+    assert kinds_in(loss=[0.003] * 100, game=losses.LeastSquares()) == ["discriminator saturated"]
+    assert kinds_in(loss=[0.25] * 100, game=losses.LeastSquares(a=5, b=6)) == []
+    assert kinds_in(loss=[0.001] * 100, game=losses.Wasserstein()) == []
 
 
 @pytest.mark.parametrize(
@@ -584,9 +585,9 @@ def test_a_discriminator_that_knows_nothing_has_not_won():
         (ig.Uniform(2), "bound", 2 * (math.log(2) - 0.5 * math.log(2 * math.pi * math.e / 3)), 0.0),
         (ig.Uniform(2, low=0, high=1), "bound", -2 * 0.5 * math.log(2 * math.pi * math.e / 12), 0.0),
         (ig.Gaussian(3), "bound", 0.0, 3.0),
-        (ig.Uniform(2, loss=ig.MSE()), "mse", 2 / 3, 1 / 3),
+        (ig.Uniform(2, loss=losses.MSE()), "mse", 2 / 3, 1 / 3),
         (
-            ig.Uniform(1, loss=ig.NormalNLL(scale=0.5)),
+            ig.Uniform(1, loss=losses.NormalNLL(scale=0.5)),
             "nll",
             math.log(0.5) + 0.919 + 4 / 6,
             math.log(0.5) + 0.919 + 4 / 12,
@@ -628,7 +629,7 @@ def test_a_buffer_that_shares_its_memory_is_left_in_place():
     torch.manual_seed(0)
     d = nn.Sequential(Coordinates(), *dense_discriminator())
     monitor = CollapseMonitor(every=1, after=0, on_symptom=lambda symptom: None)
-    trainer = ig.InfoGANTrainer(dense_generator(), d, LATENT, device="cpu")
+    trainer = make_trainer(dense_generator(), d, LATENT, device="cpu")
     trainer.fit(images(64), steps=3, batch_size=8, callbacks=[monitor])
     assert trainer.steps == 3
 

@@ -7,15 +7,16 @@ import torch
 from torch import nn
 
 import infogan_lib as ig
+from infogan_lib import Checkpoints, losses
 from infogan_lib.regularizers import RealImageInformation, RealImageRegularizer
-from toys import LATENT, TupleDiscriminator, dense_discriminator, dense_generator, images
+from toys import LATENT, TupleDiscriminator, dense_discriminator, dense_generator, images, make_trainer
 
 BAD = [float("nan"), float("inf"), float("-inf")]
 
 
 def trainer(**changes):
     torch.manual_seed(0)
-    return ig.InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, device="cpu", **changes)
+    return make_trainer(dense_generator(), dense_discriminator(), LATENT, device="cpu", **changes)
 
 
 def everything(t):
@@ -44,7 +45,7 @@ def stops(t, match, error=ig.NonFiniteLossError, data=None):
     return stopped.value
 
 
-class Sabotage(ig.NonSaturating):
+class Sabotage(losses.NonSaturating):
     """A game of which one term goes bad at one of its calls, in its value or in its gradient alone."""
 
     def __init__(self, term, value, call, gradient):
@@ -107,10 +108,10 @@ def test_a_term_of_the_game_in_joint_batches(term):
     ("term", "call", "whose"),
     [("real", 3, "discriminator"), ("fake", 3, "discriminator"), ("generator", 3, "generator")],
 )
-@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("accumulation_steps", [1, 2])
 def test_a_gradient_alone(term, call, whose, accumulate):
     call = call if accumulate == 1 else 2 * call - 1
-    t = trainer(adversarial=Sabotage(term, 0.0, call, gradient=True), accumulate=accumulate)
+    t = trainer(adversarial=Sabotage(term, 0.0, call, gradient=True), accumulation_steps=accumulate)
     for _ in range(2):
         t.step(images(8))
     stops(t, f"the gradient of the {whose} became nan in step 2")
@@ -121,7 +122,7 @@ def test_a_gradient_alone(term, call, whose, accumulate):
 @pytest.mark.parametrize("code", ["digit", "style"])
 @pytest.mark.parametrize("trains", [["generator", "q_head", "trunk"], ["generator", "q_head"], ["q_head"]])
 def test_an_information_loss(code, value, trains):
-    class Spoilt(ig.CrossEntropy if code == "digit" else ig.NormalNLL):
+    class Spoilt(losses.CrossEntropy if code == "digit" else losses.NormalNLL):
         bad = False
 
         def __call__(self, raw, target):
@@ -133,7 +134,7 @@ def test_an_information_loss(code, value, trains):
         style=ig.Uniform(2, loss=Spoilt()) if code == "style" else ig.Uniform(2),
     )
     torch.manual_seed(0)
-    t = ig.InfoGANTrainer(dense_generator(), dense_discriminator(), latent, device="cpu", information_trains=trains)
+    t = make_trainer(dense_generator(), dense_discriminator(), latent, device="cpu", information_trains=trains)
     t.step(images(8))
     Spoilt.bad = True
     stops(t, f"the information loss of '{code}' became .* in step 1")
@@ -173,7 +174,7 @@ def test_a_weight(name, value):
 def test_a_weight_of_a_separate_q(value):
     q = nn.Sequential(nn.Flatten(), nn.Linear(16, 8))
     torch.manual_seed(0)
-    t = ig.InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, q_network=q, device="cpu")
+    t = make_trainer(dense_generator(), dense_discriminator(), LATENT, q_network=q, device="cpu")
     t.step(images(8))
     q[1].weight.data[0, 0] = value
     stops(t, "the weight 'q.1.weight' became .* in step 1")
@@ -182,7 +183,7 @@ def test_a_weight_of_a_separate_q(value):
 @pytest.mark.parametrize("value", BAD)
 def test_a_discriminator_that_holds_q(value):
     torch.manual_seed(0)
-    t = ig.InfoGANTrainer(dense_generator(), TupleDiscriminator(), LATENT, device="cpu")
+    t = make_trainer(dense_generator(), TupleDiscriminator(), LATENT, device="cpu")
     t.step(images(8))
     t.model.discriminator.style.bias.data[0] = value
     stops(t, "the weight 'discriminator.style.bias' became .* in step 1")
@@ -222,7 +223,7 @@ def test_the_first_step_of_all_is_undone_too():
 def test_the_last_good_checkpoint_stays_and_is_named(tmp_path):
     def run(game):
         t = trainer(adversarial=game)
-        t.fit(images(24), steps=9, batch_size=8, run_dir=tmp_path, checkpoint_every=2)
+        t.fit(images(24), steps=9, batch_size=8, checkpoints=Checkpoints(tmp_path, every=2))
         return t
 
     with pytest.raises(ig.NonFiniteLossError, match="in step 5") as stopped:
@@ -233,7 +234,7 @@ def test_the_last_good_checkpoint_stays_and_is_named(tmp_path):
 
 
 def test_an_error_of_the_users_in_the_middle_of_a_step_is_undone_too():
-    class Raises(ig.NonSaturating):
+    class Raises(losses.NonSaturating):
         calls = 0
 
         def generator(self, logits):
@@ -264,7 +265,7 @@ def test_buffers_may_hold_what_they_like(value, persistent):
     discriminator = dense_discriminator()
     discriminator.insert(1, Masked())
     torch.manual_seed(0)
-    t = ig.InfoGANTrainer(dense_generator(), discriminator, LATENT, device="cpu")
+    t = make_trainer(dense_generator(), discriminator, LATENT, device="cpu")
     t.step(images(8))
     assert t.steps == 1
 
@@ -296,13 +297,13 @@ def test_buffers_that_a_forward_pass_replaces_are_undone():
     discriminator.insert(1, Counts())
     torch.manual_seed(0)
     game = Sabotage("generator", float("nan"), 2, gradient=False)
-    t = ig.InfoGANTrainer(dense_generator(), discriminator, LATENT, device="cpu", adversarial=game)
+    t = make_trainer(dense_generator(), discriminator, LATENT, device="cpu", adversarial=game)
     t.step(images(8))
     stops(t, "generator's adversarial loss")
 
 
 def test_float16_goes_on_after_a_step_that_was_cut_off():
-    class Raises(ig.NonSaturating):
+    class Raises(losses.NonSaturating):
         calls = 0
 
         def generator(self, logits):

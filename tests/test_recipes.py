@@ -85,7 +85,7 @@ def test_two_steps_and_going_on(tmp_path, name):
     def run(run_dir=None, steps=2):
         recipe = narrow(name, seed=3)
         t = recipe.trainer(device="cpu")
-        t.fit(recipe.images(digits(8)), steps=steps, batch_size=4, run_dir=run_dir)
+        t.fit(recipe.images(digits(8)), steps=steps, batch_size=4, checkpoints=run_dir)
         return t
 
     whole = run()

@@ -12,12 +12,13 @@ import torch
 from torch import nn
 
 import infogan_lib as ig
+from infogan_lib import losses
 from infogan_lib.evaluation import information
 from infogan_lib.metrics import match_categories
 from infogan_lib.metrics.calibration import Coverage, Reliability
 from infogan_lib.viz import html as page
 from infogan_lib.viz import plot_calibration, plot_confusion, write_report
-from toys import LATENT, dense_discriminator, dense_generator, images
+from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
 LABELS = torch.arange(64) % 3
 
@@ -107,7 +108,7 @@ def test_without_labels_it_counts_the_categories(tmp_path):
 
 def test_curves_of_a_run(tmp_path):
     torch.manual_seed(0)
-    trainer = ig.InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, device="cpu", ema_decay=0.9)
+    trainer = make_trainer(dense_generator(), dense_discriminator(), LATENT, device="cpu", ema_decay=0.9)
     trainer.fit(images(64), steps=3, batch_size=8)
     read = report_of(tmp_path, trainer.model, images(64), LABELS, history=trainer.history)
     assert "How it was trained" in read.text
@@ -121,7 +122,7 @@ def test_curves_of_a_run(tmp_path):
         (LATENT, (3, 4, 4)),
         (LATENT, (16,)),
         (LATENT, (1, 1, 16)),
-        (ig.LatentSpec(z=ig.Noise(9), style=ig.Uniform(2, loss=ig.MSE())), (1, 4, 4)),
+        (ig.LatentSpec(z=ig.Noise(9), style=ig.Uniform(2, loss=losses.MSE())), (1, 4, 4)),
         (ig.LatentSpec(z=ig.Noise(5), kind=ig.Categorical(3), digit=ig.Categorical(3)), (1, 4, 4)),
         (ig.LatentSpec(z=ig.Noise(5), bits=ig.Bernoulli(3), many=ig.Uniform(20)), (1, 4, 4)),
     ],

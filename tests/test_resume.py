@@ -20,10 +20,12 @@ from torch.optim.lr_scheduler import LinearLR, ReduceLROnPlateau
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, TensorDataset
 
 import infogan_lib as ig
+from infogan_lib import Checkpoints, losses
 from infogan_lib.checkpoints.lock import RunLock
 from infogan_lib.checkpoints.run_folder import RunFolder, read_checkpoint
 from infogan_lib.data.rng import GlobalRandomness
-from toys import LATENT, dense_discriminator, dense_generator, images
+from infogan_lib.training.callbacks import JSONLLogger
+from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
 STEPS = 12  # of five batches an epoch
 
@@ -34,7 +36,7 @@ def trainer(latent=LATENT, **changes):
     random.seed(0)
     discriminator = dense_discriminator()
     discriminator.insert(4, nn.Dropout(0.3))
-    return ig.InfoGANTrainer(dense_generator(latent.width), discriminator, latent, device="cpu", **changes)
+    return make_trainer(dense_generator(latent.width), discriminator, latent, device="cpu", **changes)
 
 
 def fit(t, data=None, *, steps=STEPS, **options):
@@ -139,11 +141,13 @@ DATA = {
 def test_resuming_at_any_step_is_as_if_it_had_never_stopped(tmp_path, data):
     size = 2 if data is TapedDataset else 8
     whole = fit(trainer(), data(), batch_size=size)
-    kept = fit(trainer(), data(), batch_size=size, run_dir=tmp_path, checkpoint_every=1, keep_checkpoints=99)
+    kept = fit(trainer(), data(), batch_size=size, checkpoints=Checkpoints(tmp_path, every=1, keep=99))
     assert same_run(whole, kept)
     for step in (0, 1, 2, 4, 5, 6, 11, 12):
         path = tmp_path / "checkpoints" / f"step_{step:010d}"
-        again = fit(trainer(), data(), batch_size=size, resume=path)  # a warning would be an error
+        again = fit(
+            trainer(), data(), batch_size=size, checkpoints=Checkpoints(None, resume=path)
+        )  # a warning would be an error
         assert same_run(whole, again), step
 
 
@@ -162,7 +166,7 @@ def test_items_draw_anew_in_every_epoch_and_leave_the_global_generators_alone():
             seen.append((index, float(item.sum())))
             return item
 
-    t = ig.InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, device="cpu")  # without dropout
+    t = make_trainer(dense_generator(), dense_discriminator(), LATENT, device="cpu")  # without dropout
     before = GlobalRandomness(torch.device("cpu")).state_dict()
     t.fit(Seen(), steps=10, batch_size=8)
     after = GlobalRandomness(torch.device("cpu")).state_dict()
@@ -178,22 +182,24 @@ def test_items_draw_anew_in_every_epoch_and_leave_the_global_generators_alone():
     "changes",
     [
         {"ema_decay": 0.9},
-        {"accumulate": 3},
+        {"accumulation_steps": 3},
         {"joint_batches": True},
         {"precision": "bf16"},
         {"precision": "fp16"},
         {"d_steps": 2},
         {"g_steps": 2, "augment": lambda x, rng: x + 0.1 * torch.randn(x.shape, generator=rng)},
-        {"schedule": lambda optimizer: LinearLR(optimizer, 1.0, 0.0, 20)},
+        {"scheduler": lambda optimizer: LinearLR(optimizer, 1.0, 0.0, 20)},
         {"g_optimizer": lambda p: torch.optim.RMSprop(p, 1e-3, momentum=0.5), "lr_q": 1e-4},
     ],
     ids=lambda changes: "-".join(changes),
 )
 def test_every_setting_resumes(tmp_path, changes):
     whole = fit(trainer(**changes))
-    fit(trainer(**changes), run_dir=tmp_path, checkpoint_every=1, keep_checkpoints=99)
+    fit(trainer(**changes), checkpoints=Checkpoints(tmp_path, every=1, keep=99))
     for step in (0, 3, 5, 10):
-        again = fit(trainer(**changes), resume=tmp_path / "checkpoints" / f"step_{step:010d}")
+        again = fit(
+            trainer(**changes), checkpoints=Checkpoints(None, resume=tmp_path / "checkpoints" / f"step_{step:010d}")
+        )
         assert same_run(whole, again), step
 
 
@@ -201,8 +207,8 @@ def test_a_schedule_is_followed_and_goes_on(tmp_path):
     def schedule(optimizer):
         return LinearLR(optimizer, 1.0, 0.0, 20)
 
-    fit(trainer(schedule=schedule), steps=10, run_dir=tmp_path)
-    again = fit(trainer(schedule=schedule), steps=15, run_dir=tmp_path)
+    fit(trainer(scheduler=schedule), steps=10, checkpoints=tmp_path)
+    again = fit(trainer(scheduler=schedule), steps=15, checkpoints=tmp_path)
     assert again._step.d_optimizers[0].param_groups[0]["lr"] == pytest.approx(2e-4 * 5 / 20)
     assert again._step.g_optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-3 * 5 / 20)
 
@@ -210,7 +216,7 @@ def test_a_schedule_is_followed_and_goes_on(tmp_path):
 @pytest.mark.parametrize("schedule", [3, lambda o: None, ReduceLROnPlateau])
 def test_what_is_no_schedule_is_refused(schedule):
     with pytest.raises(TypeError, match="schedule must"):
-        trainer(schedule=schedule)
+        trainer(scheduler=schedule)
 
 
 def linear(steps):
@@ -219,23 +225,23 @@ def linear(steps):
 
 def test_the_same_command_goes_on_and_then_has_nothing_to_do(tmp_path):
     with pytest.raises(KeyError) as stopped:
-        fit(trainer(), run_dir=tmp_path, checkpoint_every=3, callbacks=[StopsAt(7)])
+        fit(trainer(), callbacks=[StopsAt(7)], checkpoints=Checkpoints(tmp_path, every=3))
     assert "The last checkpoint of the run is" in stopped.value.__notes__[0]
-    again = fit(trainer(), run_dir=tmp_path, checkpoint_every=3)
+    again = fit(trainer(), checkpoints=Checkpoints(tmp_path, every=3))
     assert same_run(fit(trainer()), again)
-    finished = fit(trainer(), run_dir=tmp_path)
+    finished = fit(trainer(), checkpoints=tmp_path)
     assert same_run(again, finished)
-    further = fit(trainer(), run_dir=tmp_path, steps=STEPS + 4)
+    further = fit(trainer(), steps=STEPS + 4, checkpoints=tmp_path)
     assert same_run(fit(trainer(), steps=STEPS + 4), further)
-    shorter = fit(trainer(), run_dir=tmp_path, steps=3)
+    shorter = fit(trainer(), steps=3, checkpoints=tmp_path)
     assert shorter.steps == STEPS + 4
 
 
 def test_epochs_are_counted_from_where_the_run_began(tmp_path):
     data = images(40)
-    trainer().fit(data, epochs=1, batch_size=8, run_dir=tmp_path)
+    trainer().fit(data, epochs=1, batch_size=8, checkpoints=tmp_path)
     t = trainer()
-    t.fit(data, epochs=3, batch_size=8, run_dir=tmp_path)
+    t.fit(data, epochs=3, batch_size=8, checkpoints=tmp_path)
     assert (t.steps, t.epochs) == (15, 3)
 
 
@@ -244,8 +250,8 @@ def test_two_fits_in_one_program_resume_where_the_program_was(tmp_path):
 
     def program(run_dir, stop_at=None):
         t = trainer()
-        fit(t, steps=7, run_dir=run_dir, checkpoint_every=1, callbacks=[StopsAt(stop_at)])
-        fit(t, other, steps=5, run_dir=run_dir, checkpoint_every=1, callbacks=[StopsAt(stop_at)])
+        fit(t, steps=7, callbacks=[StopsAt(stop_at)], checkpoints=Checkpoints(run_dir, every=1))
+        fit(t, other, steps=5, callbacks=[StopsAt(stop_at)], checkpoints=Checkpoints(run_dir, every=1))
         return t
 
     whole = fit(fit(trainer(), steps=7), other, steps=5)
@@ -267,19 +273,19 @@ def test_a_fit_that_failed_is_gone_on_with_by_the_same_trainer(tmp_path):
     t, once = trainer(), Once()
     data = DataLoader(TensorDataset(images(40)), 8, shuffle=True)
     with pytest.raises(KeyError):
-        fit(t, data, run_dir=tmp_path, callbacks=[once])
-    fit(t, data, run_dir=tmp_path, callbacks=[once])
+        fit(t, data, callbacks=[once], checkpoints=tmp_path)
+    fit(t, data, callbacks=[once], checkpoints=tmp_path)
     assert same_run(fit(trainer(), DataLoader(TensorDataset(images(40)), 8, shuffle=True)), t)
 
 
 def test_logs_are_cut_back_to_the_checkpoint(tmp_path):
     log = tmp_path / "metrics.jsonl"
     log.write_text('{"another": "run"}\n')
-    fit(trainer(), run_dir=tmp_path, checkpoint_every=5, keep_checkpoints=9, callbacks=[ig.JSONLLogger(log)])
+    fit(trainer(), callbacks=[JSONLLogger(log)], checkpoints=Checkpoints(tmp_path, every=5, keep=9))
     (tmp_path / "checkpoints" / f"step_{12:010d}").rename(tmp_path / "away")
     with log.open("a") as file:
         file.write('{"step": 13, "half a li')
-    fit(trainer(), run_dir=tmp_path, callbacks=[ig.JSONLLogger(log)])
+    fit(trainer(), callbacks=[JSONLLogger(log)], checkpoints=tmp_path)
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert lines[0] == {"another": "run"}
     assert [line["step"] for line in lines[1:]] == list(range(1, STEPS + 1))
@@ -287,17 +293,17 @@ def test_logs_are_cut_back_to_the_checkpoint(tmp_path):
 
 def test_a_log_that_lost_lines_is_named(tmp_path):
     log = tmp_path / "metrics.jsonl"
-    fit(trainer(), run_dir=tmp_path, callbacks=[ig.JSONLLogger(log)])
+    fit(trainer(), callbacks=[JSONLLogger(log)], checkpoints=tmp_path)
     log.write_text("".join(log.read_text().splitlines(keepends=True)[:3]))
     with pytest.warns(UserWarning, match="is not the log that the run left, which had 12 lines up to step 12"):
-        fit(trainer(), run_dir=tmp_path, steps=STEPS + 1, callbacks=[ig.JSONLLogger(log)])
+        fit(trainer(), steps=STEPS + 1, callbacks=[JSONLLogger(log)], checkpoints=tmp_path)
     assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == [1, 2, 3, 13]
 
 
 def test_data_that_has_changed_is_warned_of(tmp_path):
-    fit(trainer(), run_dir=tmp_path)
+    fit(trainer(), checkpoints=tmp_path)
     with pytest.warns(UserWarning, match="batch 2 of epoch 2 is not what it was"):
-        fit(trainer(), images(40, seed=1), run_dir=tmp_path, steps=STEPS + 1)
+        fit(trainer(), images(40, seed=1), steps=STEPS + 1, checkpoints=tmp_path)
 
 
 def other_latent():
@@ -310,20 +316,20 @@ def wider():
     generator.extend([nn.Unflatten(1, (1, 4, 4)), nn.Tanh()])
     discriminator = dense_discriminator()
     discriminator.insert(4, nn.Dropout(0.3))
-    return ig.InfoGANTrainer(generator, discriminator, LATENT, device="cpu")
+    return make_trainer(generator, discriminator, LATENT, device="cpu")
 
 
 OTHERS = [
     (lambda: trainer(seed=1), {}, "seed was 0 and is 1"),
     (lambda: trainer(lr_g=5e-4), {}, r"optimizers\[1\].groups\[0\].lr was 0.001 and is 0.0005"),
     (lambda: trainer(ema_decay=0.9), {}, "ema_decay was absent and is 0.9"),
-    (lambda: trainer(adversarial=ig.Hinge()), {}, r"adversarial was NonSaturating\(\) and is Hinge\(\)"),
+    (lambda: trainer(adversarial=losses.Hinge()), {}, r"adversarial was NonSaturating\(\) and is Hinge\(\)"),
     (lambda: trainer(precision="bf16"), {}, "precision was fp32 and is bf16"),
     (lambda: trainer(latent=other_latent()), {}, r"latent.z.dim was 5 and is 3; latent.digit.k was 4 and is 6"),
     (wider, {}, r"'generator.0.weight' is float32 of shape \(16, 11\) in it, but float32 of shape \(20, 11\) here"),
     (trainer, {"batch_size": 10}, "the run's data had batch size 8, and this data has 10"),
     (trainer, {"data": images(48)}, "the run's data had length 40, and this data has 48"),
-    (trainer, {"callbacks": [ig.JSONLLogger("never.jsonl")]}, r"saved with none, and here are \['JSONLLogger'\]"),
+    (trainer, {"callbacks": [JSONLLogger("never.jsonl")]}, r"saved with none, and here are \['JSONLLogger'\]"),
     (trainer, {"resume": False}, "holds a run at step 12; go on with it by resume='auto'"),
     (lambda: fit(trainer(), steps=2), {}, "has made steps of its own, which loading would lose"),
 ]
@@ -331,26 +337,26 @@ OTHERS = [
 
 @pytest.mark.parametrize(("make", "options", "message"), OTHERS)
 def test_another_run_in_the_folder_is_refused_and_left_alone(tmp_path, make, options, message):
-    fit(trainer(), run_dir=tmp_path)
+    fit(trainer(), checkpoints=tmp_path)
     before = sorted(path.name for path in tmp_path.rglob("*"))
     t = make()
     old = weights(t)
     old = {name: value.clone() for name, value in old.items()}
     with pytest.raises(ig.CheckpointError, match=message) as refusal:
-        fit(t, steps=20, run_dir=tmp_path, **options)
+        fit(t, steps=20, checkpoints=tmp_path, **options)
     assert str(tmp_path) in str(refusal.value)
     assert sorted(path.name for path in tmp_path.rglob("*")) == before
     assert all(torch.equal(value, old[name]) for name, value in weights(t).items())
 
 
 def test_an_older_checkpoint_is_not_gone_on_with_beside_newer_ones(tmp_path):
-    fit(trainer(), run_dir=tmp_path / "a", checkpoint_every=5, keep_checkpoints=9)
+    fit(trainer(), checkpoints=Checkpoints(tmp_path / "a", every=5, keep=9))
     older = tmp_path / "a" / "checkpoints" / f"step_{5:010d}"
     with pytest.raises(ig.CheckpointError, match="it holds a checkpoint of step 12, after the one to go on from"):
-        fit(trainer(), run_dir=tmp_path / "a", resume=older)
-    branch = fit(trainer(), run_dir=tmp_path / "b", resume=older)
+        fit(trainer(), checkpoints=Checkpoints(tmp_path / "a", resume=older))
+    branch = fit(trainer(), checkpoints=Checkpoints(tmp_path / "b", resume=older))
     assert same_run(branch, fit(trainer()))
-    assert same_run(fit(trainer(), run_dir=tmp_path / "b"), branch)
+    assert same_run(fit(trainer(), checkpoints=tmp_path / "b"), branch)
 
 
 class Endless(IterableDataset):
@@ -370,40 +376,40 @@ NO_POSITION = {
 def test_data_without_a_position_is_refused_where_it_matters(tmp_path, data):
     t = trainer()
     with pytest.raises(ValueError, match="a run that can be resumed needs data with a position: .*; .*give"):
-        fit(t, data(), run_dir=tmp_path)
+        fit(t, data(), checkpoints=tmp_path)
     assert t.steps == 0
     fit(t, data(), steps=2)  # without a folder it is as good as any
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path):
-    fit(trainer(), run_dir=tmp_path, checkpoint_every=5, keep_checkpoints=3)
+    fit(trainer(), checkpoints=Checkpoints(tmp_path, every=5, keep=3))
     newest = tmp_path / "checkpoints" / f"step_{12:010d}"
     state = next(newest.glob("state-*.pt"))
     content = bytearray(state.read_bytes())
     content[len(content) // 2] ^= 1
     state.write_bytes(content)
     with pytest.warns(UserWarning, match=r"step_0000000012.*is damaged; trying an earlier one"):
-        again = fit(trainer(), run_dir=tmp_path)
+        again = fit(trainer(), checkpoints=tmp_path)
     assert same_run(fit(trainer()), again)
     read_checkpoint(newest, max_bytes=2**30)  # it was written anew
 
 
 def test_if_all_are_damaged_nothing_is_begun_anew(tmp_path):
-    fit(trainer(), run_dir=tmp_path, checkpoint_every=5)
+    fit(trainer(), checkpoints=Checkpoints(tmp_path, every=5))
     for state in tmp_path.rglob("state-*.pt"):
         state.write_bytes(b"")
     with (
         pytest.warns(UserWarning, match="is damaged"),
         pytest.raises(ig.CheckpointError, match="none of its checkpoints can be used"),
     ):
-        fit(trainer(), run_dir=tmp_path)
+        fit(trainer(), checkpoints=tmp_path)
 
 
 def test_rotation_keeps_the_newest_and_never_the_last_good_one_away(tmp_path):
     def steps():
         return sorted(int(path.name[5:]) for path in (tmp_path / "checkpoints").iterdir())
 
-    fit(trainer(), run_dir=tmp_path, checkpoint_every=1, keep_checkpoints=3)
+    fit(trainer(), checkpoints=Checkpoints(tmp_path, every=1, keep=3))
     assert steps() == [10, 11, 12]
     with RunFolder(tmp_path, keep=2, max_bytes=2**30) as folder:
         for step in (11, 12):
@@ -416,12 +422,12 @@ def test_rotation_keeps_the_newest_and_never_the_last_good_one_away(tmp_path):
 
 
 def test_leftovers_of_dead_writers_are_cleared(tmp_path):
-    fit(trainer(), run_dir=tmp_path)
+    fit(trainer(), checkpoints=tmp_path)
     for name in (".saving-abc", ".removing-def"):
         left = tmp_path / "checkpoints" / name
         left.mkdir()
         (left / "state-0.pt").write_bytes(b"half")
-    fit(trainer(), run_dir=tmp_path)
+    fit(trainer(), checkpoints=tmp_path)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] != []
     assert not list((tmp_path / "checkpoints").glob(".*"))
 
@@ -441,18 +447,18 @@ def test_two_processes_cannot_share_a_folder_and_a_dead_one_leaves_no_lock(tmp_p
     with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "held\n"
         with pytest.raises(ig.CheckpointError, match=f"process {other.pid} on .* is using it"):
-            fit(trainer(), run_dir=tmp_path)
+            fit(trainer(), checkpoints=tmp_path)
         other.kill()
         other.wait()
-        fit(trainer(), run_dir=tmp_path)
+        fit(trainer(), checkpoints=tmp_path)
     assert f"process {os.getpid()} on " in (tmp_path / "lock").read_text()
 
 
 def test_two_trainers_of_one_process_cannot_share_a_folder(tmp_path):
     tmp_path.joinpath("link").symlink_to(tmp_path)
     with RunLock(tmp_path), pytest.raises(ig.CheckpointError, match="another trainer of this process"):
-        fit(trainer(), run_dir=tmp_path / "link")
-    fit(trainer(), run_dir=tmp_path)
+        fit(trainer(), checkpoints=tmp_path / "link")
+    fit(trainer(), checkpoints=tmp_path)
 
 
 def test_forked_workers_do_not_keep_the_lock(tmp_path):
@@ -473,7 +479,7 @@ def test_forked_workers_do_not_keep_the_lock(tmp_path):
 def test_a_folder_without_the_right_to_write_is_named(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(ig.CheckpointError, match="permission is denied, so choose a folder"):
-        fit(trainer(), run_dir=tmp_path / "run")
+        fit(trainer(), checkpoints=tmp_path / "run")
     tmp_path.chmod(0o700)
 
 
@@ -496,19 +502,19 @@ def test_faults_of_the_disk_are_named_before_the_first_step(tmp_path, monkeypatc
     monkeypatch.setattr(os, "mkdir", fails)
     t = trainer()
     with pytest.raises(ig.CheckpointError, match=message):
-        fit(t, run_dir=tmp_path / "run")
+        fit(t, checkpoints=tmp_path / "run")
     assert t.steps == 0
 
 
 def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
     (tmp_path / "run").write_text("")
     with pytest.raises(ig.CheckpointError, match="a file is in"):
-        fit(trainer(), run_dir=tmp_path / "run")
+        fit(trainer(), checkpoints=tmp_path / "run")
 
 
 def test_a_log_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(OSError, match="cannot write metrics: No space left on device: '/dev/full'"):
-        fit(trainer(), steps=200, callbacks=[ig.JSONLLogger("/dev/full")])
+        fit(trainer(), steps=200, callbacks=[JSONLLogger("/dev/full")])
 
 
 @pytest.mark.parametrize(
@@ -537,7 +543,7 @@ def test_a_callback_with_a_state_that_cannot_be_saved_is_named(tmp_path):
             return {"what": [1, math.sin]}
 
     with pytest.raises(TypeError, match=r"state\['callbacks'\].*\['what'\]\[1\] cannot be saved: it is a builtin"):
-        fit(trainer(), run_dir=tmp_path, callbacks=[Odd()])
+        fit(trainer(), callbacks=[Odd()], checkpoints=tmp_path)
 
 
 def test_callbacks_of_ones_own_keep_their_state(tmp_path):
@@ -554,8 +560,8 @@ def test_callbacks_of_ones_own_keep_their_state(tmp_path):
             self.total = state["total"]
 
     first, second = Sum(), Sum()
-    fit(trainer(), steps=5, run_dir=tmp_path, callbacks=[first])
-    t = fit(trainer(), run_dir=tmp_path, callbacks=[second])
+    fit(trainer(), steps=5, callbacks=[first], checkpoints=tmp_path)
+    t = fit(trainer(), callbacks=[second], checkpoints=tmp_path)
     assert second.total == pytest.approx(t.history["loss/d"].sum())
 
 
@@ -580,10 +586,10 @@ def test_a_loop_of_ones_own_saves_and_goes_on(tmp_path):
 
 
 def test_another_torch_is_warned_of(tmp_path, monkeypatch):
-    fit(trainer(), run_dir=tmp_path)
+    fit(trainer(), checkpoints=tmp_path)
     monkeypatch.setattr(torch, "__version__", "9.9")
     with pytest.warns(UserWarning, match=r"was saved with torch .*, and this is 9.9"):
-        fit(trainer(), run_dir=tmp_path)
+        fit(trainer(), checkpoints=tmp_path)
 
 
 def test_moments_keep_their_precision(tmp_path):
@@ -601,8 +607,10 @@ def test_moments_keep_their_precision(tmp_path):
         return trainer(g_optimizer=lambda p: Mixed(p, 1e-3))
 
     whole = fit(make())
-    fit(make(), run_dir=tmp_path, checkpoint_every=5, keep_checkpoints=9)
-    assert same_run(whole, fit(make(), resume=tmp_path / "checkpoints" / f"step_{5:010d}"))
+    fit(make(), checkpoints=Checkpoints(tmp_path, every=5, keep=9))
+    assert same_run(
+        whole, fit(make(), checkpoints=Checkpoints(None, resume=tmp_path / "checkpoints" / f"step_{5:010d}"))
+    )
 
 
 def test_buffers_that_a_module_does_not_save_are_saved(tmp_path):
@@ -620,11 +628,13 @@ def test_buffers_that_a_module_does_not_save_are_saved(tmp_path):
         torch.manual_seed(0)
         discriminator = dense_discriminator()
         discriminator.insert(1, Counts())
-        return ig.InfoGANTrainer(t.model.generator, discriminator, LATENT, device="cpu")
+        return make_trainer(t.model.generator, discriminator, LATENT, device="cpu")
 
     whole = fit(make())
-    fit(make(), run_dir=tmp_path, checkpoint_every=5, keep_checkpoints=9)
-    assert same_run(whole, fit(make(), resume=tmp_path / "checkpoints" / f"step_{5:010d}"))
+    fit(make(), checkpoints=Checkpoints(tmp_path, every=5, keep=9))
+    assert same_run(
+        whole, fit(make(), checkpoints=Checkpoints(None, resume=tmp_path / "checkpoints" / f"step_{5:010d}"))
+    )
 
 
 @pytest.mark.cuda
@@ -640,11 +650,11 @@ def test_resuming_on_cuda_with_deterministic_algorithms(tmp_path, monkeypatch, p
             discriminator = dense_discriminator()
             discriminator.insert(4, nn.Dropout(0.3))
             settings = {"device": "cuda", "precision": precision, "ema_decay": 0.9}
-            return ig.InfoGANTrainer(dense_generator(), discriminator, LATENT, **settings)
+            return make_trainer(dense_generator(), discriminator, LATENT, **settings)
 
-        whole = fit(make(), run_dir=tmp_path, checkpoint_every=1, keep_checkpoints=99)
+        whole = fit(make(), checkpoints=Checkpoints(tmp_path, every=1, keep=99))
         for step in (0, 3, 5, 11):
-            again = fit(make(), resume=tmp_path / "checkpoints" / f"step_{step:010d}")
+            again = fit(make(), checkpoints=Checkpoints(None, resume=tmp_path / "checkpoints" / f"step_{step:010d}"))
             assert same_run(whole, again), step
     finally:
         torch.use_deterministic_algorithms(False)
@@ -653,23 +663,23 @@ def test_resuming_on_cuda_with_deterministic_algorithms(tmp_path, monkeypatch, p
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_a_run_does_not_change_its_kind_of_device_in_silence(tmp_path):
-    fit(trainer(), run_dir=tmp_path)
+    fit(trainer(), checkpoints=tmp_path)
     with pytest.raises(ig.CheckpointError, match="device was cpu and is cuda"):
-        fit(ig.InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, device="cuda"), run_dir=tmp_path)
+        fit(make_trainer(dense_generator(), dense_discriminator(), LATENT, device="cuda"), checkpoints=tmp_path)
 
 
 def test_fitting_in_a_thread_installs_no_handlers(tmp_path):
     found = []
-    thread = threading.Thread(target=lambda: found.append(fit(trainer(), run_dir=tmp_path).steps))
+    thread = threading.Thread(target=lambda: found.append(fit(trainer(), checkpoints=tmp_path).steps))
     thread.start()
     thread.join()
     assert found == [STEPS]
 
 
 def test_checkpoints_can_be_copied_elsewhere(tmp_path):
-    fit(trainer(), steps=5, run_dir=tmp_path / "a")
+    fit(trainer(), steps=5, checkpoints=tmp_path / "a")
     shutil.copytree(tmp_path / "a", tmp_path / "b")
-    assert same_run(fit(trainer(), run_dir=tmp_path / "a"), fit(trainer(), run_dir=tmp_path / "b"))
+    assert same_run(fit(trainer(), checkpoints=tmp_path / "a"), fit(trainer(), checkpoints=tmp_path / "b"))
 
 
 def lines_in(path):
@@ -678,30 +688,30 @@ def lines_in(path):
 
 def test_a_refused_resume_leaves_logs_alone(tmp_path):
     log = tmp_path / "log.jsonl"
-    fit(trainer(), run_dir=tmp_path / "a", callbacks=[ig.JSONLLogger(log)])
-    callback, t = ig.JSONLLogger(log), trainer()
+    fit(trainer(), callbacks=[JSONLLogger(log)], checkpoints=tmp_path / "a")
+    callback, t = JSONLLogger(log), trainer()
     with pytest.raises(ig.CheckpointError, match="batch size 8, and this data has 10"):
-        fit(t, run_dir=tmp_path / "a", batch_size=10, callbacks=[callback])
-    fit(t, steps=2, run_dir=tmp_path / "b", callbacks=[callback])
+        fit(t, batch_size=10, callbacks=[callback], checkpoints=tmp_path / "a")
+    fit(t, steps=2, callbacks=[callback], checkpoints=tmp_path / "b")
     assert lines_in(log) == [*range(1, STEPS + 1), 1, 2]
 
 
 def test_a_log_of_another_run_is_not_cut(tmp_path):
-    fit(trainer(), steps=6, run_dir=tmp_path, callbacks=[ig.JSONLLogger(tmp_path / "a.jsonl")])
+    fit(trainer(), steps=6, callbacks=[JSONLLogger(tmp_path / "a.jsonl")], checkpoints=tmp_path)
     other = tmp_path / "z.jsonl"
     other.write_text('{"step": 1}\n' * 30)
     with pytest.warns(UserWarning, match=r"z.jsonl is not the log that the run left"):
-        fit(trainer(), run_dir=tmp_path, callbacks=[ig.JSONLLogger(other)])
+        fit(trainer(), callbacks=[JSONLLogger(other)], checkpoints=tmp_path)
     assert lines_in(other) == [1] * 30 + list(range(7, STEPS + 1))
 
 
 def test_callbacks_of_a_second_fit_keep_their_state(tmp_path):
     def program(stop=None):
         t = trainer()
-        fit(t, steps=5, run_dir=tmp_path, checkpoint_every=3)
-        log = ig.JSONLLogger(tmp_path / "log.jsonl")
+        fit(t, steps=5, checkpoints=Checkpoints(tmp_path, every=3))
+        log = JSONLLogger(tmp_path / "log.jsonl")
         return fit(
-            t, images(24, seed=9), steps=10, run_dir=tmp_path, checkpoint_every=3, callbacks=[log, StopsAt(stop)]
+            t, images(24, seed=9), steps=10, callbacks=[log, StopsAt(stop)], checkpoints=Checkpoints(tmp_path, every=3)
         )
 
     with pytest.raises(KeyError):
@@ -721,7 +731,7 @@ def test_a_signal_during_the_last_save_is_heeded(tmp_path):
             return {}
 
     with pytest.raises(SystemExit) as ended:
-        fit(trainer(), steps=4, run_dir=tmp_path, callbacks=[Sends()])
+        fit(trainer(), steps=4, callbacks=[Sends()], checkpoints=tmp_path)
     assert ended.value.code == 143
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
@@ -737,7 +747,7 @@ def test_handlers_are_put_back_and_ones_own_is_called(tmp_path):
                 os.kill(os.getpid(), signal.SIGTERM)  # as `timeout` does, to the process and to its group
 
         with pytest.raises(SystemExit) as ended:
-            fit(trainer(), run_dir=tmp_path, callbacks=[Sends()])
+            fit(trainer(), callbacks=[Sends()], checkpoints=tmp_path)
         assert (ended.value.code, heard) == (143, [signal.SIGTERM])
         os.kill(os.getpid(), signal.SIGTERM)
         assert heard == [signal.SIGTERM] * 2
@@ -765,9 +775,9 @@ def test_ctrl_c_leaves_a_usable_trainer(tmp_path, monkeypatch, interactive):
     if interactive:  # a notebook, with a folder
         monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
         with pytest.raises(KeyboardInterrupt):
-            fit(t, run_dir=tmp_path, callbacks=[Presses()])
+            fit(t, callbacks=[Presses()], checkpoints=tmp_path)
         assert (tmp_path / "checkpoints" / f"step_{7:010d}").exists()
-        assert same_run(fit(t, run_dir=tmp_path), fit(trainer()))
+        assert same_run(fit(t, checkpoints=tmp_path), fit(trainer()))
     else:  # a script, without one
         with pytest.raises(KeyboardInterrupt):
             fit(t, callbacks=[Presses()])
@@ -781,7 +791,7 @@ def test_a_signal_that_was_ignored_stays_ignored(tmp_path):
 
     previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        assert fit(trainer(), run_dir=tmp_path, callbacks=[Presses()]).steps == STEPS
+        assert fit(trainer(), callbacks=[Presses()], checkpoints=tmp_path).steps == STEPS
     finally:
         signal.signal(signal.SIGINT, previous)
 
@@ -836,18 +846,18 @@ fit(trainer(), DataLoader(WaitsForWorker(), 8, num_workers=2), steps=1000, run_d
 def test_a_fit_that_could_not_begin_counts_for_nothing():
     t = trainer()
     with pytest.raises(ig.CheckpointError):
-        fit(t, resume="nowhere", steps=3)
+        fit(t, steps=3, checkpoints=Checkpoints(None, resume="nowhere"))
     assert fit(t, steps=3).steps == 3
 
 
 def test_a_fit_that_failed_is_left_for_another_one(tmp_path):
     t = trainer()
     with pytest.raises(KeyError):
-        fit(t, run_dir=tmp_path / "a", callbacks=[StopsAt(7)])
+        fit(t, callbacks=[StopsAt(7)], checkpoints=tmp_path / "a")
     assert fit(t, steps=5).steps == 12
     with pytest.raises(KeyError):
-        fit(t, run_dir=tmp_path / "b", callbacks=[StopsAt(15)])
-    assert fit(t, images(48), steps=5, run_dir=tmp_path / "c").steps == 20
+        fit(t, callbacks=[StopsAt(15)], checkpoints=tmp_path / "b")
+    assert fit(t, images(48), steps=5, checkpoints=tmp_path / "c").steps == 20
 
 
 def test_a_step_that_failed_is_made_again(tmp_path):
@@ -864,8 +874,8 @@ def test_a_step_that_failed_is_made_again(tmp_path):
     t = trainer(augment=fails)
     data = DataLoader(TensorDataset(images(40)), 8, shuffle=True)
     with pytest.raises(MemoryError):
-        fit(t, data, run_dir=tmp_path)
-    fit(t, data, run_dir=tmp_path)
+        fit(t, data, checkpoints=tmp_path)
+    fit(t, data, checkpoints=tmp_path)
     whole = fit(trainer(augment=lambda x, rng: x), DataLoader(TensorDataset(images(40)), 8, shuffle=True))
     assert same_run(whole, t)
 
@@ -879,30 +889,32 @@ def test_a_fit_that_failed_at_its_start_is_resumed_as_well(tmp_path):
         return DataLoader(TensorDataset(images(40)), 8, shuffle=True)
 
     with pytest.raises(KeyError):
-        fit(trainer(), data(), run_dir=tmp_path, checkpoint_every=1, callbacks=[StopsAt(7)])
+        fit(trainer(), data(), callbacks=[StopsAt(7)], checkpoints=Checkpoints(tmp_path, every=1))
     t = trainer()
     with pytest.raises(KeyError):
-        fit(t, data(), run_dir=tmp_path, callbacks=[Fails()])
-    assert same_run(fit(t, data(), run_dir=tmp_path), fit(trainer(), data()))
+        fit(t, data(), callbacks=[Fails()], checkpoints=tmp_path)
+    assert same_run(fit(t, data(), checkpoints=tmp_path), fit(trainer(), data()))
 
 
 def test_going_back_beside_newer_checkpoints_is_refused(tmp_path):
-    t = fit(trainer(), steps=4, run_dir=tmp_path / "run")
+    t = fit(trainer(), steps=4, checkpoints=tmp_path / "run")
     t.save_checkpoint(tmp_path / "saved")
-    fit(t, steps=8, run_dir=tmp_path / "run")
+    fit(t, steps=8, checkpoints=tmp_path / "run")
     t.load_checkpoint(tmp_path / "saved")
     with pytest.raises(ig.CheckpointError, match="it holds a checkpoint of step 12, after the one to go on from"):
-        fit(t, steps=20, run_dir=tmp_path / "run")
-    assert fit(t, steps=2, run_dir=tmp_path / "other").steps == 6
+        fit(t, steps=20, checkpoints=tmp_path / "run")
+    assert fit(t, steps=2, checkpoints=tmp_path / "other").steps == 6
 
 
 def test_a_branch_goes_on_by_the_same_command_and_may_change_its_rates(tmp_path):
-    fit(trainer(), run_dir=tmp_path / "a", checkpoint_every=5, keep_checkpoints=9)
+    fit(trainer(), checkpoints=Checkpoints(tmp_path / "a", every=5, keep=9))
     start = tmp_path / "a" / "checkpoints" / f"step_{5:010d}"
 
     def branch(stop=None):
         return fit(
-            trainer(lr_d=1e-5), run_dir=tmp_path / "b", resume=start, callbacks=[StopsAt(stop)], checkpoint_every=2
+            trainer(lr_d=1e-5),
+            callbacks=[StopsAt(stop)],
+            checkpoints=Checkpoints(tmp_path / "b", every=2, resume=start),
         )
 
     warned = pytest.warns(
@@ -913,63 +925,63 @@ def test_a_branch_goes_on_by_the_same_command_and_may_change_its_rates(tmp_path)
     again = branch()
     assert again._step.d_optimizers[0].param_groups[0]["lr"] == 1e-5
     with pytest.warns(UserWarning, match="a new run begins"):
-        whole = fit(trainer(lr_d=1e-5), resume=start)
+        whole = fit(trainer(lr_d=1e-5), checkpoints=Checkpoints(None, resume=start))
     assert same_run(whole, again)
     with pytest.raises(ig.CheckpointError, match="seed was 0 and is 1"):
-        fit(trainer(seed=1), run_dir=tmp_path / "c", resume=start)
+        fit(trainer(seed=1), checkpoints=Checkpoints(tmp_path / "c", resume=start))
 
 
 def test_a_branch_may_put_its_batches_together(tmp_path):
     """As the monitor advises where Q reads otherwise in evaluation."""
-    fit(trainer(), run_dir=tmp_path / "a", steps=4)
+    fit(trainer(), steps=4, checkpoints=tmp_path / "a")
     with pytest.warns(UserWarning, match="with other settings: joint_batches was False and is True"):
-        t = fit(trainer(joint_batches=True), run_dir=tmp_path / "b", resume=tmp_path / "a", steps=6)
+        t = fit(trainer(joint_batches=True), steps=6, checkpoints=Checkpoints(tmp_path / "b", resume=tmp_path / "a"))
     assert t.steps == 6
 
 
 def test_a_branch_takes_the_place_of_the_call_that_was_under_way(tmp_path):
-    fit(fit(trainer(), steps=4, run_dir=tmp_path / "a"), steps=4, run_dir=tmp_path / "a")
+    fit(fit(trainer(), steps=4, checkpoints=tmp_path / "a"), steps=4, checkpoints=tmp_path / "a")
     for _ in range(2):  # the second time it goes on with the branch, which is complete
-        t = fit(trainer(), steps=6, resume=tmp_path / "a", run_dir=tmp_path / "b")
+        t = fit(trainer(), steps=6, checkpoints=Checkpoints(tmp_path / "b", resume=tmp_path / "a"))
         assert t.steps == 10  # six from where the second call began
-    again = fit(trainer(), steps=7, resume=tmp_path / "a", run_dir=tmp_path / "b")
+    again = fit(trainer(), steps=7, checkpoints=Checkpoints(tmp_path / "b", resume=tmp_path / "a"))
     assert again.steps == 11
 
 
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ({"schedule": linear(20)}, {"schedule": linear(30)}, "total_iters was 20 and is 30"),
-        ({}, {"schedule": linear(30)}, "schedulers was .* and is absent"),
+        ({"scheduler": linear(20)}, {"scheduler": linear(30)}, "total_iters was 20 and is 30"),
+        ({}, {"scheduler": linear(30)}, "schedulers was .* and is absent"),
         ({}, {"pixel_range": (0, 1)}, "pixel_range"),
         ({}, {"augment": lambda x, rng: x}, "augmented was False and is True"),
         ({}, {"tap": "2"}, "tap was None and is 2"),
     ],
 )
 def test_other_settings_are_not_taken_in_silence(tmp_path, before, after, message):
-    fit(trainer(**before), run_dir=tmp_path)
+    fit(trainer(**before), checkpoints=tmp_path)
     with pytest.raises(ig.CheckpointError, match=message):
-        fit(trainer(**after), run_dir=tmp_path)
+        fit(trainer(**after), checkpoints=tmp_path)
 
 
 def test_a_call_that_was_completed_before_says_so(tmp_path, caplog):
     t = trainer()
-    fit(fit(t, steps=5, run_dir=tmp_path), steps=5, run_dir=tmp_path)
-    assert fit(trainer(), steps=100, run_dir=tmp_path).steps == 10
+    fit(fit(t, steps=5, checkpoints=tmp_path), steps=5, checkpoints=tmp_path)
+    assert fit(trainer(), steps=100, checkpoints=tmp_path).steps == 10
     assert "this call of fit was completed before (the run is at step 10)" in caplog.text
 
 
 def test_changed_data_is_noticed_at_the_end_of_an_epoch_too(tmp_path):
-    fit(trainer(), steps=10, run_dir=tmp_path)
+    fit(trainer(), steps=10, checkpoints=tmp_path)
     with pytest.warns(UserWarning, match="batch 5 of epoch 1 is not what it was"):
-        fit(trainer(), images(40, seed=1), run_dir=tmp_path)
+        fit(trainer(), images(40, seed=1), checkpoints=tmp_path)
 
 
 def test_names_given_before_going_on_stay(tmp_path):
-    fit(trainer(), steps=5, run_dir=tmp_path)
+    fit(trainer(), steps=5, checkpoints=tmp_path)
     t = trainer()
     t.model.set_category_names("digit", list("abcd"))
-    fit(t, run_dir=tmp_path)
+    fit(t, checkpoints=tmp_path)
     assert t.model.category_names == {"digit": ("a", "b", "c", "d")}
 
 
@@ -993,10 +1005,10 @@ def test_versions_of_modules_are_kept(tmp_path):
         torch.manual_seed(0)
         generator = dense_generator()
         generator.insert(0, Migrates())
-        return ig.InfoGANTrainer(generator, dense_discriminator(), LATENT, device="cpu")
+        return make_trainer(generator, dense_discriminator(), LATENT, device="cpu")
 
-    t = fit(make(), run_dir=tmp_path / "run")
-    assert same_run(t, fit(make(), run_dir=tmp_path / "run"))
+    t = fit(make(), checkpoints=tmp_path / "run")
+    assert same_run(t, fit(make(), checkpoints=tmp_path / "run"))
     t.model.save(tmp_path / "model")
     new = make().model
     loaded = ig.InfoGAN.load(tmp_path / "model", generator=new.generator, discriminator=new.discriminator)
@@ -1018,7 +1030,7 @@ def test_a_relative_folder_stays_where_it_was(tmp_path, monkeypatch):
             os.chdir("/")
 
     monkeypatch.chdir(tmp_path)
-    fit(trainer(), run_dir="run", checkpoint_every=1, callbacks=[Moves()])
+    fit(trainer(), callbacks=[Moves()], checkpoints=Checkpoints("run", every=1))
     assert (tmp_path / "run/checkpoints/step_0000000012").exists()
 
 
@@ -1033,7 +1045,7 @@ def test_reading_the_lock_file_does_not_open_the_lock(tmp_path):
 def test_a_disk_that_is_nearly_full_is_warned_of(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10_000))
     with pytest.warns(UserWarning, match="has 10,000 bytes free, and a checkpoint of this run may take"):
-        fit(trainer(), run_dir=tmp_path)
+        fit(trainer(), checkpoints=tmp_path)
 
 
 def test_more_than_can_be_read_again_is_not_written(tmp_path):
@@ -1044,17 +1056,17 @@ def test_more_than_can_be_read_again_is_not_written(tmp_path):
     t = trainer()
     t._runs.largest = 100_000
     with pytest.raises(ig.CheckpointError, match="bytes of state and .* were to be saved, and at most 100,000"):
-        fit(t, run_dir=tmp_path, callbacks=[Hoards()])
+        fit(t, callbacks=[Hoards()], checkpoints=tmp_path)
 
 
 def test_a_checkpoint_of_a_run_is_loaded_by_load_checkpoint_too(tmp_path):
-    source = fit(trainer(), run_dir=tmp_path)
+    source = fit(trainer(), checkpoints=tmp_path)
     for path in (tmp_path, tmp_path / "checkpoints" / f"step_{12:010d}"):
         t = trainer()
         t.load_checkpoint(path)
         assert same_run(source, t)
     source.save_checkpoint(tmp_path / "own")
     with pytest.raises(ig.CheckpointError, match="this is a trainer state, not a checkpoint; trainer.load_check"):
-        fit(trainer(), resume=tmp_path / "own")
+        fit(trainer(), checkpoints=Checkpoints(None, resume=tmp_path / "own"))
     with pytest.raises(ig.CheckpointError, match="there is no such folder"):
         trainer().load_checkpoint(tmp_path / "nowhere")

@@ -231,7 +231,7 @@ def test_two_steps_and_going_on(tmp_path):
     def run(run_dir=None, steps=2):
         recipe = recipes.get("sprites", width=1 / 16, seed=3)
         trainer = recipe.trainer(device="cpu")
-        trainer.fit(SPRITES, steps=steps, batch_size=4, run_dir=run_dir)
+        trainer.fit(SPRITES, steps=steps, batch_size=4, checkpoints=run_dir)
         return trainer
 
     whole = run()

@@ -8,22 +8,19 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from infogan_lib import (
-    AdversarialLoss,
-    Categorical,
-    Hinge,
-    InfoGANTrainer,
-    LatentSpec,
-    LeastSquares,
-    Minimax,
-    Noise,
-    NonFiniteLossError,
-    NonSaturating,
-    Uniform,
-    Wasserstein,
-)
+from infogan_lib import Categorical, LatentSpec, Noise, NonFiniteLossError, Uniform
+from infogan_lib.losses import AdversarialLoss, Hinge, LeastSquares, Minimax, NonSaturating, Wasserstein
 from infogan_lib.regularizers import ModeSeeking, RealImageInformation, RealImageRegularizer
-from toys import LATENT, PartsGenerator, TupleDiscriminator, dense_discriminator, dense_generator, images, stream
+from toys import (
+    LATENT,
+    PartsGenerator,
+    TupleDiscriminator,
+    dense_discriminator,
+    dense_generator,
+    images,
+    make_trainer,
+    stream,
+)
 
 
 class Parts:
@@ -86,7 +83,7 @@ def test_several_steps_equal_the_textbook_loop(trunk_too, joint):
     steps, n = 6, 16
     ours, theirs = Parts(), Parts()
     data = (images(n * steps, (1, 6, 6), dtype=torch.float64) + 1) / 2
-    trainer = InfoGANTrainer(
+    trainer = make_trainer(
         ours.generator,
         nn.Sequential(ours.trunk, ours.head),
         LATENT,
@@ -137,7 +134,7 @@ SUBSETS = [set(s) for r in (1, 2, 3) for s in combinations(("generator", "q_head
 @pytest.mark.parametrize("discriminator", [dense_discriminator, TupleDiscriminator])
 @pytest.mark.parametrize("trains", SUBSETS, ids=lambda s: "+".join(sorted(s)))
 def test_information_trains_exactly_what_is_said(discriminator, trains):
-    trainer = InfoGANTrainer(
+    trainer = make_trainer(
         dense_generator(),
         discriminator(),
         LATENT,
@@ -157,9 +154,7 @@ def test_information_trains_exactly_what_is_said(discriminator, trains):
 
 
 def test_no_discriminator_gradient_is_computed_in_the_generators_step():
-    trainer = InfoGANTrainer(
-        dense_generator(), dense_discriminator(), LATENT, information_trains=["generator", "q_head"]
-    )
+    trainer = make_trainer(dense_generator(), dense_discriminator(), LATENT, information_trains=["generator", "q_head"])
     made = []
     for name, p in trainer.model.discriminator.named_parameters():
         p.register_hook(lambda gradient, name=name: made.append(name))
@@ -196,7 +191,7 @@ def test_adding_a_code_leaves_the_other_codes_gradients_unchanged():
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-@pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize("accumulation_steps", [1, 3])
 @pytest.mark.parametrize(
     "parts",
     [
@@ -208,12 +203,12 @@ def test_adding_a_code_leaves_the_other_codes_gradients_unchanged():
 )
 def test_joint_batches_train_every_form_of_q(parts, accumulate, precision):
     built = {name: make() for name, make in parts.items()}
-    trainer = InfoGANTrainer(
+    trainer = make_trainer(
         generator=dense_generator(),
         latent=LATENT,
         **built,
         joint_batches=True,
-        accumulate=accumulate,
+        accumulation_steps=accumulate,
         g_steps=2,
         precision=precision,
         regularizers=[RealImageInformation("digit", augment=lambda x, g: x.flip(-1))],
@@ -227,7 +222,7 @@ def test_joint_batches_train_every_form_of_q(parts, accumulate, precision):
 
 @pytest.mark.parametrize("loss", [NonSaturating(), Minimax(), LeastSquares(), Hinge(), Wasserstein()], ids=repr)
 def test_every_adversarial_loss_trains(loss):
-    trainer = InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, adversarial=loss)
+    trainer = make_trainer(dense_generator(), dense_discriminator(), LATENT, adversarial=loss)
     trainer.fit(images(64), steps=4, batch_size=16)
     assert len(trainer.history["loss/g"]) == 4
 
@@ -240,8 +235,12 @@ def test_accumulated_parts_add_up_to_the_batch():
     head = nn.Linear(12, 8).double()
     data, states = images(20, (16,), dtype=torch.float64), []
     for parts in (1, 3):
-        trainer = InfoGANTrainer(
-            copy.deepcopy(generator), copy.deepcopy(discriminator), LATENT, q_head=copy.deepcopy(head), accumulate=parts
+        trainer = make_trainer(
+            copy.deepcopy(generator),
+            copy.deepcopy(discriminator),
+            LATENT,
+            q_head=copy.deepcopy(head),
+            accumulation_steps=parts,
         )
         for _ in range(3):
             figures = trainer.step(data)
@@ -257,11 +256,11 @@ def test_joint_batches_change_nothing_for_networks_that_see_each_image_alone():
     discriminator = nn.Sequential(nn.Linear(16, 12), nn.LeakyReLU(0.2), nn.Linear(12, 1)).double()
     head = nn.Linear(12, 8).double()
     for joint in (False, True):
-        trainer = InfoGANTrainer(
+        trainer = make_trainer(
             *(copy.deepcopy(generator), copy.deepcopy(discriminator), LATENT),
             q_head=copy.deepcopy(head),
             joint_batches=joint,
-            accumulate=2,
+            accumulation_steps=2,
             g_steps=2,
             regularizers=[RealImageInformation("digit", augment=lambda x, g: x + 0.1), ModeSeeking(after=0)],
         )
@@ -291,11 +290,11 @@ def test_accumulation_saves_memory_beside_a_regularizer_of_a_separate_q(joint):
     peaks = []
     for parts in (1, 8):
         torch.manual_seed(0)
-        trainer = InfoGANTrainer(
+        trainer = make_trainer(
             *(dense_generator(), dense_discriminator(), LATENT),
             q_network=nn.Sequential(nn.Flatten(), nn.Linear(16, 64), nn.Tanh(), nn.Linear(64, 64), nn.Linear(64, 8)),
             joint_batches=joint,
-            accumulate=parts,
+            accumulation_steps=parts,
             regularizers=[RealImageInformation("digit", augment=lambda x, g: x.flip(-1))],
         )
         trainer.step(images(512))
@@ -321,7 +320,7 @@ def test_a_term_that_depends_on_no_weight_changes_nothing(joint):
     for regularizers in ([], [Constant()]):
         torch.manual_seed(0)
         # Without BatchNorm, whose running statistics take in the views.
-        trainer = InfoGANTrainer(
+        trainer = make_trainer(
             *(dense_generator(), dense_discriminator(norm=False), LATENT),
             q_head=nn.Linear(16, 8),
             joint_batches=joint,
@@ -336,7 +335,7 @@ def test_a_term_that_depends_on_no_weight_changes_nothing(joint):
 def test_in_joint_batches_everything_that_d_and_q_see_is_beside_the_other_kind():
     seen = []
     discriminator = dense_discriminator()
-    trainer = InfoGANTrainer(
+    trainer = make_trainer(
         dense_generator(),
         discriminator,
         LATENT,
@@ -357,7 +356,7 @@ def test_in_joint_batches_everything_that_d_and_q_see_is_beside_the_other_kind()
 
 
 def test_d_steps_and_g_steps_count_updates():
-    trainer = InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, d_steps=3, g_steps=2, ema_decay=0.5)
+    trainer = make_trainer(dense_generator(), dense_discriminator(), LATENT, d_steps=3, g_steps=2, ema_decay=0.5)
     weight, changes = trainer.model.generator[0].weight, []
     for _ in range(6):
         before = weight.detach().clone()
@@ -369,7 +368,7 @@ def test_d_steps_and_g_steps_count_updates():
 
 
 def test_the_averaged_generator_is_the_moving_average_of_the_weights():
-    trainer = InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, ema_decay=0.9)
+    trainer = make_trainer(dense_generator(), dense_discriminator(), LATENT, ema_decay=0.9)
     weight, average = trainer.model.generator[0].weight, None
     for _ in range(5):
         trainer.step(images(8))
@@ -384,7 +383,7 @@ def test_the_averaged_generator_is_the_moving_average_of_the_weights():
 
 
 def test_the_average_takes_in_the_running_statistics():
-    trainer = InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, ema_decay=0.9)
+    trainer = make_trainer(dense_generator(), dense_discriminator(), LATENT, ema_decay=0.9)
     running, average = trainer.model.generator[1].running_mean, None
     for _ in range(5):
         trainer.step(images(8))
@@ -394,7 +393,7 @@ def test_the_average_takes_in_the_running_statistics():
 
 
 def test_figures_are_what_they_say():
-    trainer = InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT)
+    trainer = make_trainer(dense_generator(), dense_discriminator(), LATENT)
     figures = trainer.step(images(16))
     entropy = LATENT.entropy
     for name in ("digit", "style"):
@@ -407,7 +406,7 @@ def test_figures_are_what_they_say():
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_mixed_precision_trains_with_finite_weights(precision):
-    trainer = InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, precision=precision)
+    trainer = make_trainer(dense_generator(), dense_discriminator(), LATENT, precision=precision)
     trainer.fit(images(64), steps=6, batch_size=16)
     assert all(p.isfinite().all() and p.dtype == torch.float32 for p in trainer.model.parameters())
     assert trainer.history["bound/digit"][-1] > trainer.history["bound/digit"][0] - 1
@@ -435,7 +434,7 @@ class Poisoned(NonSaturating):
     ],
 )
 def test_a_non_finite_loss_stops_before_its_update_and_is_named(term, named):
-    trainer = InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT)
+    trainer = make_trainer(dense_generator(), dense_discriminator(), LATENT)
     trainer.step(images(8))
     trainer._step.adversarial = Poisoned(term)
     before = [p.detach().clone() for p in trainer.model.parameters()]
@@ -447,7 +446,7 @@ def test_a_non_finite_loss_stops_before_its_update_and_is_named(term, named):
 
 
 def test_a_non_finite_information_loss_names_its_code():
-    trainer = InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT)
+    trainer = make_trainer(dense_generator(), dense_discriminator(), LATENT)
     with torch.no_grad():
         trainer.model.q.out.bias[5] = float("inf")  # a mean of the style code
     before = [p.detach().clone() for p in trainer.model.parameters()]
@@ -461,7 +460,7 @@ def test_nan_behind_a_code_of_ones_own_is_named_as_well():
         def nll(self, raw, value):
             return -self.posterior(raw).log_prob(value)
 
-    trainer = InfoGANTrainer(dense_generator(9), dense_discriminator(), LatentSpec(z=Noise(5), own=Own(4)))
+    trainer = make_trainer(dense_generator(9), dense_discriminator(), LatentSpec(z=Noise(5), own=Own(4)))
     with torch.no_grad():
         trainer.model.q.out.bias[0] = float("nan")
     with pytest.raises(NonFiniteLossError, match="output of Q became nan in step 0"):
@@ -473,7 +472,7 @@ def test_a_non_finite_gradient_of_a_finite_loss_stops_too():
         def real(self, logits):
             return super().real(logits) + torch.sqrt(logits * 0).mean()  # 0, with a gradient of 0/0
 
-    trainer = InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, adversarial=SquareRoot())
+    trainer = make_trainer(dense_generator(), dense_discriminator(), LATENT, adversarial=SquareRoot())
     before = [p.detach().clone() for p in trainer.model.parameters()]
     with pytest.raises(NonFiniteLossError, match="gradient of the discriminator became nan"):
         trainer.step(images(8))
@@ -481,7 +480,7 @@ def test_a_non_finite_gradient_of_a_finite_loss_stops_too():
 
 
 def test_generator_of_separate_arguments_and_tuple_discriminator_train_together():
-    trainer = InfoGANTrainer(PartsGenerator(), TupleDiscriminator(), LATENT)
+    trainer = make_trainer(PartsGenerator(), TupleDiscriminator(), LATENT)
     moved = moved_parts(trainer, images(16))
     assert all(any(parts) for parts in moved.values())
     assert len(moved["q_head"]) == 4

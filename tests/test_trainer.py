@@ -13,14 +13,16 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import infogan_lib as ig
+from infogan_lib import losses
 from infogan_lib.data.dataset import epoch_order
 from infogan_lib.data.rng import RandomStreams, derived_seed
-from toys import LATENT, dense_discriminator, dense_generator, images, stream
+from infogan_lib.training.callbacks import JSONLLogger, ProgressBar
+from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer, stream
 
 
 def trainer(**changes):
     torch.manual_seed(0)
-    return ig.InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, **changes)
+    return make_trainer(dense_generator(), dense_discriminator(), LATENT, **changes)
 
 
 class Stream(IterableDataset):
@@ -146,7 +148,7 @@ def test_adam_with_the_papers_rates_by_default():
 def test_own_optimisers_and_factories():
     generator, discriminator, head = dense_generator(), dense_discriminator(), nn.Linear(16, 8)
     both = torch.optim.RMSprop([*generator.parameters(), *head.parameters()])
-    t = ig.InfoGANTrainer(
+    t = make_trainer(
         generator, discriminator, LATENT, q_head=head, g_optimizer=both, d_optimizer=lambda p: torch.optim.SGD(p, 0.1)
     )
     assert t._step.g_optimizers == [both]
@@ -188,7 +190,7 @@ def test_an_overflow_in_float16_is_met_by_a_smaller_scale(tmp_path):
     t = trainer(precision="fp16")
     t._step._precision.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**100)
     before = [p.detach().clone() for p in t.model.parameters()]
-    t.fit(images(8), steps=1, batch_size=8, callbacks=[ig.JSONLLogger(tmp_path / "m.jsonl")])
+    t.fit(images(8), steps=1, batch_size=8, callbacks=[JSONLLogger(tmp_path / "m.jsonl")])
     assert all(torch.equal(p, old) for p, old in zip(t.model.parameters(), before, strict=True))
     assert t._step._precision.scaler.get_scale() == 2.0**99
     line = json.loads((tmp_path / "m.jsonl").read_text())
@@ -197,7 +199,7 @@ def test_an_overflow_in_float16_is_met_by_a_smaller_scale(tmp_path):
 
 
 def test_a_gradient_that_is_never_finite_stops_float16_too():
-    class Bad(ig.NonSaturating):
+    class Bad(losses.NonSaturating):
         def real(self, logits):
             return super().real(logits) + torch.sqrt(logits * 0).mean()
 
@@ -209,7 +211,7 @@ def test_a_gradient_that_is_never_finite_stops_float16_too():
 def test_a_float16_run_can_go_on_after_a_bad_step():
     calls = []
 
-    class Once(ig.NonSaturating):
+    class Once(losses.NonSaturating):
         def generator(self, logits):
             calls.append(1)
             return super().generator(logits) * (float("nan") if len(calls) == 1 else 1)
@@ -224,7 +226,7 @@ def test_a_float16_run_can_go_on_after_a_bad_step():
 def test_figures_agree_with_a_forward_pass_of_ones_own():
     """D(x) and D(G(z)) of the weights before the step, and the gradient's norm, computed apart from the step."""
     torch.manual_seed(0)
-    t = ig.InfoGANTrainer(
+    t = make_trainer(
         dense_generator(), dense_discriminator(norm=False), LATENT, information_trains=["generator", "q_head"]
     )
     latent = LATENT.sample(8, rng=stream(0, "latents"))
@@ -270,7 +272,7 @@ def test_a_second_code_leaves_the_first_ones_share_of_the_step_alone():
             head.bias[:4] = 0
         torch.manual_seed(2)
         discriminator = nn.Sequential(nn.Linear(16, 12), nn.LeakyReLU(0.1), nn.Linear(12, 1))
-        t = ig.InfoGANTrainer(
+        t = make_trainer(
             OwnColumns(),
             discriminator,
             spec,
@@ -291,7 +293,7 @@ def test_a_second_code_leaves_the_first_ones_share_of_the_step_alone():
 
 def test_parts_of_a_batch_are_as_equal_as_can_be():
     sizes = []
-    t = trainer(accumulate=4)
+    t = trainer(accumulation_steps=4)
     t.model.discriminator.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
     t.step(images(10))
     assert sizes == [3, 3, 3, 3, 2, 2, 2, 2, 3, 3, 2, 2]  # real and fake in turn, then G's
@@ -312,7 +314,7 @@ def test_progress_shows_the_figures_in_a_terminal(monkeypatch):
     shown = io.StringIO()
     monkeypatch.setattr(shown, "isatty", lambda: True)
     monkeypatch.setattr("sys.stderr", shown)
-    trainer().fit(images(16), epochs=1, batch_size=8, callbacks=[ig.ProgressBar()])
+    trainer().fit(images(16), epochs=1, batch_size=8, callbacks=[ProgressBar()])
     assert "2/2" in shown.getvalue()
     assert "digit" in shown.getvalue()
     assert "nats" in shown.getvalue()
@@ -340,7 +342,7 @@ def test_models_with_an_average_and_errors_can_be_pickled():
 
 
 def test_the_range_of_bytes_is_remembered_for_encoding():
-    t = ig.InfoGANTrainer(dense_generator(end=nn.Identity()), dense_discriminator(), LATENT)
+    t = make_trainer(dense_generator(end=nn.Identity()), dense_discriminator(), LATENT)
     assert t.model.pixel_range is None
     t.fit(byte_images(8), steps=1, batch_size=8)
     assert t.model.pixel_range == (-1, 1)
@@ -381,14 +383,14 @@ def test_callbacks_hear_of_the_end_also_after_an_error():
 def test_metrics_are_json_lines(tmp_path):
     t = trainer()
     for _ in range(2):
-        t.fit(images(16), epochs=1, batch_size=8, callbacks=[ig.JSONLLogger(tmp_path / "run" / "metrics.jsonl")])
+        t.fit(images(16), epochs=1, batch_size=8, callbacks=[JSONLLogger(tmp_path / "run" / "metrics.jsonl")])
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [(line["step"], line["epoch"]) for line in lines] == [(1, 0), (2, 0), (3, 1), (4, 1)]
     assert [line["loss/d"] for line in lines] == pytest.approx(t.history["loss/d"].tolist())
 
 
 def test_progress_is_quiet_when_not_in_a_terminal(capsys):
-    trainer().fit(images(16), epochs=1, batch_size=8, callbacks=[ig.ProgressBar()])
+    trainer().fit(images(16), epochs=1, batch_size=8, callbacks=[ProgressBar()])
     assert capsys.readouterr() == ("", "")
 
 
@@ -445,7 +447,7 @@ REFUSALS = [
     (lambda: trainer().fit((images(8), torch.arange(8)), steps=1), TypeError, "one .images, labels. pair"),
     (lambda: trainer().fit(list(images(8)), steps=1), ValueError, "this is one image and not a batch"),
     (
-        lambda: ig.InfoGANTrainer(
+        lambda: make_trainer(
             nn.Sequential(nn.utils.spectral_norm(nn.Linear(11, 16)), nn.Unflatten(1, (1, 4, 4)), nn.Tanh()),
             dense_discriminator(),
             LATENT,
@@ -465,7 +467,7 @@ REFUSALS = [
     (lambda: trainer().fit([images(8) / 0], steps=1), ValueError, "hold NaN or infinite values"),
     (lambda: trainer().fit(images(8).int(), steps=1, batch_size=8), TypeError, "floats, or uint8 .* got torch.int32"),
     (lambda: trainer().fit(images(8), steps=1, batch_size=1), ValueError, "BatchNorm needs 2 in each part"),
-    (lambda: trainer(accumulate=4).step(images(7)), ValueError, "with accumulate=4 a step takes at least 8"),
+    (lambda: trainer(accumulation_steps=4).step(images(7)), ValueError, "with accumulate=4 a step takes at least 8"),
     (lambda: trainer().fit(images(8), steps=1, batch_size=8, callbacks=[print]), TypeError, "must be Callback objects"),
     (lambda: trainer(device="gpu"), ValueError, "device must be 'auto' or a device of this machine"),
     (lambda: trainer(precision="int8"), ValueError, "precision must be one of 'fp32', 'bf16' and 'fp16'"),
@@ -478,9 +480,9 @@ REFUSALS = [
     (lambda: trainer(ema_decay=-0.1), ValueError, "ema_decay must be a finite number above 0"),
     (lambda: trainer(d_steps=0), ValueError, "d_steps must be a whole number of at least 1"),
     (lambda: trainer(g_steps=0), ValueError, "g_steps must be a whole number of at least 1"),
-    (lambda: trainer(accumulate=0), ValueError, "accumulate must be a whole number of at least 1"),
+    (lambda: trainer(accumulation_steps=0), ValueError, "accumulate must be a whole number of at least 1"),
     (lambda: trainer(adversarial="hinge"), TypeError, "adversarial must be an AdversarialLoss"),
-    (lambda: trainer(adversarial=ig.Hinge), TypeError, r"did you mean Hinge\(\)"),
+    (lambda: trainer(adversarial=losses.Hinge), TypeError, r"did you mean Hinge\(\)"),
     (lambda: trainer(augment=3), TypeError, "augment must be a function"),
     (lambda: trainer(pixel_range=(1, 0)), ValueError, "low < high"),
     (lambda: trainer(pixel_range=5), ValueError, "pixel_range must be two finite numbers"),
@@ -538,7 +540,7 @@ def test_parameters_in_two_optimisers_are_refused():
     generator, discriminator = dense_generator(), dense_discriminator()
     everything = torch.optim.SGD([*generator.parameters(), *discriminator.parameters()], 0.1)
     with pytest.raises(ValueError, match="two optimisers hold 'discriminator.1.weight'"):
-        ig.InfoGANTrainer(generator, discriminator, LATENT, g_optimizer=everything)
+        make_trainer(generator, discriminator, LATENT, g_optimizer=everything)
 
 
 @pytest.mark.parametrize(
@@ -550,7 +552,7 @@ def test_parameters_in_two_optimisers_are_refused():
     ],
 )
 def test_data_outside_the_generators_reach_is_warned_of(end, data, message):
-    t = ig.InfoGANTrainer(dense_generator(end=end), dense_discriminator(), LATENT)
+    t = make_trainer(dense_generator(end=end), dense_discriminator(), LATENT)
     with pytest.warns(UserWarning, match=message):
         t.fit(data, steps=1, batch_size=8)
     with pytest.warns(UserWarning, match=message):
@@ -559,7 +561,7 @@ def test_data_outside_the_generators_reach_is_warned_of(end, data, message):
 
 @pytest.mark.parametrize("end", [nn.Tanh(), nn.Sigmoid(), nn.Identity()])
 def test_bytes_and_fitting_floats_are_not_warned_of(end):
-    t = ig.InfoGANTrainer(dense_generator(end=end), dense_discriminator(), LATENT)
+    t = make_trainer(dense_generator(end=end), dense_discriminator(), LATENT)
     data = torch.randint(0, 256, (8, 1, 4, 4), dtype=torch.uint8)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

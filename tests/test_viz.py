@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import infogan_lib as ig
+from infogan_lib import losses
 from infogan_lib.viz import (
     SampleGrid,
     animate_folder,
@@ -25,7 +26,7 @@ from infogan_lib.viz import (
     save_figure,
     save_png,
 )
-from toys import LATENT, dense_discriminator, dense_generator, images
+from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
 
 def test_images_stand_row_by_row_with_gaps():
@@ -167,7 +168,7 @@ def test_grid_figure_checks_its_labels():
 
 
 def trained():
-    trainer = ig.InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT)
+    trainer = make_trainer(dense_generator(), dense_discriminator(), LATENT)
     trainer.fit(images(64), steps=8, batch_size=16)
     return trainer
 
@@ -186,8 +187,8 @@ def test_curves_show_the_history():
 
 
 def test_squared_errors_have_a_panel_of_their_own():
-    spec = ig.LatentSpec(z=ig.Noise(5), digit=ig.Categorical(4), style=ig.Uniform(2, loss=ig.MSE()))
-    trainer = ig.InfoGANTrainer(dense_generator(), dense_discriminator(), spec, d_steps=3)
+    spec = ig.LatentSpec(z=ig.Noise(5), digit=ig.Categorical(4), style=ig.Uniform(2, loss=losses.MSE()))
+    trainer = make_trainer(dense_generator(), dense_discriminator(), spec, d_steps=3)
     trainer.fit(images(32), steps=2, batch_size=16)
     assert len(plot_history(trainer.history).axes) == 2  # G has not been updated yet
     trainer.fit(images(32), steps=2, batch_size=16)
@@ -217,7 +218,7 @@ def test_files(tmp_path):
 
 
 def test_sample_grids_at_chosen_steps(tmp_path):
-    trainer = ig.InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT)
+    trainer = make_trainer(dense_generator(), dense_discriminator(), LATENT)
     callback = SampleGrid(tmp_path, every=2, rows=3)
     trainer.fit(images(64), steps=5, batch_size=16, callbacks=[callback])
     files = sorted(path.name for path in tmp_path.iterdir())
@@ -230,7 +231,7 @@ def test_sample_grids_at_chosen_steps(tmp_path):
 
 def test_pictures_of_a_model_without_discrete_codes(tmp_path):
     spec = ig.LatentSpec(z=ig.Noise(4), style=ig.Uniform(2))
-    trainer = ig.InfoGANTrainer(dense_generator(6), dense_discriminator(), spec)
+    trainer = make_trainer(dense_generator(6), dense_discriminator(), spec)
     trainer.fit(images(64), steps=1, batch_size=16, callbacks=[SampleGrid(tmp_path, every=1, rows=2)])
     assert (tmp_path / "step_0000001.png").is_file()
 

@@ -7,14 +7,15 @@ import torch
 from forged import MAX_BYTES, forge, honest
 
 import infogan_lib as ig
+from infogan_lib import Checkpoints
 from infogan_lib.checkpoints.run_folder import read_checkpoint
 from infogan_lib.checkpoints.tensor_file import encode
-from toys import LATENT, dense_discriminator, dense_generator, images
+from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
 
 def trainer(**changes):
     torch.manual_seed(0)
-    return ig.InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, device="cpu", **changes)
+    return make_trainer(dense_generator(), dense_discriminator(), LATENT, device="cpu", **changes)
 
 
 def test_plain_data_that_is_no_run_is_refused(tmp_path):
@@ -22,17 +23,17 @@ def test_plain_data_that_is_no_run_is_refused(tmp_path):
     folder = forge(tmp_path / "c", honest(), metadata=metadata)
     read_checkpoint(folder, max_bytes=MAX_BYTES)
     with pytest.raises(ig.CheckpointError, match="its state is not that of a run"):
-        trainer().fit(images(16), steps=1, batch_size=8, resume=folder)
+        trainer().fit(images(16), steps=1, batch_size=8, checkpoints=Checkpoints(None, resume=folder))
 
 
 def test_a_checkpoint_that_is_a_link_is_passed_over(tmp_path):
-    trainer().fit(images(16), steps=1, batch_size=8, run_dir=tmp_path / "run")
+    trainer().fit(images(16), steps=1, batch_size=8, checkpoints=tmp_path / "run")
     newest = tmp_path / "run/checkpoints/step_0000000001"
     newest.rename(tmp_path / "elsewhere")
     newest.symlink_to(tmp_path / "elsewhere")
     t = trainer()
     with pytest.warns(UserWarning, match="symbolic link"):
-        t.fit(images(16), steps=1, batch_size=8, run_dir=tmp_path / "run")
+        t.fit(images(16), steps=1, batch_size=8, checkpoints=tmp_path / "run")
     assert t.steps == 1
 
 
@@ -87,7 +88,7 @@ STATES = [
 @pytest.mark.parametrize(("path", "value", "message"), STATES)
 def test_a_state_that_does_not_fit_changes_nothing(tmp_path, path, value, message):
     source = trainer()
-    source.fit(images(16), steps=2, batch_size=8, run_dir=tmp_path / "run")
+    source.fit(images(16), steps=2, batch_size=8, checkpoints=tmp_path / "run")
     found = read_checkpoint(tmp_path / "run", max_bytes=MAX_BYTES)
     state = copy.deepcopy(found.state)
     change(state, path, value)
@@ -98,7 +99,7 @@ def test_a_state_that_does_not_fit_changes_nothing(tmp_path, path, value, messag
     before = copy.deepcopy([target.model.state_dict(), target._streams.state_dict()])
     randomness = torch.get_rng_state()
     with pytest.raises(ig.CheckpointError, match=message):
-        target.fit(images(16), steps=2, batch_size=8, resume=folder)
+        target.fit(images(16), steps=2, batch_size=8, checkpoints=Checkpoints(None, resume=folder))
     for now, then in zip([target.model.state_dict(), target._streams.state_dict()], before, strict=True):
         assert all(torch.equal(now[name], then[name]) for name in then)
     assert torch.equal(torch.get_rng_state(), randomness)

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from infogan_lib import MSE, Categorical, InfoGAN, LatentSpec, Noise, PointEstimate, Tap, Uniform
+from infogan_lib import Categorical, InfoGAN, LatentSpec, Noise, Tap, Uniform
+from infogan_lib.losses import MSE, PointEstimate
 from toys import LATENT, PartsGenerator, TupleDiscriminator, dense_discriminator, dense_generator, images
 
 

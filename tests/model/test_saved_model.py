@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 import infogan_lib as ig
-from toys import LATENT, PartsGenerator, TupleDiscriminator, dense_discriminator, dense_generator, images
+from toys import LATENT, PartsGenerator, TupleDiscriminator, dense_discriminator, dense_generator, images, make_trainer
 
 
 def trained(generator=None, discriminator=None, **changes):
     torch.manual_seed(0)
-    t = ig.InfoGANTrainer(
+    t = make_trainer(
         generator or dense_generator(), discriminator or dense_discriminator(), LATENT, device="cpu", **changes
     )
     t.fit(images(16), steps=3, batch_size=8)
@@ -103,11 +103,11 @@ def test_a_fault_while_replacing_leaves_the_old_model(tmp_path, monkeypatch):
 
 def test_the_names_of_categories_are_in_the_checkpoints_of_a_run(tmp_path):
     torch.manual_seed(0)
-    t = ig.InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, device="cpu")
+    t = make_trainer(dense_generator(), dense_discriminator(), LATENT, device="cpu")
     t.model.set_category_names("digit", list("abcd"))
-    t.fit(images(16), steps=2, batch_size=8, run_dir=tmp_path)
-    again = ig.InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, device="cpu")
-    again.fit(images(16), steps=2, batch_size=8, run_dir=tmp_path)
+    t.fit(images(16), steps=2, batch_size=8, checkpoints=tmp_path)
+    again = make_trainer(dense_generator(), dense_discriminator(), LATENT, device="cpu")
+    again.fit(images(16), steps=2, batch_size=8, checkpoints=tmp_path)
     assert again.model.category_names == {"digit": ("a", "b", "c", "d")}
 
 
@@ -144,12 +144,12 @@ def test_a_missing_q_head_is_named(tmp_path):
 
 
 def test_a_checkpoint_is_no_model_and_nothing_is_none(tmp_path):
-    t = ig.InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, device="cpu")
+    t = make_trainer(dense_generator(), dense_discriminator(), LATENT, device="cpu")
     t.save_checkpoint(tmp_path / "c")
     for folder, message in ((tmp_path / "c", "is a trainer state, not a model"), (tmp_path, "this file is missing")):
         with pytest.raises(ig.CheckpointError, match=message):
             ig.InfoGAN.load(folder, generator=dense_generator(), discriminator=dense_discriminator())
-    t.fit(images(16), steps=1, batch_size=8, run_dir=tmp_path / "run")
+    t.fit(images(16), steps=1, batch_size=8, checkpoints=tmp_path / "run")
     with pytest.raises(ig.CheckpointError, match="this is a run folder, not a model; trainer.load_checkpoint and fit"):
         ig.InfoGAN.load(tmp_path / "run", generator=dense_generator(), discriminator=dense_discriminator())
     with pytest.raises(ig.CheckpointError, match="there is no such folder"):

@@ -5,9 +5,10 @@ import torch
 from torch import nn
 
 import infogan_lib as ig
+from infogan_lib import losses
 from infogan_lib.data import Compose, Translation
 from infogan_lib.regularizers import Consistency
-from toys import dense_discriminator, dense_generator, images
+from toys import dense_discriminator, dense_generator, images, make_trainer
 
 
 def rng(seed=0):
@@ -81,13 +82,13 @@ def test_accumulation_gives_the_same_step():
     weights = []
     for accumulate in (1, 3):
         torch.manual_seed(0)
-        t = ig.InfoGANTrainer(
+        t = make_trainer(
             dense_generator(end=nn.Tanh()).double(),
             dense_discriminator(norm=False).double(),
             ig.LatentSpec(z=ig.Noise(9), digit=ig.Categorical(2)),
             q_head=nn.Linear(16, 2).double(),
             d_optimizer=lambda parameters: torch.optim.SGD(parameters, 0.1),
-            accumulate=accumulate,
+            accumulation_steps=accumulate,
             regularizers=[Consistency(lambda x, rng: x.flip(-1), balanced=False)],
             information_trains=["generator", "q_head"],
             adversarial=RealOnly(),
@@ -97,7 +98,7 @@ def test_accumulation_gives_the_same_step():
     torch.testing.assert_close(weights[0], weights[1], rtol=0, atol=1e-12)
 
 
-class RealOnly(ig.NonSaturating):
+class RealOnly(losses.NonSaturating):
     """Without generated images in D's loss, which BatchNorm in G makes depend on the micro-batch."""
 
     def fake(self, logits):

@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 import infogan_lib as ig
+from infogan_lib import losses
 from infogan_lib.regularizers import R1, R2, Consistency, GradientPenalty
 from infogan_lib.regularizers.gradient_penalties import input_gradient
-from toys import LATENT, dense_discriminator, dense_generator, images
+from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
 SHAPES = [(6,), (2, 5), (1, 3, 4), (2, 3, 3, 3)]  # vectors, sound, images, volumes
 
@@ -128,7 +129,7 @@ def test_gamma_is_twice_the_weight():
     assert R1(10, every=16).effective_weight == 80
 
 
-class Zero(ig.AdversarialLoss):
+class Zero(losses.AdversarialLoss):
     def real(self, logits):
         return 0 * logits
 
@@ -145,16 +146,16 @@ def trainer(term, discriminator, **settings):
     optimizers = {"g_optimizer": sgd, "d_optimizer": sgd, "q_optimizer": sgd}
     options = {"adversarial": Zero(), "regularizers": [term]} | optimizers | settings
     generator = dense_generator().to(next(discriminator.parameters()).dtype)
-    return ig.InfoGANTrainer(generator, discriminator, latent, **options)
+    return make_trainer(generator, discriminator, latent, **options)
 
 
 @pytest.mark.parametrize("joint", [False, True])
-@pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize("accumulation_steps", [1, 3])
 @pytest.mark.parametrize("term", [R1(0.4), R2(0.4), GradientPenalty(0.2, target=0.0)])
 def test_a_step_follows_the_closed_form_and_trains_d_alone(term, accumulate, joint):
     """On D(x) = w.x + b all three are |w|^2 with weight 0.2: the step takes 0.1 * 0.2 * 2w from w."""
     discriminator = nn.Sequential(nn.Flatten(), nn.Linear(16, 1)).double()
-    t = trainer(term, discriminator, accumulate=accumulate, joint_batches=joint)
+    t = trainer(term, discriminator, accumulation_steps=accumulate, joint_batches=joint)
     before = {name: p.detach().clone() for name, p in t.model.named_parameters()}
     metrics = t.step(images(12))
     w = before["discriminator.1.weight"]
@@ -164,11 +165,11 @@ def test_a_step_follows_the_closed_form_and_trains_d_alone(term, accumulate, joi
         torch.testing.assert_close(parameter.detach(), factor * before[name], rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("accumulation_steps", [1, 2])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("term", [R1(), R2(), GradientPenalty(), Consistency()], ids=lambda term: term.name)
 def test_trains_with_batch_norm_in_mixed_precision(term, precision, accumulate):
-    t = trainer(term, dense_discriminator(), precision=precision, accumulate=accumulate, adversarial=None)
+    t = trainer(term, dense_discriminator(), precision=precision, accumulation_steps=accumulate, adversarial=None)
     metrics = [t.step(images(16, seed=seed)) for seed in range(3)]
     assert all(math.isfinite(step[term.key]) and step[term.key] > 0 for step in metrics)
 
@@ -176,7 +177,7 @@ def test_trains_with_batch_norm_in_mixed_precision(term, precision, accumulate):
 def test_convolutions_and_sound():
     discriminator = nn.Sequential(nn.Conv1d(2, 4, 4, 2, 1), nn.LeakyReLU(0.2), nn.Conv1d(4, 1, 4))
     generator = dense_generator(shape=(2, 8))
-    t = ig.InfoGANTrainer(generator, discriminator, LATENT, regularizers=[R1(), GradientPenalty()])
+    t = make_trainer(generator, discriminator, LATENT, regularizers=[R1(), GradientPenalty()])
     metrics = t.step(images(8, (2, 8)))
     assert metrics["regularizer/r1"] > 0
     assert metrics["regularizer/gradient_penalty"] > 0

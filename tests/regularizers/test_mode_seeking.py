@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 import infogan_lib as ig
+from infogan_lib import losses
 from infogan_lib.regularizers import GeneratorRegularizer, ModeSeeking
-from toys import LATENT, PartsGenerator, dense_discriminator, dense_generator, images
+from toys import LATENT, PartsGenerator, dense_discriminator, dense_generator, images, make_trainer
 
 
 def value(generate, *, latent=LATENT, n=4096, seed=0, **settings):
@@ -121,7 +122,7 @@ def test_only_the_given_noise_is_redrawn():
     assert value(generate, latent=latent).item() == pytest.approx(0, abs=0.05)
 
 
-class Zero(ig.AdversarialLoss):
+class Zero(losses.AdversarialLoss):
     def real(self, logits):
         return 0 * logits
 
@@ -133,7 +134,7 @@ def trainer(*regularizers, spec=None, **settings):
     spec = spec or ig.LatentSpec(z=ig.Noise(9), digit=ig.Categorical(2, weight=0))
     sgd = {f"{part}_optimizer": lambda p: torch.optim.SGD(p, 0.1) for part in "gdq"}
     networks = dense_generator(), dense_discriminator()
-    return ig.InfoGANTrainer(*networks, spec, regularizers=regularizers, **({"adversarial": Zero()} | sgd | settings))
+    return make_trainer(*networks, spec, regularizers=regularizers, **({"adversarial": Zero()} | sgd | settings))
 
 
 def changes(t, steps=1):
@@ -146,9 +147,9 @@ def changes(t, steps=1):
     }
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("accumulation_steps", [1, 2])
 def test_trains_g_and_nothing_else(accumulate):
-    metrics, changed = changes(trainer(ModeSeeking(after=0), accumulate=accumulate))
+    metrics, changed = changes(trainer(ModeSeeking(after=0), accumulation_steps=accumulate))
     assert changed["generator"] > 1e-4
     assert changed["trunk"] == changed["d_head"] == changed["q_head"] == 0
     assert -1 < metrics["regularizer/mode_seeking"] < 2
@@ -192,7 +193,7 @@ def test_increases_the_effect_of_noise():
     spec = ig.LatentSpec(z=ig.Noise(9), digit=ig.Categorical(2))
     distances = []
     for regularizers in ((), (ModeSeeking(after=0),)):
-        t = trainer(*regularizers, spec=spec, adversarial=ig.NonSaturating())
+        t = trainer(*regularizers, spec=spec, adversarial=losses.NonSaturating())
         for _ in range(60):
             t.step(images(32))
         same = t.model.sample(256, digit=0, seed=0)
@@ -202,7 +203,7 @@ def test_increases_the_effect_of_noise():
 
 def test_a_resumed_run_is_the_same(tmp_path):
     def make():
-        return trainer(ModeSeeking(after=1), adversarial=ig.NonSaturating())
+        return trainer(ModeSeeking(after=1), adversarial=losses.NonSaturating())
 
     whole, first, second = make(), make(), make()
     for _ in range(4):
@@ -237,7 +238,7 @@ def plain(accumulate):
     generator = nn.Sequential(nn.Linear(11, 16), nn.Unflatten(1, (1, 4, 4)))
     networks = generator, dense_discriminator(norm=False)
     parts = {"q_head": nn.Linear(16, 2), "regularizers": [ModeSeeking(after=0)]}
-    return ig.InfoGANTrainer(*networks, spec, accumulate=accumulate, **parts)
+    return make_trainer(*networks, spec, accumulation_steps=accumulate, **parts)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
@@ -248,7 +249,7 @@ def test_in_mixed_precision(precision):
 
 def test_a_generator_that_takes_the_codes_separately():
     networks = PartsGenerator(), dense_discriminator()
-    t = ig.InfoGANTrainer(*networks, LATENT, generator_input="separate", regularizers=[ModeSeeking(after=0)])
+    t = make_trainer(*networks, LATENT, generator_input="separate", regularizers=[ModeSeeking(after=0)])
     assert "regularizer/mode_seeking" in t.step(images(16))
 
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 import infogan_lib as ig
+from infogan_lib import losses
 from infogan_lib.data.augmentation import RandomAffine
 from infogan_lib.regularizers import RealImageInformation
-from toys import LATENT, dense_discriminator, dense_generator, images
+from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
 TERM = RealImageInformation("digit", information=1, balance=1)
 
@@ -56,7 +57,7 @@ def test_stays_finite_for_extreme_outputs():
 
 @pytest.mark.parametrize("trains_q", [True, False])
 def test_trains_the_trunk_and_the_q_head_only(trains_q):
-    class Zero(ig.AdversarialLoss):
+    class Zero(losses.AdversarialLoss):
         def real(self, logits):
             return 0 * logits
 
@@ -64,7 +65,7 @@ def test_trains_the_trunk_and_the_q_head_only(trains_q):
 
     latent = ig.LatentSpec(z=ig.Noise(5), digit=ig.Categorical(4, weight=0), style=ig.Uniform(2, weight=0))
     sgd = lambda p: torch.optim.SGD(p, 0.1)  # noqa: E731
-    trainer = ig.InfoGANTrainer(
+    trainer = make_trainer(
         dense_generator(),
         dense_discriminator(),
         latent,
@@ -90,7 +91,7 @@ def test_in_a_joint_batch_the_q_head_gets_the_information_loss_once():
     steps = {}
     for weight, regularized in ((0.0, True), (1.0, False), (1.0, True)):
         torch.manual_seed(0)
-        trainer = ig.InfoGANTrainer(
+        trainer = make_trainer(
             dense_generator().double(),
             torch.nn.Sequential(
                 torch.nn.Flatten(), torch.nn.Linear(16, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1)
@@ -112,7 +113,7 @@ def test_weight_scales_the_step():
     updates = []
     for weight in (0.5, 1.0):
         torch.manual_seed(0)
-        trainer = ig.InfoGANTrainer(
+        trainer = make_trainer(
             dense_generator(),
             dense_discriminator(),
             ig.LatentSpec(z=ig.Noise(9), digit=ig.Categorical(2, weight=0)),
@@ -148,7 +149,7 @@ def test_other_settings_are_another_run(tmp_path, changes, message):
 
 
 def test_a_non_finite_term_is_named():
-    trainer = ig.InfoGANTrainer(
+    trainer = make_trainer(
         dense_generator(),
         dense_discriminator(),
         LATENT,
@@ -162,7 +163,7 @@ def test_a_non_finite_term_is_named():
 
 
 def trainer(regularizers):
-    return ig.InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, regularizers=regularizers)
+    return make_trainer(dense_generator(), dense_discriminator(), LATENT, regularizers=regularizers)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from typing import Any
 from infogan_lib._checks import join_names
 from infogan_lib.recipes.mnist28 import latent_with_light_styles
 from infogan_lib.regularizers.real_information import RealImageInformation
+from infogan_lib.training import Optimizers
 
 
 def all_digits(name: str) -> dict[str, Any]:
@@ -30,12 +31,10 @@ def all_digits(name: str) -> dict[str, Any]:
     """
     if name == "default":
         return {}
-    if name not in _RATES:
-        raise ValueError(f"no settings for all digits are known for {name!r}; there are some for {join_names(_RATES)}")
-    lr_g, lr_d = _RATES[name]
+    if name not in _OPTIMIZERS:
+        raise ValueError(f"no settings for all digits are known for {name!r}; there are some for {join_names(_OPTIMIZERS)}")
     changes = {
-        "lr_g": lr_g,
-        "lr_d": lr_d,
+        "optimizers": _OPTIMIZERS[name],
         "information_trains": None,
         "joint_batches": True,
         "ema_decay": 0.995,
@@ -44,11 +43,11 @@ def all_digits(name: str) -> dict[str, Any]:
     return changes | ({"latent": latent_with_light_styles()} if name == "paper" else {})
 
 
-_RATES = {
-    "lab64-frontend": (1e-3, 2e-4),
-    "lab64-conditions": (1e-3, 2e-4),
-    "lab28-normalnll": (1e-3, 1e-4),
-    "lab64-mse": (1e-3, 2e-4),
-    "dcgan-tutorial": (1e-3, 2e-4),
-    "paper": (1e-3, 1e-4),
+_OPTIMIZERS = {
+    "lab64-frontend": Optimizers(g=1e-3, d=2e-4, betas=(0.5, 0.99)),
+    "lab64-conditions": Optimizers(g=1e-3, d=2e-4),
+    "lab28-normalnll": Optimizers(g=1e-3, d=1e-4),
+    "lab64-mse": Optimizers(g=1e-3, d=2e-4, q=2e-4),
+    "dcgan-tutorial": Optimizers(g=1e-3, d=2e-4),
+    "paper": Optimizers(g=1e-3, d=1e-4),
 }

@@ -9,6 +9,7 @@ from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.losses.information import NormalNLL
 from infogan_lib.recipes.architectures import initialised
 from infogan_lib.recipes.recipe import Recipe, register
+from infogan_lib.training import Optimizers
 
 
 class ThreeConvolutions(nn.Module):
@@ -71,10 +72,8 @@ def lab28_normalnll(width: float = 1.0) -> Recipe:
         image_size=28,
         batch_size=64,
         epochs=100,
+        optimizers=Optimizers(g=1e-4, d=1e-4, betas=(0.5, 0.999)),
         trainer_kwargs={
-            "lr_g": 1e-4,
-            "lr_d": 1e-4,
-            "betas": (0.5, 0.999),
             "information_trains": ("generator", "q_head"),
         },
     )

@@ -21,6 +21,7 @@ from infogan_lib.recipes.architectures import (
     initialised,
 )
 from infogan_lib.recipes.recipe import Recipe, register
+from infogan_lib.training import Optimizers
 
 
 def _scaled(width: float, *channels: int) -> list[int]:
@@ -50,10 +51,8 @@ def lab64_frontend(width: float = 1.0) -> Recipe:
         image_size=64,
         batch_size=100,
         epochs=20,
+        optimizers=Optimizers(g=1e-3, d=2e-4, betas=(0.5, 0.99)),
         trainer_kwargs={
-            "lr_g": 1e-3,
-            "lr_d": 2e-4,
-            "betas": (0.5, 0.99),
             "information_trains": ("generator", "q_head"),
         },
     )
@@ -80,7 +79,7 @@ def lab64_conditions(width: float = 1.0) -> Recipe:
         image_size=64,
         batch_size=128,
         epochs=20,
-        trainer_kwargs={"lr_g": 1e-3, "lr_d": 2e-4, "betas": (0.5, 0.999)},
+        optimizers=Optimizers(g=1e-3, d=2e-4, betas=(0.5, 0.999)),
     )
 
 
@@ -129,7 +128,7 @@ def lab64_mse(width: float = 1.0) -> Recipe:
         image_size=64,
         batch_size=128,
         epochs=80,
-        trainer_kwargs={"lr_g": 1e-3, "lr_d": 2e-4, "lr_q": 2e-4, "betas": (0.5, 0.999)},
+        optimizers=Optimizers(g=1e-3, d=2e-4, q=2e-4, betas=(0.5, 0.999)),
     )
 
 
@@ -151,5 +150,5 @@ def dcgan_tutorial(width: float = 1.0) -> Recipe:
         image_size=64,
         batch_size=128,
         epochs=10,
-        trainer_kwargs={"lr_g": 2e-4, "lr_d": 2e-4, "betas": (0.5, 0.999)},
+        optimizers=Optimizers(g=2e-4, d=2e-4, betas=(0.5, 0.999)),
     )

@@ -7,6 +7,7 @@ from infogan_lib.losses.information import NormalNLL
 from infogan_lib.recipes.architectures import paper_discriminator, paper_generator
 from infogan_lib.recipes.recipe import Recipe, register
 from infogan_lib.regularizers.real_information import RealImageInformation
+from infogan_lib.training import Optimizers
 
 
 def latent_with_light_styles() -> LatentSpec:
@@ -32,8 +33,8 @@ def default(width: float = 1.0) -> Recipe:
         image_size=28,
         batch_size=128,
         steps=1400,
+        optimizers=Optimizers(d=5e-4),
         trainer_kwargs={
-            "lr_d": 5e-4,
             "ema_decay": 0.995,
             "regularizers": [RealImageInformation("digit", weight=2.0)],
         },
@@ -58,5 +59,5 @@ def paper(width: float = 1.0) -> Recipe:
         image_size=28,
         batch_size=128,
         steps=5000,
-        trainer_kwargs={"lr_g": 1e-3, "lr_d": 2e-4},
+        optimizers=Optimizers(g=1e-3, d=2e-4),
     )

@@ -1,4 +1,4 @@
-"""A recipe: networks, latent, losses, optimisers and data of one published InfoGAN, as ordinary objects.
+"""A recipe: networks, latent, losses, optimizers and data of one published InfoGAN, as ordinary objects.
 
 All of it may be changed before `trainer` is called: a recipe is where an experiment starts, not a mode of the library.
 """
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from infogan_lib._checks import check_float, check_int, describe, join_names
 from infogan_lib.latent.spec import LatentSpec
-from infogan_lib.model.tap import Tap
-from infogan_lib.training.trainer import InfoGANTrainer
+from infogan_lib.model import InfoGAN, Tap
+from infogan_lib.training import InfoGANTrainer, Optimizers
 
 
 @dataclass(kw_only=True)
@@ -22,12 +22,18 @@ class Recipe:
     """The parts of a training run.
 
     Args:
-        generator, discriminator, latent, q_head, tap: as `InfoGAN` takes them.
+        generator: the generator.
+        discriminator: the discriminator.
+        latent: the noise and the codes.
         image_size: the side of the square images.
         batch_size: images in a step.
         epochs: passes over the data; None where `steps` is given.
-        steps: updates of each network; None where `epochs` is given.
-        settings: further keywords of `InfoGANTrainer`: losses, optimisers, what the information loss trains.
+        steps: steps; None where `epochs` is given.
+        q_head: a Q head of the recipe's own; None for `QHead`.
+        q_network: a Q on images of the recipe's own; None for a head.
+        tap: the layer of D whose output Q reads; None for the default.
+        optimizers: learning rates and optimizers.
+        trainer_kwargs: further keywords of `InfoGANTrainer`.
     """
 
     generator: nn.Module
@@ -38,7 +44,9 @@ class Recipe:
     epochs: int | None = None
     steps: int | None = None
     q_head: nn.Module | None = None
+    q_network: nn.Module | None = None
     tap: str | Tap | None = None
+    optimizers: Optimizers = field(default_factory=Optimizers)
     trainer_kwargs: dict[str, Any] = field(default_factory=dict)
 
     def images(self, images: Tensor) -> Tensor:
@@ -49,14 +57,21 @@ class Recipe:
         """
         return resized(images, self.image_size)
 
-    def trainer(self, **changes: Any) -> InfoGANTrainer:
-        """The trainer of these parts; keywords of `InfoGANTrainer` given here win over `settings`."""
-        return InfoGANTrainer(
+    def model(self) -> InfoGAN:
+        """The model of these parts."""
+        return InfoGAN(
             self.generator,
             self.discriminator,
             self.latent,
-            **({"q_head": self.q_head, "tap": self.tap} | self.trainer_kwargs | changes),
+            q_head=self.q_head,
+            q_network=self.q_network,
+            tap=self.tap,
+            seed=self.trainer_kwargs.get("seed", 0),
         )
+
+    def trainer(self, **changes: Any) -> InfoGANTrainer:
+        """The trainer of these parts; keywords of `InfoGANTrainer` given here win over the recipe's."""
+        return InfoGANTrainer(self.model(), **({"optimizers": self.optimizers} | self.trainer_kwargs | changes))
 
 
 def resized(images: Tensor, side: int) -> Tensor:
@@ -105,7 +120,7 @@ def get(name: str, *, width: float = 1.0, seed: int = 0, **changes: Any) -> Reci
         name: one of `names`.
         width: a factor on the channels of all networks; less than 1 for a CPU.
         seed: of the initial weights, and of the trainer. The global generator is left as it was.
-        **changes: fields of the `Recipe`, or keywords of `InfoGANTrainer`, which go into `settings`.
+        **changes: fields of the `Recipe`, or keywords of `InfoGANTrainer`, which go into `trainer_kwargs`.
 
     Raises:
         ValueError: no recipe of that name, or a width that is not above 0.
@@ -119,7 +134,7 @@ def get(name: str, *, width: float = 1.0, seed: int = 0, **changes: Any) -> Reci
     recipe.trainer_kwargs["seed"] = seed
     own = {each.name for each in fields(recipe)}
     for key, value in changes.items():
-        if key == "settings" and isinstance(value, Mapping):
+        if key == "trainer_kwargs" and isinstance(value, Mapping):
             recipe.trainer_kwargs |= value
         elif key in own:
             setattr(recipe, key, value)

@@ -37,7 +37,7 @@ def load_run(folder: str | os.PathLike[str]) -> InfoGAN:
             generator=recipe.generator,
             discriminator=recipe.discriminator,
             q_head=recipe.q_head,
-            q_network=recipe.trainer_kwargs.get("q_network"),
+            q_network=recipe.q_network,
         )
     except CheckpointError as error:
         raise RunError(_line(error)) from error

@@ -7,6 +7,7 @@ from infogan_lib.latent.continuous import Noise, Uniform
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.losses.information import NormalNLL
 from infogan_lib.recipes.recipe import Recipe, register
+from infogan_lib.training import Optimizers
 
 
 @register("sprites")
@@ -64,7 +65,8 @@ def sprites(width: float = 1.0) -> Recipe:
         image_size=64,
         batch_size=64,
         epochs=28,
-        trainer_kwargs={"lr_g": 1e-3, "lr_d": 2e-3, "lr_q": 2e-3, "g_steps": 2},
+        optimizers=Optimizers(g=1e-3, d=2e-3, q=2e-3),
+        trainer_kwargs={"g_steps": 2},
     )
 
 
