@@ -34,6 +34,7 @@ from infogan_lib.model.adapters import (
     output_parts,
 )
 from infogan_lib.model.ema import averaged, decay_of
+from infogan_lib.model.fast_cpu import fast_cpu, has_convolutions
 from infogan_lib.model.introspection import dry_run, eval_mode, final_activation, placement, reached
 from infogan_lib.model.q_head import QHead
 from infogan_lib.model.saving import ModelPlan, QKind, read_model, write_model
@@ -125,6 +126,8 @@ class InfoGAN(nn.Module):
         self._q_reads_images = q_network is not None
         self._q_kind: QKind = "network" if q_network is not None else "head" if q_head is not None else "default"
         self._parts = self._find_parts(images)
+        self._generator_convolves = has_convolutions(generator)
+        self._discriminator_convolves = has_convolutions(discriminator, self.q)
 
     def _build_q(
         self, images: Tensor, q_head: nn.Module | None, q_network: nn.Module | None, seed: int
@@ -173,7 +176,11 @@ class InfoGAN(nn.Module):
 
     def generate(self, latent: Tensor) -> Tensor:
         """Images G(z, c), shape (N, *image_shape), from latents (N, L), in the mode the generator is in."""
-        return self._generator_form(self.generator, latent, self.latent)
+        return self._generate(self.generator, latent)
+
+    def _generate(self, generator: nn.Module, latent: Tensor) -> Tensor:
+        with fast_cpu(latent, self._generator_convolves):
+            return self._generator_form(generator, latent, self.latent).contiguous()
 
     @override
     def forward(self, latent: Tensor) -> Tensor:
@@ -182,8 +189,10 @@ class InfoGAN(nn.Module):
 
     def discriminate(self, images: Tensor, *, codes: bool = True) -> Judgement:
         """D's logits and, unless `codes` is False, Q's raw outputs for images (N, *image_shape)."""
-        logits, read = self._discriminator_form(self.discriminator, images)
-        return Judgement(logits, flat_outputs(self._q_outputs(images, read), self.latent) if codes else None)
+        with fast_cpu(images, self._discriminator_convolves):
+            logits, read = self._discriminator_form(self.discriminator, images)
+            raw = flat_outputs(self._q_outputs(images, read), self.latent) if codes else None
+        return Judgement(logits.contiguous(), raw)
 
     def _q_outputs(self, images: Tensor, read: Any) -> Any:
         if self.q is None:
@@ -193,7 +202,8 @@ class InfoGAN(nn.Module):
     def raw_codes(self, images: Tensor) -> Tensor:
         """Q's raw outputs (N, R) for images (N, *image_shape)."""
         if self._q_reads_images:
-            return flat_outputs(self._q_outputs(images, None), self.latent)
+            with fast_cpu(images, self._discriminator_convolves):
+                return flat_outputs(self._q_outputs(images, None), self.latent)
         raw = self.discriminate(images).raw
         assert raw is not None
         return raw
@@ -382,7 +392,7 @@ class InfoGAN(nn.Module):
         device, dtype = placement(source)
         with eval_mode(source):
             chunks = latent.to(device, dtype).split(batch_size)
-            return torch.cat([self._generator_form(source, chunk, self.latent) for chunk in chunks])
+            return torch.cat([self._generate(source, chunk) for chunk in chunks])
 
     def encode(self, images: Tensor, *, batch_size: int = 512) -> dict[str, Distribution]:
         """The posterior Q(c|x) of every code for images, in eval mode.
