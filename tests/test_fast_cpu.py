@@ -160,7 +160,8 @@ def test_images_are_sub_pixels_only_where_no_gradient_is_wanted(monkeypatch):
         with torch.no_grad():
             nn.ConvTranspose2d(8, 5, 4, 2, 1)(x)  # not few
             nn.ConvTranspose2d(8, 3, 3, 2, 1)(x)  # to 5 x 5
-            nn.ConvTranspose2d(8, 3, (4, 3), (2, 1), 1)(x)
+            nn.ConvTranspose2d(8, 3, 4, (2, 1), 1)(x)  # not as much wider as higher
+            nn.ConvTranspose2d(8, 3, 3, 1, 1)(x)  # no larger
         assert len(calls) == 1
         conv.requires_grad_(False)(x)
         assert len(calls) == 2
@@ -256,8 +257,20 @@ def test_views_of_activations():
             found.view(2, 5)
 
 
-def test_activations_and_their_gradients_lie_with_the_channels_last_and_weights_do_not():
-    trainer = ig.InfoGANTrainer(generator(), discriminator(), LATENT, device="cpu")
+def flattening() -> nn.Module:
+    maps = nn.Sequential(nn.Conv2d(3, 4, 4, 2, 1), nn.LeakyReLU(0.1), nn.Conv2d(4, 6, 4, 2, 1), nn.LeakyReLU(0.1))
+    return nn.Sequential(*maps, nn.Flatten(), nn.Linear(24, 1))
+
+
+def from_a_point() -> nn.Module:
+    first = nn.Sequential(nn.ConvTranspose2d(LATENT.width, 6, 2), nn.BatchNorm2d(6), nn.ReLU())
+    return nn.Sequential(*first, *generator()[4:])
+
+
+@pytest.mark.parametrize("g", [generator, from_a_point])
+@pytest.mark.parametrize("d", [discriminator, flattening])
+def test_activations_and_their_gradients_lie_with_the_channels_last_and_weights_do_not(g, d):
+    trainer = ig.InfoGANTrainer(g(), d(), LATENT, device="cpu")
     seen = {"activations": [], "gradients": []}
     for part in (*trainer.model.generator, *trainer.model.discriminator):
         if isinstance(part, (nn.ReLU, nn.LeakyReLU)):
@@ -265,8 +278,8 @@ def test_activations_and_their_gradients_lie_with_the_channels_last_and_weights_
             part.register_full_backward_hook(lambda *seen_by: seen["gradients"].append(seen_by[2][0]))
     trainer.step(images(5, (3, 8, 8)))
     for kind in seen.values():
-        maps = [x for x in kind if x.ndim == 4 and x.shape[2:] != (1, 1)]
-        assert len(maps) > 5
+        maps = [x for x in kind if x.ndim == 4 and x.shape[2:] != (1, 1) and len(x) == 5]
+        assert len(maps) >= 6
         assert all(map(_is_channels_last, maps))
     assert all(p.is_contiguous() for p in trainer.model.parameters())
     trainer.step(images(5, (3, 8, 8)))
