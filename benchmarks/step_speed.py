@@ -1,8 +1,9 @@
-"""Images per second of the trainer against the textbook loop, on lab 28's network at batch 128.
+"""CPU time of the trainer's step against textbook loops, and of sampling and encoding with and without `FastCPU`.
 
-Everything runs alternately in one process, a few steps of each in turn, so that a slow moment of the machine falls on
-all alike; each table row is the median over the rounds, with the lowest and highest ratio. Peak memory is measured in a
-process of its own for each loop.
+One thread and one process. Loops that are compared run in turn, a few steps of each, so that a slow moment of the
+machine falls on all alike. Times are the process's CPU time, which leaves out what other programs take; each row gives
+the median over the rounds, and the median, lowest and highest ratio to the first row of its table. Peak memory is
+measured in a process of its own for each loop.
 
     python benchmarks/step_speed.py            # the figures of the README
     python benchmarks/step_speed.py --quick    # a short form that only shows that everything runs
@@ -19,13 +20,30 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from infogan_lib import InfoGANTrainer
-from textbook import LATENT, QHead28, TextbookLoop, d_head, generator, trunk
+from infogan_lib import InfoGAN, InfoGANTrainer, recipes
+from textbook import (
+    LATENT,
+    POINTS,
+    PointsLoop,
+    QHead28,
+    TextbookLoop,
+    TextbookLoop64,
+    d_head,
+    generator,
+    points_networks,
+    trunk,
+)
+
+Loop = Callable[[int], None]
 
 BATCH = 128
+BATCH_64 = 100
+BATCH_POINTS = 32
+CHUNK = 512  # images sampled or encoded at once
+WIDTH_64 = 0.25
 
 
-def our_trainer(precision: str, part: int = 1) -> InfoGANTrainer:
+def trainer_28(precision: str = "fp32", part: int = 1) -> InfoGANTrainer:
     """The same networks, rates and terms as the textbook loop's."""
     return InfoGANTrainer(
         generator(part),
@@ -41,47 +59,114 @@ def our_trainer(precision: str, part: int = 1) -> InfoGANTrainer:
     )
 
 
-def trainer_steps(images: Tensor, precision: str, part: int = 1) -> Callable[[int], None]:
-    trainer = our_trainer(precision, part)
-    return lambda steps: void(trainer.fit(images, steps=steps, batch_size=BATCH))
+def trainer_64(precision: str) -> InfoGANTrainer:
+    return recipes.get("lab64-frontend", width=WIDTH_64).trainer(device="cpu", precision=precision)
 
 
-def bare_steps(images: Tensor, part: int) -> Callable[[int], None]:
+def trainer_points() -> InfoGANTrainer:
+    made, hidden, head, q = points_networks()
+    return InfoGANTrainer(
+        made,
+        nn.Sequential(hidden, head),
+        POINTS,
+        tap="0",
+        q_head=q,
+        information_trains=["generator", "q_head"],
+        lr_g=1e-3,
+        lr_d=2e-4,
+        device="cpu",
+    )
+
+
+def repeat(call: Callable[[], object]) -> Loop:
+    def loop(steps: int) -> None:
+        for _ in range(steps):
+            call()
+
+    return loop
+
+
+def fitting(trainer: InfoGANTrainer, images: Tensor, batch_size: int) -> Loop:
+    return lambda steps: void(trainer.fit(images, steps=steps, batch_size=batch_size))
+
+
+def bare_step(trainer: InfoGANTrainer, real: Tensor) -> Loop:
     """The step function alone, on one batch that lies ready."""
-    trainer = our_trainer("fp32", part)
     trainer.model.train()
-    real = images[:BATCH].float() / 255
-    return lambda steps: void([trainer._step(real, trainer._draw) for _ in range(steps)])
-
-
-def textbook_steps(images: Tensor, part: int = 1) -> Callable[[int], None]:
-    loop = TextbookLoop(images.float() / 255, BATCH, part)
-    return lambda steps: void([loop.step() for _ in range(steps)])
+    return repeat(lambda: trainer._step(real, trainer._draw))
 
 
 def void(_: object) -> None:
     """Throw a result away."""
 
 
-def compare(loops: dict[str, Callable[[int], None]], rounds: int, steps: int) -> dict[str, list[float]]:
-    """Seconds a step of each loop, a round at a time, after one round that is not counted."""
+def compare(title: str, per_step: int, loops: dict[str, Loop], rounds: int, steps: int) -> None:
+    """Print a table: CPU time a step of each loop, images a second, and how much faster than the first loop."""
     seconds: dict[str, list[float]] = {name: [] for name in loops}
     for counted in [False] + [True] * rounds:
         for name, run in loops.items():
-            started = time.perf_counter()
+            started = time.process_time()
             run(steps)
             if counted:
-                seconds[name].append((time.perf_counter() - started) / steps)
-    return seconds
+                seconds[name].append((time.process_time() - started) / steps)
+    print(title)
+    base = next(iter(loops))
+    for name, taken in seconds.items():
+        ratios = [b / s for b, s in zip(seconds[base], taken, strict=True)]
+        median, ratio = statistics.median(taken), statistics.median(ratios)
+        print(
+            f"  {name:<28}{median * 1e3:>9.2f} ms {per_step / median:>8.0f} images/s   "
+            f"{ratio:5.2f}x  ({min(ratios):.2f} to {max(ratios):.2f})",
+            flush=True,
+        )
 
 
-def print_ratios(seconds: dict[str, list[float]]) -> None:
-    base, *others = seconds
-    for name in (base, *others):
-        ratios = [b / s for b, s in zip(seconds[base], seconds[name], strict=True)]
-        median = statistics.median(ratios)
-        rate = BATCH / statistics.median(seconds[name])
-        print(f"  {name:<28}{rate:>8.0f} images/s   {median:5.2f}x  ({min(ratios):.2f} to {max(ratios):.2f})")
+def without_fast_cpu(model: InfoGAN, call: Callable[[], object]) -> Callable[[], object]:
+    def plain() -> None:
+        kept = model._generator_convolves, model._discriminator_convolves
+        model._generator_convolves = model._discriminator_convolves = False
+        try:
+            call()
+        finally:
+            model._generator_convolves, model._discriminator_convolves = kept
+
+    return plain
+
+
+def training_tables(images: Tensor, quick: bool) -> None:
+    """The textbook loops against the trainer."""
+    as_float = images.float() / 255
+    loops = {"textbook loop": repeat(TextbookLoop(as_float, BATCH).step)}
+    loops |= {f"trainer, {name}": fitting(trainer_28(name), images, BATCH) for name in ("fp32", "bf16")}
+    compare(f"lab 28's network, batch {BATCH}", BATCH, loops, *((2, 1) if quick else (11, 2)))
+
+    large = torch.rand(2 * BATCH_64 if quick else 1000, 1, 64, 64) * 2 - 1
+    loops = {"textbook loop": repeat(TextbookLoop64(large, BATCH_64, WIDTH_64).step)}
+    loops |= {f"trainer, {name}": fitting(trainer_64(name), large, BATCH_64) for name in ("fp32", "bf16")}
+    title = f"lab64-frontend at {WIDTH_64} of its width, batch {BATCH_64}"
+    compare(title, BATCH_64, loops, *((1, 1) if quick else (9, 1)))
+
+    part = trainer_28(part=4)
+    loops = {"bare step": bare_step(part, as_float[:BATCH])}
+    loops["trainer"] = fitting(trainer_28(part=4), images, BATCH)
+    title = "lab 28's network at a quarter of its width: the trainer against its own step function"
+    compare(title, BATCH, loops, *((2, 2) if quick else (11, 10)))
+
+    points = torch.randn(4096, 2)
+    loops = {"textbook loop": repeat(PointsLoop(points, BATCH_POINTS).step)}
+    loops["step"] = bare_step(trainer_points(), points[:BATCH_POINTS])
+    loops["trainer"] = fitting(trainer_points(), points, BATCH_POINTS)
+    title = f"points in the plane, G 16-64-2, D 2-64-1, batch {BATCH_POINTS}: overhead"
+    compare(title, BATCH_POINTS, loops, *((2, 5) if quick else (11, 100)))
+
+
+def inference_tables(images: Tensor, quick: bool) -> None:
+    """Sampling and encoding, with the context `FastCPU` and without."""
+    rounds, n = (2, 64) if quick else (9, CHUNK)
+    model = trainer_28().model.eval()
+    for name, call in (("sample", lambda: model.sample(n)), ("encode", lambda: model.encode(images[:n]))):
+        loops = {"without FastCPU": repeat(without_fast_cpu(model, call)), "as it is": repeat(call)}
+        compare(f"lab 28's network: {name}, {n} images", n, loops, rounds, 1)
 
 
 def peak_memory(which: str) -> float:
@@ -92,7 +177,10 @@ def peak_memory(which: str) -> float:
 
 def measure_own_memory(which: str, images: Tensor) -> None:
     """Print by how much this process grows while running a loop, at its peak."""
-    run = textbook_steps(images) if which == "textbook" else trainer_steps(images, "fp32")
+    if which == "textbook":
+        run = repeat(TextbookLoop(images.float() / 255, BATCH).step)
+    else:
+        run = fitting(trainer_28(), images, BATCH)
     before = peak_resident()
     run(4)
     print(peak_resident() - before)
@@ -109,21 +197,15 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few rounds, for a check that everything runs")
     parser.add_argument("--memory-of", choices=["textbook", "trainer"], help=argparse.SUPPRESS)
     options = parser.parse_args()
+    torch.set_num_threads(1)
     torch.manual_seed(0)
     images = torch.randint(0, 256, (4096, 1, 28, 28), dtype=torch.uint8)
     if options.memory_of:
         measure_own_memory(options.memory_of, images)
         return
-    rounds, steps = (2, 1) if options.quick else (15, 3)
-    print(f"lab 28's network, batch {BATCH}, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    loops = {"textbook loop": textbook_steps(images)}
-    loops |= {f"trainer, {precision}": trainer_steps(images, precision) for precision in ("fp32", "bf16")}
-    print_ratios(compare(loops, rounds, steps))
-
-    print("a quarter of its width: the trainer against its own step function")
-    small = {"bare step": bare_steps(images, 4), "trainer": trainer_steps(images, "fp32", 4)}
-    print_ratios(compare(small, rounds, 2 if options.quick else 30))
-
+    print(f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, 1 thread")
+    training_tables(images, options.quick)
+    inference_tables(images, options.quick)
     print("peak memory of the steps")
     for which in ("textbook", "trainer"):
         print(f"  {which:<28}{peak_memory(which):>8.0f} MiB")

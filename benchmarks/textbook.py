@@ -1,15 +1,17 @@
-"""The loop to beat: lab 28's network and training loop as the published labs write them.
+"""The loops to beat: networks and training loops as the published labs and the most used public script write them.
 
-BCELoss on Sigmoids, a DataLoader, two Adam optimisers, one backward pass for real and one for fake images, and one
-through the whole discriminator for the generator and Q.
+A DataLoader, two plain Adam optimizers, one backward pass of D for real and one for fake images, then one through the
+whole discriminator for the generator and Q, in which D's gradients are computed as well and thrown away.
 """
+
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from infogan_lib import Categorical, LatentSpec, Noise, Uniform
+from infogan_lib import Categorical, LatentSpec, Noise, Uniform, recipes
 
 LATENT = LatentSpec(z=Noise(62), digit=Categorical(10), style=Uniform(2, weight=0.1))
 
@@ -63,25 +65,27 @@ class QHead28(nn.Module):
         return self.logits(h), self.mean(h), self.scale(h)
 
 
+def endless(images: Tensor, batch_size: int) -> Iterator[Tensor]:
+    """Batches of a DataLoader, one epoch after another."""
+    loader = DataLoader(TensorDataset(images), batch_size, shuffle=True, drop_last=True)
+    while True:
+        yield from (batch for (batch,) in loader)
+
+
 class TextbookLoop:
-    """The loop, one `step` at a time."""
+    """The loop for lab 28's network: BCELoss on Sigmoids."""
 
     def __init__(self, images: Tensor, batch_size: int, part: int = 1) -> None:
         self.g, self.trunk, self.head, self.q = generator(part), trunk(part), d_head(part), QHead28(part)
         self.opt_d = torch.optim.Adam([*self.trunk.parameters(), *self.head.parameters()], 1e-4, (0.5, 0.999))
         self.opt_g = torch.optim.Adam([*self.g.parameters(), *self.q.parameters()], 1e-4, (0.5, 0.999))
         self.bce, self.ce = nn.BCELoss(), nn.CrossEntropyLoss()
-        self.loader = DataLoader(TensorDataset(images), batch_size, shuffle=True, drop_last=True)
-        self.batches = iter(self.loader)
+        self.batches = endless(images, batch_size)
         self.losses: list[tuple[float, float]] = []
 
     def step(self) -> None:
         """One update of D, one of G and Q."""
-        try:
-            (real,) = next(self.batches)
-        except StopIteration:
-            self.batches = iter(self.loader)
-            (real,) = next(self.batches)
+        real = next(self.batches)
         n = len(real)
         ones, zeros = torch.ones(n), torch.zeros(n)
         category = torch.randint(10, (n,))
@@ -106,3 +110,88 @@ class TextbookLoop:
         (loss_g + self.ce(logits, category) + 0.1 * nll).backward()
         self.opt_g.step()
         self.losses.append((loss_real.item() + loss_fake.item(), loss_g.item()))
+
+
+class TextbookLoop64:
+    """The same loop for lab64-frontend: logits, no BatchNorm in D's head, one code of ten."""
+
+    def __init__(self, images: Tensor, batch_size: int, width: float) -> None:
+        recipe = recipes.get("lab64-frontend", width=width)
+        assert isinstance(recipe.discriminator, nn.Sequential)
+        assert recipe.q_head is not None
+        self.g, self.q = recipe.generator, recipe.q_head
+        self.trunk, self.head = recipe.discriminator
+        self.opt_d = torch.optim.Adam(recipe.discriminator.parameters(), 2e-4, (0.5, 0.99))
+        self.opt_g = torch.optim.Adam([*self.g.parameters(), *self.q.parameters()], 1e-3, (0.5, 0.99))
+        self.bce, self.ce = nn.BCEWithLogitsLoss(), nn.CrossEntropyLoss()
+        self.batches = endless(images, batch_size)
+        self.losses: list[tuple[float, float]] = []
+
+    def step(self) -> None:
+        """One update of D, one of G and Q."""
+        real = next(self.batches)
+        n = len(real)
+        ones, zeros = torch.ones(n), torch.zeros(n)
+        category = torch.randint(10, (n,))
+        z = torch.cat([torch.randn(n, 90), F.one_hot(category, 10).float()], dim=1).view(n, 100, 1, 1)
+
+        self.opt_d.zero_grad()
+        loss_real = self.bce(self.head(self.trunk(real)).view(-1), ones)
+        loss_real.backward()
+        fake = self.g(z)
+        loss_fake = self.bce(self.head(self.trunk(fake.detach())).view(-1), zeros)
+        loss_fake.backward()
+        self.opt_d.step()
+
+        self.opt_g.zero_grad()
+        features = self.trunk(fake)
+        loss_g = self.bce(self.head(features).view(-1), ones)
+        (loss_g + self.ce(self.q(features), category)).backward()
+        self.opt_g.step()
+        self.losses.append((loss_real.item() + loss_fake.item(), loss_g.item()))
+
+
+POINTS = LatentSpec(z=Noise(6), mode=Categorical(8), place=Uniform(2))
+
+
+def points_networks() -> tuple[nn.Sequential, nn.Sequential, nn.Sequential, nn.Linear]:
+    """G, D's hidden layer, D's head and Q for points in the plane."""
+    generator = nn.Sequential(nn.Linear(16, 64), nn.ReLU(), nn.Linear(64, 2))
+    hidden = nn.Sequential(nn.Linear(2, 64), nn.LeakyReLU(0.1))
+    return generator, hidden, nn.Sequential(nn.Linear(64, 1)), nn.Linear(64, 12)
+
+
+class PointsLoop:
+    """The same loop for points in the plane, without a DataLoader: what a step costs where arithmetic costs nothing."""
+
+    def __init__(self, points: Tensor, batch_size: int) -> None:
+        self.g, self.trunk, self.head, self.q = points_networks()
+        self.opt_d = torch.optim.Adam([*self.trunk.parameters(), *self.head.parameters()], 2e-4, (0.5, 0.999))
+        self.opt_g = torch.optim.Adam([*self.g.parameters(), *self.q.parameters()], 1e-3, (0.5, 0.999))
+        self.points, self.batch_size, self.count = points, batch_size, 0
+        self.losses: list[tuple[float, float]] = []
+
+    def step(self) -> None:
+        """One update of D, one of G and Q."""
+        n = self.batch_size
+        start = self.count * n % (len(self.points) - n + 1)
+        real, self.count = self.points[start : start + n], self.count + 1
+        ones, zeros = torch.ones(n, 1), torch.zeros(n, 1)
+        category, place = torch.randint(8, (n,)), torch.rand(n, 2) * 2 - 1
+        z = torch.cat([torch.randn(n, 6), F.one_hot(category, 8).float(), place], dim=1)
+        bce = F.binary_cross_entropy_with_logits
+
+        self.opt_d.zero_grad()
+        fake = self.g(z)
+        loss_d = bce(self.head(self.trunk(real)), ones) + bce(self.head(self.trunk(fake.detach())), zeros)
+        loss_d.backward()
+        self.opt_d.step()
+
+        self.opt_g.zero_grad()
+        features = self.trunk(fake)
+        loss_g = bce(self.head(features), ones)
+        logits, mean, log_sigma = self.q(features).split([8, 2, 2], dim=1)
+        nll = (0.5 * ((place - mean) * (-log_sigma).exp()) ** 2 + log_sigma).sum(1).mean()
+        (loss_g + F.cross_entropy(logits, category) + nll).backward()
+        self.opt_g.step()
+        self.losses.append((loss_d.item(), loss_g.item()))

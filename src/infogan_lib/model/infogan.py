@@ -33,6 +33,7 @@ from infogan_lib.model.adapters import (
     infer_generator_adapter,
 )
 from infogan_lib.model.attach import attach_q
+from infogan_lib.model.fast_cpu import fast_cpu, has_convolutions
 from infogan_lib.model.introspection import Part, device_and_dtype, final_activation, group_parameters
 from infogan_lib.model.naming import names_from_labels
 from infogan_lib.model.q_head import flat_outputs
@@ -117,6 +118,8 @@ class InfoGAN(nn.Module):
         self.q_kind: QKind = "network" if q_network is not None else "head" if q_head is not None else "default"
         own_q = q_head if q_network is None else q_network
         self.q, self._shared = attach_q(own_q, discriminator, self.discriminator_adapter, images, latent, seed=seed)
+        self._generator_convolves = has_convolutions(generator)
+        self._discriminator_convolves = has_convolutions(discriminator, self.q)
 
     @property
     def display_range(self) -> PixelRange:
@@ -134,7 +137,12 @@ class InfoGAN(nn.Module):
 
     def generate(self, latent: Tensor) -> Tensor:
         """Images G(z, c), shape (N, *image_shape), from latents (N, L), in the mode the generator is in."""
-        return self.generator_adapter(self.generator, latent, self.latent)
+        return self.run_generator(self.generator, latent)
+
+    def run_generator(self, generator: nn.Module, latent: Tensor) -> Tensor:
+        """Images of a generator with the layers of this model's, such as its average; as `generate`."""
+        with fast_cpu(latent, self._generator_convolves):
+            return self.generator_adapter(generator, latent, self.latent).contiguous()
 
     @override
     def forward(self, latent: Tensor) -> Tensor:
@@ -143,14 +151,16 @@ class InfoGAN(nn.Module):
 
     def discriminate(self, images: Tensor, *, codes: bool = True) -> DiscriminatorResult:
         """D's logits and, unless `codes` is False, Q's raw outputs for images (N, *image_shape), in their mode."""
-        logits, q_input = self.discriminator_adapter(self.discriminator, images, self._hook)
-        return DiscriminatorResult(logits, self._run_q(q_input) if codes else None)
+        with fast_cpu(images, self._discriminator_convolves):
+            logits, q_input = self.discriminator_adapter(self.discriminator, images, self._hook)
+            return DiscriminatorResult(logits.contiguous(), self._run_q(q_input) if codes else None)
 
     def forward_q(self, images: Tensor) -> Tensor:
         """Q's raw outputs (N, R) for images (N, *image_shape), in the mode that D and Q are in."""
-        if not self.discriminator_adapter.feeds_q:
-            return self._run_q(images)
-        return self._run_q(self.discriminator_adapter(self.discriminator, images, self._hook)[1])
+        with fast_cpu(images, self._discriminator_convolves):
+            if not self.discriminator_adapter.feeds_q:
+                return self._run_q(images)
+            return self._run_q(self.discriminator_adapter(self.discriminator, images, self._hook)[1])
 
     def _run_q(self, q_input: Any) -> Tensor:
         return flat_outputs(q_input if self.q is None else self.q(q_input), self.latent)

@@ -37,7 +37,7 @@ def decode(model: "InfoGAN", latent: Tensor, batch_size: int) -> Tensor:
     device, dtype = device_and_dtype(generator)
     with eval_mode(generator):
         batches = latent.to(device, dtype).split(batch_size)
-        return torch.cat([model.generator_adapter(generator, batch, model.latent) for batch in batches])
+        return torch.cat([model.run_generator(generator, batch) for batch in batches])
 
 
 @torch.no_grad()

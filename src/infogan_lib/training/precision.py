@@ -1,7 +1,7 @@
 """Numeric precision of the forward passes: float32, or mixed with bfloat16 or float16."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from infogan_lib._checks import check_choice
-from infogan_lib.training.dense import dense_convolutions
 
 PrecisionName = Literal["fp32", "bf16", "fp16"]
 
@@ -32,9 +31,8 @@ class Precision:
 
     @contextmanager
     def forward(self) -> Iterator[None]:
-        """The context of a forward pass: autocasting, and dense convolutions on a CPU."""
-        dense = dense_convolutions() if self._device == "cpu" else nullcontext()
-        with torch.autocast(self._device, self._dtype, enabled=self.name != "fp32"), dense:
+        """The context of a forward pass: autocasting."""
+        with torch.autocast(self._device, self._dtype, enabled=self.name != "fp32"):
             yield
 
     def backward(self, loss: Tensor, parameters: list[nn.Parameter], *, retain_graph: bool = False) -> None:

@@ -1,0 +1,186 @@
+"""Convolutional networks on a CPU: the same sums, in the layout and the order in which they are fastest.
+
+- Activations of 2-d convolutions lie with the channels last, (N, H, W, C) in memory, as the vector units read them.
+  Weights stay contiguous, as fused optimizers expect them.
+- A convolution whose kernel covers its input, and a transposed convolution of a 1 x 1 map, are matrix products.
+- Without gradients, a transposed convolution to an image's few channels is a sub-pixel convolution. (With them, its
+  backward would take longer than what the forward gains.)
+
+Nothing of a network is changed: `FastCPU` is a context in which each call of a function of torch, whichever module
+makes it, is looked up here. What is not covered is left to torch. All of it consists of torch's differentiable
+functions, so that gradients of every order are torch's own.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from typing_extensions import override
+
+from infogan_lib.model.subpixel import is_subpixel, subpixel_convolution
+
+
+def has_convolutions(*networks: nn.Module | None) -> bool:
+    """Whether a network holds weights with more than two dimensions; a context would cost the others for nothing."""
+    return any(p.ndim > 2 for network in networks if network is not None for p in network.parameters())
+
+
+def fast_cpu(x: Tensor, convolves: bool) -> AbstractContextManager[object]:
+    """The context of a forward pass: `FastCPU` for a network that convolves, on a CPU; else none.
+
+    Args:
+        x: what the network is given.
+        convolves: what `has_convolutions` says of it, asked once.
+    """
+    return FastCPU() if convolves and x.device.type == "cpu" else nullcontext()
+
+
+class FastCPU(TorchFunctionMode):
+    """A context in which convolutions on a CPU take their fastest form.
+
+    Activations may have channels-last strides inside it. `Tensor.view` then copies where it cannot be a view.
+    """
+
+    @override
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Sequence[type], args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        fast = _FAST.get(func)
+        result = None if fast is None or _is_traced() else fast(*args, **kwargs)
+        return func(*args, **kwargs) if result is None else result
+
+
+def _is_traced() -> bool:
+    """Whether calls are only recorded, for a compiler or an export that chooses layouts by itself."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[reportPrivateImportUsage]
+
+
+def _convolution(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Tensor | None:
+    if not _is_covered(input, weight, dilation, groups) or input.shape[1] != weight.shape[1]:
+        return None
+    if input.shape[2:] == weight.shape[2:] and _all(padding, 0):
+        _keep_layout_of_gradient(input)
+        return F.linear(input.flatten(1), weight.flatten(1), bias).unflatten(1, (-1, *[1] * (input.ndim - 2)))
+    if input.ndim != 4:
+        return None
+    return torch.conv2d(_channels_last(input), weight, bias, stride, padding)
+
+
+def _transposed_convolution(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Tensor | None:
+    if not _is_covered(input, weight, dilation, groups) or input.shape[1] != weight.shape[0]:
+        return None
+    if all(side == 1 for side in input.shape[2:]) and _all(padding, 0) and _all(output_padding, 0):
+        result = (input.flatten(1) @ weight.flatten(1)).unflatten(1, weight.shape[1:])
+        result = result if bias is None else result + bias.to(result.dtype).view(-1, *[1] * (input.ndim - 2))
+        return _channels_last(result) if input.ndim == 4 else result
+    if input.ndim != 4:
+        return None
+    input, steps, cut = _channels_last(input), _pair(stride), _pair(padding)
+    needs_gradient = torch.is_grad_enabled() and (input.requires_grad or weight.requires_grad)
+    few = weight.shape[1] <= _FEW and not needs_gradient
+    if few and is_subpixel(weight.shape[2:], steps, cut, _pair(output_padding)):
+        return subpixel_convolution(input, weight, bias, steps[0], cut)
+    return torch.conv_transpose2d(input, weight, bias, stride, padding, output_padding)
+
+
+def _view(input: Tensor, *shape: Any, **named: Any) -> Tensor | None:
+    shape = shape or (named.get("size"),)
+    if not _is_channels_last(input) or shape[0] is None or isinstance(shape[0], torch.dtype):
+        return None
+    _keep_layout_of_gradient(input)
+    return input.reshape(*shape)
+
+
+def _view_as(input: Tensor, other: Tensor) -> Tensor | None:
+    return _view(input, other.shape)
+
+
+def _reshape(input: Tensor, *_: Any, **__: Any) -> None:
+    if _is_channels_last(input):
+        _keep_layout_of_gradient(input)
+
+
+def _is_covered(input: Tensor, weight: Tensor, dilation: Any, groups: int) -> bool:
+    plain = input.device.type == "cpu" and input.layout == torch.strided and input.ndim == weight.ndim
+    return plain and groups == 1 and _all(dilation, 1)
+
+
+def _all(setting: Any, value: int) -> bool:
+    """Whether a convolution's setting, one number or one per dimension, is this value throughout."""
+    return setting == value or (isinstance(setting, (tuple, list)) and all(s == value for s in setting))
+
+
+def _pair(setting: Any) -> tuple[int, int]:
+    one_each = setting if isinstance(setting, (tuple, list)) else (setting,)
+    return (one_each[0], one_each[-1])
+
+
+def _is_channels_last(x: Tensor) -> bool:
+    """Whether maps lie with the channels last, and not in such a way that they are contiguous as well."""
+    return x.ndim == 4 and not x.is_contiguous() and x.permute(0, 2, 3, 1).is_contiguous()
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    """Maps (N, C, H, W) with the channels last, so that their gradient arrives as they themselves lie."""
+    if _is_channels_last(x):
+        return x
+    _keep_layout_of_gradient(x)
+    return _with_channels_last(x)
+
+
+def _with_channels_last(x: Tensor) -> Tensor:
+    # torch.vmap knows these calls, but no `memory_format`. A single channel is not copied.
+    return x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+
+
+def _keep_layout_of_gradient(x: Tensor) -> None:
+    """Give the gradient of an activation the activation's layout: kernels are several times slower on a mixture."""
+    if x.grad_fn is None:
+        return
+    arranged = _with_channels_last if _is_channels_last(x) else Tensor.contiguous
+
+    def keep(gradient: Tensor | None) -> Tensor | None:
+        # One of several outputs of a function, such as a chunk, may be without a gradient.
+        return None if gradient is None else arranged(gradient)
+
+    x.register_hook(keep)
+
+
+_FEW = 4  # channels of an image, at most
+
+_FAST: dict[Callable[..., Any], Callable[..., Tensor | None]] = {
+    torch.conv1d: _convolution,
+    torch.conv2d: _convolution,
+    torch.conv3d: _convolution,
+    torch.conv_transpose1d: _transposed_convolution,
+    torch.conv_transpose2d: _transposed_convolution,
+    torch.conv_transpose3d: _transposed_convolution,
+    torch.flatten: _reshape,
+    torch.reshape: _reshape,
+    Tensor.flatten: _reshape,
+    Tensor.reshape: _reshape,
+    Tensor.view: _view,
+    Tensor.view_as: _view_as,
+}

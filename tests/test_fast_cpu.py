@@ -1,0 +1,435 @@
+"""Convolutions in their fastest form on a CPU: the same numbers, gradients and training, whatever the network does."""
+
+import warnings
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.autograd import gradcheck, gradgradcheck
+from torch.nn.utils.parametrizations import spectral_norm
+
+import infogan_lib as ig
+from infogan_lib import recipes
+from infogan_lib.model import fast_cpu as module
+from infogan_lib.model.fast_cpu import (
+    FastCPU,
+    _convolution,
+    _is_channels_last,
+    _transposed_convolution,
+    has_convolutions,
+)
+from infogan_lib.model.subpixel import is_subpixel, subpixel_convolution
+from toys import LATENT, dense_discriminator, dense_generator, images
+
+CONVS = {1: (nn.Conv1d, nn.ConvTranspose1d), 2: (nn.Conv2d, nn.ConvTranspose2d), 3: (nn.Conv3d, nn.ConvTranspose3d)}
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+def test_products_equal_the_convolutions(dims, transposed, bias):
+    conv = CONVS[dims][transposed](5, 7, 4, stride=2, bias=bias).double()
+    x = torch.randn(3, 5, *[1 if transposed else 4] * dims, dtype=torch.float64, requires_grad=True)
+    expected = conv(x)
+    expected.square().sum().backward()
+    gradients = [t.grad.clone() for t in (x, *conv.parameters())]
+    x.grad = None
+    conv.zero_grad()
+    with FastCPU():
+        found = conv(x)
+    found.square().sum().backward()
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    for t, gradient in zip((x, *conv.parameters()), gradients, strict=True):
+        torch.testing.assert_close(t.grad, gradient, rtol=1e-11, atol=1e-11)
+    assert (_transposed_convolution if transposed else _convolution)(x, conv.weight, conv.bias, 2) is not None
+
+
+OTHERS = {
+    "dilation": (nn.Conv2d(4, 2, 2, dilation=2), (2, 4, 3, 3)),
+    "groups": (nn.Conv2d(4, 2, 4, groups=2), (2, 4, 4, 4)),
+    "depthwise": (nn.Conv2d(4, 4, 3, groups=4), (2, 4, 6, 6)),
+    "transposed groups": (nn.ConvTranspose2d(4, 2, 4, groups=2), (2, 4, 1, 1)),
+    "transposed dilation": (nn.ConvTranspose2d(4, 2, 4, dilation=2), (2, 4, 3, 3)),
+    "without a batch": (nn.Conv2d(3, 2, 4), (3, 4, 4)),
+    "kernel smaller than a series": (nn.Conv1d(3, 2, 3), (2, 3, 4)),
+    "kernel smaller than a volume": (nn.Conv3d(3, 2, 3), (2, 3, 4, 4, 4)),
+    "transposed of a series": (nn.ConvTranspose1d(4, 2, 4), (2, 4, 2)),
+}
+
+
+@pytest.mark.parametrize(("conv", "shape"), OTHERS.values(), ids=OTHERS)
+def test_everything_else_is_left_to_torch(conv, shape):
+    x = torch.randn(shape)
+    with FastCPU():
+        found = conv(x)
+    assert torch.equal(found, conv(x))
+    transposed = isinstance(conv, nn.modules.conv._ConvTransposeNd)
+    fast = _transposed_convolution if transposed else _convolution
+    extra = (conv.output_padding,) if transposed else ()
+    tail = (conv.groups, conv.dilation) if extra else (conv.dilation, conv.groups)
+    assert fast(x, conv.weight, conv.bias, conv.stride, conv.padding, *extra, *tail) is None
+
+
+MAPS = {
+    "kernel smaller than the input": (nn.Conv2d(3, 2, 3), (2, 3, 4, 4)),
+    "padding": (nn.Conv2d(3, 2, 4, padding=1), (2, 3, 4, 4)),
+    "same padding": (nn.Conv2d(3, 2, 3, padding="same"), (2, 3, 3, 3)),
+    "reflected padding": (nn.Conv2d(3, 2, 3, padding=1, padding_mode="reflect"), (2, 3, 5, 5)),
+    "circular padding": (nn.Conv2d(3, 2, 3, padding=1, padding_mode="circular"), (2, 3, 5, 5)),
+    "one channel": (nn.Conv2d(1, 5, 4, 2, 1), (3, 1, 6, 8)),
+    "no bias": (nn.Conv2d(3, 5, 4, 2, 1, bias=False), (3, 3, 6, 8)),
+    "1 x 1": (nn.Conv2d(3, 5, 1), (3, 3, 2, 2)),
+    "uneven": (nn.Conv2d(3, 5, (3, 2), (2, 1), (1, 0)), (3, 3, 5, 4)),
+    "transposed padding": (nn.ConvTranspose2d(4, 2, 4, padding=1), (2, 4, 1, 1)),
+    "transposed output padding": (nn.ConvTranspose2d(4, 2, 4, stride=2, output_padding=1), (2, 4, 1, 1)),
+    "transposed of a map": (nn.ConvTranspose2d(4, 2, 4), (2, 4, 2, 2)),
+    "transposed to an image": (nn.ConvTranspose2d(4, 1, 4, 2, 1), (3, 4, 3, 2)),
+    "transposed uneven": (nn.ConvTranspose2d(4, 3, (3, 4), (1, 2), (0, 1), bias=False), (3, 4, 3, 2)),
+}
+LAYOUTS = {
+    "contiguous": torch.Tensor.contiguous,
+    "channels last": lambda x: x.contiguous(memory_format=torch.channels_last),
+    "every other column": lambda x: x.repeat_interleave(2, 3)[..., ::2],
+    "width first": lambda x: x.transpose(2, 3).contiguous().transpose(2, 3),
+    "expanded": lambda x: x[:1].expand_as(x),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize(("conv", "shape"), MAPS.values(), ids=MAPS)
+def test_maps_of_any_layout_give_the_values_and_both_gradients_of_torch(conv, shape, layout):
+    conv = conv.double()
+    x = layout(torch.randn(shape, dtype=torch.float64)).detach().requires_grad_()
+    inputs = [x, *conv.parameters()]
+
+    def values_and_gradients():
+        out = conv(x)
+        first = torch.autograd.grad(out.pow(3).sum(), inputs, create_graph=True)
+        second = torch.autograd.grad(sum(g.square().sum() for g in first), inputs)
+        with torch.no_grad():
+            without_graph = conv(x)
+        return [out, without_graph, *first, *second]
+
+    expected = values_and_gradients()
+    with FastCPU():
+        found = values_and_gradients()
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+
+
+def test_keyword_calls_and_wrong_shapes_behave_as_in_torch():
+    x, w = torch.randn(2, 3, 4, 4), torch.randn(5, 3, 4, 4)
+    with FastCPU():
+        torch.testing.assert_close(F.conv2d(input=x, weight=w, padding=0), F.conv2d(x, w))
+        with pytest.raises(RuntimeError, match="channels"):
+            F.conv2d(x, torch.randn(5, 2, 4, 4))
+
+
+SUBPIXEL = {  # kernel, stride, padding, output padding
+    "DCGAN": ((4, 4), 2, (1, 1), (0, 0)),
+    "patches": ((2, 2), 2, (0, 0), (0, 0)),
+    "five": ((5, 5), 2, (2, 2), (1, 1)),
+    "three": ((3, 3), 2, (1, 1), (1, 1)),
+    "wide": ((8, 6), 4, (2, 1), (0, 0)),
+    "stride three": ((7, 5), 3, (2, 1), (0, 0)),
+}
+
+
+@pytest.mark.parametrize(("kernel", "stride", "padding", "extra"), SUBPIXEL.values(), ids=SUBPIXEL)
+@pytest.mark.parametrize("bias", [None, torch.randn(2, dtype=torch.float64)])
+def test_subpixel_convolutions_are_transposed_ones(kernel, stride, padding, extra, bias):
+    x, w = torch.randn(2, 3, 3, 4, dtype=torch.float64), torch.randn(3, 2, *kernel, dtype=torch.float64)
+    assert is_subpixel(w.shape[2:], (stride, stride), padding, extra)
+    expected = F.conv_transpose2d(x, w, bias, stride, padding, extra)
+    assert expected.shape[2:] == (stride * 3, stride * 4)
+    torch.testing.assert_close(subpixel_convolution(x, w, bias, stride, padding), expected, rtol=0, atol=1e-12)
+
+
+def test_images_are_sub_pixels_only_where_no_gradient_is_wanted(monkeypatch):
+    calls = []
+    monkeypatch.setattr(module, "subpixel_convolution", lambda *args: calls.append(1) or subpixel_convolution(*args))
+    x = torch.randn(2, 8, 3, 3)
+    conv = nn.ConvTranspose2d(8, 3, 4, 2, 1)
+    with FastCPU():
+        conv(x)
+        assert calls == []
+        with torch.no_grad():
+            found = conv(x)
+        assert len(calls) == 1
+        with torch.no_grad():
+            nn.ConvTranspose2d(8, 5, 4, 2, 1)(x)  # not few
+            nn.ConvTranspose2d(8, 3, 3, 2, 1)(x)  # to 5 x 5
+            nn.ConvTranspose2d(8, 3, 4, (2, 1), 1)(x)  # not as much wider as higher
+            nn.ConvTranspose2d(8, 3, 3, 1, 1)(x)  # no larger
+        assert len(calls) == 1
+        conv.requires_grad_(False)(x)
+        assert len(calls) == 2
+    torch.testing.assert_close(found, conv(x))
+
+
+class Viewing(nn.Module):
+    """A discriminator as people write them: functional calls on weights of its own, and `view`."""
+
+    def __init__(self, channels: int = 3, side: int = 8) -> None:
+        super().__init__()
+        self.first = nn.Parameter(torch.randn(4, channels, 4, 4) * 0.2)
+        self.second = nn.Conv2d(4, 6, 4, 2, 1)
+        self.last = nn.Linear(6 * (side // 4) ** 2, 1)
+
+    def forward(self, x):
+        h = F.leaky_relu(F.conv2d(x, self.first, stride=2, padding=1), 0.1)
+        h = h.view(len(h), 2, 2, *h.shape[2:]).view_as(h)
+        h = F.leaky_relu(self.second(h), 0.1)
+        return self.last(h.view(h.size(0), -1))
+
+
+def discriminator(channels: int = 3) -> nn.Module:
+    return nn.Sequential(
+        *(nn.Conv2d(channels, 4, 4, 2, 1), nn.LeakyReLU(0.1)),
+        *(nn.Conv2d(4, 6, 4, 2, 1, bias=False), nn.BatchNorm2d(6), nn.LeakyReLU(0.1)),
+        *(nn.Conv2d(6, 5, 2), nn.LeakyReLU(0.1), nn.Flatten(), nn.Linear(5, 1)),
+    )
+
+
+def generator(channels: int = 3, width: int = LATENT.width) -> nn.Module:
+    return nn.Sequential(
+        *(nn.Linear(width, 24, bias=False), nn.BatchNorm1d(24), nn.ReLU(), nn.Unflatten(1, (6, 2, 2))),
+        *(nn.ConvTranspose2d(6, 4, 4, 2, 1, bias=False), nn.BatchNorm2d(4), nn.ReLU()),
+        *(nn.ConvTranspose2d(4, channels, 4, 2, 1), nn.Tanh()),
+    )
+
+
+@pytest.mark.parametrize("network", [Viewing(), discriminator()], ids=["views", "layers"])
+def test_second_derivatives_of_networks_are_right(network):
+    network = network.double().eval()
+    weights = [p.detach().clone().requires_grad_() for p in network.parameters()]
+
+    def inside(x, *weights):
+        named = dict(zip(dict(network.named_parameters()), weights, strict=True))
+        with FastCPU():
+            return torch.func.functional_call(network, named, (x,))
+
+    inputs = (torch.randn(2, 3, 8, 8, dtype=torch.float64, requires_grad=True), *weights)
+    assert gradcheck(inside, inputs, fast_mode=True)
+    assert gradgradcheck(inside, inputs, fast_mode=True)
+
+
+@pytest.mark.parametrize("network", [Viewing(), discriminator()], ids=["views", "layers"])
+def test_a_gradient_penalty_reaches_the_weights_as_in_torch(network):
+    network = network.double()
+
+    def penalty():
+        x = torch.ones(3, 3, 8, 8, dtype=torch.float64).cumsum(3).sin().requires_grad_()
+        (gradient,) = torch.autograd.grad(network(x).sum(), x, create_graph=True)
+        network.zero_grad()
+        gradient.square().sum().backward()
+        return [p.grad.clone() for p in network.parameters() if p.grad is not None]
+
+    expected = penalty()
+    with FastCPU():
+        found = penalty()
+    assert max(gradient.abs().max() for gradient in expected) > 1e-3
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_views_of_activations():
+    conv, x = nn.Conv2d(3, 4, 3, padding=1), torch.randn(2, 3, 6, 6)
+    expected = conv(x)
+    with FastCPU():
+        found = conv(x)
+        assert _is_channels_last(found)
+        for view in (
+            lambda h: h.view(2, -1),
+            lambda h: h.view((2, -1)),
+            lambda h: h.view(size=(2, 144)),
+            lambda h: h.view(torch.Size([8, 36])),
+            lambda h: h.view_as(torch.empty(2, 72, 2)),
+            lambda h: h.flatten(1),
+            lambda h: torch.flatten(h, 1),
+            lambda h: h.reshape(-1),
+        ):
+            torch.testing.assert_close(view(found), view(expected))
+        assert found.view(2, 4, 36).data_ptr() == found.data_ptr()  # a view where it can be one
+        assert found.detach().view(torch.int32).dtype == torch.int32
+        with pytest.raises(RuntimeError, match="invalid"):
+            found.view(2, 5)
+
+
+def flattening() -> nn.Module:
+    maps = nn.Sequential(nn.Conv2d(3, 4, 4, 2, 1), nn.LeakyReLU(0.1), nn.Conv2d(4, 6, 4, 2, 1), nn.LeakyReLU(0.1))
+    return nn.Sequential(*maps, nn.Flatten(), nn.Linear(24, 1))
+
+
+def from_a_point() -> nn.Module:
+    first = nn.Sequential(nn.ConvTranspose2d(LATENT.width, 6, 2), nn.BatchNorm2d(6), nn.ReLU())
+    return nn.Sequential(*first, *generator()[4:])
+
+
+@pytest.mark.parametrize("g", [generator, from_a_point])
+@pytest.mark.parametrize("d", [discriminator, flattening])
+def test_activations_and_their_gradients_lie_with_the_channels_last_and_weights_do_not(g, d):
+    trainer = ig.InfoGANTrainer(g(), d(), LATENT, device="cpu")
+    seen = {"activations": [], "gradients": []}
+    for part in (*trainer.model.generator, *trainer.model.discriminator):
+        if isinstance(part, (nn.ReLU, nn.LeakyReLU)):
+            part.register_forward_hook(lambda *seen_by: seen["activations"].append(seen_by[2]))
+            part.register_full_backward_hook(lambda *seen_by: seen["gradients"].append(seen_by[2][0]))
+    trainer.step(images(5, (3, 8, 8)))
+    for kind in seen.values():
+        maps = [x for x in kind if x.ndim == 4 and x.shape[2:] != (1, 1) and len(x) == 5]
+        assert len(maps) >= 6
+        assert all(map(_is_channels_last, maps))
+    assert all(p.is_contiguous() for p in trainer.model.parameters())
+    trainer.step(images(5, (3, 8, 8)))
+    states = [s for o in (*trainer._step._d_optimizers, *trainer._step._g_optimizers) for s in o.state.values()]
+    assert all(moment.is_contiguous() for state in states for moment in state.values())
+    network = discriminator()
+    with FastCPU():
+        network(images(2, (3, 8, 8))).sum().backward()
+    assert all(p.grad.is_contiguous() for p in network.parameters())
+
+
+def double_trainer(g: nn.Module, d: nn.Module, latent: ig.LatentSpec, **settings) -> ig.InfoGANTrainer:
+    return ig.InfoGANTrainer(g.double(), d.double(), latent, device="cpu", **settings)
+
+
+def narrow(name: str, width: float) -> ig.InfoGANTrainer:
+    recipe = recipes.get(name, width=width)
+    head = {} if recipe.q_head is None else {"q_head": recipe.q_head.double()}
+    return double_trainer(recipe.generator, recipe.discriminator, recipe.latent, tap=recipe.tap, **head)
+
+
+TRAINERS = {
+    "28 x 28": lambda: narrow("lab28-normalnll", 1 / 64),
+    "default": lambda: narrow("default", 1 / 16),
+    "64 x 64": lambda: narrow("lab64-frontend", 1 / 128),
+    "tutorial": lambda: narrow("dcgan-tutorial", 1 / 32),
+    "color": lambda: double_trainer(generator(), discriminator(), LATENT),
+    "color, averaged": lambda: double_trainer(generator(), discriminator(), LATENT, ema_decay=0.5),
+    "views": lambda: double_trainer(generator(), Viewing(), LATENT, tap="second"),
+    "one batch": lambda: double_trainer(generator(), discriminator(), LATENT, joint_batches=True),
+    "parts": lambda: double_trainer(generator(), Viewing(), LATENT, accumulate=2),
+}
+
+
+@pytest.mark.parametrize("make", TRAINERS.values(), ids=TRAINERS)
+def test_three_steps_are_the_plain_steps(make):
+    def trained(plain):
+        torch.manual_seed(0)
+        trainer = make()
+        model = trainer.model
+        assert model._generator_convolves
+        assert model._discriminator_convolves
+        if plain:
+            model._generator_convolves = model._discriminator_convolves = False
+        batches = (images(n, model.image_shape, seed=n, dtype=torch.float64) for n in (6, 4, 7))
+        metrics = [trainer.step(batch) for batch in batches]
+        batch, latent = images(5, model.image_shape, dtype=torch.float64), model.latent.sample(5).double()
+        return metrics, model.state_dict(), model.render(latent), model.encode_raw(batch)
+
+    expected, found = trained(plain=True), trained(plain=False)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_autocast_keeps_its_precision():
+    network, x = discriminator(), images(6, (3, 8, 8))
+    exact = network(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = network(x)
+        with FastCPU():
+            found = network(x)
+    assert found.dtype == expected.dtype == torch.bfloat16
+    assert (found - exact).abs().max() <= 2 * (expected - exact).abs().max() + 1e-2
+    found.float().sum().backward()
+    assert all(p.grad.dtype == torch.float32 and p.grad.isfinite().all() for p in network.parameters())
+    trainer = ig.InfoGANTrainer(generator(), Viewing(), LATENT, device="cpu", precision="bf16")
+    assert trainer.step(x)["loss/d"] > 0
+
+
+def test_frozen_weights_pass_gradients_on():
+    network, x = Viewing().requires_grad_(False), images(3, (3, 8, 8)).requires_grad_()
+    (expected,) = torch.autograd.grad(network(x).sum(), x)
+    with FastCPU():
+        out = network(x)
+    torch.testing.assert_close(torch.autograd.grad(out.sum(), x)[0], expected)
+    with FastCPU(), torch.no_grad():
+        assert not network(x).requires_grad
+    with FastCPU(), torch.inference_mode():
+        torch.testing.assert_close(network(x), out.detach())
+
+
+def test_an_output_without_a_gradient():
+    conv = nn.Conv2d(3, 4, 3, padding=1)
+    with FastCPU():
+        used, unused = conv(images(2, (3, 6, 6))).chunk(2, dim=1)
+        loss = used.flatten(1).sum()
+        F.conv2d(unused, torch.randn(1, 2, 3, 3))
+    loss.backward()
+    assert conv.weight.grad is not None
+
+
+def test_transforms_and_tracing_see_torch():
+    network, x = discriminator().double().eval(), images(3, (3, 8, 8), dtype=torch.float64)
+
+    def inside(x):
+        with FastCPU():
+            return network(x)
+
+    torch.testing.assert_close(torch.func.jacrev(inside)(x), torch.func.jacrev(network)(x))
+    per_sample = torch.func.vmap(torch.func.grad(lambda one: inside(one[None]).sum()))(x)
+    torch.testing.assert_close(per_sample, torch.func.jacrev(lambda x: network(x).sum())(x))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of torch's about itself
+        torch.testing.assert_close(torch.func.jvp(inside, (x,), (x,)), torch.func.jvp(network, (x,), (x,)))
+        with FastCPU():
+            traced = torch.jit.trace(network[2], torch.ones(2, 4, 4, 4, dtype=torch.float64))
+    assert "permute" not in str(traced.inlined_graph)
+
+
+@pytest.mark.parametrize(
+    ("network", "expected"),
+    [
+        (discriminator(), True),
+        (Viewing(), True),
+        (nn.Sequential(spectral_norm(nn.Conv2d(3, 4, 3))), True),
+        (nn.Sequential(nn.Conv1d(3, 4, 3)), True),
+        (dense_discriminator(), False),
+        (nn.Sequential(nn.Flatten(), spectral_norm(nn.Linear(4, 2))), False),
+        (None, False),
+    ],
+    ids=["layers", "functional", "parametrized", "series", "dense", "dense and parametrized", "none"],
+)
+def test_which_networks_convolve(network, expected):
+    assert has_convolutions(network) is expected
+    assert has_convolutions(dense_generator(), network) is expected
+
+
+def test_networks_without_convolutions_never_enter_the_context(monkeypatch):
+    entered = []
+    monkeypatch.setattr(FastCPU, "__enter__", lambda self: entered.append(self) or super(FastCPU, self).__enter__())
+    trainer = ig.InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, device="cpu")
+    trainer.step(images(6))
+    trainer.model.encode(images(2))
+    trainer.model.sample(2)
+    assert entered == []
+    trainer = ig.InfoGANTrainer(dense_generator(shape=(3, 8, 8)), discriminator(), LATENT, device="cpu")
+    trainer.model.sample(2)
+    assert entered == []
+    trainer.step(images(6, (3, 8, 8)))
+    assert len(entered) == 3  # D on real images, on fakes, and for G
+
+
+def test_sampling_and_encoding_are_fast_and_their_results_contiguous():
+    model = ig.InfoGAN(generator(), discriminator(), LATENT)
+    seen = []
+    for part in (model.generator[-3], model.discriminator[1]):
+        part.register_forward_hook(lambda *seen_by: seen.append(_is_channels_last(seen_by[2])))
+    made = model.sample(3, seed=0)
+    made.view(3, -1)
+    model.encode(made)
+    model.generate(model.latent.sample(3)).view(3, -1)
+    assert seen == [True] * 3
+    patches = nn.Sequential(nn.Conv2d(3, 4, 3), nn.LeakyReLU(0.1), nn.Conv2d(4, 2, 3))
+    ig.InfoGAN(generator(), patches, LATENT, tap="1").discriminate(made).logits.view(3, -1)
