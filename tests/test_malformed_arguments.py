@@ -112,7 +112,7 @@ ARGUMENTS = [
     of_fit("epochs", [*NO_COUNT[1:]], steps=None),
     of_fit("batch_size", [*NO_COUNT, 17]),
     of_fit("workers", [None, "3", -1, 1.5, True]),
-    of_fit("callbacks", [[3], [ig.Progress], ["log"]]),
+    of_fit("callbacks", [[3], [ig.ProgressBar], ["log"]]),
     of_fit("run_dir", [3, 1.5, [1]]),
     of_fit("checkpoint_every", NO_COUNT[1:], run_dir="never"),
     of_fit("keep_checkpoints", NO_COUNT[1:], run_dir="never"),

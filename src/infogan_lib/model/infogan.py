@@ -8,7 +8,7 @@ section 6: "we parametrize Q as a neural network ... Q and D share all convoluti
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -22,7 +22,8 @@ from infogan_lib._checks import check_int
 from infogan_lib.checkpoints.compare import check_tensors
 from infogan_lib.checkpoints.disk import CheckpointError
 from infogan_lib.data.pixels import UNKNOWN_RANGE, PixelRange, as_float, check_real_images
-from infogan_lib.latent.category_names import categorical_code, checked_names, numbered
+from infogan_lib.latent.category_names import categorical_code, check_category_names
+from infogan_lib.latent.code_arguments import code_values
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.metrics.clustering import CategoryMatch, match_categories
 from infogan_lib.model.adapters import (
@@ -210,7 +211,7 @@ class InfoGAN(nn.Module):
             TypeError: a code without categories, or names that are no strings.
             ValueError: too few or too many names, or one that is given twice.
         """
-        self.category_names[code] = checked_names(self.latent, code, names)
+        self.category_names[code] = check_category_names(self.latent, code, names)
 
     def name_categories(
         self,
@@ -319,14 +320,25 @@ class InfoGAN(nn.Module):
         return model
 
     @torch.no_grad()
-    def sample(self, n: int, /, *, seed: int | None = None, rng: torch.Generator | None = None, **codes: Any) -> Tensor:
+    def sample(
+        self,
+        n: int,
+        /,
+        *,
+        seed: int | None = None,
+        rng: torch.Generator | None = None,
+        codes: Mapping[str, Any] | None = None,
+        **named: Any,
+    ) -> Tensor:
         """Make n images in eval mode, from the averaged generator where there is one.
 
         Args:
             n: how many, at least 1.
             seed: fixes all that is not given, the same on every device.
             rng: a CPU generator to draw from instead; torch's global one if neither is given.
-            **codes: values by name: ``digit=7``, ``style=[-1.0, 0.5]``, or one row per image; ``digit="seven"`` where
+            codes: values by name: ``codes={"digit": 7}``. Needed for names that are no Python identifiers, or are
+                arguments of `sample` or `traverse` ("seed", "steps", ...).
+            **named: values by name: ``digit=7``, ``style=[-1.0, 0.5]``, or one row per image; ``digit="seven"`` where
                 the categories have names.
 
         Returns:
@@ -336,8 +348,9 @@ class InfoGAN(nn.Module):
             KeyError: no code of that name; the message lists the names.
             ValueError, TypeError: a category out of range, or a value of another shape.
         """
+        values = code_values(self.latent, self.category_names, codes, named)
         latent = self.latent.sample(n, rng=_cpu_generator(seed, rng), device="cpu")
-        return self.decode(self.latent.replace_values(latent, numbered(self.latent, self.category_names, codes)))
+        return self.decode(self.latent.replace_values(latent, values))
 
     @torch.no_grad()
     def traverse(
@@ -352,7 +365,8 @@ class InfoGAN(nn.Module):
         high: float | None = None,
         seed: int | None = None,
         rng: torch.Generator | None = None,
-        **codes: Any,
+        codes: Mapping[str, Any] | None = None,
+        **named: Any,
     ) -> Tensor:
         """Images in which only one variable moves.
 
@@ -362,15 +376,16 @@ class InfoGAN(nn.Module):
             steps: how many steps, 10 if None.
             n: how many starting points.
             low, high: the ends of the sweep; the prior's own if None.
-            seed, rng, **codes: as in `sample`, for all that stays fixed.
+            seed, rng, codes, **named: as in `sample`, for all that stays fixed.
 
         Returns:
             Shape (n * steps, *image_shape), the sweep of the first starting point first.
         """
-        base = self.latent.sample(n, rng=_cpu_generator(seed, rng), device="cpu")
-        base = self.latent.replace_values(base, numbered(self.latent, self.category_names, codes))
-        if code in codes:
+        values = code_values(self.latent, self.category_names, codes, named)
+        if code in values:
             raise ValueError(f"{code!r} is what moves, so it cannot be set as well; leave {code}= out")
+        base = self.latent.sample(n, rng=_cpu_generator(seed, rng), device="cpu")
+        base = self.latent.replace_values(base, values)
         return self.decode(self.latent.traverse(code, dim=dim, steps=steps, base=base, low=low, high=high))
 
     @torch.no_grad()

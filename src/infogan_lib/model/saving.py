@@ -18,7 +18,7 @@ from infogan_lib.checkpoints.disk import CheckpointError, faults_named, make_fol
 from infogan_lib.checkpoints.manifest import seal, unseal
 from infogan_lib.checkpoints.safe_torch import plain
 from infogan_lib.data.pixels import PixelRange, pixel_range
-from infogan_lib.latent.category_names import Names
+from infogan_lib.latent.category_names import CategoryNames
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.model.adapters import DiscriminatorOutput, GeneratorInput
 from infogan_lib.model.tap import Tap
@@ -40,7 +40,7 @@ class ModelPlan:
 
     latent: LatentSpec
     image_shape: tuple[int, ...]
-    category_names: dict[str, Names]
+    category_names: dict[str, CategoryNames]
     pixel_range: PixelRange | None
     generator_input: GeneratorInput
     discriminator_output: DiscriminatorOutput
