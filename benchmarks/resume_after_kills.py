@@ -25,7 +25,7 @@ from small_run import Kind, comparable, images, last_checkpoint, log_lines, same
 
 KINDS = [
     Kind(),
-    Kind(ema=False, accumulation_steps=3),
+    Kind(ema=False, accumulate=3),
     Kind(data="dataset"),
     Kind(data="loader"),
     Kind(precision="bf16"),

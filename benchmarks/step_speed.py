@@ -20,7 +20,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from infogan_lib import InfoGAN, InfoGANTrainer, recipes
+from infogan_lib import Engine, InfoGAN, InfoGANTrainer, Optimizers, recipes
+from infogan_lib.training.precision import PrecisionName
 from textbook import (
     LATENT,
     POINTS,
@@ -43,38 +44,28 @@ CHUNK = 512  # images sampled or encoded at once
 WIDTH_64 = 0.25
 
 
-def trainer_28(precision: str = "fp32", part: int = 1) -> InfoGANTrainer:
+def trainer_28(precision: PrecisionName = "fp32", part: int = 1) -> InfoGANTrainer:
     """The same networks, rates and terms as the textbook loop's."""
+    discriminator = nn.Sequential(trunk(part), d_head(part))
     return InfoGANTrainer(
-        generator(part),
-        nn.Sequential(trunk(part), d_head(part)),
-        LATENT,
-        tap="0",
-        q_head=QHead28(part),
+        InfoGAN(generator(part), discriminator, LATENT, tap="0", q_head=QHead28(part)),
         information_trains=["generator", "q_head"],
-        lr_g=1e-4,
-        lr_d=1e-4,
-        precision=precision,  # type: ignore[arg-type]
-        device="cpu",
+        optimizers=Optimizers(g=1e-4, d=1e-4),
+        engine=Engine("cpu", precision=precision),
     )
 
 
-def trainer_64(precision: str) -> InfoGANTrainer:
-    return recipes.get("lab64-frontend", width=WIDTH_64).trainer(device="cpu", precision=precision)
+def trainer_64(precision: PrecisionName) -> InfoGANTrainer:
+    return recipes.get("lab64-frontend", width=WIDTH_64).trainer(engine=Engine("cpu", precision=precision))
 
 
 def trainer_points() -> InfoGANTrainer:
     made, hidden, head, q = points_networks()
     return InfoGANTrainer(
-        made,
-        nn.Sequential(hidden, head),
-        POINTS,
-        tap="0",
-        q_head=q,
+        InfoGAN(made, nn.Sequential(hidden, head), POINTS, tap="0", q_head=q),
         information_trains=["generator", "q_head"],
-        lr_g=1e-3,
-        lr_d=2e-4,
-        device="cpu",
+        optimizers=Optimizers(g=1e-3, d=2e-4),
+        engine=Engine("cpu"),
     )
 
 

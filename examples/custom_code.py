@@ -1,7 +1,7 @@
-"""A latent code of one's own: an angle, which has no ends as a uniform code has.
+"""A latent code of your own: an angle, which is continuous and, unlike a uniform code, periodic.
 
-The generator gets the angle as a point on the unit circle; Q's posterior over it is a von Mises distribution. Trained
-on pictures of a clock hand, the code becomes the hand's direction.
+The generator's input is the angle as a point on the unit circle; Q's posterior over it is a von Mises distribution.
+Trained on images of a clock hand, the code becomes the direction of the hand.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from infogan_lib import InfoGANTrainer, LatentCode, LatentSpec, Noise
 
 @dataclass(frozen=True)
 class Angle(LatentCode):
-    """An angle, uniform on the circle, given to the generator as (cos, sin)."""
+    """An angle, uniform on the circle; (cos, sin) in the generator's input."""
 
     weight: float = 1.0
 
@@ -37,11 +37,12 @@ class Angle(LatentCode):
         angle = 2 * math.pi * torch.rand(n, generator=rng, device=device, dtype=dtype)
         return torch.stack([angle.cos(), angle.sin()], dim=1)
 
-    def posterior(self, raw: Tensor) -> VonMises:
-        return VonMises(torch.atan2(raw[:, 1], raw[:, 0]), 0.1 + 5 * torch.sigmoid(raw[:, 2] - 1))
+    def posterior(self, outputs: Tensor) -> VonMises:
+        y, x, s = outputs[:, 1], outputs[:, 0], outputs[:, 2]
+        return VonMises(torch.atan2(y, x), 0.1 + 5 * torch.sigmoid(s - 1), validate_args=False)
 
-    def nll(self, raw: Tensor, value: Tensor) -> Tensor:
-        return -self.posterior(raw).log_prob(torch.atan2(value[:, 1], value[:, 0]))
+    def nll(self, outputs: Tensor, value: Tensor) -> Tensor:
+        return -self.posterior(outputs).log_prob(torch.atan2(value[:, 1], value[:, 0]))
 
     def center(self) -> Tensor:
         return torch.tensor([1.0, 0.0])
@@ -52,10 +53,10 @@ class Angle(LatentCode):
 
 
 def clock_hands(n: int, size: int = 16) -> tuple[Tensor, Tensor]:
-    """Pictures (n, size, size) in [0, 1] of a hand from the middle outwards, and its angle."""
+    """Images (n, size, size) in [0, 1] of a hand that points outwards from the center, and its angles (n,)."""
     angle = 2 * math.pi * torch.rand(n, generator=torch.Generator().manual_seed(0))
-    at = torch.linspace(-1, 1, size)
-    y, x = torch.meshgrid(at, at, indexing="ij")
+    coordinates = torch.linspace(-1, 1, size)
+    y, x = torch.meshgrid(coordinates, coordinates, indexing="ij")
     along = x * angle.cos()[:, None, None] + y * angle.sin()[:, None, None]
     across = x * angle.sin()[:, None, None] - y * angle.cos()[:, None, None]
     return torch.exp(-20 * across**2) * torch.sigmoid(20 * along), angle
@@ -83,9 +84,9 @@ def main() -> None:
     trainer = InfoGANTrainer(generator, discriminator, latent)
     trainer.fit(images, steps=options.steps)
 
-    # The code may run the other way round and start anywhere: take the better of both directions.
-    found = trainer.model.encode(images)["hand"].mean.cpu()
-    agreement = max(abs(torch.exp(1j * (found - sign * angle)).mean()).item() for sign in (1, -1))
+    # The code may turn the other way and start anywhere: take the better of both directions.
+    predicted = trainer.model.encode(images)["hand"].mean.cpu()
+    agreement = max(abs(torch.exp(1j * (predicted - sign * angle)).mean()).item() for sign in (1, -1))
     bound = trainer.history["bound/hand"][-50:].mean()
     print(f"bound on I(angle; image): {bound:.2f} nats; agreement with the true angle: {agreement:.2f} of 1")
 

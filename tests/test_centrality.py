@@ -151,7 +151,7 @@ def usual(shape=(1, 4, 4), end=None):
             ValueError,
             r"model 1 has 0; give it a Uniform\(2\)",
         ),
-        (lambda: [with_latent(Noise(2) + Uniform(1)), usual()], ValueError, "model 0 has 1"),
+        (lambda: [with_latent(LatentSpec(z=Noise(2), style=Uniform(1))), usual()], ValueError, "model 0 has 1"),
         (lambda: [usual(), usual((1, 4, 5))], ValueError, r"model 0 makes \(1, 4, 4\) and model 1 \(1, 4, 5\)"),
         (lambda: [usual(), usual(end=nn.Sigmoid())], ValueError, r"model 0 is \(-1.0, 1.0\) and that of model 1 \(0.0"),
     ],

@@ -20,7 +20,7 @@ from infogan_lib.model.fast_cpu import (
     has_convolutions,
 )
 from infogan_lib.model.subpixel import is_subpixel, subpixel_convolution
-from toys import LATENT, dense_discriminator, dense_generator, images
+from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
 CONVS = {1: (nn.Conv1d, nn.ConvTranspose1d), 2: (nn.Conv2d, nn.ConvTranspose2d), 3: (nn.Conv3d, nn.ConvTranspose3d)}
 
@@ -270,7 +270,7 @@ def from_a_point() -> nn.Module:
 @pytest.mark.parametrize("g", [generator, from_a_point])
 @pytest.mark.parametrize("d", [discriminator, flattening])
 def test_activations_and_their_gradients_lie_with_the_channels_last_and_weights_do_not(g, d):
-    trainer = ig.InfoGANTrainer(g(), d(), LATENT, device="cpu")
+    trainer = make_trainer(g(), d(), LATENT, device="cpu")
     seen = {"activations": [], "gradients": []}
     for part in (*trainer.model.generator, *trainer.model.discriminator):
         if isinstance(part, (nn.ReLU, nn.LeakyReLU)):
@@ -283,7 +283,7 @@ def test_activations_and_their_gradients_lie_with_the_channels_last_and_weights_
         assert all(map(_is_channels_last, maps))
     assert all(p.is_contiguous() for p in trainer.model.parameters())
     trainer.step(images(5, (3, 8, 8)))
-    states = [s for o in (*trainer._step._d_optimizers, *trainer._step._g_optimizers) for s in o.state.values()]
+    states = [s for o in (*trainer._step.d_optimizers, *trainer._step.g_optimizers) for s in o.state.values()]
     assert all(moment.is_contiguous() for state in states for moment in state.values())
     network = discriminator()
     with FastCPU():
@@ -292,7 +292,7 @@ def test_activations_and_their_gradients_lie_with_the_channels_last_and_weights_
 
 
 def double_trainer(g: nn.Module, d: nn.Module, latent: ig.LatentSpec, **settings) -> ig.InfoGANTrainer:
-    return ig.InfoGANTrainer(g.double(), d.double(), latent, device="cpu", **settings)
+    return make_trainer(g.double(), d.double(), latent, device="cpu", **settings)
 
 
 def narrow(name: str, width: float) -> ig.InfoGANTrainer:
@@ -310,7 +310,7 @@ TRAINERS = {
     "color, averaged": lambda: double_trainer(generator(), discriminator(), LATENT, ema_decay=0.5),
     "views": lambda: double_trainer(generator(), Viewing(), LATENT, tap="second"),
     "one batch": lambda: double_trainer(generator(), discriminator(), LATENT, joint_batches=True),
-    "parts": lambda: double_trainer(generator(), Viewing(), LATENT, accumulate=2),
+    "parts": lambda: double_trainer(generator(), Viewing(), LATENT, accumulation_steps=2),
 }
 
 
@@ -344,7 +344,7 @@ def test_autocast_keeps_its_precision():
     assert (found - exact).abs().max() <= 2 * (expected - exact).abs().max() + 1e-2
     found.float().sum().backward()
     assert all(p.grad.dtype == torch.float32 and p.grad.isfinite().all() for p in network.parameters())
-    trainer = ig.InfoGANTrainer(generator(), Viewing(), LATENT, device="cpu", precision="bf16")
+    trainer = make_trainer(generator(), Viewing(), LATENT, device="cpu", precision="bf16")
     assert trainer.step(x)["loss/d"] > 0
 
 
@@ -409,12 +409,12 @@ def test_which_networks_convolve(network, expected):
 def test_networks_without_convolutions_never_enter_the_context(monkeypatch):
     entered = []
     monkeypatch.setattr(FastCPU, "__enter__", lambda self: entered.append(self) or super(FastCPU, self).__enter__())
-    trainer = ig.InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, device="cpu")
+    trainer = make_trainer(dense_generator(), dense_discriminator(), LATENT, device="cpu")
     trainer.step(images(6))
     trainer.model.encode(images(2))
     trainer.model.sample(2)
     assert entered == []
-    trainer = ig.InfoGANTrainer(dense_generator(shape=(3, 8, 8)), discriminator(), LATENT, device="cpu")
+    trainer = make_trainer(dense_generator(shape=(3, 8, 8)), discriminator(), LATENT, device="cpu")
     trainer.model.sample(2)
     assert entered == []
     trainer.step(images(6, (3, 8, 8)))

@@ -52,7 +52,7 @@ def test_the_variance_may_fall_below_one():
 
 
 @pytest.mark.parametrize("discriminator", [dense_discriminator, TupleDiscriminator])
-def test_every_parameter_is_in_exactly_one_optimiser(discriminator):
+def test_every_parameter_is_in_exactly_one_optimizer(discriminator):
     trainer = make_trainer(dense_generator(), discriminator(), LATENT)
     optimizers = trainer._step.d_optimizers + trainer._step.g_optimizers
     held = [id(p) for o in optimizers for group in o.param_groups for p in group["params"]]
@@ -68,12 +68,12 @@ def test_the_information_loss_reaches_the_generator():
 
 
 def test_codes_are_drawn_anew_in_every_step():
-    seen = []
+    latents = []
     trainer = make_trainer(dense_generator(), dense_discriminator(), LATENT, g_steps=2)
-    trainer.model.generator.register_forward_pre_hook(lambda _, args: seen.append(args[0].detach().clone()))
+    trainer.model.generator.register_forward_pre_hook(lambda _, args: latents.append(args[0].detach().clone()))
     trainer.fit(images(16), epochs=1, batch_size=8)
-    assert len(seen) == 4
-    assert all(not torch.equal(a, b) for i, a in enumerate(seen) for b in seen[:i])
+    assert len(latents) == 4
+    assert all(not torch.equal(a, b) for i, a in enumerate(latents) for b in latents[:i])
 
 
 def test_batch_norm_keeps_its_eps_and_momentum():
@@ -89,29 +89,29 @@ def test_batch_norm_keeps_its_eps_and_momentum():
 def test_codes_are_summed_and_not_averaged():
     one = ig.LatentSpec(a=ig.Categorical(3))
     four = ig.LatentSpec({name: ig.Categorical(3) for name in "abcd"})
-    raw = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
+    outputs = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
     gradients = []
     for spec in (one, four):
         latent = one.sample(5, rng=torch.Generator().manual_seed(0)).repeat(1, len(spec))
-        torch.autograd.backward(spec.nll(raw.repeat(1, len(spec)), latent).mean(0)[:1].sum())
-        gradients.append(raw.grad)
-        raw.grad = None
+        torch.autograd.backward(spec.nll(outputs.repeat(1, len(spec)), latent).mean(0)[:1].sum())
+        gradients.append(outputs.grad)
+        outputs.grad = None
     torch.testing.assert_close(*gradients)
 
 
 def test_the_bound_of_a_uniform_code_uses_its_own_entropy():
     """With a normal prior in place of the uniform one H(c) would be 1.419 instead of ln 2."""
     assert LATENT.entropy["style"] == pytest.approx(2 * math.log(2))
-    perfect = torch.tensor([[0.3, -1e6]])  # sure, and right
+    perfect = torch.tensor([[0.3, -1e6]])  # certain and right
     bound = information_bound(ig.Uniform(1).entropy, losses.NormalNLL()(perfect, torch.tensor([[0.3]])))
     assert bound.item() == pytest.approx(math.log(2) + 4 - 0.5 * math.log(2 * math.pi), abs=1e-3)
 
 
 def test_the_discrete_loss_is_reported_without_continuous_codes():
     spec = ig.LatentSpec(z=ig.Noise(5), digit=ig.Categorical(4))
-    figures = make_trainer(dense_generator(9), dense_discriminator(), spec).step(images(8))
-    assert figures["loss/information"] == pytest.approx(figures["nll/digit"])
-    assert figures["bound/digit"] <= math.log(4)
+    metrics = make_trainer(dense_generator(9), dense_discriminator(), spec).step(images(8))
+    assert metrics["loss/information"] == pytest.approx(metrics["nll/digit"])
+    assert metrics["bound/digit"] <= math.log(4)
 
 
 @pytest.mark.parametrize("k", [2, 7, 23])
@@ -124,18 +124,19 @@ def test_no_number_of_categories_is_built_in(k):
 
 def test_another_latent_width_is_an_error_and_not_a_silent_break():
     with pytest.raises(ValueError, match="must take 12 inputs"):
-        ig.InfoGAN(dense_generator(11), dense_discriminator(), LATENT + ig.Noise(1))
+        ig.InfoGAN(dense_generator(11), dense_discriminator(), LATENT + ig.LatentSpec(more=ig.Noise(1)))
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_discrete_bound_never_exceeds_the_entropy(seed):
     spec = ig.LatentSpec(c=ig.Categorical(7), b=ig.Bernoulli(3))
-    raw = torch.randn(4000, spec.num_outputs, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 4
-    latent = spec.sample(4000, rng=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    latent[:2000] = 0  # half of the time Q is sure and right
-    latent[torch.arange(2000), raw[:2000, :7].argmax(1)] = 1
-    latent[:2000, 7:] = (raw[:2000, 7:] > 0).double()
-    for entropy, nll in zip(spec.entropy.values(), spec.nll(raw, latent).T, strict=True):
+    rng = torch.Generator().manual_seed(seed)
+    outputs = torch.randn(4000, spec.num_outputs, generator=rng, dtype=torch.float64) * 4
+    latent = spec.sample(4000, rng=rng, dtype=torch.float64)
+    latent[:2000] = 0  # half of the time Q is certain and right
+    latent[torch.arange(2000), outputs[:2000, :7].argmax(1)] = 1
+    latent[:2000, 7:] = (outputs[:2000, 7:] > 0).double()
+    for entropy, nll in zip(spec.entropy.values(), spec.nll(outputs, latent).T, strict=True):
         assert 0 < information_bound(entropy, nll[:2000]) <= entropy
         assert information_bound(entropy, nll) <= entropy
         assert (entropy - nll <= entropy + 1e-12).all()

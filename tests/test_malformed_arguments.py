@@ -14,7 +14,7 @@ import infogan_lib as ig
 from infogan_lib import losses
 from infogan_lib.data.augmentation import RandomAffine
 from infogan_lib.regularizers import RealImageInformation
-from infogan_lib.training.callbacks import JSONLLogger
+from infogan_lib.training.callbacks import JSONLLogger, ProgressBar
 from infogan_lib.viz import SampleGrid
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
@@ -114,7 +114,7 @@ ARGUMENTS = [
     of_fit("epochs", [*NO_COUNT[1:]], steps=None),
     of_fit("batch_size", [*NO_COUNT, 17]),
     of_fit("workers", [None, "3", -1, 1.5, True]),
-    of_fit("callbacks", [[3], [ig.Progress], ["log"]]),
+    of_fit("callbacks", [[3], [ProgressBar], ["log"]]),
     of_fit("run_dir", [3, 1.5, [1]]),
     of_fit("checkpoint_every", NO_COUNT[1:], run_dir="never"),
     of_fit("keep_checkpoints", NO_COUNT[1:], run_dir="never"),

@@ -1,4 +1,4 @@
-"""Checks of plain arguments, so that every refusal reads alike: received, expected, what to change."""
+"""Checks of arguments and optional packages, with errors of one style: expected, received, what to change."""
 
 import math
 import operator
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def describe(value: object) -> str:
-    """A short account of a value for an error message: its repr, cut short, and its type."""
+    """The repr of a value, shortened, and its type, for an error message."""
     text = repr(value)
     if len(text) > 60:
         text = text[:57] + "..."
@@ -17,21 +17,21 @@ def describe(value: object) -> str:
 
 
 def check_int(name: str, value: object, *, minimum: int) -> int:
-    """Return `value` as an int of at least `minimum`, or raise naming the argument."""
-    if not isinstance(value, bool):
-        try:
-            number = operator.index(value)  # type: ignore[arg-type]
-        except TypeError:
-            pass
-        else:
-            if number >= minimum:
-                return number
-            raise ValueError(f"{name} must be a whole number of at least {minimum}, but got {describe(value)}")
-    raise TypeError(f"{name} must be a whole number of at least {minimum}, but got {describe(value)}")
+    """Return `value` as an int of at least `minimum`, or raise an error that names the argument."""
+    message = f"{name} must be a whole number of at least {minimum}, but got {describe(value)}"
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = None
+    if number is None:
+        raise TypeError(message)
+    if number < minimum:
+        raise ValueError(message)
+    return number
 
 
 def check_float(name: str, value: object, *, minimum: float | None = None, above: float | None = None) -> float:
-    """Return `value` as a finite float within the bounds, or raise naming the argument."""
+    """Return `value` as a finite float within the bounds, or raise an error that names the argument."""
     wanted = "a finite number"
     if minimum is not None:
         wanted += f" of at least {minimum:g}"
@@ -43,38 +43,37 @@ def check_float(name: str, value: object, *, minimum: float | None = None, above
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise TypeError(f"{name} must be {wanted}, but got {describe(value)}") from error
-    too_small = minimum is not None and number < minimum
-    too_small = too_small or (above is not None and number <= above)
+    too_small = (minimum is not None and number < minimum) or (above is not None and number <= above)
     if not math.isfinite(number) or too_small:
         raise ValueError(f"{name} must be {wanted}, but got {describe(value)}")
     return number
 
 
 def check_pair(name: str, value: object, wanted: str) -> tuple[float, float]:
-    """Return `value` as two finite floats, or raise naming the argument; `wanted` says what they should be."""
+    """Return `value` as two finite floats, or raise an error that names the argument and describes what is `wanted`."""
     try:
-        first, second = (check_float(name, part) for part in value)  # type: ignore[attr-defined]
+        first, second = (check_float(name, number) for number in value)  # type: ignore[attr-defined]
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must be {wanted}, but got {describe(value)}") from error
     return first, second
 
 
 def check_bool(name: str, value: object) -> bool:
-    """Return `value` if it is True or False, or raise naming the argument."""
+    """Return `value` if it is True or False, or raise an error that names the argument."""
     if not isinstance(value, bool):
         raise TypeError(f"{name} must be True or False, but got {describe(value)}")
     return value
 
 
 def check_choice(name: str, value: object, options: Collection[str]) -> str:
-    """Return `value` if it is one of `options`, or raise listing them."""
+    """Return `value` if it is one of `options`, or raise an error that lists them."""
     if isinstance(value, str) and value in options:
         return value
     raise ValueError(f"{name} must be one of {join_names(options)}, but got {describe(value)}")
 
 
 def join_names(names: Iterable[str]) -> str:
-    """Names as they stand in a message: 'a', 'b' and 'c'."""
+    """Names as a list in an error message: 'a', 'b' and 'c'."""
     quoted = [repr(name) for name in names]
     if len(quoted) < 2:
         return "".join(quoted) or "nothing"
@@ -82,28 +81,32 @@ def join_names(names: Iterable[str]) -> str:
 
 
 @contextmanager
-def require_eval(what: str, package: str = "scikit-learn") -> Iterator[None]:
-    """Around an import: say what needs the package and how it is installed.
+def require_eval(feature: str, package: str = "scikit-learn") -> Iterator[None]:
+    """Context of an import from the extra ``eval``.
+
+    Args:
+        feature: The function that needs the package.
+        package: Its name on PyPI.
 
     Raises:
-        ImportError: the package is not installed; the message has its pip command.
+        ImportError: The package is not installed; the message has the pip command.
     """
     try:
         yield
     except ImportError as error:
-        raise ImportError(f"{what} needs {package}: pip install 'infogan-lib[eval]'") from error
+        raise ImportError(f"{feature} needs {package}: pip install 'infogan-lib[eval]'") from error
 
 
-def required(name: str = "gradio") -> Any:
-    """A module of the extra `explore`: gradio, and what comes with it.
+def require(module: str = "gradio") -> Any:
+    """Import a module of the extra ``explore``: gradio, or one that comes with it.
 
     Raises:
-        ImportError: it is not installed; the message names the command.
+        ImportError: The module is not installed; the message has the pip command.
     """
     try:
-        return import_module(name)
+        return import_module(module)
     except ImportError as error:
-        raise ImportError(f"the explorer needs {name}: pip install 'infogan-lib[explore]'") from error
+        raise ImportError(f"the explorer needs {module}: pip install 'infogan-lib[explore]'") from error
 
 
 def check_instance(name: str, value: Any, *kinds: type) -> Any:

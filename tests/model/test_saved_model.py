@@ -183,8 +183,8 @@ ig.InfoGAN(dense_generator(latent.width), dense_discriminator(), latent).save(sy
     [
         ("colour", list("abcd"), KeyError, "no 'colour' in this latent"),
         ("style", ["a", "b"], TypeError, "only the categories of a Categorical have names"),
-        ("digit", list("abc"), ValueError, "'digit' needs 4 different names, one a category"),
-        ("digit", list("abca"), ValueError, "'digit' needs 4 different names, one a category"),
+        ("digit", list("abc"), ValueError, "'digit' needs 4 different names, one per category"),
+        ("digit", list("abca"), ValueError, "'digit' needs 4 different names, one per category"),
         ("digit", [0, 1, 2, 3], TypeError, "names must be strings, or None"),
         ("digit", "abcd", ValueError, "'digit' needs 4 different names"),
         ("digit", 7, TypeError, "names must be strings"),
@@ -237,7 +237,7 @@ def test_naming_refuses_what_it_cannot_name():
         model.name_categories(written([0]), torch.tensor([5]), names=["a", "b"])
     both = ig.LatentSpec(a=ig.Categorical(3), b=ig.Categorical(3), z=ig.Noise(5))
     two = ig.InfoGAN(dense_generator(), dense_discriminator(), both)
-    with pytest.raises(ValueError, match="say which code to name by code=.*'a' and 'b'"):
+    with pytest.raises(ValueError, match="give the code to name as code=.*'a' and 'b'"):
         two.name_categories(images(2), torch.tensor([0, 1]))
     assert model.category_names == {}
 

@@ -19,7 +19,7 @@ from typing_extensions import override
 from infogan_lib._checks import describe
 from infogan_lib.explorer.bounds import ControlError, number, whole
 from infogan_lib.latent.base import LatentCode, LatentVariable
-from infogan_lib.latent.category_names import Names
+from infogan_lib.latent.category_names import CategoryNames
 from infogan_lib.latent.discrete import Bernoulli, Categorical
 from infogan_lib.latent.spec import LatentSpec
 
@@ -294,7 +294,7 @@ class Path(Control):
         return [Told(label, f"{x:+.2f}") for label, x in zip(_numbered(self.name, len(mean)), mean, strict=True)]
 
 
-def controls_of(latent: LatentSpec, names: Mapping[str, Names] | None = None) -> dict[str, Control]:
+def controls_of(latent: LatentSpec, names: Mapping[str, CategoryNames] | None = None) -> dict[str, Control]:
     """A control for every code of a spec, in order; noise has none.
 
     Args:
@@ -304,7 +304,7 @@ def controls_of(latent: LatentSpec, names: Mapping[str, Names] | None = None) ->
     return {name: _control(name, code, (names or {}).get(name)) for name, code in latent.codes.items()}
 
 
-def _control(name: str, code: LatentCode, names: Names | None) -> Control:
+def _control(name: str, code: LatentCode, names: CategoryNames | None) -> Control:
     if isinstance(code, Categorical):
         labels = [str(number) if names is None else f"({number})" for number in range(code.k)]
         return Choice(name, code, tuple(n or label for n, label in zip(names or labels, labels, strict=True)))

@@ -4,7 +4,7 @@ import html
 from base64 import b64encode
 from typing import Any
 
-from infogan_lib._checks import required
+from infogan_lib._checks import require
 from infogan_lib.explorer.views import Picture, Reading
 
 CSS = """
@@ -51,7 +51,7 @@ DOWNLOAD = """() => {
 
 def theme() -> Any:
     """A plain theme in the fonts of the system, so that none is fetched."""
-    return required().themes.Base(
+    return require().themes.Base(
         primary_hue="indigo",
         neutral_hue="slate",
         font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"],

@@ -7,7 +7,7 @@ from pathlib import Path
 from secrets import randbelow
 from typing import Any
 
-from infogan_lib._checks import required
+from infogan_lib._checks import require
 from infogan_lib.explorer.bounds import ControlError
 from infogan_lib.explorer.controls import Bits, Choice, Control, Sliders
 from infogan_lib.explorer.look import DOWNLOAD, figure, problem, table
@@ -39,7 +39,7 @@ def build(explorer: Explorer, *, title: str = "InfoGAN explorer") -> Any:
     Raises:
         ImportError: Gradio is not installed.
     """
-    gr = required()
+    gr = require()
     with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(600, 3600)) as page:
         _Page(explorer, title)
     return page.queue(max_size=_MAX_WAITING, api_open=False)
@@ -49,7 +49,7 @@ class _Page:
     """Lays out the components in the `Blocks` that is open, and wires them."""
 
     def __init__(self, explorer: Explorer, title: str) -> None:
-        gr = required()
+        gr = require()
         self.explorer = explorer
         self.view, self.reading = gr.State("images"), gr.State(None)
         variables = explorer.model.latent.items()
@@ -75,7 +75,7 @@ class _Page:
         self._wire()
 
     def _views(self) -> None:
-        gr = required()
+        gr = require()
         axes = self.explorer.axes
         with gr.Tabs():
             with gr.Tab("Images", elem_id="tab-images") as images:
@@ -106,7 +106,7 @@ class _Page:
         self.tabs = {"images": images, "sweep": sweep, "picture": picture}
 
     def _noise(self) -> None:
-        gr = required()
+        gr = require()
         with gr.Group(visible=self.explorer.has_noise):
             with gr.Row():
                 self.seed = gr.Number(
@@ -118,7 +118,7 @@ class _Page:
             self.reseed = gr.Button("New noise", size="md", elem_id="reseed")
 
     def _wire(self) -> None:
-        gr = required()
+        gr = require()
         # One queue for all, so that pictures come in the order in which they were asked for.
         live: dict[str, Any] = {
             "concurrency_id": "picture",
@@ -140,7 +140,7 @@ class _Page:
 
     def show(self, *inputs: Any) -> list[Any]:
         """The picture of what is set, or a message about what is wrong with it; the picture stays then."""
-        gr = required()
+        gr = require()
         try:
             return [figure(self._picture(*inputs)), ""]
         except (ControlError, UploadError) as error:
@@ -149,7 +149,7 @@ class _Page:
     def switch(self, view: str, *inputs: Any) -> list[Any]:
         """Show another kind of picture; the page says so of the first tab as well, when it opens."""
         if view == inputs[0]:
-            return [required().skip()] * 3
+            return [require().skip()] * 3
         return [view, *self.show(view, *inputs[1:])]
 
     def new_noise(self, *inputs: Any) -> list[Any]:
@@ -159,7 +159,7 @@ class _Page:
 
     def read(self, data: bytes | None, fit: Any, invert: bool, *inputs: Any) -> list[Any]:
         """The codes of an uploaded picture, and the controls set to them."""
-        gr = required()
+        gr = require()
         kept = [gr.skip()] * len(self.codes)
         if data is None:
             return ["picture", None, "", *kept, *self.show("picture", None, *inputs[2:])]
@@ -203,7 +203,7 @@ def _spread(control: Control, value: Any) -> list[Any]:
 
 def _fields(control: Control) -> list[Any]:
     """The components of a control: as many as `_spread` gives values."""
-    gr = required()
+    gr = require()
     default = control.default
     if isinstance(control, Choice):
         choices = [(control.labels[number], number) for number in control.order]
@@ -226,7 +226,7 @@ def _fields(control: Control) -> list[Any]:
 
 def _uploads_only(upload: Any) -> None:
     """Have an upload take uploaded files alone: Gradio would fetch addresses, and open files of this machine."""
-    gr = required()
+    gr = require()
     move, folder = upload.async_move_resource_to_block_cache, Path(upload.GRADIO_CACHE).resolve()
 
     async def refusing(path: Any) -> Any:

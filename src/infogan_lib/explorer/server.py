@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from infogan_lib._checks import check_int, required
+from infogan_lib._checks import check_int, require
 from infogan_lib.explorer.look import CSS, theme
 from infogan_lib.explorer.page import build
 from infogan_lib.explorer.uploads import MAX_BYTES
@@ -70,7 +70,7 @@ class RunningPage:
     def __init__(self, make: Callable[[], Any], *, port: int = PORT) -> None:
         if check_int("port", port, minimum=0) > 65535:
             raise ValueError(f"port must be from 0 to 65535, but got {port}")
-        required()
+        require()
         self._server: Any = None
         self._fault: BaseException | None = None
         self._socket = socket.socket()
@@ -185,7 +185,7 @@ async def _refuse(send: Any, status: int, text: str) -> None:
 
 
 def _server(blocks: Any) -> Any:
-    gr, uvicorn, fastapi = required(), required("uvicorn"), required("fastapi")
+    gr, uvicorn, fastapi = require(), require("uvicorn"), require("fastapi")
     settings: dict[str, Any] = {
         "server_name": HOST,
         "footer_links": [],

@@ -1,55 +1,50 @@
-r"""Latent variables: what the generator is given, and what Q has to recover from its images.
+r"""Latent variables: a prior p(c) and, for a code, the posterior Q(c|x) that recovers it from the image.
 
-A `LatentVariable` is a prior p(c) that can be sampled. A `LatentCode` adds what Q needs to recover it: the entropy H(c)
-of the prior, a posterior Q(c|x) built from the Q head's raw outputs, the information loss between the two,
-:math:`-\log Q(c|x)`, and its weight. Both are plain frozen values; a Q head's weights live elsewhere.
+A `LatentVariable` is a part of the generator's input with a prior that can be sampled. A `LatentCode` is a variable
+that Q recovers: it adds the entropy H(c) of the prior, the posterior Q(c|x) as a function of Q's outputs, and the
+information loss
+
+.. math:: -\log Q(c \mid x)
+
+with its weight (Chen et al., *InfoGAN*, NeurIPS 2016, section 5). Both are immutable values without parameters; the
+weights of Q live in the model.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields, is_dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
 from infogan_lib._checks import check_float, check_int, describe
-from infogan_lib.latent.vectorized import Draw, one_by_one
 from infogan_lib.losses.information import InformationLoss
+
+Sampler = Callable[[int, torch.Generator | None, torch.device, torch.dtype], Tensor]
+"""Samples n rows from a random generator, on a device, in a dtype: shape (n, columns)."""
 
 
 class LatentVariable(ABC):
-    """A named part of the generator's input: noise, or a code that Q recovers.
-
-    `short_name` is the name it gets where none is given, as in ``Noise(62) + Categorical(10)``.
-    """
-
-    short_name: ClassVar[str] = ""
-
-    def __add__(self, other: object) -> Any:
-        return self._alone() + other
-
-    def _alone(self) -> Any:
-        """The spec of this variable alone, which is what sums begin with; `LatentSpec` brings it."""
-        raise NotImplementedError
+    """A part of the generator's input: noise, or a code that Q recovers."""
 
     def __repr__(self) -> str:
         if not is_dataclass(self):
             return f"{type(self).__name__}()"
-        shown = []
+        arguments = []
         for position, field in enumerate(fields(self)):
             value = getattr(self, field.name)
             if position == 0 and not field.kw_only:
-                shown.append(repr(value))
+                arguments.append(repr(value))
             elif field.default is MISSING or value != field.default:
-                shown.append(f"{field.name}={value!r}")
-        return f"{type(self).__name__}({', '.join(shown)})"
+                arguments.append(f"{field.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(arguments)})"
 
     @property
     @abstractmethod
     def width(self) -> int:
-        """The number of columns it takes in the generator's input."""
+        """Number of columns in the generator's input."""
 
     @abstractmethod
     def sample(
@@ -60,23 +55,39 @@ class LatentVariable(ABC):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> Tensor:
-        """Draw n values from the prior, shape (n, width), from `rng` (torch's global one if None)."""
+        """Sample the prior.
+
+        Args:
+            n: Number of samples, at least 1.
+            rng: Random generator; torch's global one if None.
+            device: Device of the samples; that of `rng`, else torch's default, if None.
+            dtype: Type of the samples; torch's default if None.
+
+        Returns:
+            Shape (n, width).
+        """
 
     @classmethod
-    def sample_many(cls, variables: Sequence[Any]) -> Draw:
-        """A function drawing many variables of this kind side by side, shape (n, sum of their widths).
+    def sample_many(cls, variables: Sequence[Any]) -> Sampler:
+        """A function that samples many variables of this class side by side.
 
-        Override it where one call can draw them all: that is what keeps a hundred codes cheap.
+        Override it where one call can sample them all: this is what keeps a hundred codes cheap.
+
+        Args:
+            variables: Instances of this class.
+
+        Returns:
+            A function of (n, rng, device, dtype) whose result has shape (n, sum of the widths).
         """
-        return one_by_one(variables)
+        return sample_each(variables)
 
     def center(self) -> Tensor:
-        """The value that stands for "nothing in particular", shape (width,): zeros unless overridden."""
+        """The neutral value of the variable, shape (width,): zeros unless overridden."""
         return torch.zeros(self.width)
 
     @property
     def traversal_range(self) -> tuple[float, float]:
-        """The ends between which a sweep moves a dimension."""
+        """Default ends of a traversal of one dimension."""
         return -1.0, 1.0
 
     def traverse(
@@ -88,64 +99,91 @@ class LatentVariable(ABC):
         low: float | None = None,
         high: float | None = None,
     ) -> Tensor:
-        """`steps` values (10 if None) that differ from `base` in dimension `dim` only, from low to high.
+        """Copies of a value in which one dimension runs from low to high.
 
         Args:
-            base: shape (width,).
-            dim: which dimension moves, 0 to width - 1.
-            low, high: the ends, `traversal_range` if None.
+            base: The value to start from, shape (width,).
+            dim: The dimension that changes, from 0 to width - 1.
+            steps: Number of copies; 10 if None.
+            low: First value of the dimension; that of `traversal_range` if None.
+            high: Last value of the dimension; that of `traversal_range` if None.
 
         Returns:
             Shape (steps, width).
 
         Raises:
-            ValueError: a dimension that is not there, or fewer than one step.
+            TypeError: `dim` or `steps` is no whole number, or an end is no number.
+            ValueError: `dim` is out of range, `steps` is below 1, or an end is not finite.
         """
         steps = check_int("steps", 10 if steps is None else steps, minimum=1)
         if check_int("dim", dim, minimum=0) >= self.width:
             raise ValueError(f"dim must be from 0 to {self.width - 1} for {self!r}, but got {dim}")
-        ends = [
-            own if given is None else check_float("low and high", given)
-            for given, own in zip((low, high), self.traversal_range, strict=True)
-        ]
-        rows = base.repeat(steps, 1)
-        rows[:, dim] = torch.linspace(ends[0], ends[1], steps, device=base.device, dtype=base.dtype)
-        return rows
+        default_low, default_high = self.traversal_range
+        start = default_low if low is None else check_float("low", low)
+        stop = default_high if high is None else check_float("high", high)
+        values = base.repeat(steps, 1)
+        values[:, dim] = torch.linspace(start, stop, steps, device=base.device, dtype=base.dtype)
+        return values
 
     def as_rows(self, value: Any, n: int) -> Tensor:
-        """The value as a person writes it, as n rows of the generator's input.
+        """A value given by the user, as n rows of the generator's input.
 
         Args:
-            value: one number for all, `width` numbers for every row, or an array of shape (n, width); where
-                the width is 1, also n numbers.
+            value: One number for all columns, `width` numbers for every row, or an array of shape (n, width); if the
+                width is 1, also n numbers.
+            n: Number of rows.
 
         Returns:
             Shape (n, width).
 
         Raises:
-            ValueError: any other shape, or a value that is not finite.
+            TypeError: The value is not numeric.
+            ValueError: The value has another shape, is empty or is not finite.
         """
-        given = numbers_of(value, self)
-        if given.ndim == 0 or given.shape == (self.width,):
-            return given.expand(n, self.width).clone()
-        if given.shape == (n, self.width):
-            return given.clone()
-        if given.shape == (n,) and self.width == 1:
-            return given[:, None].clone()
+        tensor = as_finite_tensor(value, self)
+        if tensor.ndim == 0 or tensor.shape == (self.width,):
+            return tensor.expand(n, self.width).clone()
+        if tensor.shape == (n, self.width):
+            return tensor.clone()
+        if tensor.shape == (n,) and self.width == 1:
+            return tensor[:, None].clone()
         raise ValueError(
             f"{self!r} takes one number, {self.width} numbers or an array of shape ({n}, {self.width}), "
-            f"but got shape {tuple(given.shape)}"
+            f"but got shape {tuple(tensor.shape)}"
         )
 
 
 class LatentCode(LatentVariable):
-    """A latent variable c that Q recovers from the image: prior, posterior, information loss, weight.
+    r"""A latent variable c that Q recovers from the image: prior, posterior, information loss and weight.
 
-    Subclass it as a frozen dataclass. `width`, `outputs`, `entropy`, `sample` and `posterior` are required; `nll`,
-    `sweep`, `rows` and `neutral` have defaults that suit a real-valued code.
+    .. math:: L_I(c) = \lambda \, E[-\log Q(c \mid G(z, c))]
+
+    Subclass it as a frozen dataclass. `width`, `num_outputs`, `entropy`, `sample` and `posterior` are required; `nll`,
+    `traverse`, `as_rows` and `center` have defaults that suit a real-valued code.
+
+    Source: Chen et al., InfoGAN, 2016, section 5.
 
     Attributes:
-        weight: lambda of the paper, the factor on this code's information loss. Not negative.
+        weight: Lambda, the factor of the code's information loss; not negative.
+
+    Example:
+        >>> import torch
+        >>> from dataclasses import dataclass
+        >>> from torch.distributions import Independent, Normal
+        >>> @dataclass(frozen=True)
+        ... class StandardNormal(LatentCode):
+        ...     weight: float = 1.0
+        ...     width = 1
+        ...     num_outputs = 1  # the mean
+        ...     entropy = 1.4189  # ln(2 pi e) / 2
+        ...
+        ...     def sample(self, n, *, rng=None, device=None, dtype=None):
+        ...         return torch.randn(n, 1, generator=rng, device=device, dtype=dtype)
+        ...
+        ...     def posterior(self, outputs):
+        ...         return Independent(Normal(outputs, 1.0, validate_args=False), 1, validate_args=False)
+        >>> StandardNormal().nll(torch.zeros(2, 1), torch.tensor([[0.0], [1.0]]))
+        tensor([0.9189, 1.4189])
     """
 
     weight: float
@@ -156,16 +194,16 @@ class LatentCode(LatentVariable):
     @property
     @abstractmethod
     def num_outputs(self) -> int:
-        """How many raw outputs the Q head must give for this code."""
+        """Number of outputs that Q needs for this code."""
 
     @property
     @abstractmethod
     def entropy(self) -> float:
-        """H(c) of the true prior, in nats (a differential entropy for a continuous code)."""
+        """H(c) of the prior in nats; a differential entropy for a continuous code."""
 
     @property
     def is_likelihood(self) -> bool:
-        """Whether `nll` is a negative log-likelihood in nats, so that a bound can be given."""
+        """Whether `nll` is a negative log-likelihood in nats, so that it yields a bound on mutual information."""
         return True
 
     @property
@@ -174,36 +212,56 @@ class LatentCode(LatentVariable):
         return False
 
     @abstractmethod
-    def posterior(self, raw: Tensor) -> Distribution:
-        """Q(c|x) from the Q head's raw outputs, shape (N, outputs)."""
-
-    def nll(self, raw: Tensor, value: Tensor) -> Tensor:
-        """The information loss per sample, shape (N,): -log Q(c|x) in nats unless overridden.
+    def posterior(self, outputs: Tensor) -> Distribution:
+        """Q(c|x).
 
         Args:
-            raw: the Q head's raw outputs, shape (N, outputs).
-            value: the code in the generator's input, shape (N, width).
+            outputs: Q's outputs for this code, shape (N, num_outputs).
+
+        Returns:
+            A distribution of batch shape (N,).
         """
-        return -self.posterior(raw).log_prob(value)
+
+    def nll(self, outputs: Tensor, value: Tensor) -> Tensor:
+        """The information loss per sample: -log Q(c|x) in nats unless overridden.
+
+        torch checks the values of a distribution, and each check makes the training step wait for the device: build the
+        posterior with ``validate_args=False``, or override this method, as the built-in codes do.
+
+        Args:
+            outputs: Q's outputs for this code, shape (N, num_outputs).
+            value: The code in the generator's input, shape (N, width).
+
+        Returns:
+            Shape (N,).
+        """
+        return -self.posterior(outputs).log_prob(value)
 
     def batched_loss(self) -> InformationLoss | None:
-        """The loss by which codes of one shape may be scored as one tensor; None to be scored alone."""
+        """The loss that scores all codes of one shape as one tensor; None if this code is scored by its own `nll`."""
         return None
 
 
-def drawing_device(rng: torch.Generator | None, device: torch.device | str | None) -> torch.device:
-    """The device asked for, else the generator's, else torch's default."""
+def sample_each(variables: Sequence[LatentVariable]) -> Sampler:
+    """A sampler that calls the `sample` of each variable in turn."""
+    return lambda n, rng, device, dtype: torch.cat(
+        [v.sample(n, rng=rng, device=device, dtype=dtype) for v in variables], dim=1
+    )
+
+
+def sampling_device(rng: torch.Generator | None, device: torch.device | str | None) -> torch.device:
+    """The given device, else that of the random generator, else torch's default."""
     if device is not None:
         return torch.device(device)
     return rng.device if rng is not None else torch.get_default_device()
 
 
-def numbers_of(value: Any, variable: LatentVariable) -> Tensor:
-    """What a person wrote as the value of a variable, as finite numbers, or an error that names both."""
+def as_finite_tensor(value: Any, variable: LatentVariable) -> Tensor:
+    """A value given by the user as a tensor of finite numbers, or an error that names value and variable."""
     try:
-        given = torch.as_tensor(value).detach().to(torch.get_default_dtype())
+        tensor = torch.as_tensor(value).detach().to(torch.get_default_dtype())
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"a value of {variable!r} must be numbers, but got {describe(value)}") from error
-    if not given.isfinite().all() or given.numel() == 0:
+    if not tensor.isfinite().all() or tensor.numel() == 0:
         raise ValueError(f"a value of {variable!r} must be finite numbers, but got {describe(value)}")
-    return given
+    return tensor

@@ -1,4 +1,4 @@
-"""Codes of real numbers: uniform on a range, and normal."""
+"""Continuous latent variables: uniform and Gaussian codes, and noise."""
 
 import math
 from collections.abc import Sequence
@@ -10,34 +10,48 @@ from torch import Tensor
 from typing_extensions import override
 
 from infogan_lib._checks import check_choice, check_float, check_int
-from infogan_lib.latent.base import LatentVariable
-from infogan_lib.latent.loss_code import VectorCode, draw_one, gaussian_draw, uniform_draw
-from infogan_lib.latent.vectorized import Draw
+from infogan_lib.latent.base import LatentVariable, Sampler
+from infogan_lib.latent.loss_code import VectorCode, gaussian_sampler, sample_one, uniform_sampler
 from infogan_lib.losses.information import Domain, InformationLoss, NormalNLL
 
 
 @dataclass(frozen=True, repr=False)
 class Uniform(VectorCode):
-    """Continuous codes, each uniform on [low, high]. H(c) = dim ln(high - low).
+    r"""Independent continuous codes, uniform on [low, high].
+
+    .. math:: p(c) = (h - l)^{-d} \text{ on } [l, h]^d, \qquad H(c) = d \ln(h - l)
+
+    Source: Chen et al., InfoGAN, 2016, section 7.2 (U(-1, 1) for rotation and width).
 
     Args:
-        dim: how many, at least 1.
-        low, high: the ends of the range.
-        weight: the factor on the information loss.
-        loss: `NormalNLL()`, or `MSE()`.
+        dim: Number of dimensions d, at least 1.
+        low: Lower end l of the range.
+        high: Upper end h of the range.
+        weight: Lambda, the factor of the information loss.
+        loss: How Q is scored: `NormalNLL` or `MSE`.
 
     Raises:
-        TypeError, ValueError: another `dim`, low >= high, a negative weight, or a loss that takes no real numbers.
+        TypeError: An argument has the wrong type, or more than `dim` is given by position.
+        ValueError: `dim` is below 1, `low` is not below `high`, the weight is negative, or the loss does not score
+            real numbers.
+
+    Example:
+        >>> import torch
+        >>> style = Uniform(2, low=0.0, high=4.0)
+        >>> style.sample(2, rng=torch.Generator().manual_seed(0))
+        tensor([[1.9850, 3.0729],
+                [0.3539, 0.5281]])
+        >>> round(style.entropy, 4)
+        2.7726
     """
 
     dim: int = 1
+    _: KW_ONLY
     low: float = -1.0
     high: float = 1.0
-    _: KW_ONLY
     weight: float = 1.0
     loss: InformationLoss = NormalNLL()
 
-    short_name: ClassVar[str] = "uniform"
     domain: ClassVar[Domain] = "real"
 
     @override
@@ -55,8 +69,8 @@ class Uniform(VectorCode):
 
     @classmethod
     @override
-    def sample_many(cls, variables: Sequence[Any]) -> Draw:
-        return uniform_draw([(v.dim, v.low, v.high) for v in variables])
+    def sample_many(cls, variables: Sequence[Any]) -> Sampler:
+        return uniform_sampler([(v.dim, v.low, v.high) for v in variables])
 
     @override
     def center(self) -> Tensor:
@@ -72,12 +86,27 @@ class Uniform(VectorCode):
 
 @dataclass(frozen=True, repr=False)
 class Gaussian(VectorCode):
-    """Continuous codes, each N(0, 1). H(c) = dim/2 ln(2 pi e).
+    r"""Independent continuous codes, standard normal.
+
+    .. math:: c \sim N(0, I_d), \qquad H(c) = \tfrac{d}{2} \ln(2 \pi e)
 
     Args:
-        dim: how many, at least 1.
-        weight: the factor on the information loss.
-        loss: `NormalNLL()`, or `MSE()`.
+        dim: Number of dimensions d, at least 1.
+        weight: Lambda, the factor of the information loss.
+        loss: How Q is scored: `NormalNLL` or `MSE`.
+
+    Raises:
+        TypeError: An argument has the wrong type, or more than `dim` is given by position.
+        ValueError: `dim` is below 1, the weight is negative, or the loss does not score real numbers.
+
+    Example:
+        >>> import torch
+        >>> pose = Gaussian(2)
+        >>> pose.sample(2, rng=torch.Generator().manual_seed(0))
+        tensor([[ 1.5410, -0.2934],
+                [-2.1788,  0.5684]])
+        >>> round(pose.entropy, 4)
+        2.8379
     """
 
     dim: int = 1
@@ -85,7 +114,6 @@ class Gaussian(VectorCode):
     weight: float = 1.0
     loss: InformationLoss = NormalNLL()
 
-    short_name: ClassVar[str] = "gaussian"
     domain: ClassVar[Domain] = "real"
 
     @property
@@ -95,33 +123,39 @@ class Gaussian(VectorCode):
 
     @classmethod
     @override
-    def sample_many(cls, variables: Sequence[Any]) -> Draw:
-        return gaussian_draw(sum(v.dim for v in variables))
+    def sample_many(cls, variables: Sequence[Any]) -> Sampler:
+        return gaussian_sampler(sum(v.dim for v in variables))
 
     @property
     @override
     def traversal_range(self) -> tuple[float, float]:
-        """Two standard deviations to each side."""
+        """Two standard deviations to either side."""
         return -2.0, 2.0
 
 
 @dataclass(frozen=True, repr=False)
 class Noise(LatentVariable):
-    """Noise z that nothing recovers.
+    r"""Noise z, which Q does not recover.
+
+    .. math:: z \sim N(0, I_d) \quad\text{or}\quad z \sim U(-1, 1)^d
 
     Args:
-        dim: how many numbers, at least 1.
-        distribution: "gaussian" for N(0, 1), or "uniform" for U(-1, 1).
+        dim: Number of dimensions d, at least 1.
+        distribution: "gaussian" or "uniform".
 
     Raises:
-        TypeError, ValueError: another `dim` or `distribution`.
+        TypeError: `dim` is no whole number.
+        ValueError: `dim` is below 1, or the distribution is unknown.
+
+    Example:
+        >>> import torch
+        >>> Noise(3, distribution="uniform").sample(1, rng=torch.Generator().manual_seed(0))
+        tensor([[-0.0075,  0.5364, -0.8230]])
     """
 
     dim: int
     _: KW_ONLY
     distribution: Literal["gaussian", "uniform"] = "gaussian"
-
-    short_name: ClassVar[str] = "z"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dim", check_int("dim", self.dim, minimum=1))
@@ -134,15 +168,15 @@ class Noise(LatentVariable):
 
     @override
     def sample(self, n, *, rng=None, device=None, dtype=None) -> Tensor:
-        return draw_one(self, n, rng, device, dtype)
+        return sample_one(self, n, rng, device, dtype)
 
     @classmethod
     @override
-    def sample_many(cls, variables: Sequence[Any]) -> Draw:
-        parts = [
-            gaussian_draw(v.width) if v.distribution == "gaussian" else uniform_draw([(v.width, -1.0, 1.0)])
+    def sample_many(cls, variables: Sequence[Any]) -> Sampler:
+        samplers = [
+            gaussian_sampler(v.dim) if v.distribution == "gaussian" else uniform_sampler([(v.dim, -1.0, 1.0)])
             for v in variables
         ]
-        if len(parts) == 1:
-            return parts[0]
-        return lambda *args: torch.cat([part(*args) for part in parts], dim=1)
+        if len(samplers) == 1:
+            return samplers[0]
+        return lambda *args: torch.cat([sampler(*args) for sampler in samplers], dim=1)

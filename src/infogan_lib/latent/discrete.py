@@ -1,4 +1,4 @@
-"""Codes with finitely many values: a category, and bits."""
+"""Discrete latent codes: categories and bits."""
 
 import math
 from collections.abc import Sequence
@@ -11,23 +11,37 @@ from torch import Tensor
 from typing_extensions import override
 
 from infogan_lib._checks import check_int, describe
-from infogan_lib.latent.base import numbers_of
-from infogan_lib.latent.loss_code import ScoredCode, VectorCode, constants_by_device
-from infogan_lib.latent.vectorized import Draw
+from infogan_lib.latent.base import Sampler, as_finite_tensor
+from infogan_lib.latent.loss_code import LossCode, VectorCode
+from infogan_lib.latent.vectorized import ConstantTensor, adjacent_slices
 from infogan_lib.losses.information import BernoulliCrossEntropy, CrossEntropy, Domain, InformationLoss
 
 
 @dataclass(frozen=True, repr=False)
-class Categorical(ScoredCode):
-    """One of k categories, all equally likely, as a one-hot row. H(c) = ln k.
+class Categorical(LossCode):
+    r"""One of k equally likely categories, as a one-hot row.
+
+    .. math:: p(c = e_i) = 1/k, \qquad H(c) = \ln k
+
+    Source: Chen et al., InfoGAN, 2016, section 7.2 (Cat(K = 10, p = 0.1) for the digits).
 
     Args:
-        k: the number of categories, at least 2.
-        weight: the factor on its information loss.
-        loss: how Q is scored; `CrossEntropy()`.
+        k: Number of categories, at least 2.
+        weight: Lambda, the factor of the information loss.
+        loss: How Q is scored: `CrossEntropy`.
 
     Raises:
-        TypeError, ValueError: another `k`, a negative weight, or a loss that takes no one-hot rows.
+        TypeError: An argument has the wrong type.
+        ValueError: `k` is below 2, the weight is negative, or the loss does not score one-hot rows.
+
+    Example:
+        >>> import torch
+        >>> digit = Categorical(4)
+        >>> digit.sample(2, rng=torch.Generator().manual_seed(0))
+        tensor([[0., 1., 0., 0.],
+                [0., 0., 0., 1.]])
+        >>> round(digit.entropy, 4)
+        1.3863
     """
 
     k: int
@@ -35,7 +49,6 @@ class Categorical(ScoredCode):
     weight: float = 1.0
     loss: InformationLoss = CrossEntropy()
 
-    short_name: ClassVar[str] = "category"
     domain: ClassVar[Domain] = "one-hot"
 
     @override
@@ -55,20 +68,20 @@ class Categorical(ScoredCode):
 
     @classmethod
     @override
-    def sample_many(cls, variables: Sequence[Any]) -> Draw:
+    def sample_many(cls, variables: Sequence[Any]) -> Sampler:
         sizes = [v.k for v in variables]
-        first_column = [sum(sizes[:i]) for i in range(len(sizes))]
-        constants = constants_by_device(sizes, [k - 1 for k in sizes], first_column)
+        first_columns = [columns.start for columns in adjacent_slices(sizes)]
+        constants = ConstantTensor([sizes, [k - 1 for k in sizes], first_columns])
 
-        def draw(n: int, rng: torch.Generator | None, device: torch.device, dtype: torch.dtype) -> Tensor:
-            k, last, first = constants(device, torch.float32)
+        def sample(n: int, rng: torch.Generator | None, device: torch.device, dtype: torch.dtype) -> Tensor:
+            k, last, first_column = constants.to(device, torch.float32)
             u = torch.rand(n, len(sizes), generator=rng, device=device, dtype=torch.float32)
             # u * k can round up to k itself, hence the bound.
-            index = torch.minimum((u * k).floor(), last) + first
+            index = torch.minimum((u * k).floor(), last) + first_column
             rows = torch.zeros(n, sum(sizes), device=device, dtype=dtype)
             return rows.scatter_(1, index.long(), 1.0)
 
-        return draw
+        return sample
 
     @override
     def center(self) -> Tensor:
@@ -85,10 +98,10 @@ class Categorical(ScoredCode):
         low: float | None = None,
         high: float | None = None,
     ) -> Tensor:
-        """The k categories in turn, shape (k, k). Raises ValueError if told to do anything else."""
+        """All k categories in order, shape (k, k). Raises ValueError if `steps`, `dim` or an end asks for others."""
         if steps not in (None, self.k) or dim != 0 or low is not None or high is not None:
             raise ValueError(
-                f"{self!r} is swept over its {self.k} categories; leave steps, dim, low and high out "
+                f"a traversal of {self!r} runs over its {self.k} categories; leave steps, dim, low and high out "
                 f"(got steps={steps}, dim={dim}, low={low}, high={high})"
             )
         return torch.eye(self.k, device=base.device, dtype=base.dtype)
@@ -98,36 +111,48 @@ class Categorical(ScoredCode):
         """One-hot rows from a category (0 to k - 1), n categories, or an array of shape (n, k).
 
         Raises:
-            ValueError: a category out of range, or another shape.
-            TypeError: a category that is not a whole number.
+            TypeError: A category is no whole number.
+            ValueError: A category is out of range, or the value has another shape.
         """
-        given = numbers_of(value, self)
-        if given.shape == (n, self.k):
-            if given.min() < 0 or not torch.allclose(given.sum(1), given.new_ones(n)):
+        tensor = as_finite_tensor(value, self)
+        if tensor.shape == (n, self.k):
+            if tensor.min() < 0 or not torch.allclose(tensor.sum(1), tensor.new_ones(n)):
                 raise ValueError(f"rows of {self!r} must be shares that add up to 1, but got {describe(value)}")
-            return given.clone()
-        if given.ndim > 1 or (given.ndim == 1 and given.shape != (n,)):
+            return tensor.clone()
+        if tensor.ndim > 1 or (tensor.ndim == 1 and tensor.shape != (n,)):
             raise ValueError(
                 f"{self!r} takes one category, {n} categories or an array of shape ({n}, {self.k}), "
-                f"but got shape {tuple(given.shape)}"
+                f"but got shape {tuple(tensor.shape)}"
             )
-        if not torch.equal(given, given.round()):
+        if not torch.equal(tensor, tensor.round()):
             raise TypeError(f"a category of {self!r} is a whole number, but got {describe(value)}")
-        if given.min() < 0 or given.max() >= self.k:
+        if tensor.min() < 0 or tensor.max() >= self.k:
             raise ValueError(
                 f"category out of range: {self!r} has categories 0 to {self.k - 1}, but got {describe(value)}"
             )
-        return F.one_hot(given.long().expand(n), self.k).to(given.dtype)
+        return F.one_hot(tensor.long().expand(n), self.k).to(tensor.dtype)
 
 
 @dataclass(frozen=True, repr=False)
 class Bernoulli(VectorCode):
-    """Independent fair bits, 0 or 1. H(c) = dim ln 2.
+    r"""Independent fair bits, 0 or 1.
+
+    .. math:: p(c) = 2^{-d}, \qquad H(c) = d \ln 2
 
     Args:
-        dim: how many, at least 1.
-        weight: the factor on the information loss.
-        loss: `BernoulliCrossEntropy()`.
+        dim: Number of bits d, at least 1.
+        weight: Lambda, the factor of the information loss.
+        loss: How Q is scored: `BernoulliCrossEntropy`.
+
+    Raises:
+        TypeError: An argument has the wrong type, or more than `dim` is given by position.
+        ValueError: `dim` is below 1, the weight is negative, or the loss does not score bits.
+
+    Example:
+        >>> import torch
+        >>> Bernoulli(3).sample(2, rng=torch.Generator().manual_seed(0))
+        tensor([[0., 1., 1.],
+                [0., 1., 1.]])
     """
 
     dim: int = 1
@@ -135,7 +160,6 @@ class Bernoulli(VectorCode):
     weight: float = 1.0
     loss: InformationLoss = BernoulliCrossEntropy()
 
-    short_name: ClassVar[str] = "bits"
     domain: ClassVar[Domain] = "binary"
 
     @property
@@ -145,14 +169,14 @@ class Bernoulli(VectorCode):
 
     @classmethod
     @override
-    def sample_many(cls, variables: Sequence[Any]) -> Draw:
+    def sample_many(cls, variables: Sequence[Any]) -> Sampler:
         width = sum(v.dim for v in variables)
         return lambda n, rng, device, dtype: torch.randint(2, (n, width), generator=rng, device=device, dtype=dtype)
 
     @property
     @override
     def traversal_range(self) -> tuple[float, float]:
-        """The bit off, the bit on."""
+        """The two values of a bit."""
         return 0.0, 1.0
 
     @override
@@ -165,17 +189,17 @@ class Bernoulli(VectorCode):
         low: float | None = None,
         high: float | None = None,
     ) -> Tensor:
-        """One bit off, then on, shape (2, dim). Raises ValueError if told to do anything else."""
+        """One bit off, then on, shape (2, dim). Raises ValueError if `steps` or an end asks for other values."""
         if steps not in (None, 2) or low is not None or high is not None:
             raise ValueError(
-                f"a bit of {self!r} is swept over its 2 values; leave steps, low and high out "
+                f"a traversal of {self!r} runs over the 2 values of a bit; leave steps, low and high out "
                 f"(got steps={steps}, low={low}, high={high})"
             )
         return super().traverse(base, dim=dim, steps=2)
 
     @override
     def as_rows(self, value: Any, n: int) -> Tensor:
-        """Bits as of any code, each from 0 to 1. Raises ValueError for others."""
+        """As for any code, with all values from 0 to 1. Raises ValueError for others."""
         rows = super().as_rows(value, n)
         if rows.min() < 0 or rows.max() > 1:
             raise ValueError(f"bits of {self!r} are from 0 to 1, but got {describe(value)}")

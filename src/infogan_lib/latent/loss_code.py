@@ -1,22 +1,22 @@
-"""A code whose posterior and loss come from a pluggable information loss."""
+"""Codes whose posterior and loss come from an `InformationLoss`, and samplers that built-in variables share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 from typing_extensions import override
 
-from infogan_lib._checks import check_int, describe
-from infogan_lib.latent.base import LatentCode, LatentVariable, drawing_device
-from infogan_lib.latent.vectorized import Draw
+from infogan_lib._checks import check_int, describe, join_names
+from infogan_lib.latent.base import LatentCode, LatentVariable, Sampler, sampling_device
+from infogan_lib.latent.vectorized import ConstantTensor
 from infogan_lib.losses.information import Domain, InformationLoss
 
 
-class ScoredCode(LatentCode):
-    """A code whose posterior and loss come from a pluggable `InformationLoss`."""
+class LossCode(LatentCode):
+    """A code whose posterior and loss come from an `InformationLoss`."""
 
     domain: ClassVar[Domain]
     loss: InformationLoss
@@ -24,16 +24,16 @@ class ScoredCode(LatentCode):
     @override
     def __post_init__(self) -> None:
         super().__post_init__()
-        kind, usual = type(self).__name__, next(f.default for f in fields(self) if f.name == "loss")  # type: ignore
+        kind, default = type(self).__name__, type(self).loss
         if not isinstance(self.loss, InformationLoss):
             hint = f"; did you mean {self.loss.__name__}()?" if isinstance(self.loss, type) else ""
             raise TypeError(
-                f"loss of {kind} must be an InformationLoss such as {usual!r}, but got {describe(self.loss)}{hint}"
+                f"loss of {kind} must be an InformationLoss such as {default!r}, but got {describe(self.loss)}{hint}"
             )
         if self.domain not in self.loss.domains:
             raise ValueError(
                 f"{kind} has {self.domain} values, but {type(self.loss).__name__} scores "
-                f"{' or '.join(sorted(self.loss.domains))} ones; leave loss out for {usual!r}"
+                f"{' or '.join(sorted(self.loss.domains))} ones; leave loss out for {default!r}"
             )
 
     @property
@@ -52,12 +52,12 @@ class ScoredCode(LatentCode):
         return self.domain != "real"
 
     @override
-    def posterior(self, raw: Tensor) -> Distribution:
-        return self.loss.posterior(raw)
+    def posterior(self, outputs: Tensor) -> Distribution:
+        return self.loss.posterior(outputs)
 
     @override
-    def nll(self, raw: Tensor, value: Tensor) -> Tensor:
-        return self.loss(raw, value)
+    def nll(self, outputs: Tensor, value: Tensor) -> Tensor:
+        return self.loss(outputs, value)
 
     @override
     def batched_loss(self) -> InformationLoss | None:
@@ -65,13 +65,23 @@ class ScoredCode(LatentCode):
 
     @override
     def sample(self, n, *, rng=None, device=None, dtype=None) -> Tensor:
-        return draw_one(self, n, rng, device, dtype)
+        return sample_one(self, n, rng, device, dtype)
 
 
-class VectorCode(ScoredCode):
-    """A scored code of `dim` numbers, one column each."""
+class VectorCode(LossCode):
+    """A code of `dim` numbers, one column each."""
 
     dim: int
+
+    def __new__(cls, *args: Any, **_: Any) -> Self:
+        # torch's Uniform(low, high) and Normal(mean, std) are easily taken for these codes.
+        if len(args) > 1:
+            keywords = join_names(field.name for field in fields(cls) if field.kw_only)  # type: ignore[arg-type]
+            raise TypeError(
+                f"{cls.__name__} takes only dim, its number of dimensions, by position, but got "
+                f"{cls.__name__}({', '.join(map(repr, args))}); give {keywords} by name"
+            )
+        return super().__new__(cls)
 
     @override
     def __post_init__(self) -> None:
@@ -84,45 +94,33 @@ class VectorCode(ScoredCode):
         return self.dim
 
 
-def draw_one(
+def sample_one(
     variable: LatentVariable,
     n: int,
     rng: torch.Generator | None,
     device: torch.device | str | None,
     dtype: torch.dtype | None,
 ) -> Tensor:
-    """Draw n values of one variable by its class's joint draw."""
+    """n samples of one variable, by the joint sampler of its class."""
     n = check_int("n", n, minimum=1)
-    draw = type(variable).sample_many([variable])
-    return draw(n, rng, drawing_device(rng, device), dtype or torch.get_default_dtype())
+    sampler = type(variable).sample_many([variable])
+    return sampler(n, rng, sampling_device(rng, device), dtype or torch.get_default_dtype())
 
 
-def gaussian_draw(width: int) -> Draw:
-    """A draw of so many columns of N(0, 1)."""
+def gaussian_sampler(width: int) -> Sampler:
+    """Samples `width` columns from N(0, 1)."""
     return lambda n, rng, device, dtype: torch.randn(n, width, generator=rng, device=device, dtype=dtype)
 
 
-def uniform_draw(ranges: Sequence[tuple[int, float, float]]) -> Draw:
-    """A draw of columns uniform on ranges, each given as (columns, low, high)."""
+def uniform_sampler(ranges: Sequence[tuple[int, float, float]]) -> Sampler:
+    """Samples columns from uniform distributions, each range given as (columns, low, high)."""
     low = [low for dim, low, _ in ranges for _ in range(dim)]
     span = [high - low for dim, low, high in ranges for _ in range(dim)]
-    constants = constants_by_device(low, span)
+    constants = ConstantTensor([low, span])
 
-    def draw(n: int, rng: torch.Generator | None, device: torch.device, dtype: torch.dtype) -> Tensor:
-        start, width = constants(device, dtype)
+    def sample(n: int, rng: torch.Generator | None, device: torch.device, dtype: torch.dtype) -> Tensor:
+        start, width = constants.to(device, dtype)
         u = torch.rand(n, len(low), generator=rng, device=device, dtype=dtype)
         return u.mul_(width).add_(start)
 
-    return draw
-
-
-def constants_by_device(*columns: Sequence[float]) -> Callable[[torch.device, torch.dtype], list[Tensor]]:
-    """Tensors of constants, made once for each device and dtype."""
-    made: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
-
-    def get(device: torch.device, dtype: torch.dtype) -> list[Tensor]:
-        if (device, dtype) not in made:
-            made[device, dtype] = [torch.tensor(c, device=device, dtype=dtype) for c in columns]
-        return made[device, dtype]
-
-    return get
+    return sample

@@ -1,4 +1,4 @@
-r"""The named set of latent variables that a generator is given.
+r"""The latent of a model: named variables in order.
 
 The generator's input is noise z and codes c side by side. A `LatentSpec` names and orders them, and scores Q's outputs
 for all codes at once:
@@ -12,7 +12,6 @@ Codes are summed and the batch is averaged, so adding a code changes no other co
 import json
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from itertools import accumulate
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -22,41 +21,46 @@ from torch.distributions import Distribution
 from typing_extensions import override
 
 from infogan_lib._checks import check_int, describe, join_names
-from infogan_lib.latent.base import LatentCode, LatentVariable, drawing_device
-from infogan_lib.latent.serialization import from_plain, read_object, to_plain
-from infogan_lib.latent.vectorized import VectorizedLoss, VectorizedSampler
-
-RESERVED_NAMES = frozenset({"seed", "rng", "n", "dim", "steps", "low", "high"})
-"""Keywords of `InfoGAN.sample` and `InfoGAN.traverse`, which take code names as keywords too."""
+from infogan_lib.latent.base import LatentCode, LatentVariable, sampling_device
+from infogan_lib.latent.serialization import from_dict, parse_object, to_dict
+from infogan_lib.latent.vectorized import VectorizedLoss, VectorizedSampler, adjacent_slices
 
 
 class LatentSpec(Mapping[str, LatentVariable]):
-    """Named latent variables in order: the layout of the generator's input and of Q's output. Immutable.
+    """Named latent variables in order: the layout of the generator's input and of Q's outputs. Immutable.
+
+    ``spec_a + spec_b`` has the variables of both.
 
     Args:
-        variables: names and variables, for names that are no Python identifiers.
-        **named: the same as keywords: ``LatentSpec(z=Noise(62), digit=Categorical(10))``.
-
-    Specs and variables add up: ``Noise(62) + Categorical(10)`` names them "z" and "category".
+        variables: Variables by name, for names that are no Python identifiers.
+        **named: Variables by name, as keywords.
 
     Raises:
-        TypeError: something that is no `LatentVariable`, or a name that is no string.
-        ValueError: no variable at all, a name used twice, or one of `RESERVED_NAMES`.
+        TypeError: A value is no `LatentVariable`, or a name is no non-empty string.
+        ValueError: There is no variable, or a name is used twice.
+
+    Example:
+        >>> import torch
+        >>> from infogan_lib import Categorical, Noise, Uniform
+        >>> latent = LatentSpec(z=Noise(62), digit=Categorical(10), style=Uniform(2, weight=0.1))
+        >>> latent.width, latent.num_outputs
+        (74, 14)
+        >>> c = latent.sample(8, rng=torch.Generator().manual_seed(0))
+        >>> {name: tuple(part.shape) for name, part in latent.split(c).items()}
+        {'z': (8, 62), 'digit': (8, 10), 'style': (8, 2)}
+        >>> latent.nll(torch.zeros(8, 14), c).shape
+        torch.Size([8, 2])
     """
 
     def __init__(self, variables: Mapping[str, LatentVariable] | None = None, /, **named: LatentVariable) -> None:
-        given = dict(variables or {})
-        _check_unique(given, named)
-        self._variables = given | named
+        positional = dict(variables or {})
+        _check_unique(positional, named)
+        self._variables = positional | named
         if not self._variables:
             raise ValueError("a LatentSpec needs at least one variable, such as LatentSpec(z=Noise(62))")
         for name, variable in self._variables.items():
             if not isinstance(name, str) or not name:
                 raise TypeError(f"a name in a LatentSpec must be a non-empty string, but got {describe(name)}")
-            if name in RESERVED_NAMES:
-                raise ValueError(
-                    f"{name!r} cannot name a code: it is a keyword of InfoGAN.sample or traverse; rename it"
-                )
             if not isinstance(variable, LatentVariable):
                 hint = f"; did you mean {variable.__name__}(...)?" if isinstance(variable, type) else ""
                 raise TypeError(
@@ -94,16 +98,10 @@ class LatentSpec(Mapping[str, LatentVariable]):
         return type(self), (self._variables,)
 
     def __add__(self, other: object) -> "LatentSpec":
-        if isinstance(other, LatentVariable):
-            short = other.short_name or type(other).__name__.lower()
-            name, count = short, 2
-            while name in self:
-                name, count = f"{short}_{count}", count + 1
-            return LatentSpec({**self, name: other})
-        if isinstance(other, LatentSpec):
-            _check_unique(self, other)
-            return LatentSpec({**self, **other})
-        return NotImplemented
+        if not isinstance(other, LatentSpec):
+            return NotImplemented
+        _check_unique(self, other)
+        return LatentSpec({**self, **other})
 
     @cached_property
     def codes(self) -> Mapping[str, LatentCode]:
@@ -112,23 +110,25 @@ class LatentSpec(Mapping[str, LatentVariable]):
 
     @cached_property
     def slices(self) -> Mapping[str, slice]:
-        """Where each variable stands in the flat latent."""
-        return _side_by_side({name: variable.width for name, variable in self.items()})
+        """The columns of each variable in the flat latent."""
+        columns = adjacent_slices(variable.width for variable in self.values())
+        return MappingProxyType(dict(zip(self, columns, strict=True)))
 
     @cached_property
     def width(self) -> int:
         """The width L of the generator's input."""
-        return sum(v.width for v in self.values())
+        return sum(variable.width for variable in self.values())
 
     @cached_property
     def num_outputs(self) -> int:
-        """The number of raw outputs Q must give for all codes."""
+        """The number of outputs that Q needs for all codes."""
         return sum(code.num_outputs for code in self.codes.values())
 
     @cached_property
     def output_slices(self) -> Mapping[str, slice]:
-        """Where each code's raw outputs stand in Q's output."""
-        return _side_by_side({name: code.num_outputs for name, code in self.codes.items()})
+        """The columns of each code in Q's outputs."""
+        columns = adjacent_slices(code.num_outputs for code in self.codes.values())
+        return MappingProxyType(dict(zip(self.codes, columns, strict=True)))
 
     @cached_property
     def entropy(self) -> Mapping[str, float]:
@@ -143,34 +143,34 @@ class LatentSpec(Mapping[str, LatentVariable]):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> Tensor:
-        """Draw n latents.
+        """Sample latents from the prior.
 
         Args:
-            n: how many, at least 1.
-            rng: where the randomness comes from; torch's global generator if None.
-            device: where to draw; the generator's device if None.
-            dtype: torch's default if None.
+            n: Number of samples, at least 1.
+            rng: Random generator; torch's global one if None.
+            device: Device of the samples; that of `rng`, else torch's default, if None.
+            dtype: Type of the samples; torch's default if None.
 
         Returns:
             Shape (n, width), the variables side by side in order.
         """
         n = check_int("n", n, minimum=1)
-        return self._draw(n, rng, drawing_device(rng, device), dtype or torch.get_default_dtype())
+        return self._sampler(n, rng, sampling_device(rng, device), dtype or torch.get_default_dtype())
 
     @cached_property
-    def _draw(self) -> VectorizedSampler:
+    def _sampler(self) -> VectorizedSampler:
         return VectorizedSampler(list(self.values()))
 
     def split(self, latent: Tensor) -> dict[str, Tensor]:
-        """A flat latent (N, width) as named parts, each (N, its width); views, not copies."""
+        """Split a flat latent (N, width) into named parts, each (N, its width); views, not copies."""
         self._check_width(latent)
         return {name: latent[:, columns] for name, columns in self.slices.items()}
 
     def join(self, parts: Mapping[str, Tensor]) -> Tensor:
-        """Named parts, in any order, as a flat latent (N, width) in the declared order.
+        """Join named parts, given in any order, into a flat latent (N, width) in the spec's order.
 
         Raises:
-            ValueError: a part that is missing, unknown, or of another width.
+            ValueError: A part is missing, unknown, or of another width.
         """
         if set(parts) != set(self):
             raise ValueError(f"join needs exactly the parts {join_names(self)}, but got {join_names(parts)}")
@@ -181,48 +181,51 @@ class LatentSpec(Mapping[str, LatentVariable]):
                 )
         return torch.cat([parts[name] for name in self], dim=1)
 
-    def nll(self, raw: Tensor, latent: Tensor) -> Tensor:
+    def nll(self, outputs: Tensor, latent: Tensor) -> Tensor:
         """The information loss of every code for every sample.
 
         Args:
-            raw: Q's raw outputs, shape (N, outputs), the codes side by side in order.
-            latent: what the generator was given, shape (N, width).
+            outputs: Q's outputs, shape (N, num_outputs), the codes side by side in order.
+            latent: The generator's input, shape (N, width).
 
         Returns:
             Shape (N, codes): -log Q(c|x) in nats, or the squared error of a code with `MSE`.
 
         Raises:
-            ValueError: a latent or raw outputs of another width.
+            ValueError: `outputs` or `latent` has another width.
         """
         self._check_width(latent)
-        self._check_outputs(raw)
-        return self._score(raw, latent)
+        self._check_outputs(outputs)
+        return self._loss(outputs, latent)
 
     @cached_property
-    def _score(self) -> VectorizedLoss:
-        columns = [range(self.slices[n].start, self.slices[n].stop) for n in self.codes]
-        return VectorizedLoss(list(self.codes.values()), columns)
+    def _loss(self) -> VectorizedLoss:
+        return VectorizedLoss(list(self.codes.values()), [self.slices[name] for name in self.codes])
 
-    def posteriors(self, raw: Tensor) -> dict[str, Distribution]:
-        """Q(c|x) of each code from Q's raw outputs, shape (N, outputs)."""
-        self._check_outputs(raw)
-        parts = raw.split([code.num_outputs for code in self.codes.values()], dim=1)
-        return {name: code.posterior(part) for (name, code), part in zip(self.codes.items(), parts, strict=True)}
+    def posteriors(self, outputs: Tensor) -> dict[str, Distribution]:
+        """Q(c|x) of each code, of batch shape (N,), from Q's outputs, shape (N, num_outputs)."""
+        self._check_outputs(outputs)
+        return {name: code.posterior(outputs[:, self.output_slices[name]]) for name, code in self.codes.items()}
 
     def center(self, n: int = 1, *, device: torch.device | str | None = None) -> Tensor:
         """n latents with zero noise, first categories and continuous codes in mid-range, shape (n, width)."""
         return torch.cat([v.center() for v in self.values()]).to(device).repeat(n, 1)
 
     def replace_values(self, latent: Tensor, values: Mapping[str, Any]) -> Tensor:
-        """A copy of the latents with some variables set: a category, one number, or one row for each.
+        """A copy of the latents with some variables set.
 
         Args:
-            latent: shape (n, width).
-            values: by name; what each takes is said by its `rows`.
+            latent: Latents, shape (n, width).
+            values: Values by name, each as the variable's `as_rows` takes it: a category, one number, or a row for
+                every latent.
+
+        Returns:
+            Shape (n, width).
 
         Raises:
-            KeyError: a name that is not there.
-            ValueError, TypeError: a value the variable cannot take.
+            KeyError: There is no variable of that name.
+            TypeError: A value has a type that the variable does not take.
+            ValueError: A value is out of range or of another shape.
         """
         self._check_width(latent)
         latent = latent.clone()
@@ -245,14 +248,15 @@ class LatentSpec(Mapping[str, LatentVariable]):
         low: float | None = None,
         high: float | None = None,
     ) -> Tensor:
-        """Latents in which only one variable moves: k categories in turn, or one dimension from low to high.
+        """Latents in which one variable changes: k categories in order, or one dimension from low to high.
 
         Args:
-            name: the variable.
-            dim: the dimension that moves.
-            steps: how many; 10, or the number of categories.
-            base: the latents to start from, shape (n, width); `center()` if None.
-            low, high: the ends; the variable's own if None.
+            name: The variable.
+            dim: The dimension that changes.
+            steps: Number of values; 10, or the number of categories, if None.
+            base: Latents to start from, shape (n, width); `center()` if None.
+            low: First value; that of the variable's `traversal_range` if None.
+            high: Last value; that of the variable's `traversal_range` if None.
 
         Returns:
             Shape (n * steps, width), all steps of the first base first.
@@ -260,13 +264,13 @@ class LatentSpec(Mapping[str, LatentVariable]):
         variable, columns = self[name], self.slices[name]
         bases = self.center() if base is None else base
         self._check_width(bases)
-        swept = []
+        latents = []
         for row in bases:
-            moved = variable.traverse(row[columns], dim=dim, steps=steps, low=low, high=high)
-            rows = row.repeat(len(moved), 1)
-            rows[:, columns] = moved
-            swept.append(rows)
-        return torch.cat(swept)
+            values = variable.traverse(row[columns], dim=dim, steps=steps, low=low, high=high)
+            rows = row.repeat(len(values), 1)
+            rows[:, columns] = values
+            latents.append(rows)
+        return torch.cat(latents)
 
     def grid(
         self,
@@ -278,76 +282,63 @@ class LatentSpec(Mapping[str, LatentVariable]):
         rng: torch.Generator | None = None,
         device: torch.device | str | None = None,
     ) -> tuple[Tensor, int]:
-        """Latents for a picture in which one variable moves along the columns.
+        """Latents for a grid of images in which one variable changes along the columns.
 
         Args:
-            rows: a number of rows, each with its own draw of everything else (or `base`'s rows); or a second
-                variable to move down the rows, all else the same everywhere.
-            columns: the variable along the columns; ``("style", 1)`` names its second dimension.
-            steps: steps of a continuous variable, 10 if None.
-            base: the latents to start from: (rows, width), or (1, width) where two variables move.
+            rows: A number of rows, each with its own sample of everything else (or a row of `base`); or a second
+                variable that changes along the rows while everything else is the same everywhere.
+            columns: The variable along the columns; ``("style", 1)`` names its second dimension.
+            steps: Number of values of a continuous variable; 10 if None.
+            base: Latents to start from: (rows, width), or (1, width) if two variables change.
+            rng: Random generator of the samples; torch's global one if None.
+            device: Device of the samples; that of `rng`, else torch's default, if None.
 
         Returns:
             The latents row by row, shape (rows * columns, width), and the number of columns.
         """
-        across, across_dim = (columns, 0) if isinstance(columns, str) else columns
+        column, column_dim = (columns, 0) if isinstance(columns, str) else columns
         if isinstance(rows, (str, tuple)):
-            down, down_dim = (rows, 0) if isinstance(rows, str) else rows
+            row, row_dim = (rows, 0) if isinstance(rows, str) else rows
             if base is None:
                 base = self.sample(1, rng=rng, device=device)
-            base = self.traverse(down, dim=down_dim, steps=self.steps_of(down, steps), base=base)
+            base = self.traverse(row, dim=row_dim, steps=self.traversal_steps(row, steps), base=base)
         elif base is None:
             base = self.sample(check_int("rows", rows, minimum=1), rng=rng, device=device)
-        latents = self.traverse(across, dim=across_dim, steps=self.steps_of(across, steps), base=base)
+        latents = self.traverse(column, dim=column_dim, steps=self.traversal_steps(column, steps), base=base)
         return latents, len(latents) // len(base)
 
-    def steps_of(self, name: str, steps: int | None) -> int | None:
-        """`steps` for the sweep of a variable that takes them; None for a discrete one, which has its own values."""
+    def traversal_steps(self, name: str, steps: int | None) -> int | None:
+        """`steps` for a continuous variable; None for a discrete one, whose traversal has its own number of values."""
         variable = self[name]
         return None if isinstance(variable, LatentCode) and variable.is_discrete else steps
 
     def to_json(self) -> str:
-        """The spec as JSON text: names, kinds and settings in order."""
-        return json.dumps({name: to_plain(variable) for name, variable in self.items()})
+        """The spec as JSON text: names, kinds and settings in order. Raises TypeError if a code is no dataclass."""
+        return json.dumps({name: to_dict(variable) for name, variable in self.items()})
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The spec that `to_json` wrote. Codes of your own must have been defined (imported) before.
+        """The spec that `to_json` wrote. Import the modules that define your own codes before.
 
         Raises:
-            ValueError: text that is no such JSON, a name twice, a kind that is not known, or settings that the
-                kind refuses.
+            ValueError: The text is no such JSON, has a name twice or an unknown kind, or a kind refuses its settings.
         """
-        parts = read_object(text, "a LatentSpec")
-        return cls({name: from_plain(LatentVariable, part, name) for name, part in parts.items()})
+        variables = parse_object(text, "a LatentSpec")
+        return cls({name: from_dict(LatentVariable, data, name) for name, data in variables.items()})
 
     def _check_width(self, latent: Tensor) -> None:
         if latent.ndim != 2 or latent.shape[1] != self.width:
             raise ValueError(f"a latent of this spec has shape (N, {self.width}), but got {tuple(latent.shape)}")
 
-    def _check_outputs(self, raw: Tensor) -> None:
-        if raw.ndim != 2 or raw.shape[1] != self.num_outputs:
+    def _check_outputs(self, outputs: Tensor) -> None:
+        if outputs.ndim != 2 or outputs.shape[1] != self.num_outputs:
             needs = ", ".join(f"{name} {code.num_outputs}" for name, code in self.codes.items())
             raise ValueError(
-                f"Q must give shape (N, {self.num_outputs}) for these codes ({needs}), but got {tuple(raw.shape)}"
+                f"Q must give shape (N, {self.num_outputs}) for these codes ({needs}), but got {tuple(outputs.shape)}"
             )
 
 
-def _side_by_side(widths: Mapping[str, int]) -> Mapping[str, slice]:
-    ends = list(accumulate(widths.values()))
-    columns = [slice(end - width, end) for end, width in zip(ends, widths.values(), strict=True)]
-    return MappingProxyType(dict(zip(widths, columns, strict=True)))
-
-
 def _check_unique(first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
-    twice = [name for name in first if name in second]
-    if twice:
-        raise ValueError(f"the name {join_names(twice)} is used twice in the latent; rename one of them")
-
-
-def _alone(self: LatentVariable) -> LatentSpec:
-    return LatentSpec({self.short_name or type(self).__name__.lower(): self})
-
-
-# Variables add up to specs, and specs are made of variables: this is the one place where the two meet.
-LatentVariable._alone = _alone
+    duplicates = [name for name in first if name in second]
+    if duplicates:
+        raise ValueError(f"the name {join_names(duplicates)} is used twice in the latent; rename one of them")

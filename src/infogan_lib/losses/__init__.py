@@ -1,4 +1,4 @@
-"""Losses of the two games: the adversarial one and the one about information."""
+"""Losses: adversarial losses between G and D, and information losses between Q and the codes."""
 
 from infogan_lib.losses.adversarial import AdversarialLoss, Hinge, LeastSquares, Minimax, NonSaturating, Wasserstein
 from infogan_lib.losses.information import (

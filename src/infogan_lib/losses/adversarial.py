@@ -1,12 +1,12 @@
 r"""Adversarial losses: the game between the generator G and the discriminator D, as functions of D's logits.
 
-Each loss is three functions of logits: what D pays for a real image, what D pays for a fake one, and what G
-pays for a fake one. The step averages them over the batch:
+Each loss is three elementwise functions of logits: D's loss on real images, D's loss on generated ones, and G's loss.
+The training step averages them over the batch:
 
 .. math:: L_D = E[\mathrm{real}(D(x))] + E[\mathrm{fake}(D(G(z)))], \qquad L_G = E[\mathrm{generator}(D(G(z)))].
 
 Logits are D's output *before* any Sigmoid: with l the logit, log D = -softplus(-l) and log(1 - D) = -softplus(l)
-are exact where the logarithm of a probability is not.
+are exact, while the logarithm of a rounded probability is not.
 """
 
 from abc import ABC, abstractmethod
@@ -31,22 +31,22 @@ class AdversarialLoss(ABC):
 
     @abstractmethod
     def real(self, logits: Tensor) -> Tensor:
-        """What D pays for real images, per logit."""
+        """D's loss on real images, elementwise."""
 
     @abstractmethod
     def fake(self, logits: Tensor) -> Tensor:
-        """What D pays for generated images, per logit."""
+        """D's loss on generated images, elementwise."""
 
     @abstractmethod
     def generator(self, logits: Tensor) -> Tensor:
-        """What G pays for generated images, per logit."""
+        """G's loss on generated images, elementwise."""
 
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """D's loss on as many real as generated images, elementwise, as in `PairedAdversarialLoss`."""
         return self.real(real_logits) + self.fake(fake_logits)
 
     def score(self, logits: Tensor) -> Tensor:
-        """What is reported as D(x): the logits themselves, or a probability where the loss has one."""
+        """D's score as logged: a probability if the loss defines one, else the logit."""
         return logits
 
     def discriminator_terms(self, real: Tensor | None, fake: Tensor | None) -> dict[str, Tensor]:
@@ -71,9 +71,20 @@ class AdversarialLoss(ABC):
 
 @dataclass(frozen=True)
 class NonSaturating(AdversarialLoss):
-    """D: -log D(x) - log(1 - D(G)); G: -log D(G). Binary cross-entropy on logits, the default.
+    r"""The non-saturating loss: binary cross-entropy on logits, the default.
+
+    .. math:: L_D = -\log D(x) - \log(1 - D(G)), \qquad L_G = -\log D(G)
 
     Source: Goodfellow et al., Generative Adversarial Nets, 2014, section 3.
+
+    Example:
+        >>> import torch
+        >>> loss = NonSaturating()
+        >>> logits = torch.tensor([-2.0, 0.0, 2.0])
+        >>> loss.real(logits), loss.fake(logits)
+        (tensor([2.1269, 0.6931, 0.1269]), tensor([0.1269, 0.6931, 2.1269]))
+        >>> loss.score(logits)
+        tensor([0.1192, 0.5000, 0.8808])
     """
 
     @override
@@ -95,9 +106,16 @@ class NonSaturating(AdversarialLoss):
 
 @dataclass(frozen=True)
 class Minimax(NonSaturating):
-    """As NonSaturating for D; G: log(1 - D(G)), the original zero-sum game.
+    r"""The original zero-sum game, whose generator loss saturates while D rejects every sample.
+
+    .. math:: L_D = -\log D(x) - \log(1 - D(G)), \qquad L_G = \log(1 - D(G))
 
     Source: Goodfellow et al., Generative Adversarial Nets, 2014, equation 1.
+
+    Example:
+        >>> import torch
+        >>> Minimax().generator(torch.tensor([-2.0, 0.0, 2.0]))
+        tensor([-0.1269, -0.6931, -2.1269])
     """
 
     @override
@@ -107,14 +125,27 @@ class Minimax(NonSaturating):
 
 @dataclass(frozen=True)
 class LeastSquares(AdversarialLoss):
-    """D: (D(x) - b)^2 / 2 + (D(G) - a)^2 / 2; G: (D(G) - c)^2 / 2, with D's raw output for D.
+    r"""The least-squares loss, on D's raw output.
 
-    Args:
-        a: D's target for fakes.
-        b: D's target for real images.
-        c: G's target for fakes.
+    .. math:: L_D = \tfrac12 (D(x) - b)^2 + \tfrac12 (D(G) - a)^2, \qquad L_G = \tfrac12 (D(G) - c)^2
 
     Source: Mao et al., Least Squares GANs, 2017, equation 9 with (a, b, c) = (0, 1, 1).
+
+    Args:
+        a: D's target for generated images.
+        b: D's target for real images.
+        c: G's target for generated images.
+
+    Raises:
+        TypeError: A target is no number.
+        ValueError: A target is not finite.
+
+    Example:
+        >>> import torch
+        >>> loss = LeastSquares()
+        >>> logits = torch.tensor([0.0, 1.0, 2.0])
+        >>> loss.real(logits), loss.fake(logits)
+        (tensor([0.5000, 0.0000, 0.5000]), tensor([0.0000, 0.5000, 2.0000]))
     """
 
     a: float = 0.0
@@ -140,9 +171,18 @@ class LeastSquares(AdversarialLoss):
 
 @dataclass(frozen=True)
 class Hinge(AdversarialLoss):
-    """D: max(0, 1 - D(x)) + max(0, 1 + D(G)); G: -D(G).
+    r"""The hinge loss.
+
+    .. math:: L_D = \max(0, 1 - D(x)) + \max(0, 1 + D(G)), \qquad L_G = -D(G)
 
     Source: Lim and Ye, Geometric GAN, 2017, section 3.
+
+    Example:
+        >>> import torch
+        >>> loss = Hinge()
+        >>> logits = torch.tensor([-2.0, 0.0, 2.0])
+        >>> loss.real(logits), loss.fake(logits)
+        (tensor([3., 1., 0.]), tensor([0., 1., 3.]))
     """
 
     @override
@@ -160,9 +200,18 @@ class Hinge(AdversarialLoss):
 
 @dataclass(frozen=True)
 class Wasserstein(AdversarialLoss):
-    """D: -D(x) + D(G); G: -D(G). The Lipschitz bound on D is yours to bring (spectral norm, for one).
+    r"""The Wasserstein loss. It needs a Lipschitz bound on D, such as spectral norm, which you provide.
+
+    .. math:: L_D = -D(x) + D(G), \qquad L_G = -D(G)
 
     Source: Arjovsky et al., Wasserstein GAN, 2017, equation 2.
+
+    Example:
+        >>> import torch
+        >>> loss = Wasserstein()
+        >>> logits = torch.tensor([-2.0, 2.0])
+        >>> loss.real(logits), loss.fake(logits)
+        (tensor([ 2., -2.]), tensor([-2.,  2.]))
     """
 
     @override

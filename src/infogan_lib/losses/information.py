@@ -1,13 +1,14 @@
-r"""Q-head losses: how far the posterior Q(c|x) is from the code c that made the image x.
+r"""Information losses: how far the posterior Q(c|x) is from the code c from which the image x was generated.
 
-InfoGAN maximises a lower bound on the mutual information between a code and the image made from it,
+InfoGAN maximizes a lower bound on the mutual information between a code and the image generated from it,
 
 .. math:: I(c; G(z, c)) \ge H(c) + E[\log Q(c \mid G(z, c))]
 
 (Chen et al., *InfoGAN*, NeurIPS 2016, section 5, equation 5). H(c) is a constant of the prior, so the
-loss of a code is :math:`-\log Q(c|x)`, in nats. Each loss here reads a Q head's raw outputs, builds the
-posterior from them, and scores the code under it. As in torch's own cross-entropy, dimension 1 holds the outputs and
-every other dimension is kept, so many codes of one shape are scored as one tensor. Losses are pure and frozen.
+loss of a code is :math:`-\log Q(c|x)`, in nats. Each loss here takes Q's outputs, builds the posterior from them, and
+scores the code under it. As in torch's own cross-entropy, dimension 1 holds the outputs and every other dimension is
+kept, so many codes of one shape are scored as one tensor. Losses are pure and frozen, and they are computed without the
+posterior object: torch checks the values of a distribution, and each check waits for the device.
 """
 
 import math
@@ -30,28 +31,37 @@ _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 
 
 def information_bound(entropy: float, nll: Tensor) -> Tensor:
-    """The lower bound on I(c; G(z, c)) in nats.
+    r"""The lower bound on I(c; G(z, c)) in nats.
+
+    .. math:: I(c; G(z, c)) \ge H(c) - E[-\log Q(c \mid G(z, c))]
+
+    Source: Chen et al., InfoGAN, 2016, equation 5.
 
     Args:
         entropy: H(c) of the prior, in nats.
         nll: -log Q(c|x) per sample, in nats, shape (N,).
 
     Returns:
-        H(c) - mean(nll), a scalar. For a discrete code it cannot exceed H(c).
+        A scalar. For a discrete code it cannot exceed H(c).
 
-    Source: Chen et al., InfoGAN, 2016, equation 5.
+    Example:
+        >>> import torch
+        >>> information_bound(2.3026, torch.tensor([0.1, 0.3]))
+        tensor(2.1026)
     """
     return entropy - nll.mean()
 
 
 class InformationLoss(ABC):
-    """The loss between a Q head's raw outputs and the code that made the image. Subclass to add one.
+    r"""The loss between Q's outputs and the code from which the image was generated. Subclass to add one.
+
+    .. math:: L(c, x) = -\log Q(c \mid x) \text{ for a likelihood}
 
     Attributes:
-        is_likelihood: whether the loss is -log Q(c|x) in nats, so that it yields a bound on mutual information.
-        domains: what values it can score: "one-hot" rows, "binary" (0 or 1) or "real" numbers.
-        padding: a raw output that leaves the loss of the others as it is, or None where there is none. With
-            one, codes of different widths are scored together.
+        is_likelihood: Whether the loss is -log Q(c|x) in nats, so that it yields a bound on mutual information.
+        domains: Values that the loss can score: "one-hot" rows, "binary" (0 or 1) or "real" numbers.
+        padding: An output that leaves the loss of the others unchanged, or None if there is none. With one, codes of
+            different widths are scored together.
     """
 
     is_likelihood: ClassVar[bool] = True
@@ -60,30 +70,40 @@ class InformationLoss(ABC):
 
     @abstractmethod
     def num_outputs(self, width: int) -> int:
-        """How many raw outputs Q needs for a code of `width` columns."""
+        """Number of outputs that Q needs for a code of `width` columns."""
 
     @abstractmethod
-    def posterior(self, raw: Tensor) -> Distribution:
-        """Q(c|x) from raw outputs of shape (N, outputs): a batch of N, each event of shape (width,)."""
+    def posterior(self, outputs: Tensor) -> Distribution:
+        """Q(c|x) from Q's outputs, shape (N, num_outputs): batch shape (N,), event shape (width,)."""
 
     @abstractmethod
-    def __call__(self, raw: Tensor, value: Tensor) -> Tensor:
+    def __call__(self, outputs: Tensor, value: Tensor) -> Tensor:
         """The loss of every sample.
 
         Args:
-            raw: Q's raw outputs, shape (N, outputs) or (N, outputs, *).
-            value: the code, shape (N, width) or (N, width, *).
+            outputs: Q's outputs, shape (N, num_outputs) or (N, num_outputs, *).
+            value: The code, shape (N, width) or (N, width, *).
 
         Returns:
-            Shape (N,) or (N, *), in nats where `is_likelihood` is true; in float32 at least, also under autocast.
+            Shape (N,) or (N, *), in nats if `is_likelihood` is true; at least float32, also under autocast.
         """
 
 
 @dataclass(frozen=True)
 class CrossEntropy(InformationLoss):
-    """-log softmax(raw)[c] of a one-hot code, in nats. Takes logits: never put a softmax before it.
+    r"""The cross-entropy of a one-hot code, in nats. Takes logits: put no softmax before it.
+
+    .. math:: -\log Q(c \mid x) = -\sum_i c_i \log \mathrm{softmax}(r)_i
+
+    with r Q's outputs.
 
     Source: Chen et al., InfoGAN, 2016, section 6 (softmax for a categorical code).
+
+    Example:
+        >>> import torch
+        >>> outputs = torch.tensor([[2.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+        >>> CrossEntropy()(outputs, torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]))
+        tensor([0.2395, 1.0986])
     """
 
     domains: ClassVar[frozenset[Domain]] = frozenset({"one-hot"})
@@ -95,32 +115,42 @@ class CrossEntropy(InformationLoss):
         return width
 
     @override
-    def posterior(self, raw: Tensor) -> Distribution:
-        return OneHotCategorical(logits=at_least_float32(raw))
+    def posterior(self, outputs: Tensor) -> Distribution:
+        return OneHotCategorical(logits=at_least_float32(outputs))
 
     @override
-    def __call__(self, raw: Tensor, value: Tensor) -> Tensor:
-        return -(at_least_float32(raw).log_softmax(1) * value).sum(1)
+    def __call__(self, outputs: Tensor, value: Tensor) -> Tensor:
+        return -(at_least_float32(outputs).log_softmax(1) * value).sum(1)
 
 
 @dataclass(frozen=True)
 class NormalNLL(InformationLoss):
-    r"""-log N(c; mean, scale) of a real code, summed over its dimensions, in nats.
+    r"""The negative log-likelihood of a real code under a factored normal posterior, in nats.
 
-    Q's raw outputs are the means and, where the scale is learned, one more number s per dimension. The scale's
-    logarithm is bounded, :math:`\log\sigma = m + h\,s/(h + |s|)` with m and h the middle and half-width of
-    `log_scale_range`: near the middle s is :math:`\log\sigma - m`, every s gives a finite scale, and the gradient far
-    out falls off as 1/s^2 only, so a scale that went astray comes back.
+    .. math::
+        -\log Q(c \mid x) = \sum_i \frac{(c_i - \mu_i)^2}{2 \sigma_i^2} + \log\sigma_i + \tfrac12 \log 2\pi,
+        \qquad \log\sigma = m + \frac{h s}{h + |s|}
 
-    Args:
-        scale: the standard deviation if it is to be fixed (above 0), or None to learn it per sample. With a
-            fixed scale of 1 the bound of a Uniform(1) code cannot exceed ln 2 - 0.919, which is negative.
-        log_scale_range: the lowest and highest log standard deviation that can be learned.
-
-    Raises:
-        ValueError: a scale that is not above 0, or a range whose low end is not below its high end.
+    Q's outputs are the means and, if the scale is learned, one number s per dimension. m and h are the middle and
+    half-width of `log_scale_range`: near the middle s is :math:`\log\sigma - m`, every s gives a finite scale, and the
+    gradient far out falls off as 1/s^2 only, so a scale that diverged can recover.
 
     Source: Chen et al., InfoGAN, 2016, section 6 (factored Gaussian for a continuous code).
+
+    Args:
+        scale: The standard deviation if it is fixed (above 0), or None to learn it per sample. With a fixed scale of 1
+            the bound of a Uniform(1) code cannot exceed ln 2 - 0.919, which is negative.
+        log_scale_range: Lowest and highest log standard deviation that can be learned.
+
+    Raises:
+        TypeError: `scale` is no number.
+        ValueError: `scale` is not above 0, or the range does not satisfy -10 <= low < high <= 10.
+
+    Example:
+        >>> import torch
+        >>> loss = NormalNLL()  # two outputs per dimension: the mean and s
+        >>> loss(torch.tensor([[0.5, 0.0], [0.5, -30.0]]), torch.tensor([[0.5], [0.5]]))
+        tensor([-0.0811, -2.8083])
     """
 
     scale: float | None = None
@@ -141,34 +171,41 @@ class NormalNLL(InformationLoss):
     def num_outputs(self, width: int) -> int:
         return width if self.scale is not None else 2 * width
 
-    def mean_and_log_scale(self, raw: Tensor) -> tuple[Tensor, Tensor]:
+    def mean_and_log_scale(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
         """The posterior's mean and log standard deviation, each of shape (N, width, *)."""
-        raw = at_least_float32(raw)
+        outputs = at_least_float32(outputs)
         if self.scale is not None:
-            return raw, torch.full_like(raw, math.log(self.scale))
-        mean, s = raw.chunk(2, dim=1)
+            return outputs, torch.full_like(outputs, math.log(self.scale))
+        mean, s = outputs.chunk(2, dim=1)
         low, high = self.log_scale_range
         half = (high - low) / 2
         return mean, (low + high) / 2 + half * F.softsign(s / half)
 
     @override
-    def posterior(self, raw: Tensor) -> Distribution:
-        mean, log_scale = self.mean_and_log_scale(raw)
+    def posterior(self, outputs: Tensor) -> Distribution:
+        mean, log_scale = self.mean_and_log_scale(outputs)
         return Independent(Normal(mean, log_scale.exp()), 1)
 
     @override
-    def __call__(self, raw: Tensor, value: Tensor) -> Tensor:
-        mean, log_scale = self.mean_and_log_scale(raw)
+    def __call__(self, outputs: Tensor, value: Tensor) -> Tensor:
+        mean, log_scale = self.mean_and_log_scale(outputs)
         z = (value - mean) * (-log_scale).exp()
         return (0.5 * z * z + log_scale + _LOG_SQRT_2PI).sum(1)
 
 
 @dataclass(frozen=True)
 class MSE(InformationLoss):
-    """The squared error of a real code, summed over its dimensions. Not a likelihood, so not in nats.
+    r"""The squared error of a real code, summed over its dimensions. No likelihood, so not in nats.
 
-    Its posterior is a `PointEstimate`: the squared error says nothing of how sure Q is. To average over d
-    dimensions instead of summing, give the code the weight 1/d.
+    .. math:: L(c, x) = \sum_i (c_i - r_i)^2
+
+    with r Q's outputs. The posterior is a `PointEstimate`, as a squared error does not tell how certain Q is. To
+    average over d dimensions instead of summing, give the code the weight 1/d.
+
+    Example:
+        >>> import torch
+        >>> MSE()(torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0, 0.0]]))
+        tensor([5.])
     """
 
     is_likelihood: ClassVar[bool] = False
@@ -179,17 +216,27 @@ class MSE(InformationLoss):
         return width
 
     @override
-    def posterior(self, raw: Tensor) -> Distribution:
-        return PointEstimate(at_least_float32(raw))
+    def posterior(self, outputs: Tensor) -> Distribution:
+        return PointEstimate(at_least_float32(outputs))
 
     @override
-    def __call__(self, raw: Tensor, value: Tensor) -> Tensor:
-        return (at_least_float32(raw) - value).square().sum(1)
+    def __call__(self, outputs: Tensor, value: Tensor) -> Tensor:
+        return (at_least_float32(outputs) - value).square().sum(1)
 
 
 @dataclass(frozen=True)
 class BernoulliCrossEntropy(InformationLoss):
-    """-log Q(c|x) of independent bits, summed over them, in nats. Takes logits: no Sigmoid before it."""
+    r"""The cross-entropy of independent bits, in nats. Takes logits: put no Sigmoid before it.
+
+    .. math:: -\log Q(c \mid x) = -\sum_i \left[ c_i \log \sigma(r_i) + (1 - c_i) \log(1 - \sigma(r_i)) \right]
+
+    with r Q's outputs and :math:`\sigma` the logistic function.
+
+    Example:
+        >>> import torch
+        >>> BernoulliCrossEntropy()(torch.tensor([[2.0, 0.0]]), torch.tensor([[1.0, 0.0]]))
+        tensor([0.8201])
+    """
 
     domains: ClassVar[frozenset[Domain]] = frozenset({"binary"})
 
@@ -198,22 +245,28 @@ class BernoulliCrossEntropy(InformationLoss):
         return width
 
     @override
-    def posterior(self, raw: Tensor) -> Distribution:
-        return Independent(Bernoulli(logits=at_least_float32(raw)), 1)
+    def posterior(self, outputs: Tensor) -> Distribution:
+        return Independent(Bernoulli(logits=at_least_float32(outputs)), 1)
 
     @override
-    def __call__(self, raw: Tensor, value: Tensor) -> Tensor:
-        raw = at_least_float32(raw)
-        return F.binary_cross_entropy_with_logits(raw, value.to(raw.dtype), reduction="none").sum(1)
+    def __call__(self, outputs: Tensor, value: Tensor) -> Tensor:
+        outputs = at_least_float32(outputs)
+        return F.binary_cross_entropy_with_logits(outputs, value.to(outputs.dtype), reduction="none").sum(1)
 
 
 class PointEstimate(Distribution):
-    """All mass on one point: what a loss without a likelihood knows of a code.
+    """All mass on one point: the posterior of a loss without a likelihood.
 
-    `mean`, `mode` and `sample()` are the estimate, the variance is 0, and `log_prob` is refused.
+    `mean`, `mode` and `sample()` are the estimate, the variance is 0, and `log_prob` raises NotImplementedError.
 
     Args:
-        value: the estimate, shape (..., width).
+        value: The estimate, shape (..., width).
+        validate_args: Whether torch checks the estimate; torch's default if None.
+
+    Example:
+        >>> import torch
+        >>> PointEstimate(torch.tensor([[1.0, 2.0]])).mean
+        tensor([[1., 2.]])
     """
 
     arg_constraints = {"value": constraints.real_vector}  # noqa: RUF012  # pyright: ignore
@@ -250,5 +303,5 @@ class PointEstimate(Distribution):
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """Half-precision values as float32; float32 and float64 as they are."""
+    """Half-precision tensors as float32; float32 and float64 unchanged."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

@@ -8,7 +8,7 @@ section 6: "we parametrize Q as a neural network ... Q and D share all convoluti
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -21,7 +21,8 @@ from typing_extensions import override
 from infogan_lib._checks import check_int
 from infogan_lib.data.pixels import UNKNOWN_RANGE, PixelRange
 from infogan_lib.data.pixels import pixel_range as checked_range
-from infogan_lib.latent.category_names import Names, categorical_code, checked_names
+from infogan_lib.latent.category_names import CategoryNames, categorical_code, check_category_names
+from infogan_lib.latent.code_arguments import code_values
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.metrics.clustering import CategoryMatch
 from infogan_lib.model import sampling
@@ -100,7 +101,7 @@ class InfoGAN(nn.Module):
         self.generator = generator
         self.discriminator = discriminator
         self.ema_generator = None
-        self.category_names: dict[str, Names] = {}
+        self.category_names: dict[str, CategoryNames] = {}
         self._hook: FeatureHook | None = None
 
         self.generator_adapter, images = infer_generator_adapter(generator, latent, input=generator_input)
@@ -167,10 +168,7 @@ class InfoGAN(nn.Module):
 
     @contextmanager
     def tapping(self) -> Iterator[None]:
-        """Keep the tap's hook on D while the context lasts, instead of adding and removing it in every forward pass.
-
-        In it, ``torch.compile(fullgraph=True)`` can trace `discriminate` and `forward_q`, which register nothing then.
-        """
+        """Keep the tap's hook on D, instead of adding it in every forward pass, so that a step can be traced."""
         tap = self.discriminator_adapter.tap
         if tap is None or self._hook is not None:
             yield
@@ -198,7 +196,7 @@ class InfoGAN(nn.Module):
             TypeError: a code without categories, or names that are not strings.
             ValueError: too few or too many names, or one that is given twice.
         """
-        self.category_names[code] = checked_names(self.latent, code, names)
+        self.category_names[code] = check_category_names(self.latent, code, names)
 
     def name_categories(
         self, images: Tensor, labels: Tensor, *, code: str | None = None, names: Sequence[str] | None = None
@@ -266,14 +264,24 @@ class InfoGAN(nn.Module):
         networks = {"generator": generator, "discriminator": discriminator, "q_head": q_head, "q_network": q_network}
         return load_model(cls, folder, **networks)
 
-    def sample(self, n: int, /, *, seed: int | None = None, rng: torch.Generator | None = None, **codes: Any) -> Tensor:
+    def sample(
+        self,
+        n: int,
+        /,
+        *,
+        seed: int | None = None,
+        rng: torch.Generator | None = None,
+        codes: Mapping[str, Any] | None = None,
+        **named: Any,
+    ) -> Tensor:
         """Make n images in eval mode, from the averaged generator where there is one.
 
         Args:
             n: how many, at least 1.
             seed: fixes all that is not given, the same on every device.
             rng: a CPU generator to draw from instead; torch's global one if neither is given.
-            **codes: values by name: ``digit=7``, ``style=[-1.0, 0.5]``, or one row per image; ``digit="seven"`` where
+            codes: values by name, such as ``{"digit": 7}``; needed for names such as "seed" and "steps".
+            **named: values by name: ``digit=7``, ``style=[-1.0, 0.5]``, one row per image, or ``digit="seven"`` where
                 the categories have names.
 
         Returns:
@@ -284,7 +292,8 @@ class InfoGAN(nn.Module):
             TypeError: a value of another kind.
             ValueError: a category out of range, or a value of another shape.
         """
-        return self.decode(sampling.draw_latents(self, n, seed, rng, codes))
+        values = code_values(self.latent, self.category_names, codes, named)
+        return self.decode(sampling.draw_latents(self, n, seed, rng, values))
 
     def traverse(
         self,
@@ -298,7 +307,8 @@ class InfoGAN(nn.Module):
         high: float | None = None,
         seed: int | None = None,
         rng: torch.Generator | None = None,
-        **codes: Any,
+        codes: Mapping[str, Any] | None = None,
+        **named: Any,
     ) -> Tensor:
         """Images in which only one variable moves.
 
@@ -311,14 +321,16 @@ class InfoGAN(nn.Module):
             high: where it ends, likewise.
             seed: as in `sample`, for all that stays fixed.
             rng: as in `sample`.
-            **codes: as in `sample`.
+            codes: as in `sample`.
+            **named: as in `sample`.
 
         Returns:
             Shape (n * steps, *image_shape), the traversal of the first starting point first.
         """
-        base = sampling.draw_latents(self, n, seed, rng, codes)
-        if code in codes:
+        values = code_values(self.latent, self.category_names, codes, named)
+        if code in values:
             raise ValueError(f"{code!r} is what moves, so it cannot be set as well; leave {code}= out")
+        base = sampling.draw_latents(self, n, seed, rng, values)
         return self.decode(self.latent.traverse(code, dim=dim, steps=steps, base=base, low=low, high=high))
 
     def decode(self, latent: Tensor, *, batch_size: int = 512) -> Tensor:

@@ -1,17 +1,17 @@
-"""Names for the categories of a code, from labeled images."""
+"""CategoryNames for the categories of a code, from labeled images."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from infogan_lib.latent.category_names import Names
+from infogan_lib.latent.category_names import CategoryNames
 from infogan_lib.metrics.clustering import CategoryMatch, match_categories
 
 
 def names_from_labels(
     categories: Tensor, labels: Tensor, category_count: int, names: Sequence[str] | None
-) -> tuple[Names, CategoryMatch]:
+) -> tuple[CategoryNames, CategoryMatch]:
     """Name categories after the labels under the one-to-one matching that most images agree with.
 
     Args:

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from infogan_lib._checks import check_int
 from infogan_lib.data.pixels import as_float, check_real_images
-from infogan_lib.latent.category_names import numbered
 from infogan_lib.model.introspection import device_and_dtype, eval_mode
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def draw_latents(
-    model: "InfoGAN", n: int, seed: int | None, rng: torch.Generator | None, codes: Mapping[str, Any]
+    model: "InfoGAN", n: int, seed: int | None, rng: torch.Generator | None, values: Mapping[str, Any]
 ) -> Tensor:
     """Latents (n, L) on the CPU with given values of codes; see `InfoGAN.sample`."""
     if seed is not None:
@@ -27,7 +26,7 @@ def draw_latents(
             raise ValueError("give either seed or rng, not both")
         rng = torch.Generator().manual_seed(check_int("seed", seed, minimum=0))
     latent = model.latent.sample(n, rng=rng, device="cpu")
-    return model.latent.replace_values(latent, numbered(model.latent, model.category_names, codes))
+    return model.latent.replace_values(latent, values)
 
 
 @torch.no_grad()

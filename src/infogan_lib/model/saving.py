@@ -26,7 +26,7 @@ from infogan_lib.checkpoints.compare import (
 from infogan_lib.checkpoints.disk import CheckpointError, makedirs_synced, os_errors_as_checkpoint_errors
 from infogan_lib.checkpoints.tensor_file import to_plain_data
 from infogan_lib.data.pixels import PixelRange, pixel_range
-from infogan_lib.latent.category_names import Names
+from infogan_lib.latent.category_names import CategoryNames
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.model.adapters import DiscriminatorOutput, GeneratorInput
 from infogan_lib.model.ema import ema_decay, make_ema
@@ -60,7 +60,7 @@ class ModelPlan:
 
     latent: LatentSpec
     image_shape: tuple[int, ...]
-    category_names: dict[str, Names] = field(default_factory=dict)
+    category_names: dict[str, CategoryNames] = field(default_factory=dict)
     pixel_range: PixelRange | None = None
     generator_input: GeneratorInput | Literal["auto"] = "auto"
     discriminator_output: DiscriminatorOutput | Literal["auto"] = "auto"

@@ -15,7 +15,10 @@ def check_arguments(generator: Any, discriminator: Any, latent: Any, q_head: Any
     """Check the types of `InfoGAN`'s arguments, and that they go together. Raises TypeError or ValueError."""
     check_modules(generator, discriminator, q_head, q_network)
     if not isinstance(latent, LatentSpec):
-        raise TypeError(f"latent must be a LatentSpec such as Noise(62) + Categorical(10), but got {describe(latent)}")
+        raise TypeError(
+            "latent must be a LatentSpec such as LatentSpec(z=Noise(62), digit=Categorical(10)), "
+            f"but got {describe(latent)}"
+        )
     if not latent.codes:
         raise ValueError(f"an InfoGAN needs at least one code beside the noise, such as Categorical(10), in {latent!r}")
     if q_network is not None and (q_head is not None or tap is not None):

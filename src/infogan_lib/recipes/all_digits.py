@@ -32,7 +32,9 @@ def all_digits(name: str) -> dict[str, Any]:
     if name == "default":
         return {}
     if name not in _OPTIMIZERS:
-        raise ValueError(f"no settings for all digits are known for {name!r}; there are some for {join_names(_OPTIMIZERS)}")
+        raise ValueError(
+            f"no settings for all digits are known for {name!r}; there are some for {join_names(_OPTIMIZERS)}"
+        )
     changes = {
         "optimizers": _OPTIMIZERS[name],
         "information_trains": None,

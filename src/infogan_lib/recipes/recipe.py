@@ -71,7 +71,8 @@ class Recipe:
 
     def trainer(self, **changes: Any) -> InfoGANTrainer:
         """The trainer of these parts; keywords of `InfoGANTrainer` given here win over the recipe's."""
-        return InfoGANTrainer(self.model(), **({"optimizers": self.optimizers} | self.trainer_kwargs | changes))
+        settings: dict[str, Any] = {"optimizers": self.optimizers, **self.trainer_kwargs, **changes}
+        return InfoGANTrainer(self.model(), **settings)
 
 
 def resized(images: Tensor, side: int) -> Tensor:

@@ -12,7 +12,8 @@ from torch import Tensor
 from infogan_lib._checks import check_int
 from infogan_lib.data.pixels import PixelRange, as_unit
 from infogan_lib.latent.base import LatentCode
-from infogan_lib.latent.category_names import categorical_code, numbered
+from infogan_lib.latent.category_names import categorical_code
+from infogan_lib.latent.code_arguments import code_values
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.model.infogan import InfoGAN
 
@@ -128,7 +129,7 @@ def category_images(model: InfoGAN, code: str, rows: int, seed: int, **codes: An
     generator = torch.Generator().manual_seed(seed)
     latents, columns = model.latent.grid(rows=rows, columns=code, rng=generator, device="cpu")
     return model.decode(
-        model.latent.replace_values(latents, numbered(model.latent, model.category_names, codes))
+        model.latent.replace_values(latents, code_values(model.latent, model.category_names, codes))
     ), columns
 
 
@@ -164,7 +165,7 @@ def plot_traversal(
         ValueError: a code with finitely many values.
     """
     if isinstance(columns, str):
-        across = model.latent.traverse(columns, steps=model.latent.steps_of(columns, steps))
+        across = model.latent.traverse(columns, steps=model.latent.traversal_steps(columns, steps))
         xlabel, labels = f"{columns}, noise zero", category_labels(model, columns, len(across))
     else:
         generator = torch.Generator().manual_seed(seed)
@@ -251,9 +252,8 @@ def plot_fixed_category(
         ValueError, TypeError: a category or code that is not there.
     """
     code = categorical_code(model.latent, code)
-    chosen: dict[str, Any] = {code: category}
     return plot_grid(
-        model.sample(columns * rows, seed=seed, **chosen),
+        model.sample(columns * rows, seed=seed, codes={code: category}),
         columns,
         pixel_range=model.display_range,
         title=f"fixed condition: {code} = {category}, style drawn anew",
@@ -295,9 +295,9 @@ def plot_requests(
         ValueError: a name that no category has; see `InfoGAN.name_categories`.
     """
     code = categorical_code(model.latent, code)
-    wanted: dict[str, Any] = {code: [name for _ in range(rows) for name in requests]}
+    wanted = {code: [name for _ in range(rows) for name in requests]}
     return plot_grid(
-        model.sample(rows * len(requests), seed=seed, **wanted),
+        model.sample(rows * len(requests), seed=seed, codes=wanted),
         len(requests),
         pixel_range=model.display_range,
         title=f"asked for {' '.join(requests)}, got",

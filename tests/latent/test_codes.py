@@ -1,4 +1,4 @@
-"""The built-in latent variables: priors, entropies, values as a person writes them, refusals."""
+"""The built-in latent variables: priors, entropies, values given by a user, refusals."""
 
 import math
 
@@ -9,11 +9,10 @@ from infogan_lib import Bernoulli, Categorical, Gaussian, LatentCode, Noise, Uni
 from infogan_lib.losses import MSE, BernoulliCrossEntropy, CrossEntropy, NormalNLL
 
 N = 40_000
-GENERATOR = torch.Generator()
 
 
 def draw(variable):
-    return variable.sample(N, rng=GENERATOR.manual_seed(1), dtype=torch.float64)
+    return variable.sample(N, rng=torch.Generator().manual_seed(1), dtype=torch.float64)
 
 
 def test_categorical_prior_is_uniform_over_one_hot_rows():
@@ -80,21 +79,21 @@ def test_entropy_is_the_mean_surprise_of_draws(code):
     assert surprise.mean().item() == pytest.approx(code.entropy, rel=0.01)
 
 
-def test_categories_as_a_person_writes_them():
+def test_categories_given_by_a_user():
     code = Categorical(4)
     assert code.as_rows(2, 3).tolist() == [[0, 0, 1, 0]] * 3
     assert code.as_rows([0, 3], 2).tolist() == [[1, 0, 0, 0], [0, 0, 0, 1]]
     assert code.as_rows(torch.tensor([[0.0, 0.5, 0.5, 0.0]]), 1).tolist() == [[0.0, 0.5, 0.5, 0.0]]
 
 
-def test_numbers_as_a_person_writes_them():
+def test_numbers_given_by_a_user():
     assert Uniform(2).as_rows(0.5, 2).tolist() == [[0.5, 0.5]] * 2
     assert Uniform(2).as_rows([-1.0, 0.5], 3).tolist() == [[-1.0, 0.5]] * 3
     assert Uniform(2).as_rows([[1, 2], [3, 4]], 2).tolist() == [[1, 2], [3, 4]]
     assert Uniform(1).as_rows([1, 2, 3], 3).tolist() == [[1], [2], [3]]
 
 
-def test_sweeps_move_one_dimension_over_the_prior():
+def test_traversals_run_one_dimension_over_the_prior():
     base = torch.tensor([9.0, 9.0])
     assert Uniform(2, low=0, high=4).traverse(base, dim=1, steps=3).tolist() == [[9, 0], [9, 2], [9, 4]]
     assert Gaussian(2).traverse(base, dim=0, steps=2).tolist() == [[-2, 9], [2, 9]]
@@ -125,6 +124,14 @@ REFUSALS = [
     (lambda: Uniform(1, low=1, high=1), ValueError, "low must be below high in Uniform, but got low=1.0 and high=1.0"),
     (lambda: Uniform(1, low=2, high=-2), ValueError, "low must be below high"),
     (lambda: Uniform(1, low=float("nan")), ValueError, "low must be a finite number"),
+    (
+        lambda: Uniform(-1, 1),
+        TypeError,
+        r"only dim, .*got Uniform\(-1, 1\); give 'low', 'high', 'weight' and 'loss'",
+    ),
+    (lambda: Uniform(-1), ValueError, "dim must be a whole number of at least 1, but got -1"),
+    (lambda: Gaussian(0, 1), TypeError, r"only dim, .*got Gaussian\(0, 1\); give 'weight' and 'loss' by name"),
+    (lambda: Bernoulli(1, 0.5), TypeError, r"only dim, .*got Bernoulli\(1, 0.5\)"),
     (lambda: Gaussian(-1), ValueError, "dim must be a whole number of at least 1"),
     (lambda: Bernoulli("a"), TypeError, "dim must be a whole number"),
     (lambda: Noise(0), ValueError, "dim must be a whole number"),
@@ -150,10 +157,10 @@ REFUSALS = [
     (lambda: Uniform(2).as_rows(float("nan"), 4), ValueError, "must be finite numbers"),
     (lambda: Uniform(2).traverse(torch.zeros(2), dim=2), ValueError, "dim must be from 0 to 1"),
     (lambda: Uniform(2).traverse(torch.zeros(2), steps=0), ValueError, "steps must be a whole number of at least 1"),
-    (lambda: Categorical(3).traverse(torch.zeros(3), steps=5), ValueError, "swept over its 3 categories"),
+    (lambda: Categorical(3).traverse(torch.zeros(3), steps=5), ValueError, "runs over its 3 categories"),
     (lambda: Categorical(3).as_rows([[5, -2, 0], [9, 9, 9]], 2), ValueError, "shares that add up to 1"),
     (lambda: Bernoulli(2).as_rows(7.3, 2), ValueError, "bits of .* are from 0 to 1, but got 7.3"),
-    (lambda: Bernoulli(2).traverse(torch.zeros(2), steps=5), ValueError, "swept over its 2 values"),
+    (lambda: Bernoulli(2).traverse(torch.zeros(2), steps=5), ValueError, "runs over the 2 values of a bit"),
     (lambda: Categorical(3).sample(0), ValueError, "n must be a whole number of at least 1"),
 ]
 

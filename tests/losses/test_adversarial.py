@@ -35,6 +35,6 @@ def test_logits_far_out_keep_their_losses_and_gradients(loss):
     assert logits.grad.tolist() == [-1.0, 1.0]
 
 
-def test_opinion_is_a_probability_where_the_loss_has_one():
+def test_score_is_a_probability_where_the_loss_has_one():
     assert NonSaturating().score(torch.zeros(1)).item() == 0.5
     assert Hinge().score(torch.full((1,), 3.0)).item() == 3.0
