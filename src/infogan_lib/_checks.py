@@ -94,7 +94,7 @@ def require_eval(what: str, package: str = "scikit-learn") -> Iterator[None]:
         raise ImportError(f"{what} needs {package}: pip install 'infogan-lib[eval]'") from error
 
 
-def required(name: str = "gradio") -> Any:
+def require(name: str = "gradio") -> Any:
     """A module of the extra `explore`: gradio, and what comes with it.
 
     Raises:

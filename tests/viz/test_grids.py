@@ -41,5 +41,6 @@ def test_grid_figure_checks_its_labels():
 def test_files(tmp_path):
     save_png(image_grid(torch.ones(1, 1, 2, 3) / 2, 1, pixel_range=(0, 1)), tmp_path / "new" / "grid.png")
     assert matplotlib.image.imread(tmp_path / "new" / "grid.png").shape[:2] == (2, 3)
-    save_figure(plot_grid(torch.zeros(6, 1, 4, 4), 3, pixel_range=(0, 1)), tmp_path / "other" / "figure.png")
+    figure = plot_grid(torch.rand(6, 1, 4, 4), 3, pixel_range=(0, 1), title="Random")
+    save_figure(figure, tmp_path / "other" / "figure.png")
     assert (tmp_path / "other" / "figure.png").stat().st_size > 1000

@@ -77,26 +77,26 @@ def table(
     caption: str = "",
     numeric: Collection[int] = (),
 ) -> str:
-    """A table.
+    """A table of plain text and bars.
 
     Args:
-        rows: Cells of each row: plain text, or a fraction in [0, 1] that is drawn as a bar.
-        header: Names of the columns; no header if empty.
+        rows: Cells of each row: text, or a fraction in [0, 1] that is drawn as a bar.
+        header: Names of the columns. If empty, the first cell of each row is the name of the row.
         caption: Title of the table; no title if empty.
         numeric: Indices of the columns that are aligned to the right.
     """
 
-    def row(cells: Sequence[str | float], tag: str) -> str:
-        starts = [f'<{tag} class="n">' if column in numeric else f"<{tag}>" for column in range(len(cells))]
-        return (
-            "<tr>"
-            + "".join(f"{start}{_cell(cell)}</{tag}>" for start, cell in zip(starts, cells, strict=True))
-            + "</tr>"
-        )
+    def row(cells: Sequence[str | float], tag: str, first_tag: str) -> str:
+        parts = []
+        for column, cell in enumerate(cells):
+            name = tag if column else first_tag
+            attribute = ' class="n"' if column in numeric else ' scope="row"' if name == "th" and not header else ""
+            parts.append(f"<{name}{attribute}>{_cell(cell)}</{name}>")
+        return f"<tr>{''.join(parts)}</tr>"
 
     above = f"<caption>{escape(caption)}</caption>" if caption else ""
-    above += f"<thead>{row(header, 'th')}</thead>" if header else ""
-    body = "".join(row(cells, "td") for cells in rows)
+    above += f"<thead>{row(header, 'th', 'th')}</thead>" if header else ""
+    body = "".join(row(cells, "td", "td" if header else "th") for cells in rows)
     return f'<div class="scroll"><table>{above}<tbody>{body}</tbody></table></div>'
 
 
