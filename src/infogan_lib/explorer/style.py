@@ -27,7 +27,7 @@ CSS = """
 #readout :is(table, tbody, tr, th, td) { border: 0 !important; }
 #readout :is(th, td) { text-align: left; font-weight: 400; padding: .1rem .5rem .1rem 0; }
 #readout tr:has(.bar) > * { white-space: nowrap; }
-#readout td:has(.bar) { width: 100%; padding-right: 0; }
+#readout td:last-child { width: 100%; padding-right: 0; }
 #readout .bar { height: .65rem; border-radius: 3px; background: var(--color-accent); min-width: 1px; }
 @media (max-width: 767px) {
   #shown { top: 0; z-index: 20; background: var(--body-background-fill); padding-bottom: .3rem; }

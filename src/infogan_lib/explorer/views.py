@@ -154,7 +154,7 @@ class Explorer:
         part = ""
         if isinstance(control, Choice) and len(control.labels) > MAX_POINTS:
             part = f" (the first {MAX_POINTS} of {len(control.labels)})"
-        below = f"{down} down the rows" if row_labels else f"noise seed {int(seed)}, one per row"
+        below = f"{down} down the rows" if row_labels else f"new noise in each row, seed {int(seed)}"
         caption = f"{across} along the columns{part}, {below}. {self._describe(values, skip=(across, down))}."
         columns = len(labels[0])
         pixels = self._decode(torch.cat(rows), columns)
