@@ -47,9 +47,7 @@ def decode_pixels(model: InfoGAN, latents: Tensor, size: tuple[int, int]) -> NDA
 
 def to_pixels(images: Tensor, pixel_range: PixelRange, size: tuple[int, int]) -> NDArray[np.uint8]:
     """Floating-point images (N, C, H, W) as bytes (N, height, width, C), pixels repeated or averaged; NaN is black."""
-    unit = as_unit(images.nan_to_num(pixel_range[0]), pixel_range)
-    larger = size[0] >= images.shape[2] and size[1] >= images.shape[3]
-    unit = F.interpolate(unit, size, mode="nearest" if larger else "area")
+    unit = F.interpolate(as_unit(images.nan_to_num(pixel_range[0]), pixel_range), size, mode="area")
     return (unit * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
 
