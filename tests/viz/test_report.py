@@ -121,7 +121,10 @@ def test_curves_of_a_run(tmp_path):
         (LATENT, (1, 1, 16)),
         (ig.LatentSpec(z=ig.Noise(9), style=ig.Uniform(2, loss=ig.MSE())), (1, 4, 4)),
         (ig.LatentSpec(z=ig.Noise(5), kind=ig.Categorical(3), digit=ig.Categorical(3)), (1, 4, 4)),
-        (ig.LatentSpec(z=ig.Noise(5), bits=ig.Bernoulli(3), many=ig.Uniform(20)), (1, 4, 4)),
+        pytest.param(
+            *(ig.LatentSpec(z=ig.Noise(5), bits=ig.Bernoulli(3), many=ig.Uniform(20)), (1, 4, 4)),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_any_codes_and_any_images(tmp_path, latent, shape):
@@ -141,6 +144,7 @@ def test_any_codes_and_any_images(tmp_path, latent, shape):
     assert sum(alt.endswith("off and on") for alt in alts) == (bits if with_pictures else 0)
 
 
+@pytest.mark.slow
 def test_text_is_escaped(tmp_path):
     model, evil = model_of(), "<script>alert(1)</script>\"'&"
     model.set_category_names("digit", [evil, "b", "c", "d"])
@@ -152,6 +156,7 @@ def test_text_is_escaped(tmp_path):
     assert not any(tag == "script" for tag, _ in page.tags)
 
 
+@pytest.mark.slow
 def test_labels_of_one_class_and_blank_images(tmp_path):
     model = model_of()
     text = report_of(tmp_path, model, torch.zeros(6, 1, 4, 4), torch.zeros(6, dtype=torch.int64)).text
@@ -195,6 +200,9 @@ def test_html_elements():
     made = html.table([["<1>", "2"]], header=["a", "b"], numeric=[1])
     assert "<td>&lt;1&gt;</td>" in made
     assert '<td class="n">2</td>' in made
+    assert '<th scope="row">a</th><td><div class="bar" style="width:25.0%"></div></td>' in html.table([["a", 0.25]])
+    element = html.image(b"x", "<a>", data_name='"')
+    assert element == '<figure><img src="data:image/png;base64,eA==" alt="&lt;a&gt;" data-name="&quot;"></figure>'
     assert html.facts([("5", "<b>")]) == '<ul class="facts"><li><b>5</b>&lt;b&gt;</li></ul>'
     assert html.heading("a", level=1) == "<h1>a</h1>"
 

@@ -21,9 +21,8 @@ class LatentAsImage(nn.Module):
         return (z * self.scale)[:, None, None, :].tanh()
 
 
-def image_of_latent_model():
-    shape = (1, 1, LATENT.width)
-    return ig.InfoGAN(LatentAsImage(), dense_discriminator(shape), LATENT)
+def image_of_latent_model(latent=LATENT):
+    return ig.InfoGAN(LatentAsImage(), dense_discriminator((1, 1, latent.width)), latent)
 
 
 def pixels_of(figure):
@@ -55,6 +54,15 @@ def test_category_figure_with_fixed_other_codes():
         plot_categories(model, "digit", digit=2)
     with pytest.raises(KeyError, match="no 'slant' in this latent"):
         plot_categories(model, "digit", slant=2)
+
+
+def test_category_figure_of_one_bit():
+    latent = ig.LatentSpec(z=ig.Noise(2), bits=ig.Bernoulli(3))
+    figure = plot_categories(image_of_latent_model(latent), "bits", dim=1, rows=4)
+    off, on = pixels_of(figure)[::3, 0:5, 0], pixels_of(figure)[::3, 7:12, 0]
+    np.testing.assert_allclose(off[:, 3], 0.5)
+    np.testing.assert_allclose(on[:, 3], (np.tanh(1) + 1) / 2, atol=1e-5)
+    assert np.array_equal(np.delete(off, 3, axis=1), np.delete(on, 3, axis=1))
 
 
 def test_traversal_goes_from_low_to_high_down_the_rows():
