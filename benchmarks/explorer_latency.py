@@ -1,4 +1,4 @@
-"""How long the explorer's page takes from a moved slider to the new picture, in a real Chromium.
+"""Latency of the explorer's page from a slider's input event to the new picture, in a real Chromium.
 
 python benchmarks/explorer_latency.py RUN_FOLDER
 """
@@ -12,8 +12,8 @@ from playwright.sync_api import Page, sync_playwright
 from infogan_lib.explorer import explore
 from infogan_lib.recipes import load_run
 
-# Until the new picture is decoded, as seen by the page itself.
-MOVE = """async ([slider, value]) => {
+# Measured by the page itself, until the new picture is decoded.
+MOVE_SLIDER = """async ([slider, value]) => {
     const picture = document.querySelector("#picture img"), old = picture.src, range = document.querySelector(slider);
     const started = performance.now();
     range.value = value;
@@ -24,13 +24,14 @@ MOVE = """async ([slider, value]) => {
 }"""
 
 
-def moves(page: Page, slider: str, count: int) -> list[float]:
-    """Milliseconds of so many moves of a slider."""
-    spent = []
+def measure(page: Page, slider: str, count: int) -> list[float]:
+    """Latencies in milliseconds of `count` moves of a slider."""
+    latencies = []
     for move in range(count):
-        spent.append(page.evaluate(MOVE, [f"#{slider} input[type=range]", str(round(-0.9 + 1.8 * move / count, 2))]))
+        value = str(round(-0.9 + 1.8 * move / count, 2))
+        latencies.append(page.evaluate(MOVE_SLIDER, [f"#{slider} input[type=range]", value]))
         page.wait_for_timeout(100)
-    return spent
+    return latencies
 
 
 if __name__ == "__main__":
@@ -50,7 +51,8 @@ if __name__ == "__main__":
         for count in (16, 64):
             page.locator("#count input[type=range]").fill(str(count))
             page.wait_for_timeout(1500)
-            moves(page, "code-style-0", 3)  # to warm up
-            spent = moves(page, "code-style-0", 20)
-            print(f"{count} images: {statistics.median(spent):.0f} ms (median of 20), {max(spent):.0f} ms at most")
+            measure(page, "code-style-0", 3)  # to warm up
+            latencies = measure(page, "code-style-0", 20)
+            median = statistics.median(latencies)
+            print(f"{count} images: {median:.0f} ms (median of 20), {max(latencies):.0f} ms (max)")
         browser.close()

@@ -14,7 +14,8 @@ FLOORS = [  # lowest first; the rooms of one floor do not import one another
     {"model", "regularizers"},
     {"training"},
     {"evaluation", "recipes", "__init__"},
-    {"viz", "explorer"},
+    {"viz"},
+    {"explorer"},
 ]
 LONGEST = 350
 

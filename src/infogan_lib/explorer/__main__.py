@@ -10,13 +10,15 @@ from infogan_lib.recipes.runs import RunError, load_run
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve the page of a run's model until Ctrl-C; what is wrong is one line on stderr and exit status 1."""
+    """Serve the page of a run's model until Ctrl-C. Errors are one line on stderr, with exit status 1."""
     parser = argparse.ArgumentParser(
         prog="python -m infogan_lib.explorer",
-        description=f"Opens a page on {HOST} for moving the codes of a trained model and reading those of pictures.",
+        description=f"Open a page on {HOST} for changing the codes of a trained model and encoding pictures.",
     )
     parser.add_argument("run", help="folder of a run that examples/mnist.py finished, such as runs/mnist")
-    parser.add_argument("--port", type=_port, default=PORT, help=f"of {HOST}; 0 for any that is free (default: {PORT})")
+    parser.add_argument(
+        "--port", type=_port, default=PORT, help=f"port on {HOST}; 0 for any free port (default: {PORT})"
+    )
     parser.add_argument(
         "--open",
         action=argparse.BooleanOptionalAction,
@@ -30,8 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"explorer: {error}")
     except OSError as error:
         reason = error.strerror or error
-        sys.exit(f"explorer: port {options.port}: {reason}; choose another by --port, or --port 0 for any that is free")
-    print(f"the model of {options.run} is at {page.url}  (Ctrl-C ends)", flush=True)  # noqa: T201
+        sys.exit(f"explorer: port {options.port}: {reason}; choose another by --port, or --port 0 for any free port")
+    print(f"the model of {options.run} is at {page.url}  (Ctrl-C to stop)", flush=True)  # noqa: T201
     if options.open:
         webbrowser.open(page.url)
     page.wait()

@@ -1,60 +1,59 @@
-"""The page: Gradio components for the controls of an `Explorer`, wired to its pictures. Needs Gradio."""
+"""The page: Gradio components for the controls of an `Explorer`, connected to its pictures. Needs Gradio."""
 
-import html
 from collections.abc import Sequence
 from functools import partial
+from html import escape
 from pathlib import Path
 from secrets import randbelow
 from typing import Any
 
 from infogan_lib._checks import require
-from infogan_lib.explorer.bounds import ControlError
-from infogan_lib.explorer.controls import Bits, Choice, Control, Sliders
-from infogan_lib.explorer.look import DOWNLOAD, figure, problem, table
+from infogan_lib.explorer.controls import Bits, Choice, Control, ControlError, Sliders
+from infogan_lib.explorer.style import DOWNLOAD, picture_html, problem_html, readout_html
 from infogan_lib.explorer.uploads import MAX_BYTES, UploadError
-from infogan_lib.explorer.views import MAX_IMAGES, MAX_SEED, MAX_STEPS, NOISE_ROWS, Explorer, Picture, Reading
+from infogan_lib.explorer.views import MAX_IMAGES, MAX_SEED, MAX_STEPS, NOISE_ROWS, Encoding, Explorer, Picture
 
-_MAX_RADIO = 16
-
-_MAX_WAITING = 64
-
-_OPEN_SLIDERS = 12
+_MAX_RADIO, _MAX_OPEN_SLIDERS, _MAX_QUEUE = 16, 12, 64
 
 _NOTE = (
-    "Q reads the codes of a picture, not its noise: what noise alone decides is lost, so the images are relatives of "
-    "yours, not copies. Upload a picture, then move its codes: another digit in the same style, say."
+    "Q predicts the codes of a picture, not its noise: whatever depends on the noise alone is lost, so the images are "
+    "relatives of yours, not copies. Upload a picture, then change its codes: another digit in the same style, say."
 )
 
 
-def build(explorer: Explorer, *, title: str = "InfoGAN explorer") -> Any:
-    """The page of a model, not yet served.
+def build_page(explorer: Explorer, *, title: str = "InfoGAN explorer") -> Any:
+    """Build the page of a model, without serving it.
 
     Args:
-        explorer: the pictures of the model.
-        title: above the page.
+        explorer: The explorer of the model.
+        title: Title of the page.
 
     Returns:
         A `gradio.Blocks`.
 
     Raises:
-        ImportError: Gradio is not installed.
+        ImportError: If Gradio is not installed.
     """
     gr = require()
     with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(600, 3600)) as page:
         _Page(explorer, title)
-    return page.queue(max_size=_MAX_WAITING, api_open=False)
+    return page.queue(max_size=_MAX_QUEUE, api_open=False)
 
 
 class _Page:
-    """Lays out the components in the `Blocks` that is open, and wires them."""
+    """Creates the components in the current `Blocks` and connects them.
+
+    The event handlers get the values of `inputs`: the view ("samples", "traversal" or "upload"), the encoding of the
+    uploaded picture, the values of all controls' components, and the settings.
+    """
 
     def __init__(self, explorer: Explorer, title: str) -> None:
         gr = require()
         self.explorer = explorer
-        self.view, self.reading = gr.State("images"), gr.State(None)
+        self.view, self.encoding = gr.State("samples"), gr.State(None)
         variables = explorer.model.latent.items()
-        subtitle = html.escape(", ".join(f"{name}: {type(v).__name__}({v.width})" for name, v in variables))
-        gr.HTML(f"<h1>{html.escape(title)}</h1><p>{subtitle}</p>", elem_id="title")
+        subtitle = ", ".join(f"{name}: {type(variable).__name__}({variable.width})" for name, variable in variables)
+        gr.HTML(f"<h1>{escape(title)}</h1><p>{escape(subtitle)}</p>", elem_id="title")
         with gr.Row():
             with gr.Column(scale=6, min_width=300, elem_id="shown"):
                 self.picture = gr.HTML(elem_id="picture")
@@ -63,33 +62,32 @@ class _Page:
                     None, js=DOWNLOAD, queue=False, api_visibility="private"
                 )
             with gr.Column(scale=5, min_width=300):
-                self._views()
-                self.fields = [_fields(control) for control in explorer.controls.values()]
-                self._noise()
-        self.codes = [component for fields in self.fields for component in fields]
-        self.settings = [self.seed, self.one_noise, self.count, self.across, self.down, self.steps]
-        self.inputs = [self.view, self.reading, *self.codes, *self.settings]
-        self.picture.value = figure(
-            explorer.images(explorer.defaults, seed=0, count=int(self.count.value), one_noise=False)
-        )
-        self._wire()
+                self._add_tabs()
+                self.components = [_add_components(control) for control in explorer.controls.values()]
+                self._add_noise()
+        self.codes = [component for components in self.components for component in components]
+        self.settings = [self.seed, self.shared_noise, self.count, self.across, self.down, self.steps]
+        self.inputs = [self.view, self.encoding, *self.codes, *self.settings]
+        first = explorer.sample(explorer.defaults, seed=0, count=int(self.count.value), shared_noise=False)
+        self.picture.value = picture_html(first)
+        self._connect()
 
-    def _views(self) -> None:
+    def _add_tabs(self) -> None:
         gr = require()
         axes = self.explorer.axes
         with gr.Tabs():
-            with gr.Tab("Images", elem_id="tab-images") as images:
+            with gr.Tab("Samples", elem_id="tab-samples") as samples:
                 self.count = gr.Slider(1, MAX_IMAGES, value=16, step=1, label="Images", elem_id="count")
-            with gr.Tab("Sweep", elem_id="tab-sweep") as sweep:
+            with gr.Tab("Traversal", elem_id="tab-traversal") as traversal:
                 self.across = gr.Dropdown(axes, value=axes[0], label="Along the columns", elem_id="across")
                 self.down = gr.Dropdown([NOISE_ROWS, *axes], value=NOISE_ROWS, label="Down the rows", elem_id="down")
                 self.steps = gr.Slider(2, MAX_STEPS, value=8, step=1, label="Steps", elem_id="steps")
-            with gr.Tab("Your picture", elem_id="tab-picture") as picture:
+            with gr.Tab("Your picture", elem_id="tab-upload") as upload:
                 gr.HTML(f'<p class="note">{_NOTE}</p>')
                 self.upload = gr.File(
                     type="binary", label=f"PNG or JPEG, at most {MAX_BYTES // 2**20} MiB", height=130, elem_id="upload"
                 )
-                _uploads_only(self.upload)
+                _accept_only_uploads(self.upload)
                 with gr.Row():
                     self.fit = gr.Radio(
                         [("Crop", "crop"), ("Pad", "pad"), ("Stretch", "stretch")],
@@ -101,137 +99,138 @@ class _Page:
                     self.invert = gr.Checkbox(
                         label="Invert", info="For dark strokes on paper", elem_id="invert", min_width=120
                     )
-                self.again = gr.Button("Set the controls to what was read", size="sm", elem_id="again")
-                self.told = gr.HTML(elem_id="told")
-        self.tabs = {"images": images, "sweep": sweep, "picture": picture}
+                self.reset = gr.Button("Reset the controls to your picture's codes", size="sm", elem_id="reset")
+                self.readout = gr.HTML(elem_id="readout")
+        self.tabs = {"samples": samples, "traversal": traversal, "upload": upload}
 
-    def _noise(self) -> None:
+    def _add_noise(self) -> None:
         gr = require()
         with gr.Group(visible=self.explorer.has_noise):
             with gr.Row():
                 self.seed = gr.Number(
                     0, label="Noise seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=120, elem_id="seed"
                 )
-                self.one_noise = gr.Checkbox(
-                    label="One noise for all", info="Else each image has its own", elem_id="one-noise", min_width=160
+                self.shared_noise = gr.Checkbox(
+                    label="Same noise for all", info="Otherwise each image has its own", elem_id="shared-noise"
                 )
-            self.reseed = gr.Button("New noise", size="md", elem_id="reseed")
+            self.new_noise = gr.Button("New noise", size="md", elem_id="new-noise")
 
-    def _wire(self) -> None:
+    def _connect(self) -> None:
         gr = require()
-        # One queue for all, so that pictures come in the order in which they were asked for.
-        live: dict[str, Any] = {
+        # One queue for all events, so that pictures appear in the order of the events.
+        options: dict[str, Any] = {
             "concurrency_id": "picture",
             "show_progress": "hidden",
             "trigger_mode": "always_last",
             "api_visibility": "private",
         }
-        shown = [self.picture, self.message]
-        moved = [component.input for component in (*self.codes, *self.settings)]
-        gr.on(moved, self.show, self.inputs, shown, **live | {"api_visibility": "public", "api_name": "show"})
-        self.reseed.click(self.new_noise, self.inputs, [self.seed, *shown], **live)
+        outputs = [self.picture, self.message]
+        changes = [component.input for component in (*self.codes, *self.settings)]
+        gr.on(changes, self.show, self.inputs, outputs, **options | {"api_visibility": "public", "api_name": "show"})
+        self.new_noise.click(self.draw_noise, self.inputs, [self.seed, *outputs], **options)
         for view, tab in self.tabs.items():
-            tab.select(partial(self.switch, view), self.inputs, [self.view, *shown], **live)
-        read = [self.upload.upload, self.upload.clear, self.fit.input, self.invert.input]
-        reading = [self.view, self.reading, self.told, *self.codes, *shown]
-        public = {"api_visibility": "public", "api_name": "read"}
-        gr.on(read, self.read, [self.upload, self.fit, self.invert, *self.inputs], reading, **live | public)
-        self.again.click(self.take_over, self.inputs, [*self.codes, *shown], **live)
+            tab.select(partial(self.switch_view, view), self.inputs, [self.view, *outputs], **options)
+        gr.on(
+            [self.upload.upload, self.upload.clear, self.fit.input, self.invert.input],
+            self.encode,
+            [self.upload, self.fit, self.invert, *self.inputs],
+            [self.view, self.encoding, self.readout, *self.codes, *outputs],
+            **options | {"api_visibility": "public", "api_name": "encode"},
+        )
+        self.reset.click(self.set_controls, self.inputs, [*self.codes, *outputs], **options)
 
     def show(self, *inputs: Any) -> list[Any]:
-        """The picture of what is set, or a message about what is wrong with it; the picture stays then."""
-        gr = require()
+        """The picture and an empty message; for invalid inputs the picture stays, and the message says why."""
         try:
-            return [figure(self._picture(*inputs)), ""]
+            return [picture_html(self._make_picture(*inputs)), ""]
         except (ControlError, UploadError) as error:
-            return [gr.skip(), problem(str(error))]
+            return [require().skip(), problem_html(str(error))]
 
-    def switch(self, view: str, *inputs: Any) -> list[Any]:
-        """Show another kind of picture; the page says so of the first tab as well, when it opens."""
+    def switch_view(self, view: str, *inputs: Any) -> list[Any]:
+        """Show another view. Gradio also selects the first tab when the page opens, which changes nothing."""
         if view == inputs[0]:
             return [require().skip()] * 3
         return [view, *self.show(view, *inputs[1:])]
 
-    def new_noise(self, *inputs: Any) -> list[Any]:
-        """Another seed, and the picture with it."""
-        at, seed = 2 + len(self.codes), randbelow(MAX_SEED)
-        return [seed, *self.show(*inputs[:at], seed, *inputs[at + 1 :])]
+    def draw_noise(self, *inputs: Any) -> list[Any]:
+        """A random seed, and its picture."""
+        position, seed = self.inputs.index(self.seed), randbelow(MAX_SEED)
+        return [seed, *self.show(*inputs[:position], seed, *inputs[position + 1 :])]
 
-    def read(self, data: bytes | None, fit: Any, invert: bool, *inputs: Any) -> list[Any]:
+    def encode(self, data: bytes | None, fit: Any, invert: bool, *inputs: Any) -> list[Any]:
         """The codes of an uploaded picture, and the controls set to them."""
-        gr = require()
-        kept = [gr.skip()] * len(self.codes)
+        unchanged = [require().skip()] * len(self.codes)
         if data is None:
-            return ["picture", None, "", *kept, *self.show("picture", None, *inputs[2:])]
+            return ["upload", None, "", *unchanged, *self.show("upload", None, *inputs[2:])]
         try:
-            reading = self.explorer.read(data, fit=fit, invert=bool(invert))
+            encoding = self.explorer.encode(data, fit=fit, invert=bool(invert))
         except UploadError as error:
-            shown = self.show("picture", None, *inputs[2:])[0]
-            return ["picture", None, "", *kept, shown, problem(str(error))]
-        return ["picture", reading, table(reading), *self.take_over("picture", reading, *inputs[2:])]
+            picture, _ = self.show("upload", None, *inputs[2:])
+            return ["upload", None, "", *unchanged, picture, problem_html(str(error))]
+        return ["upload", encoding, readout_html(encoding), *self.set_controls("upload", encoding, *inputs[2:])]
 
-    def take_over(self, view: str, reading: Reading | None, *inputs: Any) -> list[Any]:
-        """The controls set to the codes of the uploaded picture, and the picture with them."""
-        codes, rest = inputs[: len(self.codes)], inputs[len(self.codes) :]
-        if reading is not None:
-            values = self._values(codes) | reading.values
-            codes = [x for name, c in self.explorer.controls.items() for x in _spread(c, values[name])]
-        return [*codes, *self.show(view, reading, *codes, *rest)]
+    def set_controls(self, view: str, encoding: Encoding | None, *inputs: Any) -> list[Any]:
+        """The controls set to the codes of the uploaded picture, and the picture for them."""
+        codes, settings = inputs[: len(self.codes)], inputs[len(self.codes) :]
+        if encoding is not None:
+            values = self._control_values(codes) | encoding.values
+            controls = self.explorer.controls.items()
+            codes = [part for name, control in controls for part in _component_values(control, values[name])]
+        return [*codes, *self.show(view, encoding, *codes, *settings)]
 
-    def _picture(self, view: str, reading: Reading | None, *inputs: Any) -> Picture:
-        values = self._values(inputs[: len(self.codes)])
-        seed, one_noise, count, across, down, steps = inputs[len(self.codes) :]
-        noise: dict[str, Any] = {"seed": 0 if seed is None else seed, "one_noise": bool(one_noise)}
-        if view == "sweep":
-            return self.explorer.sweep(values, across=across, down=down, steps=steps, **noise)
-        if view == "picture" and reading is not None:
-            return self.explorer.beside(reading, values, **noise)
-        return self.explorer.images(values, count=count, **noise)
+    def _make_picture(self, view: str, encoding: Encoding | None, *inputs: Any) -> Picture:
+        values = self._control_values(inputs[: len(self.codes)])
+        seed, shared_noise, count, across, down, steps = inputs[len(self.codes) :]
+        noise: dict[str, Any] = {"seed": 0 if seed is None else seed, "shared_noise": bool(shared_noise)}
+        if view == "traversal":
+            return self.explorer.traverse(values, across=across, down=down, steps=steps, **noise)
+        if view == "upload" and encoding is not None:
+            return self.explorer.compare(encoding, values, **noise)
+        return self.explorer.sample(values, count=count, **noise)
 
-    def _values(self, codes: Sequence[Any]) -> dict[str, Any]:
-        values, rest = {}, list(codes)
-        for (name, control), fields in zip(self.explorer.controls.items(), self.fields, strict=True):
-            own, rest = rest[: len(fields)], rest[len(fields) :]
-            values[name] = own if isinstance(control, Sliders) else own[0]
+    def _control_values(self, codes: Sequence[Any]) -> dict[str, Any]:
+        """Values of the controls from the values of all their components."""
+        values, rest = {}, iter(codes)
+        for (name, control), components in zip(self.explorer.controls.items(), self.components, strict=True):
+            parts = [next(rest) for _ in components]
+            values[name] = parts if isinstance(control, Sliders) else parts[0]
         return values
 
 
-def _spread(control: Control, value: Any) -> list[Any]:
-    """A control's value as the values of its components."""
+def _component_values(control: Control, value: Any) -> list[Any]:
+    """Values of a control's components from the value of the control."""
     return [round(x, 3) for x in value] if isinstance(control, Sliders) else [value]
 
 
-def _fields(control: Control) -> list[Any]:
-    """The components of a control: as many as `_spread` gives values."""
+def _add_components(control: Control) -> list[Any]:
+    """The components of a control: a slider per dimension of `Sliders`, one component for any other."""
     gr = require()
+    options: dict[str, Any] = {"label": control.name, "elem_id": f"code-{control.name}"}
     default = control.default
     if isinstance(control, Choice):
-        choices = [(control.labels[number], number) for number in control.order]
-        kind = gr.Radio if len(choices) <= _MAX_RADIO else gr.Dropdown
-        return [kind(choices, value=default, label=control.name, elem_id=f"code-{control.name}")]
+        choices = [(control.labels[index], index) for index in control.order]
+        component = gr.Radio if len(choices) <= _MAX_RADIO else gr.Dropdown
+        return [component(choices, value=default, **options)]
     if isinstance(control, Bits):
-        bits = list(zip(control.axes, range(len(control.axes)), strict=True))
-        return [gr.CheckboxGroup(bits, value=default, label=control.name, elem_id=f"code-{control.name}")]
+        return [gr.CheckboxGroup([(axis, bit) for bit, axis in enumerate(control.axes)], value=default, **options)]
     if not isinstance(control, Sliders):
-        return [gr.Slider(0, 1, value=default, step=0.01, label=control.name, elem_id=f"code-{control.name}")]
-    step = (control.high - control.low) / 200
-    with gr.Accordion(control.name, open=len(default) <= _OPEN_SLIDERS):
+        return [gr.Slider(0, 1, value=default, step=0.01, **options)]
+    low, high = control.low, control.high
+    with gr.Accordion(control.name, open=len(default) <= _MAX_OPEN_SLIDERS):
         return [
-            gr.Slider(
-                *(control.low, control.high), value=x, step=step, label=axis, elem_id=f"code-{control.name}-{dim}"
-            )
+            gr.Slider(low, high, value=x, step=(high - low) / 200, label=axis, elem_id=f"code-{control.name}-{dim}")
             for dim, (axis, x) in enumerate(zip(control.axes, default, strict=True))
         ]
 
 
-def _uploads_only(upload: Any) -> None:
-    """Have an upload take uploaded files alone: Gradio would fetch addresses, and open files of this machine."""
+def _accept_only_uploads(component: Any) -> None:
+    """Restrict a file component to uploaded files: Gradio would also fetch URLs and open files of this machine."""
     gr = require()
-    move, folder = upload.async_move_resource_to_block_cache, Path(upload.GRADIO_CACHE).resolve()
+    move, folder = component.async_move_resource_to_block_cache, Path(component.GRADIO_CACHE).resolve()
 
-    async def refusing(path: Any) -> Any:
+    async def move_upload(path: Any) -> Any:
         if "://" in str(path) or not Path(str(path)).resolve().is_relative_to(folder):
             raise gr.Error("this file was not uploaded; choose a file on the page", print_exception=False)
         return await move(path)
 
-    upload.async_move_resource_to_block_cache = refusing
+    component.async_move_resource_to_block_cache = move_upload

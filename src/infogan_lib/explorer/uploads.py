@@ -1,7 +1,7 @@
-"""A picture that somebody uploads, as an image of the model's shape and range.
+"""An uploaded picture as an image of the model's shape and range.
 
-Nothing in the bytes is trusted. Their number is bounded, then the kind is told from the first of them, then the size in
-pixels is read from the header and bounded; only what passes is decoded. Needs Pillow.
+Nothing in the file is trusted. Its length is limited, its format is recognized by the first bytes, and its size in
+pixels is read from the header and limited, all before anything is decoded. Needs Pillow.
 """
 
 import io
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from PIL import Image
 
 MAX_BYTES = 20 * 2**20
-"""The largest file that is read."""
+"""The longest file that is accepted."""
 
 MAX_PIXELS = 25_000_000
-"""The most pixels that are decoded."""
+"""The most pixels of a picture."""
 
 MIN_SIDE = 4
-"""The fewest pixels along a side in which there is anything to see."""
+"""The fewest pixels along a side of a picture."""
 
 Fit = Literal["crop", "pad", "stretch"]
-"""How a picture of another shape becomes the model's: its middle, all of it with a border, or pulled to fit."""
+"""How a picture gets the model's shape: cropped to its center, padded with a border, or stretched."""
 
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
-_OTHERS = {
+_OTHER_FORMATS = {
     b"GIF8": "a GIF",
     b"RIFF": "a WebP",
     b"BM": "a BMP",
@@ -42,7 +42,7 @@ _OTHERS = {
 
 
 class UploadError(ValueError):
-    """A picture that cannot be read; the message is one line for the page."""
+    """An upload cannot be used; the message is one line for the page."""
 
 
 def image_tensor(
@@ -53,57 +53,53 @@ def image_tensor(
     fit: Fit = "crop",
     invert: bool = False,
 ) -> Tensor:
-    """The bytes of a PNG or JPEG file as one image for `InfoGAN.encode`.
+    """Turn the bytes of a PNG or JPEG file into an image for `InfoGAN.encode`.
 
-    Transparent places become white; 16 bits become 8; a rotation noted by a camera is carried out.
+    Transparent pixels become white, 16 bits become 8, and the rotation in a photo's EXIF data is applied.
 
     Args:
-        data: the file.
-        image_shape: (1 or 3, H, W); colours are averaged into grey, grey stands for all colours.
-        pixel_range: what black and white are.
-        fit: how it gets the shape (H, W).
-        invert: swap black and white, for dark strokes on paper where the model knows light ones on black.
+        data: Bytes of the file.
+        image_shape: Shape of the image, (1 or 3, H, W). Colors are averaged to gray, gray is repeated to colors.
+        pixel_range: Values of black and white.
+        fit: How the picture gets the shape (H, W).
+        invert: Whether to swap black and white, for dark strokes on paper if the model knows light ones on black.
 
     Returns:
-        Shape (1, C, H, W), in `pixel_range`.
+        The image, shape (1, C, H, W), in `pixel_range`.
 
     Raises:
-        UploadError: no PNG or JPEG, damaged, animated, too large or too small; `fit` is none of the three.
+        UploadError: If the file is no PNG or JPEG, damaged, animated, too large or too small, or `fit` is unknown.
     """
     if fit not in get_args(Fit):
         raise UploadError(f"fit must be 'crop', 'pad' or 'stretch', but got {describe(fit)}")
-    picture = decoded(data, "L" if image_shape[0] == 1 else "RGB")
-    pixels = np.asarray(_fitted(picture, (image_shape[2], image_shape[1]), fit), dtype=np.float32) / 255
+    picture = open_picture(data, "L" if image_shape[0] == 1 else "RGB")
+    pixels = np.asarray(_resize(picture, (image_shape[2], image_shape[1]), fit), dtype=np.float32) / 255
     unit = torch.from_numpy(1 - pixels if invert else pixels)
     unit = unit[None] if unit.ndim == 2 else unit.permute(2, 0, 1)
     low, high = pixel_range
     return (unit * (high - low) + low)[None].contiguous()
 
 
-def decoded(data: Any, mode: Literal["L", "RGB"]) -> "Image.Image":
-    """The bytes of a PNG or JPEG file as a picture in grey or colour.
-
-    Raises:
-        UploadError: as `image_tensor`.
-    """
+def open_picture(data: Any, mode: Literal["L", "RGB"]) -> "Image.Image":
+    """Decode a PNG or JPEG file into gray ("L") or color ("RGB"). Raises `UploadError` as `image_tensor` does."""
     from PIL import ImageOps
     from PIL.JpegImagePlugin import JpegImageFile
     from PIL.PngImagePlugin import PngImageFile
 
     _check_bytes(data)
     try:
-        # The decoders themselves: Image.open would try others too, and warn of sizes that are refused here.
+        # The two decoders themselves: Image.open would try others too, and warn about sizes that are refused here.
         reader = PngImageFile if data.startswith(_PNG) else JpegImageFile
         with reader(io.BytesIO(data)) as picture:
             _check_size(*picture.size)
             if getattr(picture, "is_animated", False):
                 raise UploadError("this picture is animated; upload a single frame of it as PNG or JPEG")
             picture.load()
-            return _opaque(ImageOps.exif_transpose(picture)).convert(mode)
+            return _to_opaque_8_bit(ImageOps.exif_transpose(picture)).convert(mode)
     except UploadError:
         raise
     except Exception:
-        # Decoders meet damaged files with errors of every kind, and all of them mean the same to whoever uploaded it.
+        # Decoders raise errors of many types for damaged files; for the user they all mean the same.
         raise UploadError("this picture is damaged or incomplete; save it anew as PNG or JPEG") from None
 
 
@@ -114,10 +110,10 @@ def _check_bytes(data: Any) -> None:
         raise UploadError(f"this file has {len(data) / 2**20:.0f} MiB; at most {MAX_BYTES // 2**20} MiB are read")
     if data.startswith((_PNG, _JPEG)):
         return
-    kind = next((name for start, name in _OTHERS.items() if data.startswith(start)), None)
+    kind = next((name for start, name in _OTHER_FORMATS.items() if data.startswith(start)), None)
     if kind is None and b"<svg" in data[:1000].lower():
         kind = "an SVG"
-    raise UploadError(f"this file is {kind or 'no picture that is known here'}; upload it as PNG or JPEG")
+    raise UploadError(f"this file is {kind or 'not a known kind of picture'}; upload it as PNG or JPEG")
 
 
 def _check_size(width: int, height: int) -> None:
@@ -127,36 +123,37 @@ def _check_size(width: int, height: int) -> None:
         raise UploadError(f"this picture has {width} x {height} pixels; at least {MIN_SIDE} x {MIN_SIDE} are needed")
 
 
-def _opaque(picture: "Image.Image") -> "Image.Image":
-    """In a mode that turns into grey or colour as it looks: 16 bits scaled to 8, transparency on white."""
+def _to_opaque_8_bit(picture: "Image.Image") -> "Image.Image":
+    """Scale 16 bits to 8, and put transparent pixels on white."""
     from PIL import Image
 
     if picture.mode.startswith("I") or picture.mode == "F":
         return Image.fromarray((np.asarray(picture).astype(np.float32) / 257).clip(0, 255).round().astype(np.uint8))
     if picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:
-        layered = picture.convert("RGBA")
-        ground = Image.new("RGBA", layered.size, "white")
-        return Image.alpha_composite(ground, layered)
+        rgba = picture.convert("RGBA")
+        background = Image.new("RGBA", rgba.size, "white")
+        return Image.alpha_composite(background, rgba)
     return picture
 
 
-def _fitted(picture: "Image.Image", size: tuple[int, int], fit: Fit) -> "Image.Image":
+def _resize(picture: "Image.Image", size: tuple[int, int], fit: Fit) -> "Image.Image":
     from PIL import Image, ImageOps
 
     smooth = Image.Resampling.BILINEAR
     if fit == "crop":
         return ImageOps.fit(picture, size, smooth)
     if fit == "pad":
+        # Not ImageOps.pad, which shrinks a narrow strip to no pixels.
         scale = min(size[0] / picture.width, size[1] / picture.height)
         small = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))), smooth)
-        ground = Image.new(picture.mode, size, _border(picture))
-        ground.paste(small, ((size[0] - small.width) // 2, (size[1] - small.height) // 2))
-        return ground
+        background = Image.new(picture.mode, size, _edge_color(picture))
+        background.paste(small, ((size[0] - small.width) // 2, (size[1] - small.height) // 2))
+        return background
     return picture.resize(size, smooth)
 
 
-def _border(picture: "Image.Image") -> Any:
-    """The mean of the outermost pixels: what a picture is continued with."""
+def _edge_color(picture: "Image.Image") -> Any:
+    """The mean of the outermost pixels."""
     pixels = np.asarray(picture)
     edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     mean = edge.mean(axis=0).round().astype(int)

@@ -1,12 +1,12 @@
-"""What the page shows of a model: a grid of images, a sweep, and an uploaded picture beside what its codes give.
+"""What the page shows of a model: samples, a traversal, and an uploaded picture next to samples with its codes.
 
-Everything here takes plain values and gives plain pictures; it knows of no page.
+Everything here takes plain values and returns plain pictures; it does not depend on the page.
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,28 +14,33 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from infogan_lib._checks import describe, join_names
-from infogan_lib.explorer.bounds import ControlError, whole
-from infogan_lib.explorer.controls import MAX_STOPS, Choice, Control, Stop, Told, controls_of
-from infogan_lib.explorer.sheets import as_bytes, png, rendered, sheet, tile_size
+from infogan_lib.explorer.controls import (
+    MAX_POINTS,
+    Choice,
+    Control,
+    ControlError,
+    Prediction,
+    check_whole,
+    make_controls,
+)
+from infogan_lib.explorer.rendering import decode_pixels, draw_grid, encode_png, tile_size, to_pixels
 from infogan_lib.explorer.uploads import Fit, image_tensor
-from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.model.infogan import InfoGAN
 
-if TYPE_CHECKING:
-    from PIL import Image
+MAX_IMAGES = 64
+"""The most images of one grid, and the number of noise vectors that a seed stands for."""
+
+MAX_SEED, MAX_STEPS = 2**31 - 1, 16
 
 NOISE_ROWS = "new noise in each row"
-"""The choice for the rows of a sweep that moves no second code."""
+"""The choice for the rows of a traversal that varies no second code."""
 
-MAX_STEPS = 16
-
-RERENDERED = 5
-"""Images beside an uploaded picture."""
+_COMPARED_SAMPLES, _MAX_DESCRIBED = 5, 8
 
 
 @dataclass(frozen=True)
 class Picture:
-    """What is shown: a PNG file, its size in pixels, the name to save it under, and a sentence on what it shows."""
+    """A PNG file to show, its size in pixels, the name to download it under, and a sentence on what it shows."""
 
     png: bytes
     width: int
@@ -45,29 +50,36 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """An uploaded picture as the model sees it, and what Q says of it.
-
-    Attributes:
-        image: shape (1, C, H, W), in the model's range.
-        values: the likeliest value of each control that can be set from it, by name.
-        told: what Q says of each code, line by line.
-    """
+class Encoding:
+    """An uploaded picture as the model sees it, shape (1, C, H, W), and what Q predicts for each code."""
 
     image: Tensor
-    values: dict[str, Any]
-    told: dict[str, list[Told]]
+    predictions: dict[str, Prediction]
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The most likely value of each control that can be set from it, by name."""
+        return {name: prediction.value for name, prediction in self.predictions.items() if prediction.value is not None}
 
 
 class Explorer:
-    """The pictures of one model. Calls from several threads take turns.
+    """Makes the pictures of one model. Safe to call from several threads.
+
+    The methods take the values of all controls by name, as they come from the page, and raise `ControlError` if one is
+    invalid.
 
     Args:
-        model: one that makes images (1 or 3, H, W).
+        model: A model of images (1 or 3, H, W).
+
+    Attributes:
+        controls: Controls by code name.
+        axes: Names of what a traversal can vary: "digit", "style[0]".
+        defaults: Initial value of every control.
+        has_noise: Whether the generator's input has anything but codes.
 
     Raises:
-        TypeError: no `InfoGAN`.
-        ValueError: a model that makes no such images, or one whose latent has no codes.
+        TypeError: If `model` is no `InfoGAN`.
+        ValueError: If the model makes no such images, or its latent has no codes.
     """
 
     def __init__(self, model: InfoGAN) -> None:
@@ -78,194 +90,136 @@ class Explorer:
         if not model.latent.codes:
             raise ValueError("this model's latent is all noise, so there is nothing to explore; add a code to it")
         self.model = model
-        self.controls: dict[str, Control] = controls_of(model.latent, model.category_names)
-        self._turn = threading.Lock()
+        self.controls = make_controls(model.latent, model.category_names)
+        self.axes = [axis for control in self.controls.values() for axis in control.axes]
+        self.defaults: dict[str, Any] = {name: control.default for name, control in self.controls.items()}
+        self.has_noise = len(self.controls) < len(model.latent)
+        self._lock = threading.Lock()
 
-    @property
-    def axes(self) -> list[str]:
-        """What a sweep can move, by name: "digit", "style[0]"."""
-        return [axis for control in self.controls.values() for axis in control.axes]
-
-    @property
-    def defaults(self) -> dict[str, Any]:
-        """The value of every control at the start."""
-        return {name: control.default for name, control in self.controls.items()}
-
-    def images(self, values: Mapping[str, Any], *, seed: int, count: int, one_noise: bool) -> Picture:
-        """A grid of 1 to 64 images with the same codes.
+    def latents(self, values: Mapping[str, Any], *, seed: int, count: int, shared_noise: bool = False) -> Tensor:
+        """Latents with random noise and the codes that the controls set.
 
         Args:
-            values: of every control, by name.
-            seed: of the noise.
-            count: how many.
-            one_noise: the same noise for all; else each its own.
+            values: Values of all controls, by name.
+            seed: Seed for the noise.
+            count: Number of latents, 1 to `MAX_IMAGES`. The first ones are the same for every count.
+            shared_noise: Whether all latents have the noise of the first one.
 
-        Raises:
-            ControlError: a value out of range.
+        Returns:
+            The latents, shape (count, L).
         """
-        rows = latents(self.model.latent, self.controls, values, count=count, seed=seed, one_noise=one_noise)
-        columns = int(np.ceil(np.sqrt(len(rows))))
-        alike = len(rows) > 1 and (one_noise or not self.has_noise)
-        said = "all alike: one noise, the same codes" if alike else f"noise of seed {int(seed)}"
-        caption = f"{len(rows)} image{'s' if len(rows) > 1 else ''}, {said}. {self._told(values)}."
-        return _picture(self._pixels(rows, columns), columns, "images", caption)
+        count = check_whole("the number of images", count, 1, MAX_IMAGES)
+        rng = torch.Generator().manual_seed(check_whole("the seed", seed, 0, MAX_SEED))
+        latents = self.model.latent.sample(MAX_IMAGES, rng=rng, device="cpu")
+        latents = latents[:1].repeat(count, 1) if shared_noise else latents[:count]
+        for name, control in self.controls.items():
+            if name not in values:
+                raise ControlError(f"no value was given for {name}")
+            latents[:, self.model.latent.slices[name]] = control.row(values[name]).to(latents)
+        return latents
 
-    @property
-    def has_noise(self) -> bool:
-        """Whether anything but codes goes into the generator."""
-        return len(self.controls) < len(self.model.latent)
+    def sample(self, values: Mapping[str, Any], *, seed: int, count: int, shared_noise: bool) -> Picture:
+        """A grid of images with the same codes; arguments as for `latents`."""
+        latents = self.latents(values, seed=seed, count=count, shared_noise=shared_noise)
+        columns = int(np.ceil(np.sqrt(len(latents))))
+        alike = len(latents) > 1 and (shared_noise or not self.has_noise)
+        noise = "all alike: same noise, same codes" if alike else f"noise seed {int(seed)}"
+        caption = f"{len(latents)} image{'s' if len(latents) > 1 else ''}, {noise}. {self._describe(values)}."
+        return _picture(self._decode(latents, columns), columns, "images", caption)
 
-    def sweep(
-        self, values: Mapping[str, Any], *, seed: int, across: str, down: str, steps: int, one_noise: bool = False
+    def traverse(
+        self, values: Mapping[str, Any], *, seed: int, across: str, down: str, steps: int, shared_noise: bool = False
     ) -> Picture:
-        """One code along the columns, and another, or new noise, down the rows.
+        """A grid in which one code varies along the columns, and another one or the noise down the rows.
 
         Args:
-            values, seed: as for `images`.
-            across: one of `axes`.
-            down: another one, or `NOISE_ROWS`.
+            values: Values of all controls, by name.
+            seed: Seed for the noise.
+            across: One of `axes`, along the columns.
+            down: Another one of `axes`, or `NOISE_ROWS`.
             steps: 2 to `MAX_STEPS` values of a continuous code, or rows of noise.
-            one_noise: the same noise in all rows, where a row is one of noise.
-
-        Raises:
-            ControlError: a value out of range, or codes that are not there or the same.
+            shared_noise: Whether to show a single row instead of rows of noise.
         """
-        steps = whole("the number of steps", steps, 2, MAX_STEPS)
+        steps = check_whole("the number of steps", steps, 2, MAX_STEPS)
         control, dim = self._axis("the columns", across)
-        columns = control.stops(steps)
         if down == across:
             raise ControlError(f"{across} runs along the columns already; choose another for the rows")
+        row_labels: list[str] = []
         if down == NOISE_ROWS:
-            count = 1 if one_noise or not self.has_noise else steps
-            starts = latents(self.model.latent, self.controls, values, count=count, seed=seed)
-            cells = [(start, dict(values)) for start in starts]
-            row_labels: list[str] = []
+            bases = self.latents(values, seed=seed, count=1 if shared_noise or not self.has_noise else steps)
         else:
-            start = latents(self.model.latent, self.controls, values, count=1, seed=seed)[0]
-            second, second_dim = self._axis("the rows", down)
-            row_stops = second.stops(steps)
-            cells = [self._moved(start, values, second, second_dim, stop) for stop in row_stops]
-            row_labels = [stop.label for stop in row_stops]
-        rows = torch.stack([self._moved(*cell, control, dim, stop)[0] for cell in cells for stop in columns])
-        below = f"{down} down the rows" if row_labels else f"noise of seed {int(seed)}, one a row"
-        caption = f"{across} along the columns{_of_all(control)}, {below}. {self._told(values, moved=(across, down))}."
-        labels = [stop.label for stop in columns]
-        pixels = self._pixels(rows, len(columns))
-        return _picture(pixels, len(columns), "sweep", caption, column_labels=labels, row_labels=row_labels)
+            row_axis = self._axis("the rows", down)
+            bases, row_labels = self._vary(self.latents(values, seed=seed, count=1)[0], *row_axis, steps)
+        rows, labels = zip(*(self._vary(base, control, dim, steps) for base in bases), strict=True)
+        part = ""
+        if isinstance(control, Choice) and len(control.labels) > MAX_POINTS:
+            part = f" (the first {MAX_POINTS} of {len(control.labels)})"
+        below = f"{down} down the rows" if row_labels else f"new noise in each row, seed {int(seed)}"
+        caption = f"{across} along the columns{part}, {below}. {self._describe(values, skip=(across, down))}."
+        columns = len(labels[0])
+        pixels = self._decode(torch.cat(rows), columns)
+        return _picture(pixels, columns, "traversal", caption, column_labels=labels[0], row_labels=row_labels)
 
-    def read(self, data: bytes, *, fit: Fit = "crop", invert: bool = False) -> Reading:
-        """The codes of an uploaded picture.
-
-        Args:
-            data: a PNG or JPEG file.
-            fit, invert: as for `image_tensor`.
-
-        Raises:
-            UploadError: a picture that cannot be read.
-        """
-        with self._turn:
+    def encode(self, data: bytes, *, fit: Fit = "crop", invert: bool = False) -> Encoding:
+        """The codes of an uploaded picture; arguments and errors as for `image_tensor`."""
+        with self._lock:
             image = image_tensor(data, self.model.image_shape, self.model.display_range, fit=fit, invert=invert)
             posteriors = self.model.encode(image)
-        read = {name: control.read(posteriors[name]) for name, control in self.controls.items()}
-        values = {name: value for name, value in read.items() if value is not None}
-        return Reading(image, values, {name: c.told(posteriors[name]) for name, c in self.controls.items()})
+        return Encoding(image, {name: control.predict(posteriors[name]) for name, control in self.controls.items()})
 
-    def beside(self, reading: Reading, values: Mapping[str, Any], *, seed: int, one_noise: bool) -> Picture:
-        """An uploaded picture as the model sees it, and images with the codes of the controls.
+    def compare(self, encoding: Encoding, values: Mapping[str, Any], *, seed: int, shared_noise: bool) -> Picture:
+        """An uploaded picture as the model sees it, next to samples with the codes of the controls.
 
         Args:
-            reading: of the picture.
-            values, seed, one_noise: as for `images`.
+            encoding: The picture.
+            values: Values of all controls, by name.
+            seed: Seed for the noise.
+            shared_noise: Whether to show a single sample.
         """
-        count = 1 if one_noise or not self.has_noise else RERENDERED
-        rows = latents(self.model.latent, self.controls, values, count=count, seed=seed)
-        size = tile_size(self.model.image_shape, 1 + RERENDERED, 1)
-        with self._turn:
-            pixels = rendered(self.model, rows, size)
-        original = as_bytes(reading.image, self.model.display_range, size)
-        caption = f"Left, your picture as the model sees it. Then images with these codes: {self._told(values)}."
+        count = 1 if shared_noise or not self.has_noise else _COMPARED_SAMPLES
+        latents = self.latents(values, seed=seed, count=count)
+        size = tile_size(self.model.image_shape, 1 + _COMPARED_SAMPLES, 1)
+        with self._lock:
+            samples = decode_pixels(self.model, latents, size)
+        pixels = np.concatenate([to_pixels(encoding.image, self.model.display_range, size), samples])
+        caption = f"Left, your picture as the model sees it. Then images with these codes: {self._describe(values)}."
         labels = ["yours", *(f"noise {number}" for number in range(1, count + 1))]
-        return _picture(np.concatenate([original, pixels]), 1 + count, "picture", caption, column_labels=labels)
+        return _picture(pixels, 1 + count, "picture", caption, column_labels=labels)
 
-    def _pixels(self, rows: Tensor, columns: int) -> NDArray[np.uint8]:
-        with self._turn:
-            return rendered(self.model, rows, tile_size(self.model.image_shape, columns, -(-len(rows) // columns)))
+    def _decode(self, latents: Tensor, columns: int) -> NDArray[np.uint8]:
+        size = tile_size(self.model.image_shape, columns, -(-len(latents) // columns))
+        with self._lock:
+            return decode_pixels(self.model, latents, size)
 
-    def _axis(self, where: str, name: str) -> tuple[Control, int]:
+    def _axis(self, side: str, name: str) -> tuple[Control, int]:
+        """The control and the dimension of one of `axes`."""
         for control in self.controls.values():
             if name in control.axes:
                 return control, control.axes.index(name)
-        raise ControlError(f"{where} can show {join_names(self.axes[:MAX_STOPS])}, but got {describe(name)}")
+        raise ControlError(f"{side} can show {join_names(self.axes[:MAX_POINTS])}, but got {describe(name)}")
 
-    def _moved(
-        self, latent: Tensor, values: Mapping[str, Any], control: Control, dim: int, stop: Stop
-    ) -> tuple[Tensor, dict[str, Any]]:
-        moved = control.moved(values[control.name], dim, stop)
-        latent = latent.clone()
-        latent[self.model.latent.slices[control.name]] = control.row(moved).to(latent)
-        return latent, {**values, control.name: moved}
+    def _vary(self, latent: Tensor, control: Control, dim: int, steps: int) -> tuple[Tensor, list[str]]:
+        """Latents (points, L) that differ from `latent` in one dimension of a code, and the labels of the points."""
+        columns = self.model.latent.slices[control.name]
+        points = control.points(latent[columns], dim, steps)
+        latents = latent.repeat(len(points), 1)
+        latents[:, columns] = torch.stack([point.row for point in points]).to(latents)
+        return latents, [point.label for point in points]
 
-    def _told(self, values: Mapping[str, Any], moved: tuple[str, ...] = ()) -> str:
-        told = []
-        for name, control in list(self.controls.items())[:8]:
+    def _describe(self, values: Mapping[str, Any], skip: Collection[str] = ()) -> str:
+        """The values of the first codes as text, those in `skip` left out."""
+        parts = []
+        for name, control in list(self.controls.items())[:_MAX_DESCRIBED]:
             value = values[name]
-            if name in moved:
-                continue
             if isinstance(control, Choice):
                 value = control.labels[int(value)]
             elif isinstance(value, (list, tuple)):
-                value = ", ".join(f"{x:.3g}" for x in value[:8]) or "none on"
-            told.append(f"{name} {value}")
-        return "; ".join(told) or "No other code"
-
-
-def _of_all(control: Control) -> str:
-    if isinstance(control, Choice) and len(control.labels) > MAX_STOPS:
-        return f" (the first {MAX_STOPS} of {len(control.labels)})"
-    return ""
+                value = ", ".join(f"{x:.3g}" for x in value[:_MAX_DESCRIBED]) or "none on"
+            if name not in skip:
+                parts.append(f"{name} {value}")
+        return "; ".join(parts) or "No other code"
 
 
 def _picture(pixels: NDArray[np.uint8], columns: int, name: str, caption: str, **labels: Any) -> Picture:
-    drawn: Image.Image = sheet(pixels, columns, **labels)
-    return Picture(png(drawn), drawn.width, drawn.height, f"{name}.png", caption)
-
-
-MAX_IMAGES = 64
-"""The most images of one grid, and the number of noises that a seed stands for."""
-
-MAX_SEED = 2**31 - 1
-
-
-def latents(
-    latent: LatentSpec,
-    controls: Mapping[str, Control],
-    values: Mapping[str, Any],
-    *,
-    count: int,
-    seed: int,
-    one_noise: bool = False,
-) -> Tensor:
-    """The generator's input for values of all controls.
-
-    Args:
-        latent, controls: the spec, and `controls_of` it.
-        values: of every control, by name.
-        count: how many, 1 to `MAX_IMAGES`. The first ones are the same whatever the count.
-        seed: of the noise.
-        one_noise: the first noise for all of them.
-
-    Returns:
-        Shape (count, L).
-
-    Raises:
-        ControlError: a value that a control does not have, or a count or seed out of range.
-    """
-    count = whole("the number of images", count, 1, MAX_IMAGES)
-    generator = torch.Generator().manual_seed(whole("the seed", seed, 0, MAX_SEED))
-    drawn = latent.sample(MAX_IMAGES, rng=generator, device="cpu")
-    rows = drawn[:1].repeat(count, 1) if one_noise else drawn[:count]
-    for name, control in controls.items():
-        if name not in values:
-            raise ControlError(f"no value was given for {name}")
-        rows[:, latent.slices[name]] = control.row(control.checked(values[name])).to(rows)
-    return rows
+    grid = draw_grid(pixels, columns, **labels)
+    return Picture(encode_png(grid), grid.width, grid.height, f"{name}.png", caption)

@@ -1,19 +1,16 @@
-"""Pictures of what a model makes and how it was trained. Needs matplotlib: pip install 'infogan-lib[viz]'."""
+"""Figures of a model's samples and of its training, and a report. Needs matplotlib: pip install 'infogan-lib[viz]'."""
 
 from infogan_lib.viz.curves import epoch_means, plot_epochs, plot_history, running_mean
-from infogan_lib.viz.grids import (
-    image_grid,
+from infogan_lib.viz.grids import image_grid, plot_grid, save_figure, save_png
+from infogan_lib.viz.report import write_report
+from infogan_lib.viz.sample_grid import SampleGrid, animate_folder
+from infogan_lib.viz.samples import (
     plot_categories,
     plot_fixed_category,
     plot_fixed_noise,
-    plot_grid,
     plot_requests,
     plot_traversal,
-    save_figure,
-    save_png,
 )
-from infogan_lib.viz.report import write_report
-from infogan_lib.viz.sample_grid import SampleGrid, animate_folder
 from infogan_lib.viz.scores import plot_calibration, plot_confusion
 
 __all__ = [

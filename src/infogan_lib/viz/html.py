@@ -1,8 +1,8 @@
-"""An HTML page in one file: its style and its pictures are inside, and it asks nothing of any network."""
+"""HTML in one file: styles and images are embedded, and nothing is loaded from a network."""
 
 import base64
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -43,7 +43,7 @@ figcaption { color: var(--soft); font-size: .85rem; margin-top: .2rem; max-width
 
 
 def page(title: str, parts: Iterable[str]) -> str:
-    """The whole page of parts that are HTML already."""
+    """Join parts that are HTML already into a complete page."""
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -54,7 +54,7 @@ def page(title: str, parts: Iterable[str]) -> str:
 
 
 def heading(text: str, lead: str = "", *, level: int = 2) -> str:
-    """A heading and a sentence under it."""
+    """A heading, with a sentence below it if `lead` is not empty."""
     below = f'\n<p class="lead">{escape(lead)}</p>' if lead else ""
     return f"<h{level}>{escape(text)}</h{level}>{below}"
 
@@ -65,32 +65,67 @@ def paragraph(text: str) -> str:
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> str:
-    """Figures in boxes, each with what it is."""
-    items = "".join(f"<li><b>{escape(value)}</b>{escape(what)}</li>" for value, what in pairs)
+    """Boxes with a value and its description each."""
+    items = "".join(f"<li><b>{escape(value)}</b>{escape(description)}</li>" for value, description in pairs)
     return f'<ul class="facts">{items}</ul>'
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, numeric: Iterable[int] = ()) -> str:
-    """A table of plain texts; columns whose numbers stand in `numeric` are set to the right."""
-    right = set(numeric)
+def table(
+    rows: Iterable[Sequence[str | float]],
+    *,
+    header: Sequence[str] = (),
+    caption: str = "",
+    numeric: Collection[int] = (),
+) -> str:
+    """A table of plain text and bars.
 
-    def row(cells: Sequence[str], tag: str) -> str:
-        styled = (f'<{tag} class="n">' if i in right else f"<{tag}>" for i in range(len(cells)))
-        return "<tr>" + "".join(f"{s}{escape(cell)}</{tag}>" for s, cell in zip(styled, cells, strict=True)) + "</tr>"
+    Args:
+        rows: Cells of each row: text, or a fraction in [0, 1] that is drawn as a bar.
+        header: Names of the columns. If empty, the first cell of each row is the name of the row.
+        caption: Title of the table; no title if empty.
+        numeric: Indices of the columns that are aligned to the right.
+    """
 
-    body = "".join(row(cells, "td") for cells in rows)
-    return f'<div class="scroll"><table><thead>{row(header, "th")}</thead><tbody>{body}</tbody></table></div>'
+    def row(cells: Sequence[str | float], tag: str, first_tag: str) -> str:
+        parts = []
+        for column, cell in enumerate(cells):
+            name = tag if column else first_tag
+            attribute = ' class="n"' if column in numeric else ' scope="row"' if name == "th" and not header else ""
+            parts.append(f"<{name}{attribute}>{_cell(cell)}</{name}>")
+        return f"<tr>{''.join(parts)}</tr>"
+
+    above = f"<caption>{escape(caption)}</caption>" if caption else ""
+    above += f"<thead>{row(header, 'th', 'th')}</thead>" if header else ""
+    body = "".join(row(cells, "td", "td" if header else "th") for cells in rows)
+    return f'<div class="scroll"><table>{above}<tbody>{body}</tbody></table></div>'
 
 
-def picture(figure: "Figure", alt: str, caption: str = "") -> str:
-    """A figure as a PNG inside the page."""
-    written = io.BytesIO()
-    figure.savefig(written, format="png", dpi=110, metadata={"Software": None})
-    data = base64.b64encode(written.getvalue()).decode("ascii")
+def image(png: bytes, alt: str, *, caption: str = "", **attributes: object) -> str:
+    """A PNG file embedded in the page.
+
+    Args:
+        png: Bytes of the file.
+        alt: Text for those who do not see the image.
+        caption: Text below the image; none if empty.
+        **attributes: Further attributes of the `img` element, underscores for hyphens: ``data_name="a.png"``.
+    """
+    data = base64.b64encode(png).decode("ascii")
+    further = "".join(f' {name.replace("_", "-")}="{escape(str(value))}"' for name, value in attributes.items())
     below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    return f'<figure><img src="data:image/png;base64,{data}" alt="{escape(alt)}">{below}</figure>'
+    return f'<figure><img src="data:image/png;base64,{data}" alt="{escape(alt)}"{further}>{below}</figure>'
+
+
+def figure(figure: "Figure", alt: str) -> str:
+    """A matplotlib figure embedded in the page as a PNG."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
+    return image(file.getvalue(), alt)
 
 
 def side_by_side(parts: Iterable[str]) -> str:
-    """Parts beside each other where there is room, below each other on a phone."""
+    """Parts next to each other where there is room, below each other on a phone."""
     return f'<div class="side">{"".join(parts)}</div>'
+
+
+def _cell(cell: str | float) -> str:
+    return escape(cell) if isinstance(cell, str) else f'<div class="bar" style="width:{cell:.1%}"></div>'

@@ -1,4 +1,4 @@
-"""The report: what each code does, how well Q knows it, and where categories and labels meet, on one page."""
+"""The report: what each code does, how well Q recovers it, and how categories match labels, on one HTML page."""
 
 import os
 import platform
@@ -24,10 +24,14 @@ from infogan_lib.metrics.clustering import CategoryMatch, match_categories
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.introspection import device_and_dtype
 from infogan_lib.training.history import History
-from infogan_lib.viz import html as page
+from infogan_lib.viz import html
 from infogan_lib.viz.curves import plot_history
-from infogan_lib.viz.grids import plot_categories, plot_grid, plot_traversal
+from infogan_lib.viz.grids import plot_grid
+from infogan_lib.viz.samples import plot_categories, plot_traversal
 from infogan_lib.viz.scores import plot_calibration, plot_confusion
+
+_MAX_PLOTS, _MAX_COLUMNS, _MAX_LABELS = 12, 20, 100
+"""The most plots of a section, columns of a grid of samples, and labels or categories of a confusion matrix."""
 
 
 def write_report(
@@ -43,233 +47,213 @@ def write_report(
     title: str = "What this InfoGAN learned",
     seed: int = 0,
 ) -> Path:
-    """Write one HTML file with pictures inside; it opens without a network. Needs the extras `viz` and `eval`.
+    """Write a report on a model as one HTML file that needs no network. Needs the extras `viz` and `eval`.
 
     Args:
-        model: a trained model.
-        images: real images (N, *image_shape), as for `model.encode`, that were not trained on.
-        labels: their labels, whole numbers from 0, shape (N,); None to leave out what needs them.
-        out: the file; its folder is made, and a file of that name is replaced.
-        code: the categorical code to compare with the labels; the only one if None.
-        label_names: names of the labels; "0", "1", ... if None.
-        history: of the run, for its curves.
-        settings: what to say of how the model was trained, by name.
-        title: of the page.
-        seed: of all samples in it.
+        model: A trained model.
+        images: Real images (N, *image_shape) that were not trained on, as for `InfoGAN.encode`.
+        labels: Labels of the images, integers from 0, shape (N,); None for a report without comparison to labels.
+        out: Path of the file. Its folder is created if missing, and an existing file is replaced.
+        code: Name of the categorical code to compare with the labels; may be None if there is only one.
+        label_names: One name per label; "0", "1", ... if None.
+        history: History of the run, for its curves.
+        settings: Settings of the run by name, for the last table.
+        title: Title of the page.
+        seed: Seed for all samples.
 
     Returns:
         The path of the file.
 
     Raises:
-        TypeError, ValueError, KeyError: images, labels or a code that do not fit the model, as `model.encode` and
-            `match_categories` say.
-        ImportError: matplotlib, scipy or scikit-learn is not installed.
-        OSError: the file cannot be written.
+        TypeError: If `images`, `labels` or `settings` have the wrong type.
+        ValueError: If `images`, `labels` or `label_names` do not fit the model or each other.
+        KeyError: If there is no code of that name.
+        ImportError: If matplotlib, scipy or scikit-learn is not installed.
+        OSError: If the file cannot be written.
     """
     seed = check_int("seed", seed, minimum=0)
     if settings is not None and not isinstance(settings, Mapping):
         raise TypeError(f"settings must be a mapping of names to values, but got {describe(settings)}")
     check_real_images(images, model.image_shape, model.pixel_range)
-    found = model.encode(images)
-    match = None if labels is None else _match(model, found, labels, code, label_names)
-    known = code_information(model, seed=seed)
+    posteriors = model.encode(images)
+    match = None if labels is None else _match(model, posteriors, labels, code, label_names)
+    information = code_information(model, seed=seed)
+    parts = [html.heading(title, _lead(model), level=1), _facts(information, match), *_codes(model, information)]
     shape = model.image_shape
-    with_pictures = len(shape) == 3 and shape[0] in (1, 3) and min(shape[1:]) >= 2
-    parts = [page.heading(title, _lead(model), level=1), _facts(known, match)]
-    parts += _codes(model, known, seed, with_pictures)
-    if with_pictures:
-        parts += _pictures(model, images, seed)
-    parts += _categories(model, found, match, label_names)
+    if len(shape) == 3 and shape[0] in (1, 3) and min(shape[1:]) >= 2:
+        parts += [*_effects(model, seed), *_samples(model, images, seed)]
+    if match is not None:
+        parts += _match_with_labels(match, label_names)
+    else:
+        parts += _category_counts(model, posteriors)
     parts += _calibration(model, seed)
     if history:
         parts += [
-            page.heading("How it was trained", "Faint lines are single steps, strong ones a running mean."),
-            page.picture(plot_history(history, entropy=model.latent.entropy), "Losses, opinions and bounds by step"),
+            html.heading("How it was trained", "Faint lines are single steps, strong lines a running mean."),
+            html.figure(plot_history(history, entropy=model.latent.entropy), "Losses, scores and bounds by step"),
         ]
     parts += _settings(model, settings or {})
     path = Path(out)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page.page(title, parts), encoding="utf-8")
+    path.write_text(html.page(title, parts), encoding="utf-8")
     return path
 
 
 def _match(
     model: InfoGAN,
-    found: Mapping[str, Distribution],
+    posteriors: Mapping[str, Distribution],
     labels: Tensor,
     code: str | None,
     label_names: Sequence[str] | None,
 ) -> CategoryMatch:
     code = categorical_code(model.latent, code)
-    categories = found[code].mode.argmax(1).cpu().numpy()
-    count = None if label_names is None else len(label_names)
-    true = torch.as_tensor(labels).cpu().numpy()
-    return match_categories(categories, true, category_count=model.latent[code].width, label_count=count)
+    categories = posteriors[code].mode.argmax(1).cpu().numpy()
+    label_count = None if label_names is None else len(label_names)
+    labels_array = torch.as_tensor(labels).cpu().numpy()
+    return match_categories(categories, labels_array, category_count=model.latent[code].width, label_count=label_count)
 
 
 def _lead(model: InfoGAN) -> str:
     variables = ", ".join(f"{name} {variable!r}" for name, variable in model.latent.items())
     shape = " x ".join(map(str, model.image_shape))
-    return f"Images of {shape}, made from {model.latent.width} numbers: {variables}."
+    return f"Images of {shape}, generated from {model.latent.width} numbers: {variables}."
 
 
-def _facts(known: Mapping[str, CodeInformation], match: CategoryMatch | None) -> str:
+def _facts(information: Mapping[str, CodeInformation], match: CategoryMatch | None) -> str:
     pairs = []
     if match is not None:
-        pairs.append((f"{match.accuracy:.1%}", "of the images in the category matched to their label"))
-        pairs += [(f"{match.nmi:.3f}", "normalised mutual information"), (f"{match.ari:.3f}", "adjusted Rand index")]
-    for name, of_code in known.items():
-        if of_code.bound is not None:
-            pairs.append((f"{max(of_code.bound, 0):.2f} nats", f"of {name} can be read from the image, at least"))
+        pairs.append((f"{match.accuracy:.1%}", "of the images are in the category matched to their label"))
+        pairs += [(f"{match.nmi:.3f}", "normalized mutual information"), (f"{match.ari:.3f}", "adjusted Rand index")]
+    for name, info in information.items():
+        if info.bound is not None:
+            pairs.append((f"{max(info.bound, 0):.2f} nats", f"of information about {name} in an image, at least"))
         else:
-            pairs.append((f"{of_code.loss:.3g}", f"squared error of {name}"))
-    return page.facts(pairs)
+            pairs.append((f"{info.loss:.3g}", f"squared error of {name}"))
+    return html.facts(pairs)
 
 
-def _codes(model: InfoGAN, known: Mapping[str, CodeInformation], seed: int, with_pictures: bool) -> list[str]:
+def _codes(model: InfoGAN, information: Mapping[str, CodeInformation]) -> list[str]:
     rows = []
     for name, code in model.latent.codes.items():
-        found = known[name]
-        bound = f"none; squared error {found.loss:.3f}" if found.bound is None else f"{found.bound:.3f}"
-        share = "" if found.fraction is None else f"{found.fraction:.1%}"
-        rows.append([name, repr(code), f"{code.entropy:.3f}", bound, f"{found.standard_error:.3f}", share])
-    header = ["code", "prior", "H(c), nats", "bound on I(c; x), nats", "standard error", "share of H(c)"]
-    parts = [
-        page.heading("The codes", "What Q recovers of each code from 2,000 fresh images."),
-        page.table(header, rows, numeric=(2, 3, 4, 5)),
-    ]
-    said = [line for name, dim in _dimensions(model) for line in _said(model, name, dim, seed)] if with_pictures else []
-    if said:
-        parts.append(
-            page.heading(
-                "What the continuous codes do",
-                "Measured on 100 sweeps of each dimension, everything else drawn at random: the mean of each measure "
-                "at the two ends, and its rank correlation with the code.",
-            )
-        )
-        parts.append(page.table(["code", "measure", "from", "to", "unit", "rank correlation"], said, numeric=(2, 3, 5)))
-    return parts
-
-
-def _said(model: InfoGAN, name: str, dim: int, seed: int) -> list[list[str]]:
-    strongest = code_effects(model, name, dim=dim, seed=seed)[:3]
+        info = information[name]
+        bound = f"none; squared error {info.loss:.3f}" if info.bound is None else f"{info.bound:.3f}"
+        fraction = "" if info.fraction is None else f"{info.fraction:.1%}"
+        rows.append([name, repr(code), f"{code.entropy:.3f}", bound, f"{info.standard_error:.3f}", fraction])
+    header = ["code", "prior", "H(c), nats", "bound on I(c; x), nats", "standard error", "fraction of H(c)"]
     return [
-        [
-            f"{name}[{dim}]" if place == 0 else "",
-            effect.measure,
-            f"{effect.low:.3g}",
-            f"{effect.high:.3g}",
-            effect.unit,
-            f"{effect.correlation:+.2f}",
-        ]
-        for place, effect in enumerate(strongest)
+        html.heading("The codes", "How much Q recovers of each code, measured on 2,000 fresh samples."),
+        html.table(rows, header=header, numeric=(2, 3, 4, 5)),
     ]
 
 
-def _dimensions(model: InfoGAN) -> list[tuple[str, int]]:
-    """The continuous codes by dimension; one of the user's own kind as a whole, as it has a sweep of its own."""
+def _effects(model: InfoGAN, seed: int) -> list[str]:
+    rows = []
+    for name, dim in _continuous_dimensions(model):
+        for rank, effect in enumerate(code_effects(model, name, dim=dim, seed=seed)[:3]):
+            code = f"{name}[{dim}]" if rank == 0 else ""
+            ends = [f"{effect.low:.3g}", f"{effect.high:.3g}"]
+            rows.append([code, effect.measure, *ends, effect.unit, f"{effect.correlation:+.2f}"])
+    if not rows:
+        return []
+    return [
+        html.heading(
+            "What the continuous codes do",
+            "Measured on 100 traversals of each dimension, all other inputs random: the mean of each measure at both "
+            "ends, and its rank correlation with the code.",
+        ),
+        html.table(rows, header=["code", "measure", "from", "to", "unit", "rank correlation"], numeric=(2, 3, 5)),
+    ]
+
+
+def _continuous_dimensions(model: InfoGAN) -> list[tuple[str, int]]:
+    """Dimensions of the continuous codes; a user-defined code counts as one, as its traversal is its own."""
     continuous = [(name, code) for name, code in model.latent.codes.items() if not code.is_discrete]
-    of_each = [
-        (name, dim) for name, code in continuous for dim in range(code.width if isinstance(code, VectorCode) else 1)
+    dimensions = [
+        (name, dim) for name, code in continuous for dim in range(code.dim if isinstance(code, VectorCode) else 1)
     ]
-    return of_each[:_MOST_DIMENSIONS]
+    return dimensions[:_MAX_PLOTS]
 
 
-def _pictures(model: InfoGAN, images: Tensor, seed: int) -> list[str]:
-    narrow = [name for name, code in model.latent.codes.items() if isinstance(code, Categorical)]
-    narrow = [name for name in narrow if model.latent[name].width <= _MOST_COLUMNS][:_MOST_DIMENSIONS]
-    real_range = (0.0, 255.0) if images.dtype == torch.uint8 else model.display_range
-    pairs = [
-        page.picture(plot_grid(images[:60], 10, pixel_range=real_range, title="Real images"), "A grid of real images"),
-        page.picture(
-            plot_grid(model.sample(60, seed=seed), 10, pixel_range=model.display_range, title="Samples"),
-            "A grid of generated images",
+def _samples(model: InfoGAN, images: Tensor, seed: int) -> list[str]:
+    samples = model.sample(60, seed=seed)
+    grids = [
+        html.figure(
+            plot_grid(images[:60], 10, pixel_range=model.display_range, title="Real images"), "A grid of real images"
+        ),
+        html.figure(
+            plot_grid(samples, 10, pixel_range=model.display_range, title="Samples"), "A grid of generated images"
         ),
     ]
-    parts = [page.heading("Real and generated"), page.side_by_side(pairs)]
-    for name in narrow:
+    parts = [html.heading("Real and generated"), html.side_by_side(grids)]
+    categorical = [
+        name for name, code in model.latent.codes.items() if isinstance(code, Categorical) and code.k <= _MAX_COLUMNS
+    ][:_MAX_PLOTS]
+    for name in categorical:
         figure = plot_categories(model, name, rows=8, seed=seed)
-        parts += [page.heading(f"Samples by {name}"), page.picture(figure, f"Samples, one value of {name} per column")]
-    parts += _bits(model, seed)
-    dimensions = _dimensions(model)
-    if dimensions:
-        columns = narrow[0] if narrow else 10
-        sweeps = [
-            page.picture(plot_traversal(model, name, dim=dim, columns=columns, seed=seed), f"Sweep of {name}[{dim}]")
-            for name, dim in dimensions
-        ]
-        parts += [page.heading("Sweeps", "One code from its low end to its high end."), page.side_by_side(sweeps)]
-    return parts
-
-
-def _bits(model: InfoGAN, seed: int) -> list[str]:
-    """Each bit of a discrete code without categories, off and on."""
+        parts += [html.heading(f"Samples by {name}"), html.figure(figure, f"Samples, one value of {name} per column")]
     bits = [
         (name, dim)
         for name, code in model.latent.codes.items()
         if code.is_discrete and isinstance(code, VectorCode)
-        for dim in range(code.width)
-    ][:_MOST_DIMENSIONS]
-    pictures = []
-    for name, dim in bits:
-        generator = torch.Generator().manual_seed(seed)
-        latents, columns = model.latent.grid(rows=8, columns=(name, dim), rng=generator, device="cpu")
-        figure = plot_grid(
-            model.decode(latents),
-            columns,
-            pixel_range=model.display_range,
-            title=f"{name}[{dim}]",
-            column_labels=[str(value) for value in range(columns)],
-        )
-        pictures.append(page.picture(figure, f"{name}[{dim}] off and on"))
-    return [page.heading("Bits, off and on"), page.side_by_side(pictures)] if pictures else []
-
-
-def _categories(
-    model: InfoGAN,
-    found: Mapping[str, Distribution],
-    match: CategoryMatch | None,
-    label_names: Sequence[str] | None,
-) -> list[str]:
-    if match is not None:
-        left = match.unmatched_labels
-        names = [str(label) if label_names is None else label_names[label] for label in left]
-        text = (
-            f"{match.accuracy:.1%} of {match.contingency.sum():,} images are in the category matched to their label; "
-        )
-        text += f"{match.purity:.1%} bear the most frequent label of their category. "
-        text += f"No category stands for {', '.join(names)}." if left else "Every label has a category of its own."
-        rows = [
-            [str(c), str(count), "" if count == 0 else f"{purity:.1%}"]
-            for c, (count, purity) in enumerate(zip(match.category_counts, match.category_purity, strict=True))
+        for dim in range(code.dim)
+    ][:_MAX_PLOTS]
+    if bits:
+        figures = [
+            html.figure(
+                plot_categories(model, name, dim=dim, rows=8, seed=seed, title=f"{name}[{dim}]"),
+                f"{name}[{dim}] off and on",
+            )
+            for name, dim in bits
         ]
-        return [
-            page.heading("Categories and labels"),
-            page.paragraph(text),
-            *([] if max(match.contingency.shape) > _MOST_CELLS else [_confusion(match, label_names)]),
-            page.table(["category", "images", "purity"], rows, numeric=(1, 2)),
+        parts += [html.heading("Bits, off and on"), html.side_by_side(figures)]
+    dimensions = _continuous_dimensions(model)
+    if dimensions:
+        columns = categorical[0] if categorical else 10
+        figures = [
+            html.figure(plot_traversal(model, name, dim=dim, columns=columns, seed=seed), f"Traversal of {name}[{dim}]")
+            for name, dim in dimensions
         ]
-    parts = []
-    for name, code in model.latent.codes.items():
-        if isinstance(code, Categorical):
-            counts = np.bincount(found[name].mode.argmax(1).cpu().numpy(), minlength=code.k)
-            names = model.category_names.get(name) or [None] * code.k
-            rows = [[str(c), names[c] or "", str(count)] for c, count in enumerate(counts)]
-            parts.append(page.heading(f"Real images by {name}", "What Q says of them; no labels were given."))
-            parts.append(page.table(["category", "name", "images"], rows, numeric=(2,)))
+        parts += [html.heading("Traversals", "One code from its low end to its high end."), html.side_by_side(figures)]
     return parts
 
 
-def _confusion(match: CategoryMatch, label_names: Sequence[str] | None) -> str:
-    return page.picture(plot_confusion(match, label_names=label_names), "Images by category and label")
+def _match_with_labels(match: CategoryMatch, label_names: Sequence[str] | None) -> list[str]:
+    unmatched = [str(label) if label_names is None else label_names[label] for label in match.unmatched_labels]
+    text = (
+        f"{match.accuracy:.1%} of {match.contingency.sum():,} images are in the category matched to their label; "
+        f"{match.purity:.1%} have the most frequent label of their category. "
+    )
+    text += f"No category is matched to {', '.join(unmatched)}." if unmatched else "Every label has its own category."
+    rows = [
+        [str(category), str(count), "" if count == 0 else f"{purity:.1%}"]
+        for category, (count, purity) in enumerate(zip(match.category_counts, match.category_purity, strict=True))
+    ]
+    parts = [html.heading("Categories and labels"), html.paragraph(text)]
+    if max(match.contingency.shape) <= _MAX_LABELS:
+        parts.append(html.figure(plot_confusion(match, label_names=label_names), "Images by category and label"))
+    return [*parts, html.table(rows, header=["category", "images", "purity"], numeric=(1, 2))]
+
+
+def _category_counts(model: InfoGAN, posteriors: Mapping[str, Distribution]) -> list[str]:
+    parts = []
+    for name, code in model.latent.codes.items():
+        if isinstance(code, Categorical):
+            counts = np.bincount(posteriors[name].mode.argmax(1).cpu().numpy(), minlength=code.k)
+            names = model.category_names.get(name) or [None] * code.k
+            rows = [[str(category), names[category] or "", str(count)] for category, count in enumerate(counts)]
+            parts.append(html.heading(f"Real images by {name}", "Q's predictions; no labels were given."))
+            parts.append(html.table(rows, header=["category", "name", "images"], numeric=(2,)))
+    return parts
 
 
 def _calibration(model: InfoGAN, seed: int) -> list[str]:
-    found = dict(islice(calibration(model, seed=seed).items(), _MOST_DIMENSIONS))
-    if not found:
+    curves = dict(islice(calibration(model, seed=seed).items(), _MAX_PLOTS))
+    if not curves:
         return []
-    lead = "On the diagonal Q is as sure as it should be; below it, too sure. On 2,000 fresh images."
-    return [page.heading("Is Q as sure as it should be?", lead), page.picture(plot_calibration(found), "Calibration")]
+    lead = (
+        "On the diagonal Q is as confident as it is accurate; below it, overconfident. Measured on 2,000 fresh samples."
+    )
+    return [html.heading("Calibration of Q", lead), html.figure(plot_calibration(curves), "Calibration")]
 
 
 def _settings(model: InfoGAN, settings: Mapping[str, Any]) -> list[str]:
@@ -277,14 +261,11 @@ def _settings(model: InfoGAN, settings: Mapping[str, Any]) -> list[str]:
     device, dtype = device_and_dtype(model.generator)
     rows = [[name, str(value)] for name, value in settings.items()]
     rows += [["latent", repr(model.latent)]]
-    rows += [[f"weights of {part.replace('_', ' ')}", f"{size:,}"] for part, size in sizes.items()]
+    rows += [[f"parameters of the {part.replace('_', ' ')}", f"{size:,}"] for part, size in sizes.items()]
     rows += [
-        ["weights of the samples", "averaged over the last steps" if model.ema_generator else "the last ones"],
+        ["generator weights", "averaged over the last steps" if model.ema_generator else "those of the last step"],
         ["device and precision", f"{device}, {str(dtype).removeprefix('torch.')}"],
         ["infogan-lib, torch, Python", f"{__version__}, {torch.__version__}, {platform.python_version()}"],
         ["system", platform.platform()],
     ]
-    return [page.heading("Settings and environment"), page.table(["what", "value"], rows)]
-
-
-_MOST_DIMENSIONS, _MOST_COLUMNS, _MOST_CELLS = 12, 20, 100
+    return [html.heading("Settings and environment"), html.table(rows, header=["name", "value"])]

@@ -1,4 +1,4 @@
-"""A callback that writes grids of samples while a run goes on."""
+"""A callback that writes grids of samples during training, and an animation of them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,19 +10,23 @@ from typing_extensions import override
 from infogan_lib._checks import check_float, check_int
 from infogan_lib.training.callbacks import Callback
 from infogan_lib.training.trainer import InfoGANTrainer
-from infogan_lib.viz.grids import image_grid, is_discrete, save_png
+from infogan_lib.viz.grids import image_grid, save_png
 
 
 class SampleGrid(Callback):
-    """Writes a PNG of samples from one fixed latent every so many steps: FOLDER/step_0000500.png. Needs matplotlib.
+    """Writes a PNG of samples from fixed latents at regular steps: FOLDER/step_0000500.png. Needs matplotlib.
 
-    The first code with finitely many values runs along the columns; without one, samples are drawn at random.
+    The values of the first discrete code run along the columns; without a discrete code, samples are random.
 
     Args:
-        folder: where the pictures go; it is made.
-        every: the number of steps between two pictures.
-        rows: how many rows, each with its own noise and other codes.
-        seed: of the fixed latent.
+        folder: Folder for the pictures; created if missing.
+        every: Number of steps between two pictures.
+        rows: Number of rows, each with its own noise and other codes.
+        seed: Seed for the latents.
+
+    Attributes:
+        latents: Latents of the pictures, shape (rows * columns, L); None before the first fit.
+        columns: Number of columns; None before the first fit.
     """
 
     def __init__(self, folder: str | Path, *, every: int = 500, rows: int = 10, seed: int = 0) -> None:
@@ -30,43 +34,44 @@ class SampleGrid(Callback):
         self.every = check_int("every", every, minimum=1)
         self.rows = check_int("rows", rows, minimum=1)
         self.seed = check_int("seed", seed, minimum=0)
-        self._fixed: tuple[Tensor, int] | None = None
-
-    @override
-    def on_fit_start(self, trainer: InfoGANTrainer, total_steps: int | None) -> None:
-        latent, generator = trainer.model.latent, torch.Generator().manual_seed(self.seed)
-        discrete = [name for name in latent if is_discrete(latent, name)]
-        if discrete:
-            self._fixed = latent.grid(rows=self.rows, columns=discrete[0], rng=generator, device="cpu")
-        else:
-            self._fixed = latent.sample(10 * self.rows, rng=generator, device="cpu"), 10
+        self.latents: Tensor | None = None
+        self.columns: int | None = None
 
     @override
     def needs_model(self, step: int) -> bool:
         return step % self.every == 0
 
     @override
+    def on_fit_start(self, trainer: InfoGANTrainer, total_steps: int | None) -> None:
+        latent, rng = trainer.model.latent, torch.Generator().manual_seed(self.seed)
+        code = next((name for name, code in latent.codes.items() if code.is_discrete), None)
+        if code is None:
+            self.latents, self.columns = latent.sample(10 * self.rows, rng=rng, device="cpu"), 10
+        else:
+            self.latents, self.columns = latent.grid(rows=self.rows, columns=code, rng=rng, device="cpu")
+
+    @override
     def on_step_end(self, trainer: InfoGANTrainer, metrics: Mapping[str, float]) -> None:
-        if trainer.steps % self.every == 0 and self._fixed is not None:
-            latents, columns = self._fixed
-            grid = image_grid(trainer.model.decode(latents), columns, pixel_range=trainer.model.display_range)
+        if self.latents is not None and self.columns is not None and trainer.steps % self.every == 0:
+            model = trainer.model
+            grid = image_grid(model.decode(self.latents), self.columns, pixel_range=model.display_range)
             save_png(grid, self.folder / f"step_{trainer.steps:07d}.png")
 
 
 def animate_folder(folder: str | Path, path: str | Path, *, seconds: float = 0.3) -> int:
-    """Make an animated GIF of the pictures step_*.png in a folder, in the order of their steps; the last one stays.
+    """Write an animated GIF of the pictures step_*.png in a folder, in the order of their steps.
 
     Args:
-        folder: where `SampleGrid` wrote them.
-        path: the GIF file; its folder is made.
-        seconds: how long each picture is shown; the last one five times as long.
+        folder: Folder that `SampleGrid` wrote to.
+        path: Path of the GIF file; its folder is created if missing.
+        seconds: Duration of each picture; the last one is shown five times as long.
 
     Returns:
         The number of pictures.
 
     Raises:
-        ValueError: no picture there, or pictures of different sizes.
-        ImportError: pillow is not installed.
+        ValueError: If there are no pictures, or their sizes differ.
+        ImportError: If pillow is not installed.
     """
     seconds = check_float("seconds", seconds, above=0)
     try:
@@ -79,7 +84,7 @@ def animate_folder(folder: str | Path, path: str | Path, *, seconds: float = 0.3
     frames = [Image.open(file).convert("RGB") for file in files]
     sizes = {frame.size for frame in frames}
     if len(sizes) > 1:
-        raise ValueError(f"the pictures in {folder} have different sizes, {sorted(sizes)}; give each run a folder")
+        raise ValueError(f"the pictures in {folder} have different sizes, {sorted(sizes)}; use one folder per run")
     milliseconds = round(1000 * seconds)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     durations = [milliseconds] * (len(frames) - 1) + [5 * milliseconds]

@@ -1,4 +1,4 @@
-"""The explorer's page in a real browser: what a person does on it, and that it asks no other host for anything."""
+"""The explorer's page in a real browser: user actions, and no request to another host."""
 
 import base64
 import io
@@ -15,6 +15,8 @@ from PIL import Image
 from infogan_lib import Bernoulli, Categorical, InfoGAN, LatentSpec, Noise, Uniform
 from infogan_lib.explorer import explore
 from toys import dense_discriminator, dense_generator
+
+pytestmark = pytest.mark.slow
 
 CHROMIUM = "/usr/bin/chromium"
 pytest.importorskip("gradio", reason="gradio is not installed: pip install 'infogan-lib[explore]'")
@@ -54,19 +56,19 @@ def url():
 
 @pytest.fixture
 def page(browser, url):
-    """The page, opened; at the end, no request may have left 127.0.0.1, and nothing may have gone wrong on it."""
+    """The open page. Afterwards, all requests must have gone to 127.0.0.1, and the console must have no errors."""
     page = browser.new_page(viewport={"width": 1200, "height": 900})
-    asked, wrong = [], []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("console", lambda line: wrong.append(line.text) if line.type == "error" else None)
-    page.on("pageerror", lambda error: wrong.append(str(error)))
+    requests, errors = [], []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(url)
     page.wait_for_selector("#code-style-0")
     yield page
     page.close()
-    elsewhere = [one for one in asked if urlsplit(one).scheme not in ("data", "blob")]
+    elsewhere = [one for one in requests if urlsplit(one).scheme not in ("data", "blob")]
     assert {urlsplit(one).hostname for one in elsewhere} == {"127.0.0.1"}
-    assert wrong == []
+    assert errors == []
 
 
 def source(page):
@@ -74,7 +76,7 @@ def source(page):
 
 
 def changed(page, before):
-    """The picture after it changed from what it was."""
+    """The picture, after waiting until it differs from `before`."""
     page.wait_for_function(
         "([at, old]) => document.querySelector(at)?.src !== old", arg=[IMAGE, before], timeout=10_000
     )
@@ -94,19 +96,19 @@ def upload(page, data, name="mine.png"):
 def test_codes_and_noise_move_the_picture(page, tmp_path):
     first = source(page)
     move(page, "code-style-0", 0.7)
-    moved = changed(page, first)
+    changed_code = changed(page, first)
     assert "style 0.7, 0" in page.locator("#picture figcaption").inner_text()
     labels = page.locator("#code-digit label").all_inner_texts()
     assert [label.strip() for label in labels] == ["one", "seven", "two", "(2)"]
     page.locator("#code-digit label", has_text="seven").click()
-    chosen = changed(page, moved)
+    chosen = changed(page, changed_code)
     assert "digit seven" in page.locator("#picture figcaption").inner_text()
     page.locator("#code-bits label").first.click()
     flipped = changed(page, chosen)
-    page.locator("#reseed").click()
+    page.locator("#new-noise").click()
     reseeded = changed(page, flipped)
     assert page.locator("#seed input").input_value() != "0"
-    page.locator("#one-noise input").click()
+    page.locator("#shared-noise input").click()
     alike = changed(page, reseeded)
     assert "all alike" in page.locator("#picture figcaption").inner_text()
     move(page, "count", 1)
@@ -115,71 +117,76 @@ def test_codes_and_noise_move_the_picture(page, tmp_path):
     assert np.asarray(Image.open(tmp_path / "page.png").convert("L")).std() > 5
 
 
-def test_a_sweep_and_its_download_are_the_picture_that_is_shown(page):
+def test_a_traversal_can_be_downloaded(page):
     first = source(page)
-    page.get_by_role("tab", name="Sweep").click()
+    page.get_by_role("tab", name="Traversal").click()
     noise = changed(page, first)
     page.locator("#down input").click()
     page.get_by_role("option", name="style[1]", exact=True).click()
-    swept = changed(page, noise)
+    traversed = changed(page, noise)
     assert "digit along the columns, style[1] down the rows" in page.locator("#picture figcaption").inner_text()
     with page.expect_download() as waiting:
         page.locator("#download").click()
     download = waiting.value
-    assert download.suggested_filename == "sweep.png"
+    assert download.suggested_filename == "traversal.png"
     data = Path(download.path()).read_bytes()
-    assert base64.b64encode(data).decode() == swept.removeprefix("data:image/png;base64,")
+    assert base64.b64encode(data).decode() == traversed.removeprefix("data:image/png;base64,")
     Image.open(io.BytesIO(data)).verify()
     page.locator("#down input").click()
     page.get_by_role("option", name="digit", exact=True).click()
     assert "digit runs along the columns already" in page.locator(MESSAGE).inner_text()
-    assert source(page) == swept
+    assert source(page) == traversed
 
 
-def test_an_upload_is_read_edited_and_put_back(page):
+def test_an_upload_is_encoded_edited_and_reset(page):
     first = source(page)
     page.get_by_role("tab", name="Your picture").click()
     page.wait_for_selector("#upload input[type=file]", state="attached")
     assert "not its noise" in page.locator(".note").inner_text()
     upload(page, picture_file())
-    read = changed(page, first)
-    told = page.locator("#told").inner_text()
-    shares = [float(share) for share in re.findall(r"([\d.]+)%\s", told)][:4]
+    encoded = changed(page, first)
+    readout = page.locator("#readout").inner_text()
+    shares = [float(share) for share in re.findall(r"([\d.]+)%\s", readout)][:4]
     assert sum(shares) == pytest.approx(100, abs=0.5)
-    assert re.search(r"style\[0\]\s+[+-]\d\.\d\d", told)
+    assert re.search(r"style\[0\]\s+[+-]\d\.\d\d", readout)
     caption = page.locator("#picture figcaption").inner_text()
     assert caption.startswith("Left, your picture as the model sees it")
     slider = page.locator("#code-style-0 input[type=range]").input_value()
     assert float(slider) != 0
-    kept = page.locator("#code-digit input:checked").get_attribute("value")
+    checked = page.locator("#code-digit input:checked").get_attribute("value")
     other = "one" if "digit one" not in caption else "two"
     page.locator("#code-digit label", has_text=other).click()
-    edited = changed(page, read)
+    edited = changed(page, encoded)
     assert f"digit {other}" in page.locator("#picture figcaption").inner_text()
-    page.locator("#again").click()
-    assert changed(page, edited) == read
-    assert page.locator("#code-digit input:checked").get_attribute("value") == kept
+    page.locator("#reset").click()
+    assert changed(page, edited) == encoded
+    assert page.locator("#code-digit input:checked").get_attribute("value") == checked
     page.locator("#invert input").click()
-    changed(page, read)
+    changed(page, encoded)
 
 
 @pytest.mark.parametrize(
     ("data", "message"),
-    [(b"", "empty"), (b"hello", "no picture"), (picture_file()[:99], "damaged"), (picture_file(kind="GIF"), "a GIF")],
+    [
+        (b"", "empty"),
+        (b"hello", "not a known kind"),
+        (picture_file()[:99], "damaged"),
+        (picture_file(kind="GIF"), "GIF"),
+    ],
     ids=["empty", "text", "truncated", "gif"],
 )
-def test_a_broken_upload_is_one_line_on_the_page(page, data, message):
+def test_a_broken_upload_is_a_one_line_message(page, data, message):
     page.get_by_role("tab", name="Your picture").click()
     page.wait_for_selector("#upload input[type=file]", state="attached")
     upload(page, data)
     page.wait_for_selector(MESSAGE)
-    said = page.locator(MESSAGE).inner_text()
-    assert message in said
-    assert "\n" not in said
+    message_text = page.locator(MESSAGE).inner_text()
+    assert message in message_text
+    assert "\n" not in message_text
     assert "Traceback" not in page.content()
 
 
-def test_a_phone_gets_a_page_of_its_width(page, tmp_path):
+def test_the_page_fits_a_phone(page, tmp_path):
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     page.locator("#code-style-1").scroll_into_view_if_needed()

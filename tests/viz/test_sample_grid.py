@@ -1,0 +1,57 @@
+"""Grids written during training, and their animation."""
+
+import matplotlib.image
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+
+import infogan_lib as ig
+from infogan_lib.viz import SampleGrid, animate_folder, save_png
+from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
+
+
+def test_sample_grids_are_written_at_regular_steps_from_fixed_latents(tmp_path):
+    trainer = make_trainer(dense_generator(), dense_discriminator(), LATENT)
+    callback = SampleGrid(tmp_path, every=2, rows=3)
+    trainer.fit(images(64), steps=5, batch_size=16, callbacks=[callback])
+    files = sorted(path.name for path in tmp_path.iterdir())
+    assert files == ["step_0000002.png", "step_0000004.png"]
+    assert matplotlib.image.imread(tmp_path / files[0]).shape[:2] == (3 * 6 - 2, 4 * 6 - 2)
+    latents = callback.latents
+    trainer.fit(images(64), steps=1, batch_size=16, callbacks=[callback])
+    assert torch.equal(callback.latents, latents)
+
+
+def test_pictures_of_a_model_without_discrete_codes(tmp_path):
+    spec = ig.LatentSpec(z=ig.Noise(4), style=ig.Uniform(2))
+    trainer = make_trainer(dense_generator(6), dense_discriminator(), spec)
+    trainer.fit(images(64), steps=1, batch_size=16, callbacks=[SampleGrid(tmp_path, every=1, rows=2)])
+    assert (tmp_path / "step_0000001.png").is_file()
+
+
+def test_an_animation_has_the_pictures_in_order_of_their_steps(tmp_path):
+    shades = (0.0, 0.4, 1.0)
+    for step, shade in zip((500, 250, 1000), (shades[1], shades[0], shades[2]), strict=True):
+        save_png(np.full((4, 6, 3), shade, dtype=np.float32), tmp_path / f"step_{step:07d}.png")
+    assert animate_folder(tmp_path, tmp_path / "made" / "progress.gif", seconds=0.2) == 3
+    with PIL.Image.open(tmp_path / "made" / "progress.gif") as gif:
+        assert gif.n_frames == 3
+        frame_shades, durations = [], []
+        for frame in range(3):
+            gif.seek(frame)
+            frame_shades.append(gif.convert("RGB").getpixel((2, 2))[0] / 255)
+            durations.append(gif.info["duration"])
+    assert frame_shades == pytest.approx(shades, abs=0.02)
+    assert durations == [200, 200, 1000]
+
+
+def test_folders_that_cannot_be_animated_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"there is no picture step_\*.png in"):
+        animate_folder(tmp_path, tmp_path / "a.gif")
+    save_png(np.zeros((4, 6, 3), dtype=np.float32), tmp_path / "step_1.png")
+    save_png(np.zeros((5, 6, 3), dtype=np.float32), tmp_path / "step_2.png")
+    with pytest.raises(ValueError, match=r"different sizes, \[\(6, 4\), \(6, 5\)\]"):
+        animate_folder(tmp_path, tmp_path / "a.gif")
+    with pytest.raises(ValueError, match="seconds must be a finite number above 0"):
+        animate_folder(tmp_path, tmp_path / "a.gif", seconds=0)
