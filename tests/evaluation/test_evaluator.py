@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import infogan_lib as ig
-from infogan_lib.evaluation import Evaluator, information
+from infogan_lib.evaluation import Evaluator, code_information
 from infogan_lib.metrics import match_categories
 from toys import LATENT, dense_discriminator, dense_generator, images
 
@@ -38,7 +38,7 @@ def test_they_are_those_of_the_model_as_it_is():
     assert t.history["eval/purity/digit"][-1] == match.purity
     assert t.history["eval/nmi/digit"][-1] == match.nmi
     assert t.history["eval/ari/digit"][-1] == match.ari
-    assert t.history["eval/bound/style"][-1] == information(t.model, n=50)["style"].bound
+    assert t.history["eval/bound/style"][-1] == code_information(t.model, n=50)["style"].bound
 
 
 def test_without_labels_and_with_a_squared_error():
@@ -46,7 +46,7 @@ def test_without_labels_and_with_a_squared_error():
     t = toy(latent)
     t.fit(images(64), steps=2, batch_size=8, callbacks=[Evaluator(every=2, samples=50)])
     assert {name for name in t.history if name.startswith("eval/")} == {"eval/mse/style"}
-    assert t.history["eval/mse/style"].tolist() == [information(t.model, n=50)["style"].loss]
+    assert t.history["eval/mse/style"].tolist() == [code_information(t.model, n=50)["style"].loss]
 
 
 class Noisy(torch.nn.Module):

@@ -649,7 +649,7 @@ def test_every_category_of_many_is_asked_for_often_enough():
         ({"after": -1}, ValueError, "after must be a whole number of at least 0"),
         ({"samples": 4}, ValueError, "samples must be a whole number of at least 8"),
         ({"samples": "many"}, TypeError, "samples must be a whole number"),
-        ({"tell": "me"}, TypeError, "tell must be a function of a Symptom, or None to warn, but got 'me'"),
+        ({"on_symptom": "me"}, TypeError, "on_symptom must be a function of a Symptom, or None to warn, but got 'me'"),
     ],
 )
 def test_mistakes_are_named(settings, error, message):
