@@ -11,7 +11,7 @@ from infogan_lib import MSE, Categorical, Gaussian, InfoGAN, LatentSpec, Noise, 
 from infogan_lib.evaluation.centrality import ModelCentrality, centrality, model_centrality
 from toys import LATENT, dense_discriminator, dense_generator
 
-FEW = {"votes": 45, "group": 20, "samples": 500}
+FEW = {"num_votes": 45, "group_size": 20, "num_samples": 500}
 MIXING = torch.eye(3) - 2 / 3
 """A reflection that leaves no axis near another: its entries are 1/3 and -2/3."""
 
@@ -78,7 +78,7 @@ def test_an_encoder_that_hears_one_factor_of_three_is_right_a_third_of_the_time(
     assert scores[0].tolist() == pytest.approx([1 / 3, 1 / 3])
     faint = linear_model(torch.eye(3), answer=torch.diag(torch.tensor([1.0, 1, 1e-3])))
     assert model_centrality([faint, whole], **FEW).scores[0, 1] == 1
-    assert model_centrality([faint, whole], **FEW, dead=0.01).scores[0, 1] < 0.9
+    assert model_centrality([faint, whole], **FEW, min_std=0.01).scores[0, 1] < 0.9
 
 
 def test_the_order_of_the_models_changes_nothing_but_the_order():
@@ -111,8 +111,8 @@ def test_a_fixed_dimension_is_shared_by_its_group_alone(monkeypatch):
             model, "decode", lambda latents, decode=model.decode: rendered.append(latents) or decode(latents)
         )
     module = importlib.import_module("infogan_lib.evaluation.centrality")  # not a function of that name
-    monkeypatch.setattr(module, "vote_score", lambda *parts, dead: scored.append(parts) or 0)
-    model_centrality(models, votes=6, group=4, samples=10, batch_size=10**6)
+    monkeypatch.setattr(module, "vote_score", lambda *parts, min_std: scored.append(parts) or 0)
+    model_centrality(models, num_votes=6, group_size=4, num_samples=10, batch_size=10**6)
     assert len(rendered) == 2
     groups = rendered[0][:48].reshape(12, 4, 6)
     for number, group in enumerate(groups):
@@ -128,7 +128,7 @@ def test_a_fixed_dimension_is_shared_by_its_group_alone(monkeypatch):
 def test_codes_of_several_names_count_as_one_vector():
     latent = LatentSpec(a=Gaussian(1), z=Noise(2), kind=Categorical(3), b=Uniform(1, loss=MSE()))
     models = [InfoGAN(dense_generator(7), dense_discriminator(), latent, seed=seed) for seed in range(2)]
-    assert model_centrality(models, votes=4, group=5, samples=50).scores.shape == (2, 2)
+    assert model_centrality(models, num_votes=4, group_size=5, num_samples=50).scores.shape == (2, 2)
 
 
 def with_latent(latent):
@@ -151,7 +151,7 @@ def usual(shape=(1, 4, 4), end=None):
             r"model 1 has 0; give it a Uniform\(2\)",
         ),
         (lambda: [with_latent(Noise(2) + Uniform(1)), usual()], ValueError, "model 0 has 1"),
-        (lambda: [usual(), usual((1, 4, 5))], ValueError, r"model 0 makes \(1, 4, 4\) and model 1 \(1, 4, 5\)"),
+        (lambda: [usual(), usual((1, 4, 5))], ValueError, r"model 0 generates \(1, 4, 4\) and model 1 \(1, 4, 5\)"),
         (lambda: [usual(), usual(end=nn.Sigmoid())], ValueError, r"model 0 is \(-1.0, 1.0\) and that of model 1 \(0.0"),
     ],
 )
@@ -163,12 +163,12 @@ def test_models_that_cannot_be_compared(models, error, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"votes": 2}, "votes must be a whole number of at least 3"),
-        ({"group": 1}, "group must be"),
-        ({"samples": 1}, "samples must be"),
+        ({"num_votes": 2}, "num_votes must be a whole number of at least 3"),
+        ({"group_size": 1}, "group_size must be"),
+        ({"num_samples": 1}, "num_samples must be"),
         ({"batch_size": 0}, "batch_size must be"),
         ({"seed": -1}, "seed must be"),
-        ({"dead": -0.1, **FEW}, "dead must be"),
+        ({"min_std": -0.1, **FEW}, "min_std must be"),
     ],
 )
 def test_settings_out_of_range(settings, message):
