@@ -32,7 +32,7 @@ class Watch(ig.Callback):
     def __init__(self, every: int) -> None:
         self.every, self.uses = every, list[Use]()
 
-    def on_step_end(self, trainer: ig.InfoGANTrainer, figures: Mapping[str, float]) -> None:
+    def on_step_end(self, trainer: ig.InfoGANTrainer, metrics: Mapping[str, float]) -> None:
         if trainer.steps % self.every == 0:
             gc.collect()
             status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())

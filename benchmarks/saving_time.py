@@ -24,7 +24,7 @@ class Clock(ig.Callback):
     def __init__(self) -> None:
         self.ends: list[float] = []
 
-    def on_step_end(self, trainer: ig.InfoGANTrainer, figures: Mapping[str, float]) -> None:
+    def on_step_end(self, trainer: ig.InfoGANTrainer, metrics: Mapping[str, float]) -> None:
         self.ends.append(time.perf_counter())
 
 

@@ -120,7 +120,7 @@ def same(a: Any, b: Any) -> bool:
 class Slow(ig.Callback):
     """Makes a step last long enough to be met by a signal."""
 
-    def on_step_end(self, trainer: ig.InfoGANTrainer, figures: Any) -> None:
+    def on_step_end(self, trainer: ig.InfoGANTrainer, metrics: Any) -> None:
         time.sleep(0.01)
 
 

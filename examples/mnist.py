@@ -49,14 +49,14 @@ class Lines(ig.Callback):
             print(f"the run in this folder is at step {trainer.steps}: {what}", flush=True)
         self.total, self.started, self.start = total_steps or 0, time.monotonic(), trainer.steps
 
-    def on_step_end(self, trainer: ig.InfoGANTrainer, figures: Mapping[str, float]) -> None:
+    def on_step_end(self, trainer: ig.InfoGANTrainer, metrics: Mapping[str, float]) -> None:
         done = trainer.steps - self.start
         if done % self.every and trainer.steps != self.total:
             return
         left = int((time.monotonic() - self.started) / done * (self.total - trainer.steps))
         print(
-            f"step {trainer.steps}/{self.total}  {left // 60}:{left % 60:02} left  {summary(figures)}  "
-            f"{figures['images_per_second']:.0f} images/s",
+            f"step {trainer.steps}/{self.total}  {left // 60}:{left % 60:02} left  {summary(metrics)}  "
+            f"{metrics['images_per_second']:.0f} images/s",
             flush=True,
         )
 

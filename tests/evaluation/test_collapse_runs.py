@@ -67,10 +67,10 @@ def discriminator():
     return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(64, 1))
 
 
-def symptoms(steps=400, *, latent=None, g=None, after=200, **settings):
+def symptoms(steps=400, *, latent=None, g=None, every=100, after=200, **settings):
     """What the monitor reports for a run on the blobs."""
     torch.manual_seed(0)
-    monitor = CollapseMonitor(every=100, after=after, on_symptom=lambda symptom: None)
+    monitor = CollapseMonitor(every=every, after=after, on_symptom=lambda symptom: None)
     made = (g or generator)()
     trainer = ig.InfoGANTrainer(made, discriminator(), latent or spec(), device="cpu", **settings)
     trainer.fit(blobs(), steps=steps, batch_size=64, callbacks=[monitor])
@@ -100,82 +100,87 @@ def merged(latents):
 NO_INFORMATION = {"digit": ig.Categorical(4, weight=0), "style": ig.Uniform(2, weight=0)}
 
 
+QUICK = {"steps": 80, "every": 40, "after": 40}
+
+
 def test_a_healthy_run_has_no_symptoms():
+    assert symptoms(200, every=50, after=100) == []
+
+
+@pytest.mark.slow
+def test_a_long_healthy_run_has_no_symptoms():
     assert symptoms(1500) == []
 
 
+@pytest.mark.slow
 def test_a_bound_that_cannot_be_positive_is_not_flat():
     style = ig.Uniform(2, loss=ig.NormalNLL(scale=1.0))  # at most 2 (ln 2 - 0.919), which is below 0
     assert symptoms(latent=spec(style=style)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adversarial", [ig.Hinge(), ig.LeastSquares(), ig.Wasserstein()])
 def test_a_healthy_run_of_another_loss_has_no_symptoms(adversarial):
     rates = {"lr_g": 1e-4, "lr_d": 1e-4} if isinstance(adversarial, ig.Wasserstein) else {}
     assert symptoms(adversarial=adversarial, **rates) == []
 
 
+def check_report(reported, kind, subject, finding, steps):
+    (symptom,) = [symptom for symptom in reported if (symptom.kind, symptom.subject) == (kind, subject)]
+    assert symptom.step in steps
+    assert re.search(finding, symptom.finding), symptom.finding
+    assert str(symptom) == f"step {symptom.step}: {kind}: {symptom.finding}. Try: {symptom.advice}"
+
+
+SQUARED_ERROR = r"its squared error is [\d.]+ for a variance of 0\.6"
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "subject", "finding"),
+    [
+        ({"g": silenced(slice(0, 8))}, "inactive code", "'z'", "'z' accounts for 0.00% of the variance of the images"),
+        ({"g": silenced(slice(8, 12))}, "inactive code", "'digit'", "'digit' accounts for 0.00%"),
+        ({"g": silenced(slice(13, 14))}, "inactive code", "dimension 1 of 'style'", "dimension 1 of 'style' accounts"),
+        ({"g": lambda: Altered(merged)}, "merged categories", "digit", "the images of categories 2 and 3 of 'digit'"),
+        (
+            {"latent": spec(digit=ig.Categorical(4, weight=0))},
+            *("flat bound", "digit", r"of 'digit': the bound is -0\.\d+ nats, of H\(c\) = 1\.39"),
+        ),
+        (
+            {"latent": spec(style=ig.Uniform(2, weight=0))},
+            *("flat bound", "style", r"H\(c\) = 1.39 nats \(mean of 40 updates\)"),
+        ),
+        ({"latent": spec(style=ig.Uniform(2, weight=0, loss=ig.MSE()))}, "flat bound", "style", SQUARED_ERROR),
+        (
+            {"latent": spec(style=ig.Uniform(2, weight=0, loss=ig.NormalNLL(scale=1.0)))},
+            *("flat bound", "style", SQUARED_ERROR),
+        ),
+        (
+            {"g": saturated, "latent": spec(**NO_INFORMATION)},
+            *("vanishing gradient", "G and Q", r"of G and Q is 0 \(median of 40 updates\)"),
+        ),
+    ],
+)
+def test_a_failing_run_is_reported(settings, kind, subject, finding):
+    check_report(symptoms(**QUICK, **settings), kind, subject, finding, steps=(80,))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "kind", "subject", "finding"),
     [
         ({"lr_g": 1.0}, "identical outputs", "", "makes nearly the same image for every latent; only 0.00%"),
         (
-            {"g": silenced(slice(0, 8))},
-            "inactive code",
-            "'z'",
-            "'z' accounts for 0.00% of the variance of the images",
-        ),
-        ({"g": silenced(slice(8, 12))}, "inactive code", "'digit'", "'digit' accounts for 0.00%"),
-        (
-            {"g": silenced(slice(13, 14))},
-            "inactive code",
-            "dimension 1 of 'style'",
-            "dimension 1 of 'style' accounts",
-        ),
-        ({"g": lambda: Altered(merged)}, "merged categories", "digit", "the images of categories 2 and 3 of 'digit'"),
-        (
-            {"latent": spec(digit=ig.Categorical(4, weight=0))},
-            "flat bound",
-            "digit",
-            r"of 'digit': the bound is -0\.\d+ nats, of H\(c\) = 1\.39",
-        ),
-        (
-            {"latent": spec(style=ig.Uniform(2, weight=0))},
-            "flat bound",
-            "style",
-            r"H\(c\) = 1.39 nats \(mean of 100 updates\)",
-        ),
-        (
-            {"latent": spec(style=ig.Uniform(2, weight=0, loss=ig.MSE()))},
-            *("flat bound", "style", r"its squared error is [\d.]+ for a variance of 0\.6"),
-        ),
-        (
-            {"latent": spec(style=ig.Uniform(2, weight=0, loss=ig.NormalNLL(scale=1.0)))},
-            *("flat bound", "style", r"its squared error is [\d.]+ for a variance of 0\.6"),
-        ),
-        (
             {"lr_d": 3e-3, "lr_g": 1e-6},
-            "discriminator saturated",
-            "",
-            r"without error: its loss is 0\.0.*; a constant D scores 1\.4",
+            *("discriminator saturated", "", r"without error: its loss is 0\.0.*; a constant D scores 1\.4"),
         ),
         (
             {"lr_d": 3e-3, "lr_g": 1e-6, "adversarial": ig.Hinge()},
-            "discriminator saturated",
-            "",
-            "a constant D scores 2",
+            *("discriminator saturated", "", "a constant D scores 2"),
         ),
         (
             {"lr_d": 3e-3, "lr_g": 1e-6, "adversarial": ig.LeastSquares()},
-            "discriminator saturated",
-            "",
-            "a constant D scores 0.25",
-        ),
-        (
-            {"g": saturated, "latent": spec(**NO_INFORMATION)},
-            "vanishing gradient",
-            "G and Q",
-            "of G and Q is 0 \\(median of 100",
+            *("discriminator saturated", "", "a constant D scores 0.25"),
         ),
         (
             {"schedule": lambda o: LambdaLR(o, lambda n: 1 if n < 200 else 100), "adversarial": ig.Wasserstein()},
@@ -183,14 +188,25 @@ def test_a_healthy_run_of_another_loss_has_no_symptoms(adversarial):
         ),
     ],
 )
-def test_a_failing_run_is_reported(settings, kind, subject, finding):
-    found = symptoms(**settings)
-    (symptom,) = [symptom for symptom in found if (symptom.kind, symptom.subject) == (kind, subject)]
-    assert symptom.step in (300, 400)
-    assert re.search(finding, symptom.finding), symptom.finding
-    assert str(symptom) == f"step {symptom.step}: {kind}: {symptom.finding}. Try: {symptom.advice}"
+def test_a_longer_failing_run_is_reported(settings, kind, subject, finding):
+    check_report(symptoms(**settings), kind, subject, finding, steps=(300, 400))
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"g": silenced(slice(0, 8)), **QUICK},
+        {"g": silenced(slice(13, 14)), **QUICK},
+        {"g": lambda: Altered(merged), **QUICK},
+        {"latent": spec(digit=ig.Categorical(4, weight=0)), **QUICK},
+        pytest.param({"lr_d": 3e-3, "lr_g": 1e-6}, marks=pytest.mark.slow),
+    ],
+)
+def test_one_fault_is_one_symptom(settings):
+    assert len(symptoms(**settings)) == 1
+
+
+@pytest.mark.slow
 def test_a_category_that_q_never_predicts_is_reported():
     torch.manual_seed(1)
     found = [symptom for symptom in symptoms(q_head=NeverPredicts(1)) if 1 in symptom.categories]
@@ -237,6 +253,7 @@ class NoAdversary(ig.AdversarialLoss):
     fake = generator = real
 
 
+@pytest.mark.slow
 def test_a_train_eval_mismatch_is_reported():
     trainer, found = far_apart(joint=False)
     (symptom,) = [symptom for symptom in found if symptom.kind == "train/eval mismatch"]
@@ -252,6 +269,7 @@ def test_a_train_eval_mismatch_is_reported():
     assert not joint.eval_confusion
 
 
+@pytest.mark.slow
 def test_statistics_that_lag_behind_are_reported():
     _, found = far_apart(joint=True, momentum=1e-4)
     assert {symptom.kind for symptom in found} == {"train/eval mismatch"}
@@ -261,23 +279,10 @@ def test_statistics_that_lag_behind_are_reported():
     assert "momentum" in found[0].advice
 
 
+@pytest.mark.slow
 def test_joint_batches_cure_a_train_eval_mismatch():
     trainer, found = far_apart(joint=True)
     assert not [symptom for symptom in found if symptom.kind in ("train/eval mismatch", "merged categories")]
     requested = torch.arange(4).repeat(50)
     predicted = trainer.model.encode(trainer.model.sample(200, digit=requested))["digit"].mode.argmax(1)
     assert (predicted == requested).float().mean() > 0.95
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"g": silenced(slice(0, 8))},
-        {"g": silenced(slice(13, 14))},
-        {"g": lambda: Altered(merged)},
-        {"latent": spec(digit=ig.Categorical(4, weight=0))},
-        {"lr_d": 3e-3, "lr_g": 1e-6},
-    ],
-)
-def test_one_fault_is_one_symptom(settings):
-    assert len(symptoms(**settings)) == 1

@@ -1,4 +1,4 @@
-"""The callback that evaluates: what it records, when, and that the run does not notice."""
+"""The evaluating callback: what it records, when, and that it does not affect the run."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ def toy(latent=LATENT, g=None):
 LABELS = torch.arange(64) % 4
 
 
-def test_figures_stand_in_the_history_at_their_steps():
+def test_metrics_are_recorded_at_multiples_of_every():
     t = toy()
     t.fit(images(64), steps=7, batch_size=8, callbacks=[Evaluator(images(64), LABELS, every=3, samples=50)])
     names = {name for name in t.history if name.startswith("eval/")}
@@ -28,9 +28,10 @@ def test_figures_stand_in_the_history_at_their_steps():
     assert t.history.steps("eval/nmi/digit").tolist() == [3, 6]
 
 
-def test_they_are_those_of_the_model_as_it_is():
+def test_metrics_are_those_of_the_current_model():
     t = toy()
     evaluator = Evaluator(images(64), LABELS, every=1, samples=50)
+    assert evaluator.every == 1
     t.fit(images(64), steps=2, batch_size=8, callbacks=[evaluator])
     categories = t.model.encode(images(64))["digit"].mode.argmax(1)
     match = match_categories(categories, LABELS, category_count=4)
@@ -56,7 +57,7 @@ class Noisy(torch.nn.Module):
         return x + 0.1 * torch.randn_like(x)
 
 
-def test_the_run_is_the_same_to_the_last_bit():
+def test_the_run_is_bitwise_the_same_as_without():
     def train(callbacks):
         torch.manual_seed(2)
         t = toy(g=torch.nn.Sequential(Noisy(), *dense_generator()))
@@ -94,6 +95,6 @@ def test_the_run_is_the_same_to_the_last_bit():
         ),
     ],
 )
-def test_mistakes_are_named(call, error, message):
+def test_bad_arguments_raise(call, error, message):
     with pytest.raises(error, match=message):
         call()

@@ -39,6 +39,12 @@ def test_the_frechet_distance_of_covariances_that_do_not_commute():
     assert frechet_distance(real, made) == pytest.approx(np.trace(a + b) - 2 * cross, abs=1e-9)
 
 
+def test_the_frechet_distance_of_singular_covariances():
+    features = normal(40, 3) @ np.diag([1.0, 1e-9, 0.0])
+    assert frechet_distance(features, features) < 1e-14
+    assert frechet_distance(features, features + [0, 0, 2]) == pytest.approx(4, abs=1e-14)
+
+
 def test_kernel_distance_as_a_double_loop():
     real, made = normal(7, 3), normal(5, 3, mean=0.5, seed=1)
 

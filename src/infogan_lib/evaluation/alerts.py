@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 
 class AlertKey(NamedTuple):
-    """What identifies a `Symptom`, whatever its figures."""
+    """What identifies a `Symptom`, whatever its values."""
 
     kind: str
     subject: str

@@ -10,7 +10,7 @@ r"""Distances between real and generated images, in features that the user choos
 """
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from infogan_lib._checks import check_int, require_eval
 from infogan_lib.metrics._arrays import FloatArray
@@ -40,7 +40,7 @@ def frechet_distance(real: ArrayLike, generated: ArrayLike) -> float:
         )
     # With C = A^T A for each covariance, tr (C_r C_g)^(1/2) is the nuclear norm of A_r A_g^T: no square root is taken
     # of a product that rounding may leave indefinite.
-    a_r, a_g = (np.linalg.qr((x - x.mean(0)) / np.sqrt(len(x) - 1), mode="r") for x in (r, g))
+    a_r, a_g = (np.linalg.qr((x - x.mean(0)) / np.sqrt(len(x) - 1)).R for x in (r, g))
     squared_gap = np.square(r.mean(0) - g.mean(0)).sum()
     cross = np.linalg.norm(a_r @ a_g.T, ord="nuc")
     return float(max(squared_gap + np.square(a_r).sum() + np.square(a_g).sum() - 2 * cross, 0.0))
@@ -112,8 +112,8 @@ def _fraction_covered(points: FloatArray, support: FloatArray, k: int) -> float:
 
     radii = np.concatenate([*pairwise_distances_chunked(support, support, reduce_func=kth_smallest)])
 
-    def is_covered(distances: FloatArray, _: int) -> FloatArray:
-        return (distances <= radii * (1 + 1e-9)).any(axis=1)
+    def is_covered(distances: FloatArray, _: int) -> NDArray[np.bool_]:
+        return np.asarray((distances <= radii * (1 + 1e-9)).any(axis=1))
 
     return float(np.concatenate([*pairwise_distances_chunked(points, support, reduce_func=is_covered)]).mean())
 

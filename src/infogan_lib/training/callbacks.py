@@ -24,8 +24,8 @@ class Callback:
     def on_fit_start(self, trainer: "InfoGANTrainer", total_steps: int | None) -> None:
         """Before the first step. `total_steps` is what `trainer.steps` will be at the end, where that is known."""
 
-    def on_step_end(self, trainer: "InfoGANTrainer", figures: Mapping[str, float]) -> None:
-        """After every step, with its figures; `trainer.steps` counts it already."""
+    def on_step_end(self, trainer: "InfoGANTrainer", metrics: Mapping[str, float]) -> None:
+        """After every step, with its metrics; `trainer.steps` counts it already."""
 
     def on_epoch_end(self, trainer: "InfoGANTrainer") -> None:
         """After every whole epoch; `trainer.epochs` counts it already."""
@@ -68,9 +68,9 @@ class ProgressBar(Callback):
         self._bar = self._tqdm(initial=trainer.steps, total=total_steps, unit="step", disable=None, leave=True)
 
     @override
-    def on_step_end(self, trainer: "InfoGANTrainer", figures: Mapping[str, float]) -> None:
+    def on_step_end(self, trainer: "InfoGANTrainer", metrics: Mapping[str, float]) -> None:
         assert self._bar is not None
-        self._bar.set_postfix_str(summary(figures), refresh=False)
+        self._bar.set_postfix_str(summary(metrics), refresh=False)
         self._bar.update(1)
 
     @override
@@ -129,10 +129,10 @@ class JSONLLogger(Callback):
         self._start, self._lines = self.path.stat().st_size, 0
 
     @override
-    def on_step_end(self, trainer: "InfoGANTrainer", figures: Mapping[str, float]) -> None:
+    def on_step_end(self, trainer: "InfoGANTrainer", metrics: Mapping[str, float]) -> None:
         assert self._file is not None
         if trainer.steps % self.every == 0:
-            line: dict[str, Any] = {"step": trainer.steps, "epoch": trainer.epochs, **figures}
+            line: dict[str, Any] = {"step": trainer.steps, "epoch": trainer.epochs, **metrics}
             # JSON has no NaN or infinity; the gradient's norm is infinite where a float16 scale was too large.
             finite = {k: v if isinstance(v, int) or math.isfinite(v) else None for k, v in line.items()}
             with _named(self.path):

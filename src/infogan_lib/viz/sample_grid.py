@@ -42,7 +42,7 @@ class SampleGrid(Callback):
             self._fixed = latent.sample(10 * self.rows, rng=generator, device="cpu"), 10
 
     @override
-    def on_step_end(self, trainer: InfoGANTrainer, figures: Mapping[str, float]) -> None:
+    def on_step_end(self, trainer: InfoGANTrainer, metrics: Mapping[str, float]) -> None:
         if trainer.steps % self.every == 0 and self._fixed is not None:
             latents, columns = self._fixed
             grid = image_grid(trainer.model.decode(latents), columns, pixel_range=trainer.model.display_range)
