@@ -46,8 +46,8 @@ M, U = "merged", "unused"
 )
 def test_categories_are_tracked_one_by_one(checks, expected):
     alerts, reported = AlertFilter(), []
-    for step, found in enumerate(checks, start=1):
-        for key in alerts([AlertKey(kind, "", categories) for kind, categories in found], perturbed=()):
+    for step, symptoms in enumerate(checks, start=1):
+        for key in alerts([AlertKey(kind, "", categories) for kind, categories in symptoms], perturbed=()):
             reported.append((key.kind, key.categories, step))
     assert reported == expected
 

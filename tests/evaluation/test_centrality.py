@@ -47,34 +47,34 @@ def test_centrality_by_hand():
 
 
 def test_similarity_and_the_best():
-    found = ModelCentrality(np.array([[1.0, 0.2], [0.6, 1.0]]), np.array([0.4, 0.4]))
-    assert found.similarity.tolist() == [[1, 0.4], [0.4, 1]]
-    assert found.best == 0
-    assert ModelCentrality(found.scores, np.array([0.1, 0.4])).best == 1
+    result = ModelCentrality(np.array([[1.0, 0.2], [0.6, 1.0]]), np.array([0.4, 0.4]))
+    assert result.similarity.tolist() == [[1, 0.4], [0.4, 1]]
+    assert result.best == 0
+    assert ModelCentrality(result.scores, np.array([0.1, 0.4])).best == 1
 
 
 def test_models_that_found_the_same_factors_agree_and_the_one_that_mixes_them_is_last():
     models = [linear_model(MIXING), *agreeing()]
-    found = model_centrality(models, **FEW)
-    assert found.scores.shape == (4, 4)
-    assert np.diag(found.scores).tolist() == [1] * 4
-    assert (found.scores[1:, 1:] == 1).all()
-    assert (found.scores[0, 1:] < 0.9).all()
-    assert found.centrality == pytest.approx(centrality(found.scores), abs=0)
-    assert found.centrality.argmin() == 0
-    assert found.best == 1
+    result = model_centrality(models, **FEW)
+    assert result.scores.shape == (4, 4)
+    assert np.diag(result.scores).tolist() == [1] * 4
+    assert (result.scores[1:, 1:] == 1).all()
+    assert (result.scores[0, 1:] < 0.9).all()
+    assert result.centrality == pytest.approx(centrality(result.scores), abs=0)
+    assert result.centrality.argmin() == 0
+    assert result.best == 1
 
 
 def test_rows_are_encoders_and_columns_are_generators():
-    deaf = linear_model(torch.eye(3), answer=torch.zeros(3, 3))
-    scores = model_centrality([deaf, linear_model(torch.eye(3))], **FEW).scores
+    blind = linear_model(torch.eye(3), answer=torch.zeros(3, 3))
+    scores = model_centrality([blind, linear_model(torch.eye(3))], **FEW).scores
     assert scores.tolist() == [[0, 0], [1, 1]]
 
 
-def test_an_encoder_that_hears_one_factor_of_three_is_right_a_third_of_the_time():
-    half_deaf = linear_model(torch.eye(3), answer=torch.diag(torch.tensor([1.0, 0, 0])))
+def test_an_encoder_that_ignores_two_of_three_factors_is_at_chance():
+    partial = linear_model(torch.eye(3), answer=torch.diag(torch.tensor([1.0, 0, 0])))
     whole = linear_model(torch.eye(3))
-    scores = model_centrality([half_deaf, whole], **FEW).scores
+    scores = model_centrality([partial, whole], **FEW).scores
     assert scores[0].tolist() == pytest.approx([1 / 3, 1 / 3])
     faint = linear_model(torch.eye(3), answer=torch.diag(torch.tensor([1.0, 1, 1e-3])))
     assert model_centrality([faint, whole], **FEW).scores[0, 1] == 1
@@ -104,25 +104,25 @@ def test_it_depends_on_the_seed_and_leaves_models_and_randomness_as_they_were():
 
 
 def test_a_fixed_dimension_is_shared_by_its_group_alone(monkeypatch):
-    rendered, scored = [], []
+    decoded, scored = [], []
     models = agreeing()[:2]
     for model in models:
         monkeypatch.setattr(
-            model, "decode", lambda latents, decode=model.decode: rendered.append(latents) or decode(latents)
+            model, "decode", lambda latents, decode=model.decode: decoded.append(latents) or decode(latents)
         )
     module = importlib.import_module("infogan_lib.evaluation.centrality")  # not a function of that name
     monkeypatch.setattr(module, "vote_score", lambda *parts, min_std: scored.append(parts) or 0)
     model_centrality(models, num_votes=6, group_size=4, num_samples=10, batch_size=10**6)
-    assert len(rendered) == 2
-    groups = rendered[0][:48].reshape(12, 4, 6)
+    assert len(decoded) == 2
+    groups = decoded[0][:48].reshape(12, 4, 6)
     for number, group in enumerate(groups):
         shared = (group == group[0]).all(dim=0)
         assert shared[3 + number % 3]
         assert shared[[0, 3, 4, 5]].sum() == 1
-    found, fixed, reference = scored[0]
-    assert found == pytest.approx(groups[:, :, 3:].numpy())
+    result, fixed, reference = scored[0]
+    assert result == pytest.approx(groups[:, :, 3:].numpy())
     assert fixed.tolist() == [0, 1, 2] * 4
-    assert reference == pytest.approx(rendered[0][48:, 3:].numpy())
+    assert reference == pytest.approx(decoded[0][48:, 3:].numpy())
 
 
 def test_codes_of_several_names_count_as_one_vector():

@@ -15,14 +15,14 @@ from infogan_lib.evaluation.probe import Probe
 def blobs(n=512):
     """Images (n, 1, 8, 8) of four kinds: a square in one of the corners, shifted by a pixel and of any brightness."""
     rng = torch.Generator().manual_seed(0)
-    made = torch.full((n, 1, 8, 8), -1.0)
+    images = torch.full((n, 1, 8, 8), -1.0)
     corner = torch.randint(4, (n,), generator=rng)
     down, right = torch.randint(2, (2, n), generator=rng)
     bright = torch.rand(n, generator=rng)
     for i in range(n):
         y, x = 4 * (corner[i] // 2) + down[i], 4 * (corner[i] % 2) + right[i]
-        made[i, 0, y : y + 3, x : x + 3] = bright[i]
-    return made
+        images[i, 0, y : y + 3, x : x + 3] = bright[i]
+    return images
 
 
 def spec(**changes):
@@ -71,17 +71,16 @@ def symptoms(steps=400, *, latent=None, g=None, every=100, after=200, **settings
     """What the monitor reports for a run on the blobs."""
     torch.manual_seed(0)
     monitor = CollapseMonitor(every=every, after=after, on_symptom=lambda symptom: None)
-    made = (g or generator)()
-    trainer = ig.InfoGANTrainer(made, discriminator(), latent or spec(), device="cpu", **settings)
+    trainer = ig.InfoGANTrainer((g or generator)(), discriminator(), latent or spec(), device="cpu", **settings)
     trainer.fit(blobs(), steps=steps, batch_size=64, callbacks=[monitor])
     return monitor.symptoms
 
 
 def saturated():
     """A generator whose Tanh passes no gradient."""
-    made = generator()
-    nn.init.constant_(made[6].bias, 100.0)
-    return made
+    network = generator()
+    nn.init.constant_(network[6].bias, 100.0)
+    return network
 
 
 def silenced(columns):
@@ -209,10 +208,10 @@ def test_one_fault_is_one_symptom(settings):
 @pytest.mark.slow
 def test_a_category_that_q_never_predicts_is_reported():
     torch.manual_seed(1)
-    found = [symptom for symptom in symptoms(q_head=NeverPredicts(1)) if 1 in symptom.categories]
+    reported = [symptom for symptom in symptoms(q_head=NeverPredicts(1)) if 1 in symptom.categories]
     # Its images are predicted as other categories: spread over them, or all as one, with which it has then merged.
-    assert found[0].kind in ("unused categories", "merged categories")
-    assert found[0].step == 300
+    assert reported[0].kind in ("unused categories", "merged categories")
+    assert reported[0].step == 300
 
 
 class Faint(nn.Module):
@@ -255,8 +254,8 @@ class NoAdversary(ig.AdversarialLoss):
 
 @pytest.mark.slow
 def test_a_train_eval_mismatch_is_reported():
-    trainer, found = far_apart(joint=False)
-    (symptom,) = [symptom for symptom in found if symptom.kind == "train/eval mismatch"]
+    trainer, reported = far_apart(joint=False)
+    (symptom,) = [symptom for symptom in reported if symptom.kind == "train/eval mismatch"]
     assert re.search(
         r"'digit' correctly for (9\d|100)% of generated .* but for \d\d?% in eval mode", symptom.finding
     ), symptom.finding
@@ -271,18 +270,19 @@ def test_a_train_eval_mismatch_is_reported():
 
 @pytest.mark.slow
 def test_statistics_that_lag_behind_are_reported():
-    _, found = far_apart(joint=True, momentum=1e-4)
-    assert {symptom.kind for symptom in found} == {"train/eval mismatch"}
+    _, reported = far_apart(joint=True, momentum=1e-4)
+    assert {symptom.kind for symptom in reported} == {"train/eval mismatch"}
     assert re.search(
-        r"Q recovers (9\d|100)% of 'digit' in training mode, .* for only \d\d?% of generated images", found[0].finding
+        r"Q recovers (9\d|100)% of 'digit' in training mode, .* for only \d\d?% of generated images",
+        reported[0].finding,
     )
-    assert "momentum" in found[0].advice
+    assert "momentum" in reported[0].advice
 
 
 @pytest.mark.slow
 def test_joint_batches_cure_a_train_eval_mismatch():
-    trainer, found = far_apart(joint=True)
-    assert not [symptom for symptom in found if symptom.kind in ("train/eval mismatch", "merged categories")]
+    trainer, reported = far_apart(joint=True)
+    assert not [symptom for symptom in reported if symptom.kind in ("train/eval mismatch", "merged categories")]
     requested = torch.arange(4).repeat(50)
     predicted = trainer.model.encode(trainer.model.sample(200, digit=requested))["digit"].mode.argmax(1)
     assert (predicted == requested).float().mean() > 0.95

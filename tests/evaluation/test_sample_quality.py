@@ -18,10 +18,10 @@ def test_quality_of_a_models_samples():
     model = toy_model()
     extractor = nn.Sequential(nn.Flatten(), nn.Linear(16, 4), nn.Dropout(0.9))
     own = model.sample(64, seed=5)
-    found = sample_quality(model, own, extractor, name="four random features", seed=5)
-    assert found.features == "four random features"
-    assert (found.frechet, found.precision, found.recall) == (pytest.approx(0, abs=1e-6), 1.0, 1.0)
-    assert (found.num_real, found.num_generated) == (64, 64)
+    result = sample_quality(model, own, extractor, name="four random features", seed=5)
+    assert result.features == "four random features"
+    assert (result.frechet, result.precision, result.recall) == (pytest.approx(0, abs=1e-6), 1.0, 1.0)
+    assert (result.num_real, result.num_generated) == (64, 64)
     assert extractor.training
     other = sample_quality(model, images(64), extractor, name="four random features")
     assert other.frechet > 0.01

@@ -65,20 +65,20 @@ def test_ranges_bytes_and_colors():
         (image.expand(1, 3, 28, 28), (0, 1)),
         (image.double(), (0, 1)),
     ):
-        found = measure_images(same, pixel_range=reach)
-        assert {name: value.item() for name, value in found.items()} == pytest.approx(
+        result = measure_images(same, pixel_range=reach)
+        assert {name: value.item() for name, value in result.items()} == pytest.approx(
             {name: value.item() for name, value in expected.items()}, abs=1e-5
         )
-        assert all(value.dtype == torch.float64 for value in found.values())
+        assert all(value.dtype == torch.float64 for value in result.values())
 
 
 def test_a_blank_image_has_a_brightness_only():
-    found = measure_images(
+    result = measure_images(
         torch.cat([picture(slice(4, 16), slice(10, 16)), torch.zeros(1, 1, 28, 28)]), pixel_range=(0, 1)
     )
-    assert found["brightness"].tolist() == pytest.approx([72 / 784, 0])
+    assert result["brightness"].tolist() == pytest.approx([72 / 784, 0])
     for name in set(UNITS) - {"brightness"}:
-        assert torch.isfinite(found[name]).tolist() == [True, False], name
+        assert torch.isfinite(result[name]).tolist() == [True, False], name
 
 
 @given(st.lists(st.lists(st.integers(0, 4), min_size=5, max_size=5), min_size=1, max_size=4))

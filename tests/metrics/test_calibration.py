@@ -9,19 +9,19 @@ from infogan_lib.metrics import coverage, reliability
 
 
 def test_reliability_by_hand():
-    found = reliability([0.05, 0.95, 0.9, 1.0, 0.55], [False, True, False, True, True], bins=10)
-    assert found.counts.tolist() == [1, 0, 0, 0, 0, 1, 0, 0, 0, 3]
-    assert found.accuracy[[0, 5, 9]].tolist() == pytest.approx([0, 1, 2 / 3])
-    assert found.confidence[[0, 5, 9]].tolist() == pytest.approx([0.05, 0.55, 2.85 / 3])
-    assert np.isnan(found.accuracy[1:5]).all()
-    assert found.error == pytest.approx((0.05 + 0.45 + 3 * (2.85 / 3 - 2 / 3)) / 5)
+    result = reliability([0.05, 0.95, 0.9, 1.0, 0.55], [False, True, False, True, True], bins=10)
+    assert result.counts.tolist() == [1, 0, 0, 0, 0, 1, 0, 0, 0, 3]
+    assert result.accuracy[[0, 5, 9]].tolist() == pytest.approx([0, 1, 2 / 3])
+    assert result.confidence[[0, 5, 9]].tolist() == pytest.approx([0.05, 0.55, 2.85 / 3])
+    assert np.isnan(result.accuracy[1:5]).all()
+    assert result.error == pytest.approx((0.05 + 0.45 + 3 * (2.85 / 3 - 2 / 3)) / 5)
 
 
 def test_coverage_by_hand():
-    found = coverage([0.5, 0.4, 0.3, 0.95], levels=3)
-    assert found.levels.tolist() == [0.25, 0.5, 0.75]
-    assert found.covered.tolist() == [0.5, 0.75, 0.75]
-    assert found.error == pytest.approx(0.5 / 3)
+    result = coverage([0.5, 0.4, 0.3, 0.95], levels=3)
+    assert result.levels.tolist() == [0.25, 0.5, 0.75]
+    assert result.covered.tolist() == [0.5, 0.75, 0.75]
+    assert result.error == pytest.approx(0.5 / 3)
     even = coverage((np.arange(1000) + 0.5) / 1000)
     assert even.error < 1e-3
     assert coverage([0.5]).covered.tolist() == [1.0] * 10

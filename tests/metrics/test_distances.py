@@ -18,53 +18,53 @@ def with_moments(rows, mean, covariance):
     return whitened @ np.linalg.cholesky(covariance).T + mean
 
 
-def test_the_frechet_distance_of_known_normals():
+def test_frechet_distance_of_known_normals():
     a, b = np.diag([1.0, 4.0, 9.0]), np.diag([4.0, 4.0, 1.0])
-    real, made = with_moments(normal(50, 3), [0, 0, 0], a), with_moments(normal(80, 3, seed=1), [1, 2, 0], b)
+    real, generated = with_moments(normal(50, 3), [0, 0, 0], a), with_moments(normal(80, 3, seed=1), [1, 2, 0], b)
     # |mean|^2 + sum of (sqrt of variance differences)^2 for covariances that commute
-    assert frechet_distance(real, made) == pytest.approx(5 + (1 - 2) ** 2 + 0 + (3 - 1) ** 2, abs=1e-9)
+    assert frechet_distance(real, generated) == pytest.approx(5 + (1 - 2) ** 2 + 0 + (3 - 1) ** 2, abs=1e-9)
     turn = np.linalg.qr(normal(3, 3, seed=2))[0]
-    assert frechet_distance(real @ turn, made @ turn) == pytest.approx(10, abs=1e-9)
-    assert frechet_distance(made, real) == pytest.approx(10, abs=1e-9)
+    assert frechet_distance(real @ turn, generated @ turn) == pytest.approx(10, abs=1e-9)
+    assert frechet_distance(generated, real) == pytest.approx(10, abs=1e-9)
     assert frechet_distance(real, real) == pytest.approx(0, abs=1e-9)
     one = frechet_distance(np.array([[0.0], [2.0]]), np.array([[3.0], [5.0], [4.0]]))
     assert one == pytest.approx(3**2 + (np.sqrt(2) - 1) ** 2, abs=1e-12)
 
 
-def test_the_frechet_distance_of_covariances_that_do_not_commute():
+def test_frechet_distance_of_covariances_that_do_not_commute():
     a, b = np.array([[2.0, 1.0], [1.0, 2.0]]), np.array([[1.0, 0.0], [0.0, 3.0]])
-    real, made = with_moments(normal(40, 2), [0, 0], a), with_moments(normal(40, 2, seed=1), [0, 0], b)
+    real, generated = with_moments(normal(40, 2), [0, 0], a), with_moments(normal(40, 2, seed=1), [0, 0], b)
     # tr (AB)^(1/2) of 2 x 2 matrices is sqrt(tr AB + 2 sqrt(det AB))
     cross = np.sqrt(np.trace(a @ b) + 2 * np.sqrt(np.linalg.det(a @ b)))
-    assert frechet_distance(real, made) == pytest.approx(np.trace(a + b) - 2 * cross, abs=1e-9)
+    assert frechet_distance(real, generated) == pytest.approx(np.trace(a + b) - 2 * cross, abs=1e-9)
 
 
-def test_the_frechet_distance_of_singular_covariances():
+def test_frechet_distance_of_singular_covariances():
     features = normal(40, 3) @ np.diag([1.0, 1e-9, 0.0])
     assert frechet_distance(features, features) < 1e-14
-    assert frechet_distance(features, features + [0, 0, 2]) == pytest.approx(4, abs=1e-14)
+    assert frechet_distance(features, features + np.array([0, 0, 2])) == pytest.approx(4, abs=1e-14)
 
 
 def test_kernel_distance_as_a_double_loop():
-    real, made = normal(7, 3), normal(5, 3, mean=0.5, seed=1)
+    real, generated = normal(7, 3), normal(5, 3, mean=0.5, seed=1)
 
     def k(a, b):
         return (a @ b / 3 + 1) ** 3
 
     within_real = np.mean([k(a, b) for i, a in enumerate(real) for j, b in enumerate(real) if i != j])
-    within_made = np.mean([k(a, b) for i, a in enumerate(made) for j, b in enumerate(made) if i != j])
-    across = np.mean([k(a, b) for a in real for b in made])
-    assert kernel_distance(real, made) == pytest.approx(within_real + within_made - 2 * across, abs=1e-12)
+    within_generated = np.mean([k(a, b) for i, a in enumerate(generated) for j, b in enumerate(generated) if i != j])
+    across = np.mean([k(a, b) for a in real for b in generated])
+    assert kernel_distance(real, generated) == pytest.approx(within_real + within_generated - 2 * across, abs=1e-12)
     many = normal(3000, 3)
     assert kernel_distance(many[:1500], many[1500:]) == pytest.approx(0, abs=0.05)
     assert kernel_distance(many, many + 1) > 1
 
 
 def test_precision_and_recall_by_hand():
-    real, made = np.array([[0.0], [1.0], [2.0], [10.0]]), np.array([[0.5], [1.5], [30.0], [31.0]])
+    real, generated = np.array([[0.0], [1.0], [2.0], [10.0]]), np.array([[0.5], [1.5], [30.0], [31.0]])
     # Radii of the real: 1, 1, 1, 8; of the generated: 1, 1, 1, 1.
-    assert precision_recall(real, made, neighbors=1) == (0.5, 0.75)
-    assert precision_recall(made, real, neighbors=1) == (0.75, 0.5)
+    assert precision_recall(real, generated, neighbors=1) == (0.5, 0.75)
+    assert precision_recall(generated, real, neighbors=1) == (0.75, 0.5)
     same = normal(60, 4)
     assert precision_recall(same, same) == (1.0, 1.0)
     assert precision_recall(same, same + 1000) == (0.0, 0.0)
@@ -74,27 +74,27 @@ def test_precision_and_recall_by_hand():
 
 
 def test_precision_and_recall_as_loops():
-    real, made = normal(40, 2), normal(30, 2, mean=1.0, seed=1)
+    real, generated = normal(40, 2), normal(30, 2, mean=1.0, seed=1)
 
     def covered(points, by, k):
         radii = [sorted(np.linalg.norm(by - b, axis=1))[k] for b in by]
         return np.mean([any(np.linalg.norm(p - b) <= r for b, r in zip(by, radii, strict=True)) for p in points])
 
-    assert precision_recall(real, made, neighbors=2) == (covered(made, real, 2), covered(real, made, 2))
+    assert precision_recall(real, generated, neighbors=2) == (covered(generated, real, 2), covered(real, generated, 2))
 
 
 def test_precision_and_recall_far_from_zero():
-    real, made = normal(80, 3, scale=0.01), normal(80, 3, scale=0.01, seed=1)
-    assert precision_recall(real + 1e6, made + 1e6) == pytest.approx(precision_recall(real, made), abs=0.03)
+    real, generated = normal(80, 3, scale=0.01), normal(80, 3, scale=0.01, seed=1)
+    assert precision_recall(real + 1e6, generated + 1e6) == pytest.approx(precision_recall(real, generated), abs=0.03)
 
 
 def test_chunks_change_nothing(monkeypatch):
-    real, made = normal(100, 3), normal(90, 3, seed=1)
-    whole = kernel_distance(real, made), precision_recall(real, made)
+    real, generated = normal(100, 3), normal(90, 3, seed=1)
+    whole = kernel_distance(real, generated), precision_recall(real, generated)
     monkeypatch.setattr("infogan_lib.metrics.distances._CHUNK", 7)
     with sklearn.config_context(working_memory=0.005):  # MiB: six rows of distances
-        assert kernel_distance(real, made) == pytest.approx(whole[0], abs=1e-10)
-        assert precision_recall(real, made) == whole[1]
+        assert kernel_distance(real, generated) == pytest.approx(whole[0], abs=1e-10)
+        assert precision_recall(real, generated) == whole[1]
 
 
 @pytest.mark.parametrize(

@@ -83,12 +83,12 @@ def test_intervention_scores_depend_on_the_seed_and_not_on_batches_or_global_sta
         return images @ torch.tensor(np.eye(3) + noise(3, 3))
 
     count = {"num_votes": 30} if score is factor_vae_score else {"num_points": 30}
-    found = score(encode, IMAGES, **count, group_size=4, seed=1)
+    result = score(encode, IMAGES, **count, group_size=4, seed=1)
     np.random.seed(7)  # noqa: NPY002
     before = np.random.get_state()[1].copy()  # noqa: NPY002
-    assert score(encode, IMAGES, **count, group_size=4, seed=1, batch_size=37) == pytest.approx(found, abs=1e-12)
+    assert score(encode, IMAGES, **count, group_size=4, seed=1, batch_size=37) == pytest.approx(result, abs=1e-12)
     assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
-    assert any(score(encode, IMAGES, **count, group_size=4, seed=seed) != found for seed in range(2, 6))
+    assert any(score(encode, IMAGES, **count, group_size=4, seed=seed) != result for seed in range(2, 6))
 
 
 def test_a_grid_draws_its_factors_uniformly_and_serves_tables():

@@ -48,10 +48,10 @@ def test_dci_as_a_double_loop(importance):
             score += sum(row) / total * (1 - entropy) if total > 0 else 0
         return score
 
-    found = dci_from_importance(importance)
-    assert found == pytest.approx((concentration(importance.tolist()), concentration(importance.T.tolist())), abs=1e-9)
-    assert all(0 <= score <= 1 for score in found)
-    assert dci_from_importance(importance.T) == found[::-1]
+    result = dci_from_importance(importance)
+    assert result == pytest.approx((concentration(importance.tolist()), concentration(importance.T.tolist())), abs=1e-9)
+    assert all(0 <= score <= 1 for score in result)
+    assert dci_from_importance(importance.T) == result[::-1]
 
 
 def test_sap_as_a_double_loop():
@@ -80,15 +80,15 @@ def test_sap_of_ordered_factors_as_a_double_loop():
 def test_explicitness_as_a_count_of_pairs():
     codes, seed = entangled()[:, :1], 2
     part = halves(codes, GRID[:, 1:], seed)
-    of_factors = []
+    factor_areas = []
     for column, held in zip(part.train_factors.T, part.test_factors.T, strict=True):
         sure = LogisticRegression(max_iter=5000).fit(part.train_codes, column).predict_proba(part.test_codes)
         areas = []
         for value in range(sure.shape[1]):
             inside, outside = sure[held == value, value][:, None], sure[held != value, value]
             areas.append(np.mean((inside > outside) + 0.5 * (inside == outside)))
-        of_factors.append(np.mean(areas))
-    assert explicitness(codes, GRID[:, 1:], seed=seed) == pytest.approx(np.mean(of_factors), abs=1e-12)
+        factor_areas.append(np.mean(areas))
+    assert explicitness(codes, GRID[:, 1:], seed=seed) == pytest.approx(np.mean(factor_areas), abs=1e-12)
 
 
 def test_what_is_held_out_shares_nothing_with_what_is_fitted():
@@ -103,13 +103,13 @@ def test_what_is_held_out_shares_nothing_with_what_is_fitted():
 @pytest.mark.parametrize("score", [sap, dci, explicitness])
 def test_predictor_scores_depend_on_the_seed_and_not_on_global_state(score):
     codes = entangled()
-    found = score(codes, GRID, seed=1)
+    result = score(codes, GRID, seed=1)
     np.random.seed(7)  # noqa: NPY002
     before = np.random.get_state()[1].copy()  # noqa: NPY002
-    assert score(codes, GRID, seed=1) == found
+    assert score(codes, GRID, seed=1) == result
     assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
-    assert score(codes, GRID, seed=2) != found
-    assert score(codes, GRID, seed=2**40) != found
+    assert score(codes, GRID, seed=2) != result
+    assert score(codes, GRID, seed=2**40) != result
 
 
 @pytest.mark.parametrize("score", [sap, dci, explicitness])

@@ -27,20 +27,20 @@ class AlertFilter:
         self.pending: list[AlertKey] = []
         self.reported: list[AlertKey] = []
 
-    def __call__(self, found: Collection[AlertKey], perturbed: Collection[str]) -> list[AlertKey]:
+    def __call__(self, keys: Collection[AlertKey], perturbed: Collection[str]) -> list[AlertKey]:
         """Update the filter with one check.
 
         Args:
-            found: Symptoms that this check found.
+            keys: Symptoms found by this check.
             perturbed: Subjects whose effect this check measured.
 
         Returns:
             The symptoms to report now.
         """
-        self.reported = list(self._persisting(found, perturbed))
+        self.reported = list(self._persisting(keys, perturbed))
         pending, reported = _affected(self.pending), _affected(self.reported)
         alerts = []
-        for key in found:
+        for key in keys:
             if key in self.pending:
                 is_new = not any(_covers(earlier, key) for earlier in self.reported)
             else:
@@ -48,17 +48,17 @@ class AlertFilter:
             if is_new:
                 alerts.append(key)
         self.reported += alerts
-        self.pending = list(found)
+        self.pending = list(keys)
         return alerts
 
-    def _persisting(self, found: Collection[AlertKey], perturbed: Collection[str]) -> Iterator[AlertKey]:
-        affected = _affected(found)
+    def _persisting(self, keys: Collection[AlertKey], perturbed: Collection[str]) -> Iterator[AlertKey]:
+        affected = _affected(keys)
         for key in self.reported:
             if key.categories:
                 remaining = tuple(category for category in key.categories if (key.subject, category) in affected)
                 if remaining:
                     yield key._replace(categories=remaining)
-            elif key in found or (key.kind == "inactive code" and key.subject not in perturbed):
+            elif key in keys or (key.kind == "inactive code" and key.subject not in perturbed):
                 yield key
 
 

@@ -80,10 +80,10 @@ class CollapseMonitor(Callback):
         if trainer.steps % self.every or trainer.steps < self.after or not _has_updated_g(trainer):
             return
         result, symptoms = self._check(trainer)
-        found = {AlertKey(symptom.kind, symptom.subject, symptom.categories): symptom for symptom in symptoms}
+        by_key = {AlertKey(symptom.kind, symptom.subject, symptom.categories): symptom for symptom in symptoms}
         perturbed = {str(factor) for factor in result.total_effects}
-        for key in self._filter(found, perturbed):
-            self._report(found[key])
+        for key in self._filter(by_key, perturbed):
+            self._report(by_key[key])
 
     def check(self, trainer: InfoGANTrainer) -> list[Symptom]:
         """Find what is wrong now, without waiting for a second check.
