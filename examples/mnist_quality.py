@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from infogan_lib import InfoGAN
 from infogan_lib.evaluation import SampleQuality, sample_quality
-from infogan_lib.evaluation.sample_quality import features_of
+from infogan_lib.evaluation.sample_quality import extract_features
 from infogan_lib.metrics import frechet_distance, kernel_distance, precision_recall
 from infogan_lib.recipes import RunError, load_run
 from infogan_lib.recipes.recipe import resized
@@ -80,7 +80,7 @@ def asked_and_drawn(model: InfoGAN, classify: Callable[[Tensor], Tensor], *, see
 def perfect(features: nn.Module, images: Tensor, name: str) -> SampleQuality:
     """One half of the test images against the other."""
     half = len(images) // 2
-    first, second = (features_of(features, part) for part in (images[:half], images[half : 2 * half]))
+    first, second = (extract_features(features, part) for part in (images[:half], images[half : 2 * half]))
     distances = frechet_distance(first, second), kernel_distance(first, second)
     return SampleQuality(name, *distances, *precision_recall(first, second), half, half)
 
@@ -137,7 +137,7 @@ def main() -> None:
     for what, found in rows.items():
         print(
             f"{what:<22}{found.frechet:>10.3f}{found.kernel:>10.4f}{found.precision:>11.3f}{found.recall:>9.3f}"
-            f"   ({found.generated:,} against {found.real:,})"
+            f"   ({found.num_generated:,} against {found.num_real:,})"
         )
 
 

@@ -107,8 +107,8 @@ def print_scores(model: ig.InfoGAN, data: Sprites, samples: int) -> dict[str, fl
     codes = encode(grid.images(factors))
     votes = max(len(data.sizes), samples // 20)
     scores = {
-        "FactorVAE": factor_vae_score(encode, grid, votes=votes, samples=samples),
-        "BetaVAE": beta_vae_score(encode, grid, points=votes),
+        "FactorVAE": factor_vae_score(encode, grid, num_votes=votes, num_samples=samples),
+        "BetaVAE": beta_vae_score(encode, grid, num_points=votes),
         **asdict(disentanglement(codes, factors)),
     }
     print(f"\nscores of the codes' posterior means on {samples} images, 0 to 1")

@@ -1,44 +1,52 @@
-"""A callback that names collapse while it happens."""
+"""A callback that reports collapse during training."""
 
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from typing_extensions import override
 
 from infogan_lib._checks import check_int, describe
 from infogan_lib.data.rng import derived_seed
-from infogan_lib.evaluation.probe import Findings, Probe
-from infogan_lib.evaluation.symptoms import Symptom, knowledge, symptoms_of_figures, symptoms_of_images, weights_behind
+from infogan_lib.evaluation.alerts import AlertFilter, AlertKey
+from infogan_lib.evaluation.probe import Probe, ProbeResult
+from infogan_lib.evaluation.symptoms import (
+    Symptom,
+    image_symptoms,
+    known_fraction,
+    metric_symptoms,
+    parameter_counts,
+)
 from infogan_lib.training.callbacks import Callback
 from infogan_lib.training.trainer import InfoGANTrainer
 
 
 class CollapseWarning(UserWarning):
-    """Something is wrong with a run that goes on."""
+    """A symptom of collapse in a run that continues."""
 
 
 class CollapseMonitor(Callback):
-    """Looks at a run now and then, and says what is wrong with it, at which step, and what to try.
+    """Checks the model during training and reports what is wrong, at which step, and what to try.
 
-    It looks for outputs that grow identical, variables without an effect on the image, categories that are merged or
-    unused, a Q that reads otherwise in evaluation than in training, a flat bound, a discriminator that wins outright,
-    and gradients that vanish or explode. Whatever is seen in two looks in a row is told once, and again if it had gone
-    and comes back. It changes nothing in the run: not one bit.
+    It detects outputs that become identical, variables without an effect on the image, categories that are merged or
+    unused, a Q that predicts differently in training and eval mode, a flat bound, a saturated discriminator, and
+    vanishing or exploding gradients. A symptom that two consecutive checks find is reported once, and again if it
+    recurs. The monitor does not affect training: the run is bitwise the same without it.
 
     Args:
-        every: the number of steps between two looks.
-        after: the first look is not before this step, as every run begins with a G that has learned nothing.
-        samples: images in a batch of the probe, which makes up to 33 of them, or 49 where Q reads through BatchNorm;
-            fewer where memory is short.
-        on_symptom: called with each `Symptom`; None to warn with a `CollapseWarning`.
+        every: Number of steps between checks.
+        after: First step at which a check may run, as every run begins with a G that has learned nothing.
+        samples: Images per batch of a check, which generates up to 33 batches, or 49 if Q reads through BatchNorm; use
+            fewer if memory is short.
+        on_symptom: Called with each reported `Symptom`; None to warn with a `CollapseWarning`.
 
     Attributes:
-        symptoms: all that was told, in order.
+        symptoms: All reported symptoms, in order.
 
     Raises:
-        TypeError, ValueError: a number that is no whole one or too small, a `on_symptom` that cannot be called.
+        TypeError: If a number is not a whole number, or `on_symptom` is not callable.
+        ValueError: If a number is too small.
     """
 
     def __init__(
@@ -58,14 +66,14 @@ class CollapseMonitor(Callback):
             )
         self._on_symptom = on_symptom
         self.symptoms: list[Symptom] = []
-        self._telling = Telling()
-        self._of: InfoGANTrainer | None = None
+        self._filter = AlertFilter()
+        self._trainer: InfoGANTrainer | None = None
 
     @override
     def on_fit_start(self, trainer: InfoGANTrainer, total_steps: int | None) -> None:
-        if self._of is not None and self._of is not trainer:
-            self._telling = Telling()
-        self._of = trainer
+        if self._trainer is not None and self._trainer is not trainer:
+            self._filter = AlertFilter()
+        self._trainer = trainer
 
     @override
     def needs_model(self, step: int) -> bool:
@@ -73,40 +81,41 @@ class CollapseMonitor(Callback):
 
     @override
     def on_step_end(self, trainer: InfoGANTrainer, metrics: Mapping[str, float]) -> None:
-        if trainer.steps < self.after or trainer.steps % self.every or not _has_updated(trainer):
+        if trainer.steps % self.every or trainer.steps < self.after or not _has_updated_g(trainer):
             return
-        found, symptoms = self._look(trainer)
-        seen = {About(symptom.kind, symptom.subject, symptom.categories): symptom for symptom in symptoms}
-        turned = {str(knob) for knob in found.effects}
-        for about in self._telling(seen, turned):
-            self._say(seen[about])
+        result, symptoms = self._check(trainer)
+        by_key = {AlertKey(symptom.kind, symptom.subject, symptom.categories): symptom for symptom in symptoms}
+        perturbed = {str(factor) for factor in result.total_effects}
+        for key in self._filter(by_key, perturbed):
+            self._report(by_key[key])
 
     def check(self, trainer: InfoGANTrainer) -> list[Symptom]:
-        """What is wrong now, at once and without waiting for a second look.
+        """Find what is wrong now, without waiting for a second check.
 
         Args:
-            trainer: after at least one step that updated G.
+            trainer: A trainer that has made at least one update of G.
 
         Raises:
-            ValueError: a trainer that has not updated G yet.
+            ValueError: If the trainer has not updated G yet.
         """
-        if not _has_updated(trainer):
-            raise ValueError("there is nothing to look at before the first update of G; make some steps first")
-        return self._look(trainer)[1]
+        if not _has_updated_g(trainer):
+            raise ValueError("there is nothing to check before the first update of G; make some steps first")
+        return self._check(trainer)[1]
 
-    def _look(self, trainer: InfoGANTrainer) -> tuple[Findings, list[Symptom]]:
+    def _check(self, trainer: InfoGANTrainer) -> tuple[ProbeResult, list[Symptom]]:
         model, history = trainer.model, trainer.history
-        found = Probe(model, samples=self.samples, joint=trainer.joint_batches)(
-            derived_seed(0, "monitor", trainer.steps), trainer.steps // self.every
-        )
-        shares = {name: knowledge(history, name, code, self.every) for name, code in model.latent.codes.items()}
-        known = {name: share for name, share in shares.items() if share is not None}
-        sizes = weights_behind(model.parameter_groups())
-        of_figures = symptoms_of_figures(history, model.latent, trainer.adversarial, sizes, self.every)
-        symptoms = [*symptoms_of_images(found, model.latent, known), *of_figures]
-        return found, [replace(symptom, step=trainer.steps) for symptom in symptoms]
+        probe = Probe(model, samples=self.samples, joint=trainer.joint_batches)
+        result = probe(derived_seed(0, "monitor", trainer.steps), trainer.steps // self.every)
+        fractions = {name: known_fraction(history, name, code, self.every) for name, code in model.latent.codes.items()}
+        known = {name: fraction for name, fraction in fractions.items() if fraction is not None}
+        counts = parameter_counts(model.parameter_groups())
+        symptoms = [
+            *image_symptoms(result, model.latent, known),
+            *metric_symptoms(history, model.latent, trainer.adversarial, counts, self.every),
+        ]
+        return result, [replace(symptom, step=trainer.steps) for symptom in symptoms]
 
-    def _say(self, symptom: Symptom) -> None:
+    def _report(self, symptom: Symptom) -> None:
         self.symptoms.append(symptom)
         if self._on_symptom is None:
             warnings.warn(str(symptom), CollapseWarning, stacklevel=2)
@@ -115,86 +124,24 @@ class CollapseMonitor(Callback):
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        """All that was told or suspected."""
+        """All reported symptoms, and the state of the alert filter."""
         return {
             "symptoms": [asdict(symptom) for symptom in self.symptoms],
-            "suspected": list(self._telling.suspected),
-            "told": list(self._telling.told),
+            "pending": list(self._filter.pending),
+            "reported": list(self._filter.reported),
         }
 
     @override
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from there, without telling it again."""
-        self.symptoms[:] = [Symptom(**{**of, "categories": tuple(of["categories"])}) for of in state["symptoms"]]
-        self._telling.suspected, self._telling.told = (
-            [About(kind, subject, tuple(categories)) for kind, subject, categories in state[name]]
-            for name in ("suspected", "told")
+        """Restore the state; symptoms reported before are not reported again."""
+        self.symptoms[:] = [
+            Symptom(**{**symptom, "categories": tuple(symptom["categories"])}) for symptom in state["symptoms"]
+        ]
+        self._filter.pending, self._filter.reported = (
+            [AlertKey(kind, subject, tuple(categories)) for kind, subject, categories in state[name]]
+            for name in ("pending", "reported")
         )
 
 
-def _has_updated(trainer: InfoGANTrainer) -> bool:
+def _has_updated_g(trainer: InfoGANTrainer) -> bool:
     return "loss/g" in trainer.history
-
-
-class About(NamedTuple):
-    """What a symptom is about; see `Symptom`."""
-
-    kind: str
-    subject: str
-    categories: tuple[int, ...] = ()
-
-
-class Telling:
-    """Decides what is told.
-
-    Categories are followed one by one: the images of one that Q cannot say are heard as a second one's now, as a third
-    one's then, so that it is merged with another at every look, or unused.
-
-    Attributes:
-        suspected: what the last look saw.
-        told: what was told and is still there.
-    """
-
-    def __init__(self) -> None:
-        self.suspected: list[About] = []
-        self.told: list[About] = []
-
-    def __call__(self, seen: Collection[About], turned: Collection[str]) -> list[About]:
-        """What of this look is to be told.
-
-        Args:
-            seen: in this look.
-            turned: the subjects whose effect this look could see.
-        """
-        self.told = list(self._still_there(seen, turned))
-        before, told = _troubled(self.suspected), _troubled(self.told)
-        to_tell = []
-        for about in seen:
-            categories = {(about.subject, category) for category in about.categories}
-            if about in self.suspected:
-                is_new = not any(_covers(of, about) for of in self.told)
-            else:
-                is_new = bool((categories & before) - told)
-            if is_new:
-                to_tell.append(about)
-        self.told += to_tell
-        self.suspected = list(seen)
-        return to_tell
-
-    def _still_there(self, seen: Collection[About], turned: Collection[str]) -> Iterable[About]:
-        troubled = _troubled(seen)
-        for of in self.told:
-            if of.categories:
-                left = tuple(category for category in of.categories if (of.subject, category) in troubled)
-                if left:
-                    yield of._replace(categories=left)
-            elif of in seen or (of.kind == "inactive code" and of.subject not in turned):
-                yield of
-
-
-def _covers(told: About, about: About) -> bool:
-    return told[:2] == about[:2] and set(told.categories) >= set(about.categories)
-
-
-def _troubled(abouts: Iterable[About]) -> set[tuple[str, int]]:
-    return {(about.subject, category) for about in abouts for category in about.categories}

@@ -1,4 +1,4 @@
-"""A callback that evaluates a run now and then, so that what was learned can be followed like a loss."""
+"""A callback that evaluates the model during training, so that what it has learned can be followed like a loss."""
 
 from collections.abc import Mapping
 
@@ -17,21 +17,23 @@ from infogan_lib.training.trainer import InfoGANTrainer
 
 
 class Evaluator(Callback):
-    """Adds figures of the model in eval mode to `trainer.history` every so many steps. Changes nothing in the run.
+    """Records metrics of the model in eval mode in `trainer.history`. It does not affect training.
 
-    "eval/bound/CODE" in nats, or "eval/mse/CODE", on fresh samples; with labels also "eval/accuracy/CODE",
-    "eval/purity/CODE", "eval/nmi/CODE" and "eval/ari/CODE" of a categorical code on labelled images.
+    The metrics are "eval/bound/CODE" in nats, or "eval/mse/CODE", on fresh samples; with labels also
+    "eval/accuracy/CODE", "eval/purity/CODE", "eval/nmi/CODE" and "eval/ari/CODE" of a categorical code on labeled
+    images, which need the extra `eval`.
 
     Args:
-        images: labelled images (N, *image_shape), as for `model.encode`; None to look at the bounds only.
-        labels: their labels, whole numbers from 0, shape (N,).
-        code: the categorical code to compare with the labels; the only one if None.
-        every: the number of steps between two evaluations.
-        samples: fresh samples for the bounds, at least 2.
+        images: Labeled images (N, *image_shape), as for `model.encode`; None to record bounds only.
+        labels: Their labels, whole numbers from 0, shape (N,).
+        code: The categorical code to compare with the labels; the only one if None.
+        every: Number of steps between evaluations.
+        samples: Number of fresh samples for the bounds, at least 2.
 
     Raises:
-        TypeError, ValueError: images without labels or labels without images, of different numbers, or whole numbers
-            that are none. Images and labels that do not fit the model are refused when the fit begins.
+        TypeError: If a number is not a whole number.
+        ValueError: If images come without labels or labels without images, their lengths differ, or a number is too
+            small. Images and labels that do not fit the model raise at the start of `fit`.
     """
 
     def __init__(
@@ -55,12 +57,12 @@ class Evaluator(Callback):
 
     @override
     def on_fit_start(self, trainer: InfoGANTrainer, total_steps: int | None) -> None:
-        if self.images is not None and self.labels is not None:  # what is wrong is named before the first step
+        if self.images is not None and self.labels is not None:  # mistakes and missing packages raise before training
             model = trainer.model
             code = categorical_code(model.latent, self.code)
             check_real_images(self.images, model.image_shape, model.pixel_range)
-            none = torch.zeros(len(self.labels), dtype=torch.int64)
-            _ = match_categories(none.numpy(), self.labels.cpu().numpy(), category_count=model.latent[code].width).nmi
+            zeros = torch.zeros(len(self.labels), dtype=torch.int64)
+            _ = match_categories(zeros, self.labels, category_count=model.latent[code].width).nmi
 
     @override
     def needs_model(self, step: int) -> bool:
@@ -70,19 +72,20 @@ class Evaluator(Callback):
     def on_step_end(self, trainer: InfoGANTrainer, metrics: Mapping[str, float]) -> None:
         if trainer.steps % self.every == 0:
             with kept(trainer.device):  # networks with noise of their own draw in eval mode as well
-                found = self.evaluate(trainer)
-            trainer.history.record(trainer.steps, found)
+                evaluated = self.evaluate(trainer)
+            trainer.history.record(trainer.steps, evaluated)
 
     def evaluate(self, trainer: InfoGANTrainer) -> dict[str, float]:
-        """The figures as they are now."""
-        model, found = trainer.model, {}
-        for name, of_code in code_information(model, n=self.samples).items():
-            kind, value = ("mse", of_code.loss) if of_code.bound is None else ("bound", of_code.bound)
-            found[f"eval/{kind}/{name}"] = value
+        """The metrics of the current model, by name."""
+        model, metrics = trainer.model, {}
+        for name, information in code_information(model, n=self.samples).items():
+            if information.bound is None:
+                metrics[f"eval/mse/{name}"] = information.loss
+            else:
+                metrics[f"eval/bound/{name}"] = information.bound
         if self.images is not None and self.labels is not None:
             code = categorical_code(model.latent, self.code)
-            categories = model.encode(self.images)[code].mode.argmax(1).cpu().numpy()
-            match = match_categories(categories, self.labels.cpu().numpy(), category_count=model.latent[code].width)
-            of_match = {"accuracy": match.accuracy, "purity": match.purity, "nmi": match.nmi, "ari": match.ari}
-            found |= {f"eval/{name}/{code}": value for name, value in of_match.items()}
-        return found
+            categories = model.encode(self.images)[code].mode.argmax(1)
+            match = match_categories(categories, self.labels, category_count=model.latent[code].width)
+            metrics |= {f"eval/{name}/{code}": getattr(match, name) for name in ("accuracy", "purity", "nmi", "ari")}
+        return metrics

@@ -15,7 +15,7 @@ from torch.distributions import Distribution
 
 from infogan_lib._checks import describe
 from infogan_lib.latent.base import LatentCode, LatentVariable
-from infogan_lib.latent.category_names import Names
+from infogan_lib.latent.category_names import CategoryNames
 from infogan_lib.latent.discrete import Bernoulli, Categorical
 from infogan_lib.latent.spec import LatentSpec
 
@@ -65,7 +65,7 @@ class Control(ABC):
         dims: Number of dimensions that a traversal can vary.
 
     Attributes:
-        axes: Names of these dimensions.
+        axes: CategoryNames of these dimensions.
         default: The initial value.
     """
 
@@ -208,12 +208,12 @@ class PathControl(Control):
         return Prediction(None, [Readout(axis, f"{x:+.2f}") for axis, x in zip(axes, mean, strict=True)])
 
 
-def make_controls(latent: LatentSpec, names: Mapping[str, Names] | None = None) -> dict[str, Control]:
+def make_controls(latent: LatentSpec, names: Mapping[str, CategoryNames] | None = None) -> dict[str, Control]:
     """Controls for all codes of a spec, in order; noise has none.
 
     Args:
         latent: The spec.
-        names: Names of categories by code, as in `InfoGAN.category_names`.
+        names: CategoryNames of categories by code, as in `InfoGAN.category_names`.
     """
     return {name: _make_control(name, code, (names or {}).get(name)) for name, code in latent.codes.items()}
 
@@ -233,7 +233,7 @@ def check_number(name: str, value: Any, low: float, high: float) -> float:
     return float(value)
 
 
-def _make_control(name: str, code: LatentCode, names: Names | None) -> Control:
+def _make_control(name: str, code: LatentCode, names: CategoryNames | None) -> Control:
     if isinstance(code, Categorical):
         if names is None:
             return Choice(name, code, [str(index) for index in range(code.k)])

@@ -1,4 +1,4 @@
-"""Properties of images that people see: slant, thickness, brightness, and where the ink lies."""
+"""Properties of images that people see: slant, thickness, brightness, and position."""
 
 import math
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from infogan_lib._checks import require_eval
 from infogan_lib.data.pixels import PixelRange, as_unit
 
 UNITS: Mapping[str, str] = {
@@ -20,78 +21,82 @@ UNITS: Mapping[str, str] = {
     "y": "pixels down",
     "brightness": "of 1",
 }
-"""The measures and their units."""
+"""Measures and their units."""
+
+MIN_INK = 0.02
+"""Differences from the background up to this are noise, not ink."""
 
 
 def measure_images(images: Tensor, *, pixel_range: PixelRange, background: float | None = None) -> dict[str, Tensor]:
-    """The measures of every image.
+    """Measure every image.
 
     Args:
-        images: shape (N, C, H, W), in `pixel_range` or uint8; colours are averaged.
-        pixel_range: what is black and what is white.
-        background: its brightness, 0 to 1; the median of the images' rims if None.
+        images: Shape (N, C, H, W), in `pixel_range` or uint8; colors are averaged.
+        pixel_range: Values of black and white.
+        background: Brightness of the background, 0 to 1; the median of the borders of all images if None.
 
     Returns:
-        By the names of `UNITS`, shape (N,) each, float64, on the CPU. A blank image has no slant, place or size: these
-        are NaN for it.
+        A float64 tensor of shape (N,) on the CPU for each name in `UNITS`. For a blank image all but the brightness are
+        NaN.
 
     Raises:
-        ValueError: what is no batch of pictures, or holds values that are not finite.
+        ValueError: If images do not have shape (N, C, H, W), or some values are not finite.
     """
     if images.ndim != 4 or len(images) == 0 or min(images.shape[2:]) < 2:
         raise ValueError(f"measure_images takes images (N, C, H, W) of at least 2 x 2, but got {tuple(images.shape)}")
     low, high = (0.0, 255.0) if images.dtype == torch.uint8 else pixel_range
-    grey = torch.cat([as_unit(part.detach().cpu(), (low, high)).mean(1) for part in images.split(256)])
-    if not grey.isfinite().all():
+    gray = torch.cat([as_unit(batch.detach().cpu(), (low, high)).mean(1) for batch in images.split(256)])
+    if not gray.isfinite().all():
         raise ValueError("images must be finite, but some values are NaN or infinite")
     if background is None:
-        rim = torch.cat([grey[:, 0], grey[:, -1], grey[:, 1:-1, 0], grey[:, 1:-1, -1]], dim=1)
-        background = rim.median().item()
-    parts = [_measured(part.double(), background) for part in grey.split(256)]
-    return {name: torch.cat([part[name] for part in parts]) for name in UNITS}
+        border = torch.cat([gray[:, 0], gray[:, -1], gray[:, 1:-1, 0], gray[:, 1:-1, -1]], dim=1)
+        background = border.median().item()
+    batches = [_measure(batch.double(), background) for batch in gray.split(256)]
+    return {name: torch.cat([batch[name] for batch in batches]) for name in UNITS}
 
 
-def _measured(grey: Tensor, background: float) -> dict[str, Tensor]:
-    ink = (grey - background).abs()
-    ink = torch.where(ink < _FAINT, 0.0, ink)
-    mass = ink.sum((1, 2))
-    share = ink / torch.where(mass > 0, mass, math.nan)[:, None, None]
-    height, width = grey.shape[1:]
+def _measure(gray: Tensor, background: float) -> dict[str, Tensor]:
+    ink = (gray - background).abs()
+    ink = torch.where(ink < MIN_INK, 0.0, ink)
+    total = ink.sum((1, 2))
+    density = ink / torch.where(total > 0, total, math.nan)[:, None, None]
+    height, width = gray.shape[1:]
     y, x = torch.arange(height, dtype=torch.float64), torch.arange(width, dtype=torch.float64)
-    centre_x, centre_y = (share.sum(1) * x).sum(1), (share.sum(2) * y).sum(1)
-    dx, dy = x - centre_x[:, None], y - centre_y[:, None]
-    xx, yy = (share.sum(1) * dx.square()).sum(1), (share.sum(2) * dy.square()).sum(1)
-    xy = torch.einsum("nhw,nw,nh->n", share, dx, dy)
-    lean = xy / torch.where(yy == 0, 1.0, yy)
+    center_x, center_y = (density.sum(1) * x).sum(1), (density.sum(2) * y).sum(1)
+    dx, dy = x - center_x[:, None], y - center_y[:, None]
+    xx, yy = (density.sum(1) * dx.square()).sum(1), (density.sum(2) * dy.square()).sum(1)
+    xy = torch.einsum("nhw,nw,nh->n", density, dx, dy)
+    shear = xy / torch.where(yy == 0, 1.0, yy)
     return {
-        "slant": torch.rad2deg(torch.atan(-lean)),
-        "width": 4 * (xx - lean * xy).clamp(min=0).sqrt(),
+        "slant": torch.rad2deg(torch.atan(-shear)),
+        "width": 4 * (xx - shear * xy).clamp(min=0).sqrt(),
         "height": 4 * yy.sqrt(),
         "thickness": _thickness(ink),
-        "x": centre_x - (width - 1) / 2,
-        "y": centre_y - (height - 1) / 2,
-        "brightness": grey.mean((1, 2)),
+        "x": center_x - (width - 1) / 2,
+        "y": center_y - (height - 1) / 2,
+        "brightness": gray.mean((1, 2)),
     }
 
 
 def _thickness(ink: Tensor) -> Tensor:
-    """Twice the area over the perimeter, the perimeter being the total variation of the ink's coverage."""
-    coverage = ink / ink.amax((1, 2), keepdim=True).clamp(min=_FAINT)
-    padded = torch.nn.functional.pad(coverage, (1, 1, 1, 1))
+    """Twice the area over the perimeter; the perimeter is the total variation of the ink relative to its maximum."""
+    opacity = ink / ink.amax((1, 2), keepdim=True).clamp(min=MIN_INK)
+    padded = torch.nn.functional.pad(opacity, (1, 1, 1, 1))
     down, right = padded.diff(dim=1)[:, :, :-1], padded.diff(dim=2)[:, :-1]
     perimeter = (down.square() + right.square()).sqrt().sum((1, 2))
-    return 2 * coverage.sum((1, 2)) / torch.where(perimeter > 0, perimeter, math.nan)
+    return 2 * opacity.sum((1, 2)) / torch.where(perimeter > 0, perimeter, math.nan)
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What one dimension of a code does to one measure.
+    """Effect of one dimension of a code on one measure.
 
     Attributes:
-        measure: its name, of `UNITS`.
-        low, high: its mean at the two ends of the sweep, in its unit.
-        change: `high` less `low`, over the standard deviation of the measure in all images.
-        correlation: the mean Spearman rank correlation of the measure with the code, over the sweeps, -1 to 1.
+        measure: Name of the measure, a key of `UNITS`.
+        low: Mean of the measure at the low end of the traversal, in its unit.
+        high: Mean of the measure at the high end.
+        change: `high` minus `low`, over the standard deviation of the measure in all images.
+        correlation: Spearman's rank correlation of measure and code, averaged over traversals, -1 to 1.
     """
 
     measure: str
@@ -102,7 +107,7 @@ class Effect:
 
     @property
     def unit(self) -> str:
-        """Of `low` and `high`."""
+        """Unit of `low` and `high`."""
         return UNITS[self.measure]
 
     def __str__(self) -> str:
@@ -112,19 +117,24 @@ class Effect:
         )
 
 
-def rank_correlation(swept: NDArray[np.float64]) -> float:
-    """The mean over rows of Spearman's correlation of (n, steps) values with their place in the row; 0 for ties only.
+def rank_correlation(traversals: NDArray[np.float64]) -> float:
+    """Spearman's rank correlation of values with their position in a traversal, averaged over traversals.
 
-    Source: Spearman, The proof and measurement of association between two things, 1904; tied values share their rank.
+    Args:
+        traversals: Values of a measure, shape (n, steps).
+
+    Returns:
+        -1 to 1. Tied values share the mean of their ranks; a traversal without any change counts as 0.
+
+    Raises:
+        ImportError: If scipy is not installed.
+
+    Source: Spearman, The proof and measurement of association between two things, 1904.
     """
-    ordered = np.sort(swept, axis=1)
-    below = (ordered[:, None, :] < swept[:, :, None]).sum(axis=2)
-    upto = (ordered[:, None, :] <= swept[:, :, None]).sum(axis=2)
-    ranks = (below + upto - 1) / 2
+    with require_eval("rank_correlation", "scipy"):
+        from scipy.stats import rankdata
+    ranks = rankdata(traversals, axis=1)
     ranks -= ranks.mean(axis=1, keepdims=True)
-    place = np.arange(swept.shape[1]) - (swept.shape[1] - 1) / 2
-    size = np.sqrt((ranks**2).sum(axis=1) * (place**2).sum())
-    return float(np.divide(ranks @ place, size, out=np.zeros(len(swept)), where=size > 0).mean())
-
-
-_FAINT = 0.02
+    steps = np.arange(traversals.shape[1]) - (traversals.shape[1] - 1) / 2
+    norms = np.linalg.norm(ranks, axis=1) * np.linalg.norm(steps)
+    return float(np.divide(ranks @ steps, norms, out=np.zeros(len(ranks)), where=norms > 0).mean())

@@ -17,14 +17,16 @@ from infogan_lib.metrics.predictor_scores import dci, explicitness, sap
 
 @dataclass(frozen=True)
 class DisentanglementScores:
-    """Scores of codes against known factors, each 0 to 1, more is better; ``dataclasses.asdict`` gives a dict.
+    """Scores of codes against known factors, each 0 to 1, higher is better; ``dataclasses.asdict`` gives a dict.
 
     Attributes:
-        mig: the Mutual Information Gap (Chen et al., 2018).
+        mig: Mutual Information Gap (Chen et al., 2018).
         sap: Separated Attribute Predictability (Kumar et al., 2018), by linear SVMs.
-        disentanglement, completeness, informativeness: DCI (Eastwood and Williams, 2018).
-        modularity: each code knows of one factor only (Ridgeway and Mozer, 2018).
-        explicitness: the area under the ROC curve of linear classifiers (the same); 0.5 is chance.
+        disentanglement: Each code is important for one factor only, of DCI (Eastwood and Williams, 2018).
+        completeness: Each factor depends on one code only, of DCI.
+        informativeness: Accuracy of predicting the factors, of DCI.
+        modularity: Each code is informative about one factor only (Ridgeway and Mozer, 2018).
+        explicitness: Area under the ROC curve of linear classifiers (Ridgeway and Mozer, 2018); 0.5 is chance.
     """
 
     mig: float
@@ -42,24 +44,24 @@ def disentanglement(
     """Score codes against the factors of the same images.
 
     Args:
-        codes: shape (N, D), D >= 2, such as the means of the posteriors of continuous codes.
-        factors: whole numbers, shape (N, K), K >= 2.
-        bins: of MIG and modularity.
-        seed: of what is held out and of the forests.
+        codes: Real numbers, shape (N, D), D >= 2, such as the means of the posteriors of continuous codes.
+        factors: Whole numbers, shape (N, K), K >= 2.
+        bins: Number of bins for each code, for MIG and modularity.
+        seed: Seed for the choice of held-out samples and for the forests.
 
     Raises:
-        TypeError: codes that are no real numbers, or factors that are no whole ones.
-        ValueError: other shapes, lengths that differ, NaN or infinite codes, a constant factor, too few samples to
-            fit on or to hold out, or fewer than two codes or factors.
-        ImportError: scikit-learn is not installed.
+        TypeError: If codes are not real numbers or factors are not whole numbers.
+        ValueError: If shapes or lengths do not fit, codes are NaN or infinite, a factor is constant, there are too few
+            samples to fit on or to hold out, or there are fewer than two codes or factors.
+        ImportError: If scikit-learn is not installed.
     """
-    forests = dci(codes, factors, seed=seed)
+    dci_scores = dci(codes, factors, seed=seed)
     return DisentanglementScores(
         mig=mig(codes, factors, bins=bins),
         sap=sap(codes, factors, seed=seed),
-        disentanglement=forests.disentanglement,
-        completeness=forests.completeness,
-        informativeness=forests.informativeness,
+        disentanglement=dci_scores.disentanglement,
+        completeness=dci_scores.completeness,
+        informativeness=dci_scores.informativeness,
         modularity=modularity(codes, factors, bins=bins),
         explicitness=explicitness(codes, factors, seed=seed),
     )

@@ -1,95 +1,127 @@
-"""Distances between two sets of images, in features that the user names."""
+r"""Distances between real and generated images, in features that the user chooses.
+
+.. math::
+    d_F^2 = \lVert \mu_r - \mu_g \rVert^2 + \operatorname{tr}\big(C_r + C_g - 2 (C_r C_g)^{1/2}\big), \qquad
+    d_K^2 = E[k(r, r')] + E[k(g, g')] - 2 E[k(r, g)], \quad k(a, b) = (a \cdot b / D + 1)^3
+
+(Heusel et al., *GANs Trained by a Two Time-Scale Update Rule*, NeurIPS 2017, equation 6; Binkowski et al.,
+*Demystifying MMD GANs*, ICLR 2018, section 4), and precision and recall by nearest neighbors (Kynkaanniemi et al.,
+*Improved Precision and Recall Metric*, NeurIPS 2019, section 2).
+"""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from infogan_lib._checks import check_int
+from infogan_lib._checks import check_int, require_eval
+from infogan_lib.metrics._arrays import FloatArray
 
-Features = NDArray[np.float64]
+_CHUNK = 1024
+"""Rows per block of a kernel matrix, to bound memory."""
 
 
 def frechet_distance(real: ArrayLike, generated: ArrayLike) -> float:
-    """The squared Frechet distance of the normal distributions fitted to features (N, D) and (M, D); from 0.
+    """The squared Frechet distance of the normal distributions fitted to real and generated features.
+
+    Args:
+        real: Features, shape (N, D), N > D.
+        generated: Features, shape (M, D), M > D.
+
+    Returns:
+        The distance, from 0.
 
     Raises:
-        ValueError: features of different widths, not finite, or fewer rows than D + 1, for which a covariance says
-            little.
+        ValueError: If features differ in width, are not finite, or have too few rows for a covariance of full rank.
     """
-    r, g = _pair(real, generated)
+    r, g = _check_features(real, generated)
     if min(len(r), len(g)) <= r.shape[1]:
         raise ValueError(
             f"a Frechet distance of {r.shape[1]} features needs more than {r.shape[1]} images of each kind, but got "
             f"{len(r)} and {len(g)}; give more images, or take features of a narrower layer"
         )
-    cov_r, cov_g = np.atleast_2d(np.cov(r, rowvar=False)), np.atleast_2d(np.cov(g, rowvar=False))
-    values, vectors = np.linalg.eigh(cov_r)
-    root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
-    cross = np.sqrt(np.linalg.eigvalsh(root @ cov_g @ root).clip(min=0)).sum()
-    gap = np.square(r.mean(0) - g.mean(0)).sum()
-    return float(max(gap + np.trace(cov_r) + np.trace(cov_g) - 2 * cross, 0.0))
+    # With C = A^T A for each covariance, tr (C_r C_g)^(1/2) is the nuclear norm of A_r A_g^T: no square root is taken
+    # of a product that rounding may leave indefinite.
+    a_r, a_g = (np.linalg.qr((x - x.mean(0)) / np.sqrt(len(x) - 1)).R for x in (r, g))
+    squared_gap = np.square(r.mean(0) - g.mean(0)).sum()
+    cross = np.linalg.norm(a_r @ a_g.T, ord="nuc")
+    return float(max(squared_gap + np.square(a_r).sum() + np.square(a_g).sum() - 2 * cross, 0.0))
 
 
 def kernel_distance(real: ArrayLike, generated: ArrayLike) -> float:
-    """The unbiased squared kernel distance of features (N, D) and (M, D), with the cubic kernel; may be negative.
+    """The unbiased squared kernel distance of real and generated features, with the cubic kernel.
+
+    Args:
+        real: Features, shape (N, D), N >= 2.
+        generated: Features, shape (M, D), M >= 2.
+
+    Returns:
+        The estimate, about 0 for equal distributions; it may be negative.
 
     Raises:
-        ValueError: features of different widths, not finite, or fewer than two rows.
+        ValueError: If features differ in width, are not finite, or have fewer than two rows.
     """
-    r, g = _pair(real, generated)
-
-    def kernel_mean(a: Features, b: Features, *, apart: bool) -> float:
-        total = 0.0
-        for rows in np.array_split(a, -(-len(a) // _ROWS)):
-            total += ((rows @ b.T / a.shape[1] + 1) ** 3).sum()
-        if not apart:
-            return total / (len(a) * len(b))
-        itself = ((np.square(a).sum(1) / a.shape[1] + 1) ** 3).sum()
-        return (total - itself) / (len(a) * (len(a) - 1))
-
-    within = kernel_mean(r, r, apart=True) + kernel_mean(g, g, apart=True)
-    return float(within - 2 * kernel_mean(r, g, apart=False))
+    r, g = _check_features(real, generated)
+    return _mean_kernel(r) + _mean_kernel(g) - 2 * _mean_kernel(r, g)
 
 
-def precision_recall(real: ArrayLike, generated: ArrayLike, *, neighbours: int = 3) -> tuple[float, float]:
-    """Precision and recall of features (N, D) and (M, D), 0 to 1 each.
+def precision_recall(real: ArrayLike, generated: ArrayLike, *, neighbors: int = 3) -> tuple[float, float]:
+    """Precision and recall of generated images.
 
-    A generated image counts as real where it lies within the distance of some real image to its k-th nearest real
-    neighbour; recall is the same the other way round.
+    A generated image counts as realistic if some real image is at least as close to it as to its own k-th nearest real
+    neighbor; precision is their fraction. Recall swaps real and generated images.
+
+    Args:
+        real: Features, shape (N, D).
+        generated: Features, shape (M, D).
+        neighbors: The number of nearest neighbors, k.
+
+    Returns:
+        Precision and recall, 0 to 1 each.
 
     Raises:
-        ValueError: features of different widths, not finite, or not more rows than `neighbours`.
+        TypeError: If `neighbors` is not a whole number.
+        ValueError: If features differ in width, are not finite, or have no more rows than `neighbors`.
+        ImportError: If scikit-learn is not installed.
     """
-    r, g = _pair(real, generated)
-    k = check_int("neighbours", neighbours, minimum=1)
-    centre = r.mean(0)
-    r, g = r - centre, g - centre  # far from 0 the distances would be lost in rounding
+    r, g = _check_features(real, generated)
+    k = check_int("neighbors", neighbors, minimum=1)
     if min(len(r), len(g)) <= k:
-        raise ValueError(f"{k} neighbours need more than {k} images of each kind, but got {len(r)} and {len(g)}")
-    return _covered(g, r, k), _covered(r, g, k)
+        raise ValueError(f"{k} neighbors need more than {k} images of each kind, but got {len(r)} and {len(g)}")
+    center = r.mean(0)
+    r, g = r - center, g - center  # far from 0 the distances would be lost in rounding
+    return _fraction_covered(g, r, k), _fraction_covered(r, g, k)
 
 
-def _covered(points: Features, by: Features, k: int) -> float:
-    radius = np.concatenate([np.partition(_squares(rows, by), k, axis=1)[:, k] for rows in _chunks(by)])
-    inside = [(_squares(rows, by) <= radius * (1 + 1e-9)).any(axis=1) for rows in _chunks(points)]
-    return float(np.concatenate(inside).mean())
+def _mean_kernel(a: FloatArray, b: FloatArray | None = None) -> float:
+    """Mean of k over all pairs of rows from a and b, or over the pairs of different rows of a."""
+    others, total = a if b is None else b, 0.0
+    for rows in np.array_split(a, -(-len(a) // _CHUNK)):
+        total += ((rows @ others.T / a.shape[1] + 1) ** 3).sum()
+    if b is not None:
+        return total / (len(a) * len(b))
+    diagonal = ((np.square(a).sum(1) / a.shape[1] + 1) ** 3).sum()
+    return (total - diagonal) / (len(a) * (len(a) - 1))
 
 
-def _squares(a: Features, b: Features) -> Features:
-    squares = np.square(a).sum(1)[:, None] + np.square(b).sum(1)[None] - 2 * a @ b.T
-    return squares.clip(min=0)
+def _fraction_covered(points: FloatArray, support: FloatArray, k: int) -> float:
+    """Fraction of points that lie within the distance of some support row to its k-th nearest neighbor."""
+    with require_eval("precision_recall"):
+        from sklearn.metrics import pairwise_distances_chunked
+
+    def kth_smallest(distances: FloatArray, _: int) -> FloatArray:
+        return np.partition(distances, k, axis=1)[:, k]  # the smallest one is the distance to itself
+
+    radii = np.concatenate([*pairwise_distances_chunked(support, support, reduce_func=kth_smallest)])
+
+    def is_covered(distances: FloatArray, _: int) -> NDArray[np.bool_]:
+        return np.asarray((distances <= radii * (1 + 1e-9)).any(axis=1))
+
+    return float(np.concatenate([*pairwise_distances_chunked(points, support, reduce_func=is_covered)]).mean())
 
 
-def _chunks(rows: Features) -> list[Features]:
-    return np.array_split(rows, -(-len(rows) // _ROWS))
-
-
-def _pair(real: ArrayLike, generated: ArrayLike) -> tuple[Features, Features]:
+def _check_features(real: ArrayLike, generated: ArrayLike) -> tuple[FloatArray, FloatArray]:
     r, g = np.asarray(real, dtype=np.float64), np.asarray(generated, dtype=np.float64)
     if r.ndim != 2 or g.ndim != 2 or r.shape[1] != g.shape[1] or min(len(r), len(g)) < 2:
         raise ValueError(f"features must be (N, D) and (M, D), N and M at least 2, but got {r.shape}, {g.shape}")
     if not (np.isfinite(r).all() and np.isfinite(g).all()):
-        raise ValueError("features must be finite, but some are NaN or infinite; look at the extractor and the images")
+        raise ValueError("features must be finite, but some are NaN or infinite; check the extractor and the images")
     return r, g
-
-
-_ROWS = 1024

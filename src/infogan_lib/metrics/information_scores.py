@@ -1,4 +1,4 @@
-r"""Scores from the information that single codes hold on single factors: MIG and modularity.
+r"""Scores from the mutual information between single codes and single factors: MIG and modularity.
 
 With :math:`I_{dk} = I(c_d; v_k)` in nats, codes cut into bins of equal width:
 
@@ -7,8 +7,8 @@ With :math:`I_{dk} = I(c_d; v_k)` in nats, codes cut into bins of equal width:
     \mathrm{modularity} = \frac{1}{D} \sum_d
         \Bigl(1 - \frac{\sum_k I_{dk}^2 - \max_k I_{dk}^2}{(K - 1) \max_k I_{dk}^2}\Bigr)
 
-where (1) and (2) are the two codes that know most of factor k. MIG falls when a factor is spread over codes, modularity
-when a code mixes factors.
+where (1) and (2) are the two codes most informative about factor k. MIG falls when a factor is spread over codes,
+modularity when a code mixes factors.
 
 Chen et al., *Isolating Sources of Disentanglement in VAEs*, NeurIPS 2018, section 4.1; Ridgeway and Mozer, *Learning
 Deep Disentangled Embeddings with the F-Statistic Loss*, NeurIPS 2018, section 3; bins as in Locatello et al.,
@@ -16,74 +16,85 @@ Deep Disentangled Embeddings with the F-Statistic Loss*, NeurIPS 2018, section 3
 """
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from infogan_lib._checks import check_int
-from infogan_lib.metrics._arrays import Reals, Wholes, samples
+from infogan_lib.metrics._arrays import FloatArray, IntArray, check_samples
 
 
 def mig(codes: ArrayLike | Tensor, factors: ArrayLike | Tensor, *, bins: int = 20) -> float:
     """The Mutual Information Gap.
 
     Args:
-        codes: shape (N, D), D >= 2.
-        factors: whole numbers, shape (N, K).
-        bins: into how many bins of equal width the range of each code is cut. A factor of more values cannot reach 1.
+        codes: Real numbers, shape (N, D), D >= 2.
+        factors: Whole numbers, shape (N, K).
+        bins: Number of bins of equal width for each code. A factor with more values than that cannot reach 1.
 
     Returns:
-        0 to 1; 0 where all codes are constant.
+        0 to 1; 0 if all codes are constant.
 
     Raises:
-        TypeError, ValueError: see `mutual_information`; also a single code, as there is no second one.
+        TypeError: If codes are not real numbers or factors are not whole numbers.
+        ValueError: As for `mutual_information`, or if there is only one code.
 
     Source: Chen et al., 2018, equation 6.
     """
-    found, true = samples(codes, factors, least_codes=2)
-    return mig_from_information(_information(found, true, bins), [_entropy(column) for column in true.T])
+    codes, factors = check_samples(codes, factors, min_codes=2)
+    return mig_from_information(_information(codes, factors, bins), [_entropy(column) for column in factors.T])
 
 
 def modularity(codes: ArrayLike | Tensor, factors: ArrayLike | Tensor, *, bins: int = 20) -> float:
-    """How far each code knows of one factor only.
+    """How far each code is informative about one factor only.
 
     Args:
-        codes: shape (N, D).
-        factors: whole numbers, shape (N, K), K >= 2.
-        bins: as for `mig`.
+        codes: Real numbers, shape (N, D).
+        factors: Whole numbers, shape (N, K), K >= 2.
+        bins: Number of bins of equal width for each code.
 
     Returns:
-        0 to 1. A code without information counts as 0, so each dead code costs 1/D; and since few samples in many bins
-        look like information, a code of noise counts for something between.
+        0 to 1. A code without information counts as 0, so each constant code costs 1/D. With few samples and many bins
+        a code of pure noise looks informative and counts for something in between.
 
     Raises:
-        TypeError, ValueError: see `mutual_information`; also a single factor.
+        TypeError: If codes are not real numbers or factors are not whole numbers.
+        ValueError: As for `mutual_information`, or if there is only one factor.
 
     Source: Ridgeway and Mozer, 2018, equation 2.
     """
-    found, true = samples(codes, factors, least_factors=2)
-    return modularity_from_information(_information(found, true, bins))
+    codes, factors = check_samples(codes, factors, min_factors=2)
+    return modularity_from_information(_information(codes, factors, bins))
 
 
-def mutual_information(
-    codes: ArrayLike | Tensor, factors: ArrayLike | Tensor, *, bins: int = 20
-) -> NDArray[np.float64]:
-    """I(c_d; v_k) of the binned codes in nats, shape (D, K), between 0 and H(v_k).
+def mutual_information(codes: ArrayLike | Tensor, factors: ArrayLike | Tensor, *, bins: int = 20) -> FloatArray:
+    """I(c_d; v_k) of every binned code and factor.
 
     Args:
-        codes: shape (N, D).
-        factors: whole numbers, shape (N, K).
-        bins: as for `mig`.
+        codes: Real numbers, shape (N, D).
+        factors: Whole numbers, shape (N, K).
+        bins: Number of bins of equal width for each code.
+
+    Returns:
+        Nats, shape (D, K), between 0 and H(v_k).
 
     Raises:
-        TypeError: codes that are no real numbers, or factors that are no whole ones.
-        ValueError: other shapes, lengths that differ, NaN or infinite codes, or a constant factor.
+        TypeError: If codes are not real numbers or factors are not whole numbers.
+        ValueError: If shapes or lengths do not fit, codes are NaN or infinite, or a factor is constant.
     """
-    return _information(*samples(codes, factors), bins)
+    return _information(*check_samples(codes, factors), bins)
 
 
 def mig_from_information(information: ArrayLike, entropies: ArrayLike) -> float:
-    """MIG of a table I(c_d; v_k), shape (D, K) with D >= 2, and the entropies H(v_k) > 0, shape (K,), in nats."""
-    table, entropy = _table(information), np.asarray(entropies, dtype=np.float64)
+    """MIG from the mutual information of codes and factors.
+
+    Args:
+        information: I(c_d; v_k) in nats, shape (D, K), D >= 2.
+        entropies: H(v_k) > 0 in nats, shape (K,).
+
+    Raises:
+        ValueError: If the shapes do not fit, or values are not finite, negative, or not above 0 for an entropy.
+    """
+    table, entropy = _check_table(information), np.asarray(entropies, dtype=np.float64)
     if len(table) < 2 or entropy.shape != table.shape[1:] or not (entropy > 0).all():
         raise ValueError(
             f"information must have shape (D, K) with D >= 2, and entropies K numbers above 0, "
@@ -94,37 +105,44 @@ def mig_from_information(information: ArrayLike, entropies: ArrayLike) -> float:
 
 
 def modularity_from_information(information: ArrayLike) -> float:
-    """Modularity of a table I(c_d; v_k), shape (D, K) with K >= 2, not negative."""
-    table = _table(information)
+    """Modularity from the mutual information of codes and factors.
+
+    Args:
+        information: I(c_d; v_k) in nats, shape (D, K), K >= 2.
+
+    Raises:
+        ValueError: If the shape does not fit, or values are not finite or negative.
+    """
+    table = _check_table(information)
     if table.shape[1] < 2:
         raise ValueError(f"information must have shape (D, K) with K >= 2, but got {table.shape}")
-    best = table.max(axis=1, keepdims=True)
-    shares = np.divide(table, best, out=np.zeros_like(table), where=best > 0) ** 2
-    rest = (shares.sum(axis=1) - 1) / (table.shape[1] - 1)
-    return float(np.where(best[:, 0] > 0, 1 - rest, 0.0).mean())
+    largest = table.max(axis=1, keepdims=True)
+    ratios = np.divide(table, largest, out=np.zeros_like(table), where=largest > 0) ** 2
+    rest = (ratios.sum(axis=1) - 1) / (table.shape[1] - 1)
+    return float(np.where(largest[:, 0] > 0, 1 - rest, 0.0).mean())
 
 
-def _table(information: ArrayLike) -> Reals:
+def _check_table(information: ArrayLike) -> FloatArray:
     table = np.asarray(information, dtype=np.float64)
     if table.ndim != 2 or 0 in table.shape or not np.isfinite(table).all() or table.min() < 0:
         raise ValueError(f"information must be a table (D, K) of finite numbers from 0, but got shape {table.shape}")
     return table
 
 
-def _information(codes: Reals, factors: Wholes, bins: int) -> Reals:
+def _information(codes: FloatArray, factors: IntArray, bins: int) -> FloatArray:
     bins = check_int("bins", bins, minimum=2)
-    binned = np.stack([_binned(column, bins) for column in codes.T], axis=1)
-    return np.array([[_shared(code, factor) for factor in factors.T] for code in binned.T])
+    binned = [_bin(column, bins) for column in codes.T]
+    return np.array([[_mutual_information(code, factor) for factor in factors.T] for code in binned])
 
 
-def _binned(code: Reals, bins: int) -> Wholes:
+def _bin(code: FloatArray, bins: int) -> IntArray:
     code = np.ldexp(code, -np.frexp(np.abs(code).max())[1])  # exact, and the range cannot overflow
     edges = np.linspace(code.min(), code.max(), bins + 1)
     return np.searchsorted(edges[1:-1], code, side="right")
 
 
-def _shared(first: Wholes, second: Wholes) -> float:
-    """I of two columns of whole numbers from 0, in nats; exactly 0 where the counts are independent."""
+def _mutual_information(first: IntArray, second: IntArray) -> float:
+    """I of two columns of whole numbers from 0, in nats; exactly 0 if the counts are independent."""
     width = int(second.max()) + 1
     joint = np.bincount(first * width + second, minlength=(int(first.max()) + 1) * width).reshape(-1, width)
     rows, columns = np.nonzero(joint)
@@ -133,5 +151,5 @@ def _shared(first: Wholes, second: Wholes) -> float:
     return max(float(counts @ np.log(ratios)) / len(first), 0.0)
 
 
-def _entropy(column: Wholes) -> float:
-    return _shared(column, column)
+def _entropy(column: IntArray) -> float:
+    return _mutual_information(column, column)

@@ -1,6 +1,7 @@
 r"""Scores from how well factors are predicted from codes: SAP, DCI and explicitness.
 
-With :math:`S_{dk}` how well code d alone predicts factor k, and :math:`R_{dk}` its importance among all codes:
+With :math:`S_{dk}` the accuracy of predicting factor k from code d alone, and :math:`R_{dk}` the importance of code d
+for predicting factor k from all codes:
 
 .. math::
     \mathrm{SAP} = \frac{1}{K} \sum_k \bigl(S_{(1)k} - S_{(2)k}\bigr), \qquad
@@ -25,7 +26,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from infogan_lib._checks import check_choice, check_int, require_eval
-from infogan_lib.metrics._arrays import Reals, Wholes, samples, seeded, split, standardized
+from infogan_lib.metrics._arrays import FloatArray, IntArray, check_samples, make_rng, split, standardize
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,10 @@ class DCI:
     """The three scores of Eastwood and Williams, each 0 to 1.
 
     Attributes:
-        disentanglement: how far each code is important for one factor only.
-        completeness: how far each factor needs one code only.
-        informativeness: the share of held-out factor values predicted right, averaged over factors; chance is the
-            share of the most frequent value.
+        disentanglement: How far each code is important for one factor only.
+        completeness: How far each factor depends on one code only.
+        informativeness: Accuracy of predicting held-out factor values, averaged over factors; chance is the fraction of
+            the most frequent value.
     """
 
     disentanglement: float
@@ -48,93 +49,112 @@ def sap(
     codes: ArrayLike | Tensor,
     factors: ArrayLike | Tensor,
     *,
-    form: Literal["classification", "regression"] = "classification",
+    method: Literal["classification", "regression"] = "classification",
     seed: int = 0,
 ) -> float:
     """The Separated Attribute Predictability score.
 
     Args:
-        codes: shape (N, D), D >= 2; standardised first, so that their scale does not matter.
-        factors: whole numbers, shape (N, K).
-        form: "classification" takes as S the accuracy of a linear SVM (one value against the rest, balanced classes,
-            C = 0.01) on held-out samples. "regression" takes the squared correlation over all samples, for factors
-            whose values are in order.
-        seed: of what is held out.
+        codes: Real numbers, shape (N, D), D >= 2; standardized first, so that their scale does not matter.
+        factors: Whole numbers, shape (N, K).
+        method: With "classification", S is the accuracy of a linear SVM (one value against the rest, balanced classes,
+            C = 0.01) on held-out samples. With "regression", S is the squared correlation over all samples, for factors
+            whose values are ordered.
+        seed: Seed for the choice of held-out samples.
 
     Returns:
-        0 to 1. By "classification", perfect codes get 1/2 for factors of two even values, as the second code is right
-        by chance, and little for many values, as linear classifiers of one number find the outermost values only.
+        0 to 1. With "classification", perfect codes get 1/2 for factors with two equally frequent values, as the second
+        code is right by chance, and little for many values, as linear classifiers of one number can separate only the
+        outermost values.
 
     Raises:
-        TypeError, ValueError: see `dci`; also a single code, as there is no second one.
-        ImportError: scikit-learn is not installed.
+        TypeError: If codes are not real numbers or factors are not whole numbers.
+        ValueError: As for `dci`, or if there is only one code.
+        ImportError: If scikit-learn is not installed.
 
     Source: Kumar et al., 2018, section 3; the SVM is that of Locatello et al., 2019, appendix B.
     """
-    found, true = samples(codes, factors, least_codes=2)
-    check_choice("form", form, ("classification", "regression"))
-    rng = seeded(seed)
+    codes, factors = check_samples(codes, factors, min_codes=2)
+    check_choice("method", method, ("classification", "regression"))
+    rng, codes = make_rng(seed), standardize(codes)
     scores = (
-        _accuracies(standardized(found), true, rng)
-        if form == "classification"
-        else _determinations(standardized(found), true)
+        _svm_accuracies(codes, factors, rng) if method == "classification" else _squared_correlations(codes, factors)
     )
     second, first = np.sort(scores, axis=0)[-2:]
     return float((first - second).mean())
 
 
 def dci(
-    codes: ArrayLike | Tensor, factors: ArrayLike | Tensor, *, trees: int = 20, leaf: int = 10, seed: int = 0
+    codes: ArrayLike | Tensor,
+    factors: ArrayLike | Tensor,
+    *,
+    num_trees: int = 20,
+    min_samples_leaf: int = 10,
+    seed: int = 0,
 ) -> DCI:
     """Disentanglement, completeness and informativeness from the importances of random forests.
 
-    A forest per factor, classifying its values: every split looks at all codes, so that a code which tells all takes
-    all the importance (the mean decrease of Gini impurity).
+    One forest per factor classifies its values. Every split considers all codes, so that a code which determines the
+    factor gets all the importance (the mean decrease of Gini impurity).
 
     Args:
-        codes: shape (N, D), D >= 2.
-        factors: whole numbers, shape (N, K), K >= 2.
-        trees: of each forest.
-        leaf: how many samples each leaf holds at least. Few give importance to noise, many blur factors of many values.
-        seed: of what is held out and of the forests.
+        codes: Real numbers, shape (N, D), D >= 2.
+        factors: Whole numbers, shape (N, K), K >= 2.
+        num_trees: Number of trees in each forest.
+        min_samples_leaf: Smallest number of samples in a leaf. Small leaves give importance to noise, large ones blur
+            factors with many values.
+        seed: Seed for the choice of held-out samples and for the forests.
 
     Returns:
-        Disentanglement and completeness are 0 where all codes are constant. Codes of noise score a little above 0, as
-        trees split on noise too.
+        The three scores. Disentanglement and completeness are 0 if all codes are constant. Codes of pure noise score a
+        little above 0, as trees split on noise too.
 
     Raises:
-        TypeError: codes that are no real numbers, or factors that are no whole ones.
-        ValueError: other shapes, lengths that differ, NaN or infinite codes, a constant factor, too few samples to
-            fit on or to hold out, or fewer than two codes or factors.
-        ImportError: scikit-learn is not installed.
+        TypeError: If codes are not real numbers or factors are not whole numbers.
+        ValueError: If shapes or lengths do not fit, codes are NaN or infinite, a factor is constant, there are too few
+            samples to fit on or to hold out, or there are fewer than two codes or factors.
+        ImportError: If scikit-learn is not installed.
 
     Source: Eastwood and Williams, 2018, section 2.
     """
     with require_eval("dci"):
         from sklearn.ensemble import RandomForestClassifier
-    found, true = samples(codes, factors, least_codes=2, least_factors=2)
-    trees, leaf = check_int("trees", trees, minimum=1), check_int("leaf", leaf, minimum=1)
-    rng = seeded(seed)
-    part = split(standardized(found), true, rng)
-    if len(part.codes) < 2 * leaf:
+    codes, factors = check_samples(codes, factors, min_codes=2, min_factors=2)
+    num_trees = check_int("num_trees", num_trees, minimum=1)
+    min_samples_leaf = check_int("min_samples_leaf", min_samples_leaf, minimum=1)
+    rng = make_rng(seed)
+    part = split(standardize(codes), factors, rng)
+    if len(part.train_codes) < 2 * min_samples_leaf:
         raise ValueError(
-            f"no tree with leaves of {leaf} samples can split the {len(part.codes)} to fit on; "
-            f"give at least {math.ceil(8 * leaf / 3)} samples or a smaller leaf"
+            f"no tree with leaves of {min_samples_leaf} samples can split the {len(part.train_codes)} to fit on; "
+            f"give at least {math.ceil(8 * min_samples_leaf / 3)} samples or a smaller min_samples_leaf"
         )
-    importance, right = np.empty((found.shape[1], true.shape[1])), []
-    for k in range(true.shape[1]):
-        everywhere: Any = None  # typed as a string after its default
+    importance, accuracies = np.empty((codes.shape[1], factors.shape[1])), []
+    for k in range(factors.shape[1]):
+        all_codes: Any = None  # the stubs of scikit-learn allow a string only
         forest = RandomForestClassifier(
-            trees, max_features=everywhere, min_samples_leaf=leaf, random_state=int(rng.integers(2**31))
+            num_trees,
+            max_features=all_codes,
+            min_samples_leaf=min_samples_leaf,
+            random_state=int(rng.integers(2**31)),
         )
-        forest.fit(part.codes, part.factors[:, k])
+        forest.fit(part.train_codes, part.train_factors[:, k])
         importance[:, k] = forest.feature_importances_
-        right.append(np.mean(forest.predict(part.held_codes) == part.held_factors[:, k]))
-    return DCI(*dci_from_importance(importance), informativeness=float(np.mean(right)))
+        accuracies.append(forest.score(part.test_codes, part.test_factors[:, k]))
+    return DCI(*dci_from_importance(importance), informativeness=float(np.mean(accuracies)))
 
 
 def dci_from_importance(importance: ArrayLike) -> tuple[float, float]:
-    """Disentanglement and completeness of importances R, shape (D, K) with D, K >= 2, not negative; 0 if all are 0.
+    """Disentanglement and completeness from importances.
+
+    Args:
+        importance: R, shape (D, K), D and K >= 2, not negative.
+
+    Returns:
+        Disentanglement and completeness, 0 to 1 each; 0 if all importances are 0.
+
+    Raises:
+        ValueError: If the shape does not fit, or values are not finite or negative.
 
     Source: Eastwood and Williams, 2018, section 2; factors are weighted as codes are (Locatello et al., 2019).
     """
@@ -150,63 +170,63 @@ def dci_from_importance(importance: ArrayLike) -> tuple[float, float]:
 
 
 def explicitness(codes: ArrayLike | Tensor, factors: ArrayLike | Tensor, *, seed: int = 0) -> float:
-    """How well all codes together tell each factor's values by a linear classifier, as the area under the ROC curve.
+    """How well a linear classifier predicts each factor from all codes, as the area under the ROC curve.
 
-    A multinomial logistic regression for each factor, on standardised codes, gives each value's probability; the areas
-    of one value against the rest, on held-out samples, are averaged over a factor's values, then over factors. Values
-    missing from either part are passed over.
+    A multinomial logistic regression for each factor, on standardized codes, gives the probability of each value. The
+    areas of one value against the rest, on held-out samples, are averaged over the values of a factor, then over
+    factors. Values that are missing from either part are skipped.
 
     Args:
-        codes: shape (N, D).
-        factors: whole numbers, shape (N, K).
-        seed: of what is held out.
+        codes: Real numbers, shape (N, D).
+        factors: Whole numbers, shape (N, K).
+        seed: Seed for the choice of held-out samples.
 
     Returns:
-        0 to 1; 0.5 is chance, and what constant codes get.
+        0 to 1; 0.5 is chance, and the score of constant codes.
 
     Raises:
-        TypeError, ValueError: see `dci`; one code and one factor will do.
-        ImportError: scikit-learn is not installed.
+        TypeError: If codes are not real numbers or factors are not whole numbers.
+        ValueError: As for `dci`, except that one code and one factor are enough.
+        ImportError: If scikit-learn is not installed.
 
     Source: Ridgeway and Mozer, 2018, section 3; one classifier for all values as in Locatello et al., 2019.
     """
     with require_eval("explicitness"):
         from sklearn.linear_model import LogisticRegression
         from sklearn.metrics import roc_auc_score
-    found, true = samples(codes, factors)
-    part = split(standardized(found), true, seeded(seed))
+    codes, factors = check_samples(codes, factors)
+    part = split(standardize(codes), factors, make_rng(seed))
     areas = []
-    for column, held in zip(part.factors.T, part.held_factors.T, strict=True):
-        classifier = LogisticRegression(max_iter=5000).fit(part.codes, column)
-        probabilities = dict(zip(classifier.classes_, classifier.predict_proba(part.held_codes).T, strict=True))
-        values = np.intersect1d(column, held)
-        areas.append(np.mean([roc_auc_score(held == value, probabilities[value]) for value in values]))
+    for train, test in zip(part.train_factors.T, part.test_factors.T, strict=True):
+        classifier = LogisticRegression(max_iter=5000).fit(part.train_codes, train)
+        probabilities = dict(zip(classifier.classes_, classifier.predict_proba(part.test_codes).T, strict=True))
+        values = np.intersect1d(train, test)
+        areas.append(np.mean([roc_auc_score(test == value, probabilities[value]) for value in values]))
     return float(np.mean(areas))
 
 
-def _accuracies(codes: Reals, factors: Wholes, rng: np.random.Generator) -> Reals:
-    """How often a linear SVM on code d alone is right on factor k, shape (D, K)."""
+def _svm_accuracies(codes: FloatArray, factors: IntArray, rng: np.random.Generator) -> FloatArray:
+    """Held-out accuracy of predicting factor k by a linear SVM on code d alone, shape (D, K)."""
     with require_eval("sap"):
         from sklearn.svm import LinearSVC
     part = split(codes, factors, rng)
     accuracies = np.empty((codes.shape[1], factors.shape[1]))
     for d, k in np.ndindex(accuracies.shape):
-        machine = LinearSVC(C=0.01, class_weight="balanced", random_state=0)
-        machine.fit(part.codes[:, d, None], part.factors[:, k])
-        accuracies[d, k] = np.mean(machine.predict(part.held_codes[:, d, None]) == part.held_factors[:, k])
+        svm = LinearSVC(C=0.01, class_weight="balanced", random_state=0)
+        svm.fit(part.train_codes[:, [d]], part.train_factors[:, k])
+        accuracies[d, k] = svm.score(part.test_codes[:, [d]], part.test_factors[:, k])
     return accuracies
 
 
-def _determinations(codes: Reals, factors: Wholes) -> Reals:
-    """The squared correlations of standardised codes with factors, shape (D, K)."""
-    centred = factors - factors.mean(axis=0)
-    return (codes.T @ (centred / centred.std(axis=0)) / len(codes)) ** 2
+def _squared_correlations(codes: FloatArray, factors: IntArray) -> FloatArray:
+    """Squared correlations of standardized codes and factors, shape (D, K)."""
+    return (codes.T @ standardize(factors.astype(np.float64)) / len(codes)) ** 2
 
 
-def _concentration(table: Reals) -> float:
-    """One minus the entropy of each row in base of its length, averaged with the rows' sums as weights."""
+def _concentration(table: FloatArray) -> float:
+    """One minus the entropy of each row in base of its length, averaged with the sums of the rows as weights."""
+    with require_eval("dci", "scipy"):
+        from scipy.stats import entropy
     sums = table.sum(axis=1)
-    shares = table[sums > 0] / sums[sums > 0, None]
-    logs = np.log(shares, out=np.zeros_like(shares), where=shares > 0)
-    entropies = -(shares * logs).sum(axis=1) / np.log(table.shape[1])
-    return float(np.clip(np.average(1 - entropies, weights=sums[sums > 0]), 0.0, 1.0))
+    rows = table[sums > 0]
+    return float(np.clip(np.average(1 - entropy(rows, base=rows.shape[1], axis=1), weights=sums[sums > 0]), 0.0, 1.0))

@@ -1,11 +1,11 @@
-"""The callback that evaluates: what it records, when, and that the run does not notice."""
+"""The evaluating callback: what it records, when, and that it does not affect the run."""
 
 import pytest
 import torch
 
 import infogan_lib as ig
 from infogan_lib import losses
-from infogan_lib.evaluation import Evaluator, information
+from infogan_lib.evaluation import Evaluator, code_information
 from infogan_lib.metrics import match_categories
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
@@ -18,7 +18,7 @@ def toy(latent=LATENT, g=None):
 LABELS = torch.arange(64) % 4
 
 
-def test_figures_stand_in_the_history_at_their_steps():
+def test_metrics_are_recorded_at_multiples_of_every():
     t = toy()
     t.fit(images(64), steps=7, batch_size=8, callbacks=[Evaluator(images(64), LABELS, every=3, samples=50)])
     names = {name for name in t.history if name.startswith("eval/")}
@@ -29,9 +29,10 @@ def test_figures_stand_in_the_history_at_their_steps():
     assert t.history.steps("eval/nmi/digit").tolist() == [3, 6]
 
 
-def test_they_are_those_of_the_model_as_it_is():
+def test_metrics_are_those_of_the_current_model():
     t = toy()
     evaluator = Evaluator(images(64), LABELS, every=1, samples=50)
+    assert evaluator.every == 1
     t.fit(images(64), steps=2, batch_size=8, callbacks=[evaluator])
     categories = t.model.encode(images(64))["digit"].mode.argmax(1)
     match = match_categories(categories, LABELS, category_count=4)
@@ -39,7 +40,7 @@ def test_they_are_those_of_the_model_as_it_is():
     assert t.history["eval/purity/digit"][-1] == match.purity
     assert t.history["eval/nmi/digit"][-1] == match.nmi
     assert t.history["eval/ari/digit"][-1] == match.ari
-    assert t.history["eval/bound/style"][-1] == information(t.model, n=50)["style"].bound
+    assert t.history["eval/bound/style"][-1] == code_information(t.model, n=50)["style"].bound
 
 
 def test_without_labels_and_with_a_squared_error():
@@ -47,7 +48,7 @@ def test_without_labels_and_with_a_squared_error():
     t = toy(latent)
     t.fit(images(64), steps=2, batch_size=8, callbacks=[Evaluator(every=2, samples=50)])
     assert {name for name in t.history if name.startswith("eval/")} == {"eval/mse/style"}
-    assert t.history["eval/mse/style"].tolist() == [information(t.model, n=50)["style"].loss]
+    assert t.history["eval/mse/style"].tolist() == [code_information(t.model, n=50)["style"].loss]
 
 
 class Noisy(torch.nn.Module):
@@ -57,7 +58,7 @@ class Noisy(torch.nn.Module):
         return x + 0.1 * torch.randn_like(x)
 
 
-def test_the_run_is_the_same_to_the_last_bit():
+def test_the_run_is_bitwise_the_same_as_without():
     def train(callbacks):
         torch.manual_seed(2)
         t = toy(g=torch.nn.Sequential(Noisy(), *dense_generator()))
@@ -95,6 +96,6 @@ def test_the_run_is_the_same_to_the_last_bit():
         ),
     ],
 )
-def test_mistakes_are_named(call, error, message):
+def test_bad_arguments_raise(call, error, message):
     with pytest.raises(error, match=message):
         call()

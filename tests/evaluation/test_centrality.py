@@ -12,7 +12,7 @@ from infogan_lib.evaluation.centrality import ModelCentrality, centrality, model
 from infogan_lib.losses import MSE
 from toys import LATENT, dense_discriminator, dense_generator
 
-FEW = {"votes": 45, "group": 20, "samples": 500}
+FEW = {"num_votes": 45, "group_size": 20, "num_samples": 500}
 MIXING = torch.eye(3) - 2 / 3
 """A reflection that leaves no axis near another: its entries are 1/3 and -2/3."""
 
@@ -48,38 +48,38 @@ def test_centrality_by_hand():
 
 
 def test_similarity_and_the_best():
-    found = ModelCentrality(np.array([[1.0, 0.2], [0.6, 1.0]]), np.array([0.4, 0.4]))
-    assert found.similarity.tolist() == [[1, 0.4], [0.4, 1]]
-    assert found.best == 0
-    assert ModelCentrality(found.scores, np.array([0.1, 0.4])).best == 1
+    result = ModelCentrality(np.array([[1.0, 0.2], [0.6, 1.0]]), np.array([0.4, 0.4]))
+    assert result.similarity.tolist() == [[1, 0.4], [0.4, 1]]
+    assert result.best == 0
+    assert ModelCentrality(result.scores, np.array([0.1, 0.4])).best == 1
 
 
 def test_models_that_found_the_same_factors_agree_and_the_one_that_mixes_them_is_last():
     models = [linear_model(MIXING), *agreeing()]
-    found = model_centrality(models, **FEW)
-    assert found.scores.shape == (4, 4)
-    assert np.diag(found.scores).tolist() == [1] * 4
-    assert (found.scores[1:, 1:] == 1).all()
-    assert (found.scores[0, 1:] < 0.9).all()
-    assert found.centrality == pytest.approx(centrality(found.scores), abs=0)
-    assert found.centrality.argmin() == 0
-    assert found.best == 1
+    result = model_centrality(models, **FEW)
+    assert result.scores.shape == (4, 4)
+    assert np.diag(result.scores).tolist() == [1] * 4
+    assert (result.scores[1:, 1:] == 1).all()
+    assert (result.scores[0, 1:] < 0.9).all()
+    assert result.centrality == pytest.approx(centrality(result.scores), abs=0)
+    assert result.centrality.argmin() == 0
+    assert result.best == 1
 
 
 def test_rows_are_encoders_and_columns_are_generators():
-    deaf = linear_model(torch.eye(3), answer=torch.zeros(3, 3))
-    scores = model_centrality([deaf, linear_model(torch.eye(3))], **FEW).scores
+    blind = linear_model(torch.eye(3), answer=torch.zeros(3, 3))
+    scores = model_centrality([blind, linear_model(torch.eye(3))], **FEW).scores
     assert scores.tolist() == [[0, 0], [1, 1]]
 
 
-def test_an_encoder_that_hears_one_factor_of_three_is_right_a_third_of_the_time():
-    half_deaf = linear_model(torch.eye(3), answer=torch.diag(torch.tensor([1.0, 0, 0])))
+def test_an_encoder_that_ignores_two_of_three_factors_is_at_chance():
+    partial = linear_model(torch.eye(3), answer=torch.diag(torch.tensor([1.0, 0, 0])))
     whole = linear_model(torch.eye(3))
-    scores = model_centrality([half_deaf, whole], **FEW).scores
+    scores = model_centrality([partial, whole], **FEW).scores
     assert scores[0].tolist() == pytest.approx([1 / 3, 1 / 3])
     faint = linear_model(torch.eye(3), answer=torch.diag(torch.tensor([1.0, 1, 1e-3])))
     assert model_centrality([faint, whole], **FEW).scores[0, 1] == 1
-    assert model_centrality([faint, whole], **FEW, dead=0.01).scores[0, 1] < 0.9
+    assert model_centrality([faint, whole], **FEW, min_std=0.01).scores[0, 1] < 0.9
 
 
 def test_the_order_of_the_models_changes_nothing_but_the_order():
@@ -105,31 +105,31 @@ def test_it_depends_on_the_seed_and_leaves_models_and_randomness_as_they_were():
 
 
 def test_a_fixed_dimension_is_shared_by_its_group_alone(monkeypatch):
-    rendered, scored = [], []
+    decoded, scored = [], []
     models = agreeing()[:2]
     for model in models:
         monkeypatch.setattr(
-            model, "decode", lambda latents, decode=model.decode: rendered.append(latents) or decode(latents)
+            model, "decode", lambda latents, decode=model.decode: decoded.append(latents) or decode(latents)
         )
     module = importlib.import_module("infogan_lib.evaluation.centrality")  # not a function of that name
-    monkeypatch.setattr(module, "vote_score", lambda *parts, dead: scored.append(parts) or 0)
-    model_centrality(models, votes=6, group=4, samples=10, batch_size=10**6)
-    assert len(rendered) == 2
-    groups = rendered[0][:48].reshape(12, 4, 6)
+    monkeypatch.setattr(module, "vote_score", lambda *parts, min_std: scored.append(parts) or 0)
+    model_centrality(models, num_votes=6, group_size=4, num_samples=10, batch_size=10**6)
+    assert len(decoded) == 2
+    groups = decoded[0][:48].reshape(12, 4, 6)
     for number, group in enumerate(groups):
         shared = (group == group[0]).all(dim=0)
         assert shared[3 + number % 3]
         assert shared[[0, 3, 4, 5]].sum() == 1
-    found, fixed, reference = scored[0]
-    assert found == pytest.approx(groups[:, :, 3:].numpy())
+    result, fixed, reference = scored[0]
+    assert result == pytest.approx(groups[:, :, 3:].numpy())
     assert fixed.tolist() == [0, 1, 2] * 4
-    assert reference == pytest.approx(rendered[0][48:, 3:].numpy())
+    assert reference == pytest.approx(decoded[0][48:, 3:].numpy())
 
 
 def test_codes_of_several_names_count_as_one_vector():
     latent = LatentSpec(a=Gaussian(1), z=Noise(2), kind=Categorical(3), b=Uniform(1, loss=MSE()))
     models = [InfoGAN(dense_generator(7), dense_discriminator(), latent, seed=seed) for seed in range(2)]
-    assert model_centrality(models, votes=4, group=5, samples=50).scores.shape == (2, 2)
+    assert model_centrality(models, num_votes=4, group_size=5, num_samples=50).scores.shape == (2, 2)
 
 
 def with_latent(latent):
@@ -152,7 +152,7 @@ def usual(shape=(1, 4, 4), end=None):
             r"model 1 has 0; give it a Uniform\(2\)",
         ),
         (lambda: [with_latent(LatentSpec(z=Noise(2), style=Uniform(1))), usual()], ValueError, "model 0 has 1"),
-        (lambda: [usual(), usual((1, 4, 5))], ValueError, r"model 0 makes \(1, 4, 4\) and model 1 \(1, 4, 5\)"),
+        (lambda: [usual(), usual((1, 4, 5))], ValueError, r"model 0 generates \(1, 4, 4\) and model 1 \(1, 4, 5\)"),
         (lambda: [usual(), usual(end=nn.Sigmoid())], ValueError, r"model 0 is \(-1.0, 1.0\) and that of model 1 \(0.0"),
     ],
 )
@@ -164,12 +164,12 @@ def test_models_that_cannot_be_compared(models, error, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"votes": 2}, "votes must be a whole number of at least 3"),
-        ({"group": 1}, "group must be"),
-        ({"samples": 1}, "samples must be"),
+        ({"num_votes": 2}, "num_votes must be a whole number of at least 3"),
+        ({"group_size": 1}, "group_size must be"),
+        ({"num_samples": 1}, "num_samples must be"),
         ({"batch_size": 0}, "batch_size must be"),
         ({"seed": -1}, "seed must be"),
-        ({"dead": -0.1, **FEW}, "dead must be"),
+        ({"min_std": -0.1, **FEW}, "min_std must be"),
     ],
 )
 def test_settings_out_of_range(settings, message):

@@ -1,40 +1,40 @@
-"""Shares of variance and tables of categories, on arrays whose answers are known."""
+"""Fractions of variance and confusion of categories, on arrays whose answers are known."""
 
 import pytest
 import torch
 
 from infogan_lib.metrics.sensitivity import (
+    between_image_variance,
     confusion,
-    difference,
-    effects,
     merged_categories,
-    spread,
+    squared_difference,
+    total_effects,
     unused_categories,
 )
 
 
-def test_spread_is_the_share_of_variance_between_images():
-    assert spread(torch.randn(1, 3, 4, 4).expand(20, 3, 4, 4)) == 0
-    assert spread(torch.ones(5, 7)) == 0
+def test_between_image_variance():
+    assert between_image_variance(torch.randn(1, 3, 4, 4).expand(20, 3, 4, 4)) == 0
+    assert between_image_variance(torch.ones(5, 7)) == 0
     flat = torch.tensor([-1.0, 1.0])[:, None, None].expand(2, 2, 3)  # images of one value each: all lies between
-    assert spread(flat) == pytest.approx(1)
+    assert between_image_variance(flat) == pytest.approx(1)
     pattern = torch.tensor([[[0.0, 2.0, 0.0, 2.0]], [[0.0, 2.0, 0.0, 4.0]]])
-    assert spread(pattern) == pytest.approx(0.25 / 1.9375)  # one pixel of four: 1; in all: 3.5 - 1.25^2
+    assert between_image_variance(pattern) == pytest.approx(0.25 / 1.9375)  # one pixel of four: 1; in all: 3.5 - 1.25^2
     # Vectors have features of any scale: they are identical or not.
-    assert spread(torch.tensor([[100.0, 1.0], [100.0, -1.0]])) == 1
-    assert spread(torch.tensor([[100.0, 1.0], [100.0, 1.0]])) == 0
+    assert between_image_variance(torch.tensor([[100.0, 1.0], [100.0, -1.0]])) == 1
+    assert between_image_variance(torch.tensor([[100.0, 1.0], [100.0, 1.0]])) == 0
 
 
-def test_differences_and_effects():
+def test_differences_and_total_effects():
     before, after = torch.tensor([[0.0, 0.0], [2.0, 2.0]]), torch.tensor([[0.0, 2.0], [2.0, 2.0]])
-    assert difference(before, after).tolist() == [2.0, 0.0]
+    assert squared_difference(before, after).tolist() == [2.0, 0.0]
     # The variance of these images is 1, and T_i = E[d^2] / 2: 1/2 for the first variable, 0 for the second.
-    of = torch.tensor([0, 0, 1, 1])
-    assert effects(torch.tensor([2.0, 0.0, 0.0, 0.0]), of, before, 3).tolist() == [0.5, 0.0, 0.0]
-    assert effects(torch.tensor([0.0]), torch.tensor([0]), torch.ones(4, 2), 1).tolist() == [0.0]
+    indices = torch.tensor([0, 0, 1, 1])
+    assert total_effects(torch.tensor([2.0, 0.0, 0.0, 0.0]), indices, before, 3).tolist() == [0.5, 0.0, 0.0]
+    assert total_effects(torch.tensor([0.0]), torch.tensor([0]), torch.ones(4, 2), 1).tolist() == [0.0]
 
 
-def test_confusion_counts_what_was_asked_for_in_rows():
+def test_confusion_has_requested_categories_in_rows():
     table = confusion(torch.tensor([0, 0, 2]), torch.tensor([1, 1, 2]), 3)
     assert table.tolist() == [[0, 2, 0], [0, 0, 0], [0, 0, 1]]
 
@@ -42,8 +42,8 @@ def test_confusion_counts_what_was_asked_for_in_rows():
 def test_unused_categories():
     table = torch.tensor([[10, 0, 0], [5, 5, 0], [0, 10, 0]])
     assert unused_categories(table) == [2]
-    assert unused_categories(table, share=1.6) == [0, 1, 2]
-    assert unused_categories(torch.tensor([[20, 0, 0], [0, 20, 0], [0, 0, 0]])) == []  # it was never asked for
+    assert unused_categories(table, min_ratio=1.6) == [0, 1, 2]
+    assert unused_categories(torch.tensor([[20, 0, 0], [0, 20, 0], [0, 0, 0]])) == []  # it was never requested
     assert unused_categories(torch.eye(3)) == []
     assert unused_categories(torch.zeros(3, 3)) == []
 
@@ -57,4 +57,4 @@ def test_merged_categories():
     assert merged_categories(halves.roll(1, 0)) == [[1, 2]]
     close = torch.tensor([[14, 6], [6, 14]])  # apart by 0.4
     assert merged_categories(close) == []
-    assert merged_categories(close, distance=0.41) == [[0, 1]]
+    assert merged_categories(close, max_distance=0.41) == [[0, 1]]

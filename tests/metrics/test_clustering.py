@@ -14,19 +14,19 @@ pairs = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, ma
 
 
 @given(pairs)
-def test_accuracy_is_the_best_over_all_matchings(found):
-    categories, labels = np.array(found).T
+def test_accuracy_is_the_best_over_all_matchings(samples):
+    categories, labels = np.array(samples).T
     match = match_categories(categories, labels, category_count=5, label_count=5)
     best = max(np.mean(np.array(order)[categories] == labels) for order in permutations(range(5)))
     assert match.accuracy == pytest.approx(best)
     assert match.accuracy <= match.purity <= 1
-    assert match.contingency.sum() == len(found)
+    assert match.contingency.sum() == len(samples)
     assert np.mean(match.label_per_category[categories] == labels) == pytest.approx(match.accuracy)
 
 
 @given(pairs, st.permutations(range(5)))
-def test_renaming_the_categories_changes_nothing(found, order):
-    categories, labels = np.array(found).T
+def test_renaming_the_categories_changes_nothing(samples, order):
+    categories, labels = np.array(samples).T
     before = match_categories(categories, labels, category_count=5)
     after = match_categories(np.array(order)[categories], labels, category_count=5)
     assert after.accuracy == pytest.approx(before.accuracy)
@@ -72,8 +72,8 @@ def test_counts_must_cover_the_values():
 
 
 @given(pairs)
-def test_nmi_and_ari_are_scikit_learns_of_the_samples(found):
-    categories, labels = np.array(found).T
+def test_nmi_and_ari_are_scikit_learns_of_the_samples(samples):
+    categories, labels = np.array(samples).T
     match = match_categories(categories, labels)
     assert match.nmi == pytest.approx(metrics.normalized_mutual_info_score(labels, categories), abs=1e-12)
     assert match.ari == pytest.approx(metrics.adjusted_rand_score(labels, categories), abs=1e-12)
