@@ -108,7 +108,7 @@ def test_a_term_of_the_game_in_joint_batches(term):
     ("term", "call", "whose"),
     [("real", 3, "discriminator"), ("fake", 3, "discriminator"), ("generator", 3, "generator")],
 )
-@pytest.mark.parametrize("accumulation_steps", [1, 2])
+@pytest.mark.parametrize("accumulate", [1, 2])
 def test_a_gradient_alone(term, call, whose, accumulate):
     call = call if accumulate == 1 else 2 * call - 1
     t = trainer(adversarial=Sabotage(term, 0.0, call, gradient=True), accumulation_steps=accumulate)

@@ -191,7 +191,7 @@ def test_adding_a_code_leaves_the_other_codes_gradients_unchanged():
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-@pytest.mark.parametrize("accumulation_steps", [1, 3])
+@pytest.mark.parametrize("accumulate", [1, 3])
 @pytest.mark.parametrize(
     "parts",
     [

@@ -25,7 +25,7 @@ ALL = [
     Compose([Translation(0.2), Saturation(0.5), Cutout(0.3)]),
 ]
 ANY_SIDES = [*ALL[:5], ALL[6]]  # all but RandomAffine, which is for images alone
-SHAPES = [(3, 6, 7), (1, 8, 8), (2, 11), (2, 4, 5, 6)]  # images, sound and volumes
+SHAPES = [(3, 6, 7), (1, 8, 8), (2, 11), (2, 3, 4, 5)]  # images, sound and volumes
 CASES = [(a, shape) for a in ANY_SIDES for shape in SHAPES] + [(ALL[5], (3, 6, 7)), (ALL[5], (1, 8, 8))]
 
 
@@ -39,7 +39,7 @@ def double(n, shape):
 
 def test_translation_by_hand():
     x = double(20, (2, 6, 9))
-    result, source = Translation(1 / 3)(x, rng(1)), rng(1)
+    result, source = Translation(0.3)(x, rng(1)), rng(1)
     down = torch.randint(-2, 3, (20, 1), generator=source).flatten().tolist()
     right = torch.randint(-3, 4, (20, 1), generator=source).flatten().tolist()
     assert set(down) == set(range(-2, 3))
@@ -53,7 +53,7 @@ def test_translation_by_hand():
 
 def test_cutout_by_hand():
     x = double(20, (2, 6, 9))
-    result, source = Cutout(1 / 3, value=0.25)(x, rng(1)), rng(1)
+    result, source = Cutout(0.3, value=0.25)(x, rng(1)), rng(1)
     rows = torch.randint(0, 6, (20, 1), generator=source).flatten().tolist()
     columns = torch.randint(0, 9, (20, 1), generator=source).flatten().tolist()
     for n, (i, j) in enumerate(zip(rows, columns, strict=True)):
@@ -88,7 +88,7 @@ def test_composition_applies_one_after_the_other_with_one_source_of_randomness()
 
 @pytest.mark.parametrize(("augment", "shape"), CASES, ids=str)
 def test_gradient_of_images(augment, shape):
-    x = double(3, shape).requires_grad_()
+    x = double(2, shape).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: augment(x, rng(2)), x)
     assert torch.autograd.grad(augment(x, rng(2)).sum(), x)[0].abs().sum() > 0
 

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.fx.experimental.proxy_tensor import make_fx
 
 import infogan_lib as ig
 from infogan_lib.regularizers import Contrastive
@@ -12,7 +13,7 @@ from infogan_lib.regularizers.contrastive import pair_classifier, sample_pairs
 from toys import LATENT, dense_discriminator, dense_generator
 
 SPEC = ig.LatentSpec(
-    z=ig.Noise(3), style=ig.Uniform(2, -2.0, 4.0), digit=ig.Categorical(3), size=ig.Gaussian(2), tilt=ig.Uniform()
+    z=ig.Noise(3), style=ig.Uniform(2, low=-2.0, high=4.0), digit=ig.Categorical(3), size=ig.Gaussian(2), tilt=ig.Uniform()
 )
 CODES = ("style", "size", "tilt")
 K = 5
@@ -191,6 +192,21 @@ def test_in_the_loss_of_a_model_it_trains_the_generator_and_the_classifier():
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.generator.parameters())
     assert all(p.grad is not None for p in term.network.parameters())
     assert all(p.grad is None for p in [*model.discriminator.parameters(), *model.q.parameters()])
+
+
+def test_pairs_are_made_without_reading_a_value_on_the_host():
+    source = rng()
+
+    def sample(base, gap):
+        return sample_pairs(SPEC, base, CODES, gap=gap, share_noise=False, rng=source)
+
+    traced = make_fx(sample, tracing_mode="fake")(latents(6), torch.tensor(0.5))
+    for gap in (0.25, 0.75):
+        source.manual_seed(1)
+        result = traced(latents(6), torch.tensor(gap))
+        source.manual_seed(1)
+        expected = sample(latents(6), torch.tensor(gap))
+        assert all(torch.equal(a, b) for a, b in zip(result, expected, strict=True))
 
 
 def test_batches_that_cannot_be_halved():

@@ -147,7 +147,7 @@ def changes(t, steps=1):
     }
 
 
-@pytest.mark.parametrize("accumulation_steps", [1, 2])
+@pytest.mark.parametrize("accumulate", [1, 2])
 def test_trains_g_and_nothing_else(accumulate):
     metrics, changed = changes(trainer(ModeSeeking(after=0), accumulation_steps=accumulate))
     assert changed["generator"] > 1e-4
