@@ -1,8 +1,7 @@
 """The latent: noise, and categorical, uniform, Gaussian and binary codes, composed by `LatentSpec`.
 
-Each code brings its prior, the entropy H(c) of that prior in nats, and a pluggable information loss from which its
-posterior Q(c|x) follows. A new kind of code is a subclass of `LatentCode` with five members; docs/extending.md works
-one out.
+Each code has a prior, the entropy H(c) of that prior in nats, and an information loss from which its posterior Q(c|x)
+follows. A new kind of code is a subclass of `LatentCode` with five members; see docs/extending.md.
 """
 
 from infogan_lib.latent.base import LatentCode, LatentVariable
