@@ -16,7 +16,12 @@ from infogan_lib import Bernoulli, Categorical, Gaussian, InfoGAN, LatentSpec, N
 from toys import LATENT, dense_discriminator, dense_generator
 
 ALL = LatentSpec(
-    z=Noise(5), digit=Categorical(4), style=Uniform(2, low=-1, high=3), tilt=Gaussian(1), bits=Bernoulli(3), hand=Angle()
+    z=Noise(5),
+    digit=Categorical(4),
+    style=Uniform(2, low=-1, high=3),
+    tilt=Gaussian(1),
+    bits=Bernoulli(3),
+    hand=Angle(),
 )
 VALUES = {"digit": 2, "style": [0.5, 3.0], "tilt": [-2.0], "bits": [0, 2], "hand": 0.25}
 

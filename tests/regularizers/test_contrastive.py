@@ -13,7 +13,11 @@ from infogan_lib.regularizers.contrastive import pair_classifier, sample_pairs
 from toys import LATENT, dense_discriminator, dense_generator
 
 SPEC = ig.LatentSpec(
-    z=ig.Noise(3), style=ig.Uniform(2, low=-2.0, high=4.0), digit=ig.Categorical(3), size=ig.Gaussian(2), tilt=ig.Uniform()
+    z=ig.Noise(3),
+    style=ig.Uniform(2, low=-2.0, high=4.0),
+    digit=ig.Categorical(3),
+    size=ig.Gaussian(2),
+    tilt=ig.Uniform(),
 )
 CODES = ("style", "size", "tilt")
 K = 5
