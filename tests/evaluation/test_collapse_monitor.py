@@ -47,18 +47,25 @@ def test_it_checks_at_multiples_of_every_from_after_on():
     assert monitor.steps == [6, 9, 12]
 
 
-def test_a_resumed_run_does_not_report_again(tmp_path):
-    def train(steps, script):
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (["a", "a"], ["ab", "ab"], [("a", 2), ("b", 4)]),
+        (["a", "ab"], ["ab", "ab"], [("a", 2), ("b", 3)]),  # b was pending when the run ended
+    ],
+)
+def test_a_resumed_run_does_not_report_again(tmp_path, before, after, expected):
+    def train(script):
         monitor = Scripted(script, on_symptom=lambda symptom: None)
         trainer = toy()
-        trainer.fit(images(64), steps=steps, batch_size=8, callbacks=[monitor], checkpoints=tmp_path)
+        trainer.fit(images(64), steps=2, batch_size=8, callbacks=[monitor], checkpoints=tmp_path)
         return trainer, monitor
 
-    assert [symptom.kind for symptom in train(2, ["a", "a"])[1].symptoms] == ["a"]
-    trainer, monitor = train(2, ["ab", "ab"])
+    assert [symptom.kind for symptom in train(before)[1].symptoms] == ["a"]
+    trainer, monitor = train(after)
     assert trainer.steps == 2
     trainer.fit(images(64), steps=2, batch_size=8, callbacks=[monitor], checkpoints=tmp_path)
-    assert [(symptom.kind, symptom.step) for symptom in monitor.symptoms] == [("a", 2), ("b", 4)]
+    assert [(symptom.kind, symptom.step) for symptom in monitor.symptoms] == expected
 
 
 def test_checking_before_the_first_update_raises():

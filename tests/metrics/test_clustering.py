@@ -97,5 +97,7 @@ def test_labels_that_came_out():
     # Label 1 may be matched to category 1, of which 2 is the most frequent; 3 and 4 are not there.
     assert match.recovered_labels == [0, 2]
     assert match_categories([1, 0], [0, 1]).recovered_labels == [0, 1]
+    # Label 1 is matched to category 1, but most of its samples have label 0.
+    assert match_categories([0] * 10 + [1] * 5, [0] * 13 + [1] * 2).recovered_labels == [0]
     assert match_categories([0, 0, 0], [0, 1, 1], category_count=3).recovered_labels == [1]
     assert match_categories([0], [1], label_count=3, category_count=3).recovered_labels == [1]

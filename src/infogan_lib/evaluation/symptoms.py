@@ -78,7 +78,7 @@ def image_symptoms(result: ProbeResult, latent: LatentSpec, known: Mapping[str, 
             "",
             f"the generator makes nearly the same image for every latent; only {result.between_image_variance:.2%} of "
             "the variance of the pixels lies between images",
-            "a lower lr_d or lr_g, from an earlier checkpoint; a discriminator without BatchNorm; a check of the data",
+            "lower learning rates, from an earlier checkpoint; a discriminator without BatchNorm; a check of the data",
         )
         return
     yield from _inactive_codes(result, latent, known)
@@ -110,7 +110,7 @@ def _confused_categories(name: str, counts: Tensor) -> Iterator[Symptom]:
                 "unused categories",
                 name,
                 f"Q almost never predicts category {category} of {name!r}, although G is conditioned on it",
-                f"a higher weight of {name!r}, a higher lr_q, or RealImageInformation({name!r})",
+                f"a higher weight of {name!r}, a higher learning rate of Q, or RealImageInformation({name!r})",
                 categories=(category,),
             )
 
@@ -156,7 +156,7 @@ def _inactive_codes(result: ProbeResult, latent: LatentSpec, known: Mapping[str,
                     "inactive code",
                     str(factor),
                     finding + ", so images of the same codes look alike",
-                    "regularizers.ModeSeeking(after=...); a lower weight of the codes; a lower lr_g; a wider generator",
+                    "regularizers.ModeSeeking(after=...); a lower weight of the codes; a lower learning rate of G; a wider generator",
                 )
             continue
         # A code may affect the image little and still be recovered; compared with other dimensions a dead one shows.
@@ -192,11 +192,11 @@ def metric_symptoms(
         fraction = known_fraction(history, name, code, window)
         if fraction is not None and fraction < MIN_KNOWN_FRACTION:
             advice = (
-                f"a higher weight of {name!r} or a higher lr_q; 'generator' and 'q_head' in information_trains; if D's "
-                "loss is near 0 as well, a lower lr_d"
+                f"a higher weight of {name!r} or a higher learning rate of Q; 'generator' and 'q_head' in information_trains; if D's "
+                "loss is near 0 as well, a lower learning rate of D"
             )
             if fraction < DIVERGED and not code.is_discrete:
-                advice = f"a lower lr_q, as Q's estimates lie far outside the range of {name!r}"
+                advice = f"a lower learning rate of Q, as Q's estimates lie far outside the range of {name!r}"
             yield Symptom(
                 "flat bound",
                 name,
@@ -212,7 +212,7 @@ def metric_symptoms(
             "",
             f"D separates real and generated images almost without error: its loss is {loss:.2g} (median of {window} "
             f"steps); a constant D scores {constant_loss:.2g}",
-            "a lower lr_d or a higher lr_g, g_steps=2, augment=RandomAffine(), or a smaller D",
+            "a lower learning rate of D or a higher one of G, g_steps=2, discriminator_augment=Translation(), or a smaller D",
         )
     for short, network in (("d", "D"), ("g", "G and Q")):
         if f"grad_norm/{short}" in history:
@@ -286,7 +286,7 @@ def _gradient_symptoms(norms: NDArray[np.float64], network: str, count: int, win
             "vanishing gradient",
             network,
             finding,
-            "NonSaturating() instead of Minimax(); a lower lr_d; normalization in G",
+            "NonSaturating() instead of Minimax(); a lower learning rate of D; normalization in G",
         )
     elif norm > EXPLODED_ABOVE * before:
         yield Symptom(
