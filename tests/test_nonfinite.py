@@ -21,7 +21,7 @@ def trainer(**changes):
 
 def everything(t):
     optimizers = [o.state_dict() for o in t._step.d_optimizers + t._step.g_optimizers]
-    return copy.deepcopy([t.model.state_dict(), optimizers, t._streams.state_dict(), t._step.state_dict()])
+    return copy.deepcopy([t.model.state_dict(), optimizers, t.streams.state_dict(), t._step.state_dict()])
 
 
 def equal(a, b):

@@ -61,7 +61,7 @@ def same_run(a, b):
             for key in mine
         )
         and (a.steps, a.epochs, a.history.epochs) == (b.steps, b.epochs, b.history.epochs)
-        and torch.equal(a._streams["latents"].get_state(), b._streams["latents"].get_state())
+        and torch.equal(a.streams["latents"].get_state(), b.streams["latents"].get_state())
     )
 
 

@@ -96,11 +96,11 @@ def test_a_state_that_does_not_fit_changes_nothing(tmp_path, path, value, messag
 
     target = trainer(seed=0)
     target.step(images(8, seed=5))
-    before = copy.deepcopy([target.model.state_dict(), target._streams.state_dict()])
+    before = copy.deepcopy([target.model.state_dict(), target.streams.state_dict()])
     randomness = torch.get_rng_state()
     with pytest.raises(ig.CheckpointError, match=message):
         target.fit(images(16), steps=2, batch_size=8, checkpoints=Checkpoints(None, resume=folder))
-    for now, then in zip([target.model.state_dict(), target._streams.state_dict()], before, strict=True):
+    for now, then in zip([target.model.state_dict(), target.streams.state_dict()], before, strict=True):
         assert all(torch.equal(now[name], then[name]) for name in then)
     assert torch.equal(torch.get_rng_state(), randomness)
     assert (target.steps, len(target.history["loss/d"])) == (1, 1)

@@ -68,7 +68,8 @@ def test_gradients_are_compared_with_the_run_as_a_whole():
 
 
 @pytest.mark.parametrize(
-    ("error", "advice"), [(2 / 3, "a higher weight of 'c' or a higher lr_q"), (2.5, "a lower lr_q")]
+    ("error", "advice"),
+    [(2 / 3, "a higher weight of 'c' or a higher learning rate of Q"), (2.5, "a lower learning rate of Q")],
 )
 def test_diverged_estimates_need_a_lower_learning_rate(error, advice):
     latent = ig.LatentSpec(c=ig.Uniform(2, loss=losses.MSE()))

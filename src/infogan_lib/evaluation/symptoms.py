@@ -156,7 +156,8 @@ def _inactive_codes(result: ProbeResult, latent: LatentSpec, known: Mapping[str,
                     "inactive code",
                     str(factor),
                     finding + ", so images of the same codes look alike",
-                    "regularizers.ModeSeeking(after=...); a lower weight of the codes; a lower learning rate of G; a wider generator",
+                    "regularizers.ModeSeeking(after=...); a lower weight of the codes; a lower learning rate of G; a "
+                    "wider generator",
                 )
             continue
         # A code may affect the image little and still be recovered; compared with other dimensions a dead one shows.
@@ -192,8 +193,8 @@ def metric_symptoms(
         fraction = known_fraction(history, name, code, window)
         if fraction is not None and fraction < MIN_KNOWN_FRACTION:
             advice = (
-                f"a higher weight of {name!r} or a higher learning rate of Q; 'generator' and 'q_head' in information_trains; if D's "
-                "loss is near 0 as well, a lower learning rate of D"
+                f"a higher weight of {name!r} or a higher learning rate of Q; 'generator' and 'q_head' in "
+                "information_trains; if D's loss is near 0 as well, a lower learning rate of D"
             )
             if fraction < DIVERGED and not code.is_discrete:
                 advice = f"a lower learning rate of Q, as Q's estimates lie far outside the range of {name!r}"
@@ -212,7 +213,8 @@ def metric_symptoms(
             "",
             f"D separates real and generated images almost without error: its loss is {loss:.2g} (median of {window} "
             f"steps); a constant D scores {constant_loss:.2g}",
-            "a lower learning rate of D or a higher one of G, g_steps=2, discriminator_augment=Translation(), or a smaller D",
+            "a lower learning rate of D or a higher one of G, g_steps=2, discriminator_augment=Translation(), or a "
+            "smaller D",
         )
     for short, network in (("d", "D"), ("g", "G and Q")):
         if f"grad_norm/{short}" in history:

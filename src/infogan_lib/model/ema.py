@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -47,6 +48,28 @@ def check_ema(current: AveragedModel | None, decay: float) -> None:
             f"the model has an average with decay {ema_decay(current)}, but got ema_decay={decay}; leave ema_decay out "
             "to continue it"
         )
+
+
+@torch.no_grad()
+def update_ema(ema: AveragedModel, generator: nn.Module) -> None:
+    """Take the generator's weights into the average, without waiting for the device.
+
+    The first update copies them. Floating buffers are averaged as weights are; other buffers are copied.
+
+    Args:
+        ema: the average, from `make_ema`.
+        generator: the generator that it is of.
+    """
+    pairs = [*zip(ema.module.parameters(), generator.parameters(), strict=True)]
+    pairs += [*zip(ema.module.buffers(), generator.buffers(), strict=True)]
+    averages = [(average, current) for average, current in pairs if average.is_floating_point()]
+    weight = torch.where(ema.n_averaged == 0, 1.0, 1 - ema.multi_avg_fn.decay)  # type: ignore[union-attr]
+    for average, current in averages:
+        average.lerp_(current.detach(), weight.to(average))
+    for average, current in pairs:
+        if not average.is_floating_point():
+            average.copy_(current)
+    ema.n_averaged += 1
 
 
 class _MovingAverage:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from infogan_lib._checks import check_choice
+from infogan_lib.training.metrics import total_norm
 
 PrecisionName = Literal["fp32", "bf16", "fp16"]
 
@@ -46,7 +47,7 @@ class Precision:
         An optimizer whose scaled gradients overflowed is skipped.
         """
         gradients = [p.grad for p in parameters if p.grad is not None]
-        norm = nn.utils.get_total_norm(gradients) if gradients else torch.zeros((), device=self._device)
+        norm = total_norm(gradients) if gradients else torch.zeros((), device=self._device)
         if self._scale is not None:
             norm = norm / self._scale
         for optimizer in optimizers:
