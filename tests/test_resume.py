@@ -971,7 +971,7 @@ def test_a_branch_takes_the_place_of_the_call_that_was_under_way(tmp_path):
         ({"scheduler": linear(20)}, {"scheduler": linear(30)}, "total_iters was 20 and is 30"),
         ({}, {"scheduler": linear(30)}, "schedulers was .* and is absent"),
         ({}, {"pixel_range": (0, 1)}, "pixel_range"),
-        ({}, {"augment": lambda x, rng: x}, "augmented\[0\] was False and is True"),
+        ({}, {"augment": lambda x, rng: x}, r"augmented\[0\] was False and is True"),
         ({}, {"tap": "2"}, r"tap was .*layer='5'.* and is .*layer='2'"),
     ],
 )
