@@ -19,7 +19,7 @@ def trainer(**changes):
 
 
 def test_plain_data_that_is_no_run_is_refused(tmp_path):
-    metadata = {"settings": trainer()._runs.settings, "torch": torch.__version__}
+    metadata = trainer()._ledger.metadata()
     folder = forge(tmp_path / "c", honest(), metadata=metadata)
     read_checkpoint(folder, max_bytes=MAX_BYTES)
     with pytest.raises(ig.CheckpointError, match="its state is not that of a run"):
