@@ -73,11 +73,11 @@ STATES = [
     (("streams", "surplus"), torch.zeros(3, dtype=torch.uint8), "random streams"),
     (("step", "count"), "many", "does not fit"),
     (("step", "scaler"), {"scale": 1.0}, "precision"),
-    (("position", "fits"), "none", "does not fit"),
-    (("position", "offset"), None, "does not fit"),
+    (("position", "fit_starts"), "none", "does not fit"),
+    (("position", "batch_index"), None, "does not fit"),
     (("history", "values"), {"loss/d": "text"}, "does not fit"),
-    (("global_randomness", "numpy"), [], "does not fit"),
-    (("global_randomness", "python"), [3, torch.zeros(2), None], "does not fit"),
+    (("global_rng", "numpy"), [], "does not fit"),
+    (("global_rng", "python"), [3, torch.zeros(2), None], "does not fit"),
     (("data", "source", "length"), 17, "the run's data had length 17, and this data has 16"),
     (("data",), 5, "does not fit"),
     (("callbacks",), [["JSONLLogger", {}]], "here are none"),
@@ -89,22 +89,22 @@ STATES = [
 def test_a_state_that_does_not_fit_changes_nothing(tmp_path, path, value, message):
     source = trainer()
     source.fit(images(16), steps=2, batch_size=8, checkpoints=tmp_path / "run")
-    found = read_checkpoint(tmp_path / "run", max_bytes=MAX_BYTES)
-    state = copy.deepcopy(found.state)
+    checkpoint = read_checkpoint(tmp_path / "run", max_bytes=MAX_BYTES)
+    state = copy.deepcopy(checkpoint.state)
     change(state, path, value)
-    folder = forge(tmp_path / "forged", b"".join(map(bytes, encode(state))), metadata=found.metadata)
+    folder = forge(tmp_path / "forged", encode(state), metadata=checkpoint.metadata)
 
     target = trainer(seed=0)
     target.step(images(8, seed=5))
     before = copy.deepcopy([target.model.state_dict(), target.streams.state_dict()])
-    randomness = torch.get_rng_state()
+    rng_state = torch.get_rng_state()
     with pytest.raises(ig.CheckpointError, match=message):
         target.fit(images(16), steps=2, batch_size=8, checkpoints=Checkpoints(None, resume=folder))
     for now, then in zip([target.model.state_dict(), target.streams.state_dict()], before, strict=True):
         assert all(torch.equal(now[name], then[name]) for name in then)
-    assert torch.equal(torch.get_rng_state(), randomness)
+    assert torch.equal(torch.get_rng_state(), rng_state)
     assert (target.steps, len(target.history["loss/d"])) == (1, 1)
-    figures = target.step(images(8, seed=6))
+    metrics = target.step(images(8, seed=6))
     twin = trainer(seed=0)
     twin.step(images(8, seed=5))
-    assert twin.step(images(8, seed=6)) == figures
+    assert twin.step(images(8, seed=6)) == metrics

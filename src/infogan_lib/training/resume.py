@@ -101,7 +101,7 @@ class RunLedger:
             raise CheckpointError(
                 path,
                 f"it was written by infogan-lib {metadata.get('library')}, {age} version, whose runs cannot be resumed "
-                f"by this one; finish the run with that version, or begin a new run in another folder",
+                "by this one; finish the run with that version, or begin a new run in another folder",
             )
         is_same = check_config(path, metadata.get("settings"), self.settings, allow_branch=allow_branch)
         if metadata.get("torch") != torch.__version__:
