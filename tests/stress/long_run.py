@@ -1,5 +1,5 @@
-"""Makes 10,000 steps with checkpoints, a log and worker processes, and prints open files, threads and memory on the way:
-none may grow, except for the history of metrics in memory.
+"""Makes 10,000 steps with checkpoints, a log and worker processes, and prints open files, threads and memory: none may
+grow, except for the history of metrics in memory.
 
     python tests/stress/long_run.py
 """

@@ -122,3 +122,18 @@ def test_a_call_that_was_completed_before_says_so(tmp_path, caplog):
     fit(fit(t, steps=5, checkpoints=tmp_path), steps=5, checkpoints=tmp_path)
     assert fit(trainer(), steps=100, checkpoints=tmp_path).steps == 10
     assert "this call of fit was completed before (the run is at step 10)" in caplog.text
+
+
+def test_a_later_fit_that_was_refused_is_resumed_when_it_is_called_again(tmp_path):
+    other, settings = images(24, seed=9), Checkpoints(tmp_path, every=1)
+
+    def first_fit():
+        return fit(trainer(), steps=5, checkpoints=settings)
+
+    whole = fit(fit(trainer(), steps=5), other, steps=6)
+    with pytest.raises(KeyError):
+        fit(first_fit(), other, steps=6, callbacks=[StopsAt(9)], checkpoints=settings)
+    t = first_fit()
+    with pytest.raises(ig.CheckpointError, match="the run's data had length 24, and this data has 32"):
+        fit(t, images(32), steps=6, checkpoints=settings)
+    assert same_run(whole, fit(t, other, steps=6, checkpoints=settings))

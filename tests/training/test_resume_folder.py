@@ -77,6 +77,7 @@ with RunLock(Path(sys.argv[1])):
 """
 
 
+@pytest.mark.slow
 def test_two_processes_cannot_share_a_folder_and_a_dead_one_leaves_no_lock(tmp_path):
     with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "held\n"
@@ -109,6 +110,7 @@ def test_forked_workers_do_not_keep_the_lock(tmp_path):
         os.waitpid(child, 0)
 
 
+@pytest.mark.slow
 def test_reading_the_lock_file_does_not_open_the_lock(tmp_path):
     command = [sys.executable, "-c", HOLDER.replace("sleep(60)", "sleep(0)"), str(tmp_path)]
     with RunLock(tmp_path):

@@ -97,6 +97,7 @@ def test_a_signal_that_was_ignored_stays_ignored(tmp_path):
         signal.signal(signal.SIGINT, previous)
 
 
+@pytest.mark.slow
 def test_a_second_signal_ends_at_once(tmp_path):
     code = """
 import sys, os, time, signal
@@ -118,6 +119,7 @@ fit(trainer(), checkpoints=sys.argv[1], callbacks=[Waits()])
     assert "saved in" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_signal_to_the_whole_group_is_saved_too(tmp_path):
     code = """
 import sys
