@@ -77,9 +77,9 @@ def test_a_fit_is_bit_by_bit_the_loop_of_steps(settings):
     quiet = Quiet()
     history = fitted.fit(data, steps=6, batch_size=8, callbacks=[quiet])
     order = iter([])
-    from infogan_lib.data.sources import TensorBatches
+    from infogan_lib.data.sources import TensorSource
 
-    order = TensorBatches(data, 8, 0).epoch(0)
+    order = TensorSource(data, 8, 0).epoch(0)
     for batch in order:
         looped.step(batch)
     assert same(everything(fitted), everything(looped))
