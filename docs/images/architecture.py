@@ -253,8 +253,9 @@ def tables() -> str:
         for room in sorted(rooms, key=lambda room: (-lines(found[room]), room)):
             imported = sorted({b for a, b in all_arrows if a == room} - GROUND)
             name = f"`{room}.py`" if found[room][0].parent == SOURCE else f"`{room}/`"
+            purpose = PURPOSE[room][0].upper() + PURPOSE[room][1:]
             uses = f"Imports {', '.join(f'`{other}`' for other in imported)}." if imported else "Imports no other room."
-            parts.append(f"### Floor {number}: {name}\n\n{PURPOSE[room].capitalize()}. {uses}\n")
+            parts.append(f"### Floor {number}: {name}\n\n{purpose}. {uses}\n")
             rows = [f"| `{path.relative_to(SOURCE).as_posix()}` | {_summary(path)} |" for path in found[room]]
             parts.append("| file | |\n| --- | --- |\n" + "\n".join(rows) + "\n")
     return "\n".join(parts)
