@@ -76,8 +76,8 @@ def write_bundle(folder: Path, kind: str, metadata: dict[str, Any], state: Any, 
     if size > max_bytes or len(text) > _MAX_MANIFEST_BYTES:
         raise CheckpointError(
             folder,
-            f"the state has {size:,} bytes and its manifest {len(text):,}, but at most {max_bytes:,} and "
-            f"{_MAX_MANIFEST_BYTES:,} can be saved; keep less in callbacks, buffers or names",
+            f"{size:,} bytes of state and {len(text):,} of manifest were to be saved, and at most {max_bytes:,} and "
+            f"{_MAX_MANIFEST_BYTES:,} can be; keep less in callbacks, buffers or names",
         )
     path = _state_path(folder, digest, layout)
     with os_errors_as_checkpoint_errors(folder, "saving"):

@@ -64,8 +64,8 @@ _ADVICE = {
     errno.EROFS: "the file system is read-only, so choose a folder elsewhere",
     errno.EIO: "the disk reported an error, so check it before you trust what is on it",
     errno.ELOOP: "it is a symbolic link, and links are not followed here",
-    errno.ENOTDIR: "there is a file where a folder should be",
-    errno.EEXIST: "there is a file with its name",
+    errno.ENOTDIR: "a file is in the place of a folder",
+    errno.EEXIST: "a file is in its place",
 }
 
 
