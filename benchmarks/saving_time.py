@@ -52,7 +52,7 @@ def measure(steps: int, saves: int) -> tuple[float, list[float], float]:
     try:
         with tempfile.TemporaryDirectory(dir=".") as scratch:
             trainer.fit(images, steps=steps, callbacks=[clock], run_dir=scratch, checkpoint_every=steps // saves)
-            size = max(path.stat().st_size for path in Path(scratch).rglob("*.pt")) / 2**20
+            size = max(path.stat().st_size for path in Path(scratch).rglob("state-*")) / 2**20
     finally:
         Run.save = real
     laps = [later - sooner for sooner, later in zip(clock.ends, clock.ends[1:], strict=False)]

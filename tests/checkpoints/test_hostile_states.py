@@ -91,7 +91,7 @@ def test_a_state_that_does_not_fit_changes_nothing(tmp_path, path, value, messag
     found = read_checkpoint(tmp_path / "run", max_bytes=MAX_BYTES)
     state = copy.deepcopy(found.state)
     change(state, path, value)
-    folder = forge(tmp_path / "forged", b"".join(map(bytes, encode(state))), metadata=found.metadata)
+    folder = forge(tmp_path / "forged", encode(state), metadata=found.metadata)
 
     target = trainer(seed=0)
     target.step(images(8, seed=5))

@@ -66,10 +66,10 @@ def write_bundle(folder: Path, kind: str, metadata: dict[str, Any], state: Any, 
         CheckpointError: an error of the disk, or a state that would be too large to read. The old bundle is kept.
     """
     try:
-        parts = encode(state)
+        data = encode(state)
     except ValueError as error:
         raise CheckpointError(folder, f"{error}; keep less in callbacks, or keep it as tensors") from error
-    size, digest = sum(len(part) for part in parts), _sha256(*parts)
+    size, digest = len(data), _sha256(data)
     layout = _LAYOUTS[FORMAT]
     manifest = {"kind": kind, "format": FORMAT, layout.metadata: metadata, "state": {"bytes": size, "sha256": digest}}
     text = _to_json(manifest | {layout.checksum: _checksum(manifest)}).encode()
@@ -81,7 +81,7 @@ def write_bundle(folder: Path, kind: str, metadata: dict[str, Any], state: Any, 
         )
     path = _state_path(folder, digest, layout)
     with os_errors_as_checkpoint_errors(folder, "saving"):
-        atomic_write(path, *parts)
+        atomic_write(path, data)
         fsync_dir(folder)
         atomic_write(folder / MANIFEST, text)
         fsync_dir(folder)
@@ -198,11 +198,8 @@ def _checksum(manifest: dict[str, Any]) -> str:
     return _sha256(_to_json(manifest).encode())
 
 
-def _sha256(*parts: bytes | memoryview) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _to_json(manifest: dict[str, Any]) -> str:

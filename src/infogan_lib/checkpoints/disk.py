@@ -83,21 +83,20 @@ def makedirs_synced(folder: Path) -> None:
     fsync_dir(folder.parent)
 
 
-def atomic_write(path: Path, *parts: bytes | memoryview) -> None:
+def atomic_write(path: Path, data: bytes) -> None:
     """Write a synced file that appears under its name as a whole or not at all.
 
     The folder is not synced; call `fsync_dir` once all its files are written.
 
     Args:
         path: the file; one that exists is replaced.
-        *parts: its content, one after the other.
+        data: its content.
     """
     draft = path.with_name(f"{_DRAFT_FILE}{secrets.token_hex(6)}")
     try:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
         try:
-            for part in parts:
-                _write_all(descriptor, memoryview(part))
+            _write_all(descriptor, memoryview(data))
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
