@@ -74,8 +74,8 @@ def test_a_failed_write_leaves_the_old_bundle(tmp_path, failing, monkeypatch):
     with pytest.raises(ig.CheckpointError, match="the disk is full"):
         write_bundle(tmp_path, "thing", {}, "new", max_bytes=MAX_BYTES)
     monkeypatch.undo()
-    found = read_bundle(tmp_path, "thing", max_bytes=MAX_BYTES)[1]
-    assert found == ("old" if failing < 3 else "new")
+    state = read_bundle(tmp_path, "thing", max_bytes=MAX_BYTES)[1]
+    assert state == ("old" if failing < 3 else "new")
     assert not list(tmp_path.glob(".writing-*"))
 
 

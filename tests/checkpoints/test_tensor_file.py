@@ -55,9 +55,9 @@ def test_tensors_of_every_dtype_come_back(dtype, shape):
     raw = torch.randint(0, 2 if dtype == torch.bool else 100, (size,), dtype=torch.uint8)
     tensor = raw.view(dtype).reshape(shape)
     other = torch.arange(3, dtype=torch.int8)  # of another alignment
-    found = decode(encode({"other": other, 7: (tensor, [tensor])}))
-    assert torch.equal(found["other"], other)
-    for copy in (found[7][0], found[7][1][0]):
+    decoded = decode(encode({"other": other, 7: (tensor, [tensor])}))
+    assert torch.equal(decoded["other"], other)
+    for copy in (decoded[7][0], decoded[7][1][0]):
         assert copy.dtype == dtype
         assert copy.shape == shape
         assert torch.equal(copy.reshape(-1).view(torch.uint8), raw)
@@ -79,8 +79,8 @@ def test_views_of_large_tensors_are_saved_alone():
 
 def test_keys_of_one_name_do_not_meet():
     state = {"a.b": torch.zeros(1), "a": {"b": torch.ones(1)}, "__metadata__": torch.full((1,), 2.0)}
-    found = decode(encode(state))
-    assert (found["a.b"].item(), found["a"]["b"].item(), found["__metadata__"].item()) == (0, 1, 2)
+    decoded = decode(encode(state))
+    assert (decoded["a.b"].item(), decoded["a"]["b"].item(), decoded["__metadata__"].item()) == (0, 1, 2)
 
 
 def test_the_layout_is_that_of_safetensors():

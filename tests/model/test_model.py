@@ -19,7 +19,7 @@ def model(**changes):
 
 SHAPES = {
     "grey": (1, 4, 4),
-    "colour": (3, 5, 7),
+    "color": (3, 5, 7),
     "sound": (2, 24),
     "vector": (10,),
     "volume": (1, 3, 4, 5),
@@ -144,12 +144,12 @@ def test_sample_is_in_eval_mode():
 def test_encode_gives_torch_distributions():
     x = images(600)
     gan = model()
-    found = gan.encode(x, batch_size=256)
-    assert found["digit"].probs.sum(1).allclose(torch.ones(600))
-    assert found["digit"].log_prob(torch.eye(4)[[0] * 600]).shape == (600,)
-    assert (found["style"].stddev > 0).all()
+    posterior = gan.encode(x, batch_size=256)
+    assert posterior["digit"].probs.sum(1).allclose(torch.ones(600))
+    assert posterior["digit"].log_prob(torch.eye(4)[[0] * 600]).shape == (600,)
+    assert (posterior["style"].stddev > 0).all()
     whole = gan.eval().latent.posteriors(gan.forward_q(x))
-    torch.testing.assert_close(found["digit"].probs, whole["digit"].probs)
+    torch.testing.assert_close(posterior["digit"].probs, whole["digit"].probs)
 
 
 def test_encode_takes_bytes_in_the_generators_range():

@@ -61,7 +61,7 @@ REFUSALS = [
         ValueError,
         "returns codes itself, so it takes no q_head",
     ),
-    (lambda: model().sample(2, colour=1), KeyError, "no 'colour' in this latent; it has 'z', 'digit' and 'style'"),
+    (lambda: model().sample(2, color=1), KeyError, "no 'color' in this latent; it has 'z', 'digit' and 'style'"),
     (lambda: model().sample(2, digit=4), ValueError, "category out of range.*categories 0 to 3, but got 4"),
     (lambda: model().sample(0), ValueError, "n must be a whole number of at least 1"),
     (lambda: model().sample(2, seed=1, rng=torch.Generator()), ValueError, "either seed or rng"),

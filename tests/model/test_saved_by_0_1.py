@@ -98,17 +98,17 @@ def test_the_name_that_0_1_gave_to_separate_arguments_is_understood(tmp_path):
 def test_a_file_may_lack_all_fields_that_have_a_default(tmp_path):
     model, metadata = saved(tmp_path)
     rewritten(tmp_path, {name: metadata[name] for name in ("latent", "image_shape")})
-    found = load(tmp_path)
-    assert torch.equal(found.sample(2, seed=0), model.sample(2, seed=0))
-    assert torch.equal(found.q_outputs(images(2)), model.q_outputs(images(2)))
+    loaded = load(tmp_path)
+    assert torch.equal(loaded.sample(2, seed=0), model.sample(2, seed=0))
+    assert torch.equal(loaded.q_outputs(images(2)), model.q_outputs(images(2)))
 
 
 def test_a_field_of_a_later_version_is_named_and_ignored(tmp_path):
     model, metadata = saved(tmp_path)
     rewritten(tmp_path, metadata | {"palette": ["red"]})
     with pytest.warns(UserWarning, match="its plan holds 'palette', unknown to this version .* and ignored"):
-        found = load(tmp_path)
-    assert torch.equal(found.sample(2, seed=0), model.sample(2, seed=0))
+        loaded = load(tmp_path)
+    assert torch.equal(loaded.sample(2, seed=0), model.sample(2, seed=0))
 
 
 def test_a_field_that_a_later_version_requires_is_an_error(tmp_path):
@@ -142,7 +142,7 @@ def test_a_plan_that_does_not_fit_is_named(tmp_path, changes, message):
 
 
 def test_the_data_of_0_1_is_what_it_was(tmp_path):
-    """A changed byte in it is found, so the tests above compare what 0.1 wrote."""
+    """A changed byte in it is loaded, so the tests above compare what 0.1 wrote."""
     shutil.copytree(DATA / "head", tmp_path / "head")
     state = next((tmp_path / "head").glob("state-*.pt"))
     state.write_bytes(state.read_bytes()[:-1] + b"x")

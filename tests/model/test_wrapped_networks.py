@@ -27,16 +27,21 @@ def network():
     return nn.Sequential(nn.Flatten(), nn.Linear(16, 8))
 
 
-def spectral_discriminator():
-    """With what torch notes of a module's version, which loading needs."""
-    return nn.Sequential(nn.Flatten(), nn.utils.spectral_norm(nn.Linear(16, 8)), nn.ReLU(), nn.Linear(8, 1))
+class Versioned(nn.Linear):
+    """Refuses a state of another version, as torch's own layers read older ones in another way."""
+
+    _version = 3
+
+    def _load_from_state_dict(self, state_dict, prefix, local_metadata, *rest):
+        assert local_metadata.get("version") == 3
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
 
 
 KINDS = {
     "network": lambda wrap: (wrap(dense_discriminator()), {"q_network": wrap(network())}),
     "head": lambda wrap: (dense_discriminator(), {"q_head": wrap(nn.Linear(16, 8))}),
     "tuple": lambda wrap: (wrap(TupleDiscriminator()), {}),
-    "spectral": lambda wrap: (wrap(spectral_discriminator()), {"q_network": network()}),
+    "versioned": lambda wrap: (wrap(nn.Sequential(nn.Flatten(), Versioned(16, 1))), {"q_network": network()}),
 }
 
 

@@ -171,10 +171,10 @@ def _undamaged(content: bytes) -> dict[str, Any] | None:
 def _read_state(folder: Path, manifest: dict[str, Any]) -> bytes:
     """The bytes of the state, if they are those that were saved."""
     path, size, digest = _named_state(folder, manifest)
-    file, found = open_regular(path)
+    file, actual_size = open_regular(path)
     with file, os_errors_as_checkpoint_errors(path, "reading"):
-        if found != size:
-            raise CheckpointError(path, f"it has {found:,} bytes, but {size:,} were saved; it is damaged")
+        if actual_size != size:
+            raise CheckpointError(path, f"it has {actual_size:,} bytes, but {size:,} were saved; it is damaged")
         data = file.read(size)
     if _sha256(data) != digest:
         raise CheckpointError(path, "its content is not what was saved (SHA-256); it is damaged")

@@ -140,7 +140,7 @@ def _read_tensors(header: dict[str, Any], data: memoryview) -> Iterator[tuple[st
     end = 0
     for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         dtype, shape, offsets = _DTYPES[entry["dtype"]], entry["shape"], entry["data_offsets"]
-        if not all(type(number) is int and number >= 0 for number in (*shape, *offsets)):
+        if not all(number >= 0 for number in (*shape, *offsets)):
             raise ValueError(f"its tensor {name!r} has the shape {shape!r} at {offsets!r}")
         start, stop = offsets
         if start != end or stop > len(data) or stop - start != math.prod(shape) * dtype.itemsize:
