@@ -19,7 +19,7 @@ from infogan_lib.training.resume import Run
 
 
 class Clock(ig.Callback):
-    """Notes when each step ended."""
+    """Records when each step ended."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
@@ -61,7 +61,7 @@ def measure(steps: int, saves: int) -> tuple[float, list[float], float]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few steps, for a look at whether it runs")
+    parser.add_argument("--quick", action="store_true", help="few steps, to see whether it runs")
     quick = parser.parse_args().quick
     step, spent, size = measure(4, 2) if quick else measure(60, 12)
     share = statistics.median(spent) / (500 * step + statistics.median(spent))

@@ -16,7 +16,8 @@ from pathlib import Path
 
 _BINARY = getattr(os, "O_BINARY", 0)
 
-_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # no link is followed, no pipe waited for
+NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+"""The flags of `os.open` with which no link is followed and no pipe waited for."""
 
 _DRAFT_FILE, _DRAFT_FOLDER, _REMOVED = ".writing-", ".saving-", ".removing-"
 
@@ -164,7 +165,7 @@ def open_regular(path: Path) -> tuple[BufferedReader, int]:
     """
     with os_errors_as_checkpoint_errors(path, "reading"):
         try:
-            descriptor = os.open(path, os.O_RDONLY | _BINARY | _NO_FOLLOW)
+            descriptor = os.open(path, os.O_RDONLY | _BINARY | NO_FOLLOW)
         except FileNotFoundError:
             raise CheckpointError(path, "this file is missing") from None
         status = os.fstat(descriptor)
