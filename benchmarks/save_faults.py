@@ -1,5 +1,6 @@
 """Makes every write, fsync, rename and removal of a save fail in turn: no space, an input/output error, and death
-before the call or in the middle of it. Afterwards the run must have its previous checkpoint or the new one, whole, and resume.
+before the call or in the middle of it. Afterwards the run must have its previous checkpoint or the new one, whole, and
+resume.
 
     python benchmarks/save_faults.py
 """
