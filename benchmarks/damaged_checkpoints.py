@@ -16,42 +16,42 @@ from pathlib import Path
 
 import infogan_lib as ig
 from infogan_lib.checkpoints.run_folder import read_checkpoint
-from small_run import LARGEST, Kind, train
+from small_run import MAX_BYTES, Kind, train
 
 Files = dict[str, bytes]
 
 
-def flip_a_bit(files: Files, name: str, other: bytes, chance: random.Random) -> None:
+def flip_a_bit(files: Files, name: str, other: bytes, rng: random.Random) -> None:
     content = bytearray(files[name])
-    content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+    content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
     files[name] = bytes(content)
 
 
-def cut_short(files: Files, name: str, other: bytes, chance: random.Random) -> None:
-    files[name] = files[name][: chance.randrange(len(files[name]))]
+def cut_short(files: Files, name: str, other: bytes, rng: random.Random) -> None:
+    files[name] = files[name][: rng.randrange(len(files[name]))]
 
 
-def make_a_hole(files: Files, name: str, other: bytes, chance: random.Random) -> None:
-    start = chance.randrange(len(files[name]))
-    hole = files[name][start : start + chance.randrange(1, 4097)]
+def make_a_hole(files: Files, name: str, other: bytes, rng: random.Random) -> None:
+    start = rng.randrange(len(files[name]))
+    hole = files[name][start : start + rng.randrange(1, 4097)]
     files[name] = files[name][:start] + bytes(len(hole)) + files[name][start + len(hole) :]
 
 
-def splice(files: Files, name: str, other: bytes, chance: random.Random) -> None:
-    start = chance.randrange(len(files[name]))
-    end = start + chance.randrange(1, len(files[name]))
+def splice(files: Files, name: str, other: bytes, rng: random.Random) -> None:
+    start = rng.randrange(len(files[name]))
+    end = start + rng.randrange(1, len(files[name]))
     files[name] = files[name][:start] + other[start:end] + files[name][end:]
 
 
-def swap(files: Files, name: str, other: bytes, chance: random.Random) -> None:
+def swap(files: Files, name: str, other: bytes, rng: random.Random) -> None:
     files[name] = other
 
 
-def lengthen(files: Files, name: str, other: bytes, chance: random.Random) -> None:
-    files[name] += chance.randbytes(chance.randrange(1, 100))
+def lengthen(files: Files, name: str, other: bytes, rng: random.Random) -> None:
+    files[name] += rng.randbytes(rng.randrange(1, 100))
 
 
-def lose(files: Files, name: str, other: bytes, chance: random.Random) -> None:
+def lose(files: Files, name: str, other: bytes, rng: random.Random) -> None:
     del files[name]
 
 
@@ -61,8 +61,16 @@ DAMAGES: list[Callable[[Files, str, bytes, random.Random], None]] = [
 
 
 def damage(count: int, seed: int = 0) -> Counter[str]:
-    """How many damaged checkpoints of which kind were refused, and how many were not."""
-    chance, results = random.Random(seed), Counter[str]()
+    """Damage checkpoints and load them.
+
+    Args:
+        count: the number of damaged checkpoints.
+        seed: the seed of the damage.
+
+    Returns:
+        The number of times by kind of damage and outcome.
+    """
+    rng, results = random.Random(seed), Counter[str]()
     with tempfile.TemporaryDirectory() as scratch:
         run, broken = Path(scratch) / "run", Path(scratch) / "broken"
         train(Kind(), run, steps=3, every=1, keep=4)
@@ -70,15 +78,15 @@ def damage(count: int, seed: int = 0) -> Counter[str]:
         other = {name: next(theirs for ours, theirs in two.items() if ours[:5] == name[:5]) for name in one}
         broken.mkdir()
         while results.total() < count:
-            files, name, how = dict(one), chance.choice(sorted(one)), chance.choice(DAMAGES)
-            how(files, name, other[name], chance)
+            files, name, damage_files = dict(one), rng.choice(sorted(one)), rng.choice(DAMAGES)
+            damage_files(files, name, other[name], rng)
             if files == one:
                 continue
             for path in broken.iterdir():
                 path.unlink()
             for path, content in files.items():
                 (broken / path).write_bytes(content)
-            results[f"{how.__name__.replace('_', ' ')}: {_outcome(broken)}"] += 1
+            results[f"{damage_files.__name__.replace('_', ' ')}: {_outcome(broken)}"] += 1
     return results
 
 
@@ -88,7 +96,7 @@ def _files(folder: Path) -> Files:
 
 def _outcome(folder: Path) -> str:
     try:
-        read_checkpoint(folder, max_bytes=LARGEST)
+        read_checkpoint(folder, max_bytes=MAX_BYTES)
     except ig.CheckpointError:
         return "CheckpointError"
     except Exception as error:

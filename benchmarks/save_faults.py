@@ -1,6 +1,6 @@
-"""Puts a fault into every write, fsync, rename and removal of a save, one after the other: no space, an input/output
-error, and death before the call and in the middle of it. Afterwards the run must still have its previous checkpoint or
-the new one, whole, and be able to go on.
+"""Makes every write, fsync, rename and removal of a save fail in turn: no space, an input/output error, and death
+before the call or in the middle of it. Afterwards the run must have its previous checkpoint or the new one, whole, and
+resume.
 
     python benchmarks/save_faults.py
 """
@@ -30,7 +30,7 @@ OUTCOMES = {BEFORE: "the previous loads", AFTER: "the new one loads"}
 
 
 class Faulty:
-    """Counts the calls of the system that may change the disk, and puts a fault into one of them.
+    """Counts the system calls that may change the disk, and makes one of them fail.
 
     Args:
         at: which call fails, from 0; None to let all pass.
@@ -45,14 +45,14 @@ class Faulty:
     @contextlib.contextmanager
     def __call__(self) -> Iterator[None]:
         for name in CALLS:
-            setattr(os, name, self._made(name))
+            setattr(os, name, self._wrap(name))
         try:
             yield
         finally:
             for name, real in self._real.items():
                 setattr(os, name, real)
 
-    def _made(self, name: str) -> Any:
+    def _wrap(self, name: str) -> Any:
         def call(*arguments: Any, **keywords: Any) -> Any:
             if name == "open" and not arguments[1] & os.O_CREAT:
                 return self._real[name](*arguments, **keywords)  # it changes nothing
@@ -72,7 +72,7 @@ class Faulty:
 
 
 def _save_with(run_dir: Path, faulty: Faulty) -> None:
-    """Go on by one step, with a fault in the save that follows it."""
+    """Resume, train one step, and save with a fault."""
     real = Run.save
 
     def save(self: Run) -> Path | None:
@@ -89,7 +89,7 @@ def _save_with(run_dir: Path, faulty: Faulty) -> None:
 
 
 def _in_a_process(run_dir: Path, faulty: Faulty) -> str:
-    """How a process ended that ran into the fault."""
+    """Save in a process of its own, and return how it ended."""
     child = os.fork()
     if not child:
         code = 2
@@ -107,7 +107,14 @@ def _in_a_process(run_dir: Path, faulty: Faulty) -> str:
 
 
 def inject(every: int = 1) -> tuple[list[str], Counter[tuple[str, str]]]:
-    """The calls of a save; and how often which fault ended how, with what could be loaded afterwards."""
+    """Make the calls of a save fail.
+
+    Args:
+        every: fail at every so many calls.
+
+    Returns:
+        The names of the calls; and the number of times by fault and outcome.
+    """
     torch.set_num_threads(1)
     trainer().step(images()[:12])
     with tempfile.TemporaryDirectory() as scratch:

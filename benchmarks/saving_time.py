@@ -20,7 +20,7 @@ from infogan_lib.training.resume import Run
 
 
 class Clock(ig.Callback):
-    """Notes when each step ended."""
+    """Records when each step ended."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
@@ -53,7 +53,7 @@ def measure(steps: int, saves: int) -> tuple[float, list[float], float]:
     try:
         with tempfile.TemporaryDirectory(dir=".") as scratch:
             trainer.fit(images, steps=steps, callbacks=[clock], checkpoints=Checkpoints(scratch, every=steps // saves))
-            size = max(path.stat().st_size for path in Path(scratch).rglob("*.pt")) / 2**20
+            size = max(path.stat().st_size for path in Path(scratch).rglob("state-*")) / 2**20
     finally:
         Run.save = real
     laps = [later - sooner for sooner, later in zip(clock.ends, clock.ends[1:], strict=False)]
@@ -62,7 +62,7 @@ def measure(steps: int, saves: int) -> tuple[float, list[float], float]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few steps, for a look at whether it runs")
+    parser.add_argument("--quick", action="store_true", help="few steps, to see whether it runs")
     quick = parser.parse_args().quick
     step, spent, size = measure(4, 2) if quick else measure(60, 12)
     share = statistics.median(spent) / (500 * step + statistics.median(spent))

@@ -20,7 +20,7 @@ from infogan_lib.checkpoints.run_folder import Checkpoint, latest_checkpoint
 from infogan_lib.training.callbacks import JSONLLogger
 
 LATENT = ig.LatentSpec(z=ig.Noise(5), digit=ig.Categorical(4), style=ig.Uniform(2, weight=0.5))
-LARGEST = 2**30
+MAX_BYTES = 2**30
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def train(kind: Kind, run_dir: Path | None, *, steps: int = 60, **options: Any) 
 
 
 def last_checkpoint(run_dir: Path) -> Checkpoint | None:
-    return latest_checkpoint(run_dir, max_bytes=LARGEST)
+    return latest_checkpoint(run_dir, max_bytes=MAX_BYTES)
 
 
 def comparable(state: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import infogan_lib
+from infogan_lib import losses
 from infogan_lib.regularizers import GeneratorRegularizer, RealImageRegularizer
 
 ROOT = Path(__file__).parent.parent
@@ -17,8 +18,8 @@ DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "docs" / "decisions" / "README.md", *DECISIONS]
 BASES = [  # what CONTRIBUTING.md says how to add
     infogan_lib.LatentCode,
-    infogan_lib.InformationLoss,
-    infogan_lib.AdversarialLoss,
+    losses.InformationLoss,
+    losses.AdversarialLoss,
     RealImageRegularizer,
     GeneratorRegularizer,
 ]

@@ -329,7 +329,7 @@ OTHERS = [
     (wider, {}, r"'generator.0.weight' is float32 of shape \(16, 11\) in it, but float32 of shape \(20, 11\) here"),
     (trainer, {"batch_size": 10}, "the run's data had batch size 8, and this data has 10"),
     (trainer, {"data": images(48)}, "the run's data had length 40, and this data has 48"),
-    (trainer, {"callbacks": [JSONLLogger("never.jsonl")]}, r"saved with none, and here are \['JSONLLogger'\]"),
+    (trainer, {"callbacks": [JSONLLogger("never.jsonl")]}, r"saved with none, but here are \['JSONLLogger'\]"),
     (trainer, {"resume": False}, "holds a run at step 12; go on with it by resume='auto'"),
     (lambda: fit(trainer(), steps=2), {}, "has made steps of its own, which loading would lose"),
 ]
@@ -384,7 +384,7 @@ def test_data_without_a_position_is_refused_where_it_matters(tmp_path, data):
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path):
     fit(trainer(), checkpoints=Checkpoints(tmp_path, every=5, keep=3))
     newest = tmp_path / "checkpoints" / f"step_{12:010d}"
-    state = next(newest.glob("state-*.pt"))
+    state = next(newest.glob("state-*"))
     content = bytearray(state.read_bytes())
     content[len(content) // 2] ^= 1
     state.write_bytes(content)
@@ -396,7 +396,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path):
 
 def test_if_all_are_damaged_nothing_is_begun_anew(tmp_path):
     fit(trainer(), checkpoints=Checkpoints(tmp_path, every=5))
-    for state in tmp_path.rglob("state-*.pt"):
+    for state in tmp_path.rglob("state-*"):
         state.write_bytes(b"")
     with (
         pytest.warns(UserWarning, match="is damaged"),
@@ -435,8 +435,7 @@ def test_leftovers_of_dead_writers_are_cleared(tmp_path):
 HOLDER = """
 import sys, time
 from pathlib import Path
-from infogan_lib.training.lock import RunLock
-from infogan_lib.training.randomness import GlobalRandomness
+from infogan_lib.checkpoints.lock import RunLock
 with RunLock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
@@ -490,7 +489,7 @@ def test_a_folder_without_the_right_to_write_is_named(tmp_path):
         ("EDQUOT", "your quota is used up"),
         ("EACCES", "permission is denied, so choose a folder"),
         ("EROFS", "the file system is read-only"),
-        ("EIO", "the disk reported an error of its own"),
+        ("EIO", "the disk reported an error"),
     ],
 )
 def test_faults_of_the_disk_are_named_before_the_first_step(tmp_path, monkeypatch, number, message):

@@ -14,13 +14,13 @@ from infogan_lib.checkpoints.run_folder import read_checkpoint
 
 def archive(pickled, *, others=(), compression=zipfile.ZIP_STORED, names=("archive/data.pkl",)):
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", compression) as made:
+    with zipfile.ZipFile(buffer, "w", compression) as file:
         for name in names:
-            made.writestr(name, pickled)
-        made.writestr("archive/byteorder", "little")
-        made.writestr("archive/version", "3\n")
+            file.writestr(name, pickled)
+        file.writestr("archive/byteorder", "little")
+        file.writestr("archive/version", "3\n")
         for name, content in others:
-            made.writestr(name, content)
+            file.writestr(name, content)
     return buffer.getvalue()
 
 

@@ -89,10 +89,10 @@ STATES = [
 def test_a_state_that_does_not_fit_changes_nothing(tmp_path, path, value, message):
     source = trainer()
     source.fit(images(16), steps=2, batch_size=8, checkpoints=tmp_path / "run")
-    found = read_checkpoint(tmp_path / "run", max_bytes=MAX_BYTES)
-    state = copy.deepcopy(found.state)
+    checkpoint = read_checkpoint(tmp_path / "run", max_bytes=MAX_BYTES)
+    state = copy.deepcopy(checkpoint.state)
     change(state, path, value)
-    folder = forge(tmp_path / "forged", b"".join(map(bytes, encode(state))), metadata=found.metadata)
+    folder = forge(tmp_path / "forged", encode(state), metadata=checkpoint.metadata)
 
     target = trainer(seed=0)
     target.step(images(8, seed=5))
@@ -104,7 +104,7 @@ def test_a_state_that_does_not_fit_changes_nothing(tmp_path, path, value, messag
         assert all(torch.equal(now[name], then[name]) for name in then)
     assert torch.equal(torch.get_rng_state(), randomness)
     assert (target.steps, len(target.history["loss/d"])) == (1, 1)
-    figures = target.step(images(8, seed=6))
+    metrics = target.step(images(8, seed=6))
     twin = trainer(seed=0)
     twin.step(images(8, seed=5))
-    assert twin.step(images(8, seed=6)) == figures
+    assert twin.step(images(8, seed=6)) == metrics

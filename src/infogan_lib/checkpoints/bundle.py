@@ -66,22 +66,22 @@ def write_bundle(folder: Path, kind: str, metadata: dict[str, Any], state: Any, 
         CheckpointError: an error of the disk, or a state that would be too large to read. The old bundle is kept.
     """
     try:
-        parts = encode(state)
+        data = encode(state)
     except ValueError as error:
         raise CheckpointError(folder, f"{error}; keep less in callbacks, or keep it as tensors") from error
-    size, digest = sum(len(part) for part in parts), _sha256(*parts)
+    size, digest = len(data), _sha256(data)
     layout = _LAYOUTS[FORMAT]
     manifest = {"kind": kind, "format": FORMAT, layout.metadata: metadata, "state": {"bytes": size, "sha256": digest}}
     text = _to_json(manifest | {layout.checksum: _checksum(manifest)}).encode()
     if size > max_bytes or len(text) > _MAX_MANIFEST_BYTES:
         raise CheckpointError(
             folder,
-            f"the state has {size:,} bytes and its manifest {len(text):,}, but at most {max_bytes:,} and "
-            f"{_MAX_MANIFEST_BYTES:,} can be saved; keep less in callbacks, buffers or names",
+            f"{size:,} bytes of state and {len(text):,} of manifest were to be saved, and at most {max_bytes:,} and "
+            f"{_MAX_MANIFEST_BYTES:,} can be; keep less in callbacks, buffers or names",
         )
     path = _state_path(folder, digest, layout)
     with os_errors_as_checkpoint_errors(folder, "saving"):
-        atomic_write(path, *parts)
+        atomic_write(path, data)
         fsync_dir(folder)
         atomic_write(folder / MANIFEST, text)
         fsync_dir(folder)
@@ -171,10 +171,10 @@ def _undamaged(content: bytes) -> dict[str, Any] | None:
 def _read_state(folder: Path, manifest: dict[str, Any]) -> bytes:
     """The bytes of the state, if they are those that were saved."""
     path, size, digest = _named_state(folder, manifest)
-    file, found = open_regular(path)
+    file, actual_size = open_regular(path)
     with file, os_errors_as_checkpoint_errors(path, "reading"):
-        if found != size:
-            raise CheckpointError(path, f"it has {found:,} bytes, but {size:,} were saved; it is damaged")
+        if actual_size != size:
+            raise CheckpointError(path, f"it has {actual_size:,} bytes, but {size:,} were saved; it is damaged")
         data = file.read(size)
     if _sha256(data) != digest:
         raise CheckpointError(path, "its content is not what was saved (SHA-256); it is damaged")
@@ -198,11 +198,8 @@ def _checksum(manifest: dict[str, Any]) -> str:
     return _sha256(_to_json(manifest).encode())
 
 
-def _sha256(*parts: bytes | memoryview) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _to_json(manifest: dict[str, Any]) -> str:

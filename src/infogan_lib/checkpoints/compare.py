@@ -157,7 +157,7 @@ def _describe_type(value: Any) -> str:
 
 def module_versions(state: Mapping[str, Any]) -> dict[str, Any]:
     """What `nn.Module.state_dict` notes of each module, such as its version."""
-    return {name: dict(noted) for name, noted in getattr(state, "_metadata", {}).items()}
+    return {name: dict(metadata) for name, metadata in getattr(state, "_metadata", {}).items()}
 
 
 def with_module_versions(tensors: Mapping[str, Any], versions: Any) -> OrderedDict[str, Any]:

@@ -16,7 +16,8 @@ from pathlib import Path
 
 _BINARY = getattr(os, "O_BINARY", 0)
 
-_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # no link is followed, no pipe waited for
+NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+"""The flags of `os.open` with which no link is followed and no pipe waited for."""
 
 _DRAFT_FILE, _DRAFT_FOLDER, _REMOVED = ".writing-", ".saving-", ".removing-"
 
@@ -64,8 +65,8 @@ _ADVICE = {
     errno.EROFS: "the file system is read-only, so choose a folder elsewhere",
     errno.EIO: "the disk reported an error, so check it before you trust what is on it",
     errno.ELOOP: "it is a symbolic link, and links are not followed here",
-    errno.ENOTDIR: "there is a file where a folder should be",
-    errno.EEXIST: "there is a file with its name",
+    errno.ENOTDIR: "a file is in the place of a folder",
+    errno.EEXIST: "a file is in its place",
 }
 
 
@@ -83,21 +84,20 @@ def makedirs_synced(folder: Path) -> None:
     fsync_dir(folder.parent)
 
 
-def atomic_write(path: Path, *parts: bytes | memoryview) -> None:
+def atomic_write(path: Path, data: bytes) -> None:
     """Write a synced file that appears under its name as a whole or not at all.
 
     The folder is not synced; call `fsync_dir` once all its files are written.
 
     Args:
         path: the file; one that exists is replaced.
-        *parts: its content, one after the other.
+        data: its content.
     """
     draft = path.with_name(f"{_DRAFT_FILE}{secrets.token_hex(6)}")
     try:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
         try:
-            for part in parts:
-                _write_all(descriptor, memoryview(part))
+            _write_all(descriptor, memoryview(data))
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -165,7 +165,7 @@ def open_regular(path: Path) -> tuple[BufferedReader, int]:
     """
     with os_errors_as_checkpoint_errors(path, "reading"):
         try:
-            descriptor = os.open(path, os.O_RDONLY | _BINARY | _NO_FOLLOW)
+            descriptor = os.open(path, os.O_RDONLY | _BINARY | NO_FOLLOW)
         except FileNotFoundError:
             raise CheckpointError(path, "this file is missing") from None
         status = os.fstat(descriptor)

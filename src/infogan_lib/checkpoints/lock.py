@@ -3,12 +3,13 @@
 import errno
 import os
 import socket
+import stat
 import threading
 import time
 from contextlib import suppress
 from pathlib import Path
 
-from infogan_lib.checkpoints.disk import CheckpointError, os_errors_as_checkpoint_errors
+from infogan_lib.checkpoints.disk import NO_FOLLOW, CheckpointError, os_errors_as_checkpoint_errors
 
 if os.name == "nt":
     import msvcrt
@@ -67,8 +68,11 @@ class RunLock:
                     self._folder, "another trainer of this process is using it; give each trainer a folder of its own"
                 )
             with os_errors_as_checkpoint_errors(self._path, "locking the run folder"):
-                descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+                descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | NO_FOLLOW, 0o666)
             try:
+                status = os.fstat(descriptor)
+                if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:  # it would be another file that is emptied
+                    raise CheckpointError(self._path, "this is not a lock but a link or a device; remove it")
                 self._take(descriptor)
             except BaseException:
                 os.close(descriptor)

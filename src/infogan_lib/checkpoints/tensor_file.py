@@ -85,8 +85,8 @@ def _to_cpu(tensor: Tensor, name: str) -> Tensor:
     return tensor if type(tensor) is Tensor else tensor.as_subclass(Tensor)
 
 
-def encode(state: Any) -> list[bytes | memoryview]:
-    """The bytes of a state, in parts; a part may share memory with a tensor of the state.
+def encode(state: Any) -> bytes:
+    """The bytes of a state.
 
     Args:
         state: plain data, as `to_plain_data` returns it.
@@ -111,7 +111,7 @@ def encode(state: Any) -> list[bytes | memoryview]:
     text += b" " * (-len(text) % 8)
     if len(text) > _MAX_HEADER_BYTES:
         raise ValueError(f"a state has at most {_MAX_HEADER_BYTES:,} bytes outside of tensors, but got {len(text):,}")
-    return [len(text).to_bytes(8, "little"), text, *parts]
+    return b"".join([len(text).to_bytes(8, "little"), text, *parts])
 
 
 def decode(data: bytes) -> Any:
@@ -140,7 +140,7 @@ def _read_tensors(header: dict[str, Any], data: memoryview) -> Iterator[tuple[st
     end = 0
     for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         dtype, shape, offsets = _DTYPES[entry["dtype"]], entry["shape"], entry["data_offsets"]
-        if not all(type(number) is int and number >= 0 for number in (*shape, *offsets)):
+        if not all(number >= 0 for number in (*shape, *offsets)):
             raise ValueError(f"its tensor {name!r} has the shape {shape!r} at {offsets!r}")
         start, stop = offsets
         if start != end or stop > len(data) or stop - start != math.prod(shape) * dtype.itemsize:

@@ -46,7 +46,7 @@ __all__ = ["InfoGAN", "Part"]
 
 
 class InfoGAN(nn.Module):
-    """G, D and Q as one module. None of the user's modules is edited or copied, and no hook stays on them.
+    """G, D and Q as one module. The given modules are neither modified nor copied; hooks live for one forward pass.
 
     Args:
         generator: any module that makes images (N, *) from the latent: flat (N, L), as a map (N, L, 1, 1), or with
