@@ -1,4 +1,4 @@
-"""Steps are launched before the one before is read: nothing in a launch waits, and a bad step is rolled back exactly."""
+"""A step is launched before the last one is read: nothing in a launch waits, and a bad step is rolled back exactly."""
 
 import copy
 from typing import Any

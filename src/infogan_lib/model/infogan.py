@@ -35,7 +35,7 @@ from infogan_lib.model.adapters import (
 )
 from infogan_lib.model.attach import attach_q
 from infogan_lib.model.fast_cpu import fast_cpu, has_convolutions
-from infogan_lib.model.introspection import Part, device_and_dtype, final_activation, group_parameters
+from infogan_lib.model.introspection import OUTPUT_RANGES, Part, device_and_dtype, final_activation, group_parameters
 from infogan_lib.model.naming import names_from_labels
 from infogan_lib.model.q_head import flat_outputs
 from infogan_lib.model.saving import QKind, load_model, save_model
@@ -106,15 +106,11 @@ class InfoGAN(nn.Module):
 
         self.generator_adapter, images = infer_generator_adapter(generator, latent, input=generator_input)
         self.image_shape = tuple(images.shape[1:])
-        self.output_range: PixelRange | None = _OUTPUT_RANGES.get(final_activation(images))
+        self.output_range: PixelRange | None = OUTPUT_RANGES.get(final_activation(images))
         self.pixel_range = self.output_range if pixel_range is None else checked_range(pixel_range)
-        images = images.detach().to(*device_and_dtype(discriminator))
+        images, at = images.detach().to(*device_and_dtype(discriminator)), Tap(tap) if isinstance(tap, str) else tap
         self.discriminator_adapter = infer_discriminator_adapter(
-            discriminator,
-            images,
-            tap=Tap(tap) if isinstance(tap, str) else tap,
-            needs_features=q_network is None,
-            output=discriminator_output,
+            discriminator, images, tap=at, needs_features=q_network is None, output=discriminator_output
         )
         self.q_kind: QKind = "network" if q_network is not None else "head" if q_head is not None else "default"
         own_q = q_head if q_network is None else q_network
@@ -128,11 +124,8 @@ class InfoGAN(nn.Module):
         return self.pixel_range or UNKNOWN_RANGE
 
     def parameter_groups(self) -> dict[Part, list[nn.Parameter]]:
-        """All trainable parameters by the part they belong to.
-
-        Returns:
-            "generator"; "trunk", the part of D that Q reads through; "d_head", the rest of D; "q_head", the parameters
-            of Q alone, whether it is a head, a separate network, or D's own code layers.
+        """All trainable parameters by part: "generator"; "trunk", the part of D that Q reads through; "d_head", the rest
+        of D; "q_head", the parameters of Q alone, whether a head, a separate network, or D's own code layers.
         """
         return group_parameters(self.generator, self.discriminator, self.q, self._shared)
 
@@ -189,12 +182,10 @@ class InfoGAN(nn.Module):
 
         Args:
             code: the name of a categorical code.
-            names: one for each category, in order; None for a category without a name.
+            names: one for each category, in order, without duplicates; None for a category without a name.
 
         Raises:
-            KeyError: no code of that name.
-            TypeError: a code without categories, or names that are not strings.
-            ValueError: too few or too many names, or one that is given twice.
+            KeyError, TypeError, ValueError: no such code, or names that do not fit its categories.
         """
         self.category_names[code] = check_category_names(self.latent, code, names)
 
@@ -213,8 +204,7 @@ class InfoGAN(nn.Module):
             The match: its table, accuracy, purity of each category, and the unmatched categories, which get no name.
 
         Raises:
-            KeyError: no code of that name.
-            TypeError: a code without categories.
+            KeyError, TypeError: no code of that name, or one without categories.
             ValueError: images and labels of different numbers, or labels out of range.
             ImportError: scipy is not installed.
         """
@@ -366,6 +356,3 @@ class InfoGAN(nn.Module):
     def q_outputs(self, images: Tensor, *, batch_size: int = 512) -> Tensor:
         """Q's raw outputs (N, R) for images, in eval mode; arguments and errors are those of `encode`."""
         return sampling.q_outputs(self, images, batch_size)
-
-
-_OUTPUT_RANGES: dict[str | None, PixelRange] = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0)}
