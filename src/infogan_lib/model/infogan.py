@@ -22,7 +22,6 @@ from infogan_lib._checks import check_int
 from infogan_lib.data.pixels import UNKNOWN_RANGE, PixelRange
 from infogan_lib.data.pixels import pixel_range as checked_range
 from infogan_lib.latent.category_names import CategoryNames, categorical_code, check_category_names
-from infogan_lib.latent.code_arguments import code_values
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.metrics.clustering import CategoryMatch
 from infogan_lib.model import sampling
@@ -124,9 +123,7 @@ class InfoGAN(nn.Module):
         return self.pixel_range or UNKNOWN_RANGE
 
     def parameter_groups(self) -> dict[Part, list[nn.Parameter]]:
-        """All trainable parameters by part: "generator"; "trunk", the part of D that Q reads through; "d_head", the rest
-        of D; "q_head", the parameters of Q alone, whether a head, a separate network, or D's own code layers.
-        """
+        """Trainable parameters of "generator", "trunk" (D as far as Q reads it), "d_head" (the rest) and "q_head" (Q's)."""
         return group_parameters(self.generator, self.discriminator, self.q, self._shared)
 
     def generate(self, latent: Tensor) -> Tensor:
@@ -279,11 +276,9 @@ class InfoGAN(nn.Module):
 
         Raises:
             KeyError: no code of that name; the message lists the names.
-            TypeError: a value of another kind.
-            ValueError: a category out of range, or a value of another shape.
+            TypeError, ValueError: a value that the code cannot take.
         """
-        values = code_values(self.latent, self.category_names, codes, named)
-        return self.decode(sampling.draw_latents(self, n, seed, rng, values))
+        return self.decode(sampling.draw_latents(self, n, seed, rng, codes, named))
 
     def traverse(
         self,
@@ -317,21 +312,17 @@ class InfoGAN(nn.Module):
         Returns:
             Shape (n * steps, *image_shape), the traversal of the first starting point first.
         """
-        values = code_values(self.latent, self.category_names, codes, named)
-        if code in values:
+        if code in named or code in (codes or {}):
             raise ValueError(f"{code!r} is what moves, so it cannot be set as well; leave {code}= out")
-        base = sampling.draw_latents(self, n, seed, rng, values)
+        base = sampling.draw_latents(self, n, seed, rng, codes, named)
         return self.decode(self.latent.traverse(code, dim=dim, steps=steps, base=base, low=low, high=high))
 
     def decode(self, latent: Tensor, *, batch_size: int = 512) -> Tensor:
         """Images for latents in eval mode, from the averaged generator where there is one.
 
         Args:
-            latent: shape (N, L).
+            latent: shape (N, L), which gives images (N, *image_shape).
             batch_size: how many images to make at a time.
-
-        Returns:
-            Shape (N, *image_shape).
         """
         return sampling.decode(self, latent, batch_size)
 
@@ -344,8 +335,8 @@ class InfoGAN(nn.Module):
             batch_size: how many images to read at a time.
 
         Returns:
-            A torch `Distribution` per code name, with batch shape (N,), on the model's device: one-hot for a
-            categorical code (see its `probs`), normal for a continuous one, `PointEstimate` for one with `MSE`.
+            A torch `Distribution` per code, of batch shape (N,), on the model's device: one-hot for a categorical code
+            (see its `probs`), normal for a continuous one, `PointEstimate` for one with `MSE`.
 
         Raises:
             TypeError: images that are neither floats nor uint8.
