@@ -123,7 +123,7 @@ class InfoGAN(nn.Module):
         return self.pixel_range or UNKNOWN_RANGE
 
     def parameter_groups(self) -> dict[Part, list[nn.Parameter]]:
-        """Trainable parameters of "generator", "trunk" (D as far as Q reads it), "d_head" (the rest) and "q_head" (Q's)."""
+        """Trainable parameters of "generator", "trunk" (D as far as Q reads it), "d_head" (its rest), "q_head" (Q)."""
         return group_parameters(self.generator, self.discriminator, self.q, self._shared)
 
     def generate(self, latent: Tensor) -> Tensor:
