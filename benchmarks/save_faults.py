@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 import infogan_lib as ig
-from infogan_lib.training.resume import Run
+from infogan_lib.training.resume import FitSession
 from small_run import Kind, comparable, images, last_checkpoint, same, train, trainer
 
 CALLS = ("mkdir", "open", "write", "fsync", "replace", "rename", "unlink", "rmdir")
@@ -73,19 +73,19 @@ class Faulty:
 
 def _save_with(run_dir: Path, faulty: Faulty) -> None:
     """Resume, train one step, and save with a fault."""
-    real = Run.save
+    real = FitSession.save
 
-    def save(self: Run) -> Path | None:
-        if self._runs.step() < AFTER:
+    def save(self: FitSession) -> Path | None:
+        if self._ledger.step() < AFTER:
             return real(self)
         with faulty():
             return real(self)
 
-    Run.save = save
+    FitSession.save = save
     try:
         train(Kind(), run_dir, steps=AFTER, every=1, keep=1)
     finally:
-        Run.save = real
+        FitSession.save = real
 
 
 def _in_a_process(run_dir: Path, faulty: Faulty) -> str:

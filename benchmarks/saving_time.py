@@ -16,7 +16,7 @@ import infogan_lib as ig
 from infogan_lib import Checkpoints
 from infogan_lib.recipes.architectures import paper_discriminator, paper_generator
 from infogan_lib.regularizers import RealImageInformation
-from infogan_lib.training.resume import Run
+from infogan_lib.training.resume import FitSession
 
 
 class Clock(ig.Callback):
@@ -41,21 +41,21 @@ def measure(steps: int, saves: int) -> tuple[float, list[float], float]:
         engine=ig.Engine("cpu"),
     )
     images = torch.randint(0, 256, (1280, 1, 28, 28), dtype=torch.uint8)
-    clock, spent, real = Clock(), list[float](), Run.save
+    clock, spent, real = Clock(), list[float](), FitSession.save
 
-    def save(self: Run) -> Path | None:
+    def save(self: FitSession) -> Path | None:
         started = time.perf_counter()
         path = real(self)
         spent.append(time.perf_counter() - started)
         return path
 
-    Run.save = save
+    FitSession.save = save
     try:
         with tempfile.TemporaryDirectory(dir=".") as scratch:
             trainer.fit(images, steps=steps, callbacks=[clock], checkpoints=Checkpoints(scratch, every=steps // saves))
             size = max(path.stat().st_size for path in Path(scratch).rglob("state-*")) / 2**20
     finally:
-        Run.save = real
+        FitSession.save = real
     laps = [later - sooner for sooner, later in zip(clock.ends, clock.ends[1:], strict=False)]
     return statistics.median(laps), spent, size
 

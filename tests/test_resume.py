@@ -23,7 +23,7 @@ import infogan_lib as ig
 from infogan_lib import Checkpoints, losses
 from infogan_lib.checkpoints.lock import RunLock
 from infogan_lib.checkpoints.run_folder import RunFolder, read_checkpoint
-from infogan_lib.data.rng import GlobalRandomness
+from infogan_lib.data.rng import GlobalRng
 from infogan_lib.training.callbacks import JSONLLogger
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
@@ -167,9 +167,9 @@ def test_items_draw_anew_in_every_epoch_and_leave_the_global_generators_alone():
             return item
 
     t = make_trainer(dense_generator(), dense_discriminator(), LATENT, device="cpu")  # without dropout
-    before = GlobalRandomness(torch.device("cpu")).state_dict()
+    before = GlobalRng(torch.device("cpu")).state_dict()
     t.fit(Seen(), steps=10, batch_size=8)
-    after = GlobalRandomness(torch.device("cpu")).state_dict()
+    after = GlobalRng(torch.device("cpu")).state_dict()
     first, second = dict(seen[:40]), dict(seen[40:])
     assert first.keys() == second.keys() == set(range(40))
     assert all(first[i] != second[i] for i in first)
@@ -215,7 +215,7 @@ def test_a_schedule_is_followed_and_goes_on(tmp_path):
 
 @pytest.mark.parametrize("schedule", [3, lambda o: None, ReduceLROnPlateau])
 def test_what_is_no_schedule_is_refused(schedule):
-    with pytest.raises(TypeError, match="schedule must"):
+    with pytest.raises(TypeError, match="optimizers.scheduler must"):
         trainer(scheduler=schedule)
 
 
@@ -330,7 +330,7 @@ OTHERS = [
     (trainer, {"batch_size": 10}, "the run's data had batch size 8, and this data has 10"),
     (trainer, {"data": images(48)}, "the run's data had length 40, and this data has 48"),
     (trainer, {"callbacks": [JSONLLogger("never.jsonl")]}, r"saved with none, but here are \['JSONLLogger'\]"),
-    (trainer, {"resume": False}, "holds a run at step 12; go on with it by resume='auto'"),
+    (trainer, {"resume": False}, "holds a run at step 12; resume it with resume='auto'"),
     (lambda: fit(trainer(), steps=2), {}, "has made steps of its own, which loading would lose"),
 ]
 
@@ -343,7 +343,8 @@ def test_another_run_in_the_folder_is_refused_and_left_alone(tmp_path, make, opt
     old = weights(t)
     old = {name: value.clone() for name, value in old.items()}
     with pytest.raises(ig.CheckpointError, match=message) as refusal:
-        fit(t, steps=20, checkpoints=tmp_path, **options)
+        saving = Checkpoints(tmp_path, resume=options.get("resume", "auto"))
+        fit(t, steps=20, checkpoints=saving, **{name: value for name, value in options.items() if name != "resume"})
     assert str(tmp_path) in str(refusal.value)
     assert sorted(path.name for path in tmp_path.rglob("*")) == before
     assert all(torch.equal(value, old[name]) for name, value in weights(t).items())
@@ -352,7 +353,7 @@ def test_another_run_in_the_folder_is_refused_and_left_alone(tmp_path, make, opt
 def test_an_older_checkpoint_is_not_gone_on_with_beside_newer_ones(tmp_path):
     fit(trainer(), checkpoints=Checkpoints(tmp_path / "a", every=5, keep=9))
     older = tmp_path / "a" / "checkpoints" / f"step_{5:010d}"
-    with pytest.raises(ig.CheckpointError, match="it holds a checkpoint of step 12, after the one to go on from"):
+    with pytest.raises(ig.CheckpointError, match="it holds a checkpoint of step 12, newer than the one to resume from"):
         fit(trainer(), checkpoints=Checkpoints(tmp_path / "a", resume=older))
     branch = fit(trainer(), checkpoints=Checkpoints(tmp_path / "b", resume=older))
     assert same_run(branch, fit(trainer()))
@@ -519,21 +520,38 @@ def test_a_log_that_cannot_be_written_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"run_dir": 3}, TypeError, "run_dir must be a folder or None, but got 3"),
-        ({"checkpoint_every": 5}, ValueError, "checkpoint_every would do nothing without run_dir"),
-        ({"keep_checkpoints": 5}, ValueError, "keep_checkpoints would do nothing without run_dir"),
-        ({"run_dir": "x", "checkpoint_every": 0}, ValueError, "checkpoint_every must be a whole number of at least 1"),
-        ({"run_dir": "x", "keep_checkpoints": 0}, ValueError, "keep_checkpoints must be a whole number of at least 1"),
-        ({"run_dir": "x", "resume": True}, TypeError, "resume must be 'auto', False or the path of a checkpoint"),
-        ({"resume": "nowhere"}, ig.CheckpointError, "nowhere: there is no such folder"),
-        ({"workers": 1}, ValueError, "num_workers=1 would do nothing"),
-        ({"workers": -1}, ValueError, "workers must be a whole number of at least 0"),
+        ({"checkpoints": 3}, TypeError, r"checkpoints must be a folder or Checkpoints\(...\), but got 3"),
+        ({"checkpoints": ""}, TypeError, "checkpoints must name a folder, but got ''"),
+        ({"num_workers": 1}, ValueError, "num_workers=1 would do nothing"),
+        ({"num_workers": -1}, ValueError, "num_workers must be a whole number of at least 0"),
     ],
 )
 def test_options_that_cannot_be_are_refused(tmp_path, monkeypatch, options, error, message):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(error, match=message):
         fit(trainer(), **options)
+
+
+@pytest.mark.parametrize(
+    ("folder", "settings", "error", "message"),
+    [
+        (3, {}, TypeError, "checkpoints must name a folder, but got 3"),
+        (None, {"every": 5}, ValueError, "without a folder nothing is saved"),
+        (None, {"keep": 5}, ValueError, "without a folder nothing is saved"),
+        ("x", {"every": 0}, ValueError, "every must be a whole number of at least 1"),
+        ("x", {"keep": 0}, ValueError, "keep must be a whole number of at least 1"),
+        ("x", {"resume": True}, TypeError, "resume must be 'auto', False or the path of a checkpoint"),
+    ],
+)
+def test_checkpoint_settings_that_cannot_be_are_refused(folder, settings, error, message):
+    with pytest.raises(error, match=message):
+        Checkpoints(folder, **settings)
+
+
+def test_a_checkpoint_that_is_not_there_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ig.CheckpointError, match="nowhere: there is no such folder"):
+        fit(trainer(), checkpoints=Checkpoints(None, resume="nowhere"))
 
 
 def test_a_callback_with_a_state_that_cannot_be_saved_is_named(tmp_path):
@@ -807,7 +825,7 @@ class Waits(ig.Callback):
         time.sleep(1.2)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(60)
-fit(trainer(), run_dir=sys.argv[1], callbacks=[Waits()])
+fit(trainer(), checkpoints=sys.argv[1], callbacks=[Waits()])
 """
     command = [sys.executable, "-c", code, str(tmp_path), *sys.path]
     done = subprocess.run(command, capture_output=True, text=True, timeout=50)
@@ -828,7 +846,7 @@ import sys
 sys.path[:0] = sys.argv[2:]
 from torch.utils.data import DataLoader
 from test_resume import WaitsForWorker, fit, trainer
-fit(trainer(), DataLoader(WaitsForWorker(), 8, num_workers=2), steps=1000, run_dir=sys.argv[1])
+fit(trainer(), DataLoader(WaitsForWorker(), 8, num_workers=2), steps=1000, checkpoints=sys.argv[1])
 """
     command = [sys.executable, "-c", code, str(tmp_path), *sys.path]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as program:
@@ -900,7 +918,7 @@ def test_going_back_beside_newer_checkpoints_is_refused(tmp_path):
     t.save_checkpoint(tmp_path / "saved")
     fit(t, steps=8, checkpoints=tmp_path / "run")
     t.load_checkpoint(tmp_path / "saved")
-    with pytest.raises(ig.CheckpointError, match="it holds a checkpoint of step 12, after the one to go on from"):
+    with pytest.raises(ig.CheckpointError, match="it holds a checkpoint of step 12, newer than the one to resume from"):
         fit(t, steps=20, checkpoints=tmp_path / "run")
     assert fit(t, steps=2, checkpoints=tmp_path / "other").steps == 6
 
@@ -953,8 +971,8 @@ def test_a_branch_takes_the_place_of_the_call_that_was_under_way(tmp_path):
         ({"scheduler": linear(20)}, {"scheduler": linear(30)}, "total_iters was 20 and is 30"),
         ({}, {"scheduler": linear(30)}, "schedulers was .* and is absent"),
         ({}, {"pixel_range": (0, 1)}, "pixel_range"),
-        ({}, {"augment": lambda x, rng: x}, "augmented was False and is True"),
-        ({}, {"tap": "2"}, "tap was None and is 2"),
+        ({}, {"augment": lambda x, rng: x}, "augmented.augment was False and is True"),
+        ({}, {"tap": "2"}, r"tap was .*layer='5'.* and is .*layer='2'"),
     ],
 )
 def test_other_settings_are_not_taken_in_silence(tmp_path, before, after, message):
@@ -1053,7 +1071,7 @@ def test_more_than_can_be_read_again_is_not_written(tmp_path):
             return {"all": torch.zeros(64)}
 
     t = trainer()
-    t._runs.largest = 100_000
+    t._ledger.max_bytes = 100_000
     with pytest.raises(ig.CheckpointError, match="bytes of state and .* were to be saved, and at most 100,000"):
         fit(t, callbacks=[Hoards()], checkpoints=tmp_path)
 

@@ -3,62 +3,66 @@
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 from typing_extensions import override
 
-from infogan_lib.data.rng import derived_seed, seeded
+from infogan_lib.data.rng import derive_seed, temporary_seed
 
 
-def _as_it_is(batch: Any) -> Any:
-    return batch
-
-
-class Batches(ABC):
+class BatchSource(ABC):
     """Epochs of image batches that can be entered at any batch.
 
     Attributes:
-        per_epoch: how many batches an epoch has, where that is certain.
-        expected: how many it probably has; for a progress bar.
-        no_position: why an epoch cannot be entered in its middle; None where it can.
-        keeps_position: whether the data itself knows where it stands, so that `start` means nothing to it.
-        random_access: whether any batch of any epoch can be made at once.
+        batches_per_epoch: The number of batches in an epoch, where that is certain.
+        estimated_batches: The number that an epoch probably has, for a progress bar; None if unknown.
+        not_resumable: Why an epoch cannot be entered in its middle; None where it can.
+        is_stateful: Whether the data keeps its own position, so that `start` does not matter to it.
+        random_access: Whether any batch of any epoch can be made without those before it.
     """
 
-    per_epoch: int | None = None
-    expected: int | None = None
-    no_position: str | None = None
-    keeps_position: bool = False
+    batches_per_epoch: int | None = None
+    estimated_batches: int | None = None
+    not_resumable: str | None = None
+    is_stateful: bool = False
     random_access: bool = False
 
     @abstractmethod
-    def epoch(self, number: int, start: int | None = None) -> Iterator[Tensor]:
-        """The batches of an epoch, images only: all, or those from `start` on in an epoch that was begun before."""
+    def epoch(self, index: int, start: int | None = None) -> Iterator[Tensor]:
+        """The batches of an epoch, images only.
+
+        Args:
+            index: The index of the epoch, from 0.
+            start: The index of the first batch, in an epoch that was begun before; None to begin the epoch.
+        """
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps of the data beside the number of the epoch and of the batch."""
+        """What a checkpoint saves of the data, besides the indices of the epoch and of the batch."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take what a checkpoint kept, before `epoch` is called.
+        """Restore a state, before `epoch` is called.
+
+        Args:
+            state: The state as `state_dict` returned it.
 
         Raises:
-            ValueError: the data is not what it was.
+            ValueError: The data is not what it was.
         """
-        mine = self.state_dict()
-        for name in mine:
-            if state.get(name) != mine[name]:
-                raise ValueError(f"the run's data had {name} {state.get(name)}, and this data has {mine[name]}")
+        own = self.state_dict()
+        for name in own:
+            if state.get(name) != own[name]:
+                raise ValueError(f"the run's data had {name} {state.get(name)}, and this data has {own[name]}")
 
 
-def images_of(batch: Any) -> Tensor:
+def extract_images(batch: Any) -> Tensor:
     """The images of a batch: the batch itself, or the first part of an (images, labels, ...) tuple or list.
 
     Raises:
-        TypeError: anything else.
+        TypeError: Anything else.
     """
     images = batch[0] if isinstance(batch, (tuple, list)) and len(batch) > 0 else batch
     if not isinstance(images, Tensor):
@@ -69,74 +73,98 @@ def images_of(batch: Any) -> Tensor:
     return images
 
 
-class DatasetBatches(Batches):
-    """Batches of a map-style data set, made here or by worker processes; the last part of a batch is left out."""
+class DatasetSource(BatchSource):
+    """Batches of a map-style data set, made here or by worker processes; an incomplete last batch is dropped.
+
+    Args:
+        dataset: The data set.
+        batch_size: The number of items in a batch.
+        seed: The seed of the order, and of the global generators while items are made.
+        num_workers: The number of worker processes; 0 makes the batches in this process.
+    """
 
     random_access = True
 
     def __init__(self, dataset: Dataset[Any], batch_size: int, seed: int, num_workers: int) -> None:
-        self._length, self._size = len(dataset), batch_size  # type: ignore[arg-type]
-        self.per_epoch = self.expected = self._length // batch_size
-        self._plan = _Plan(self._length, batch_size, seed)
+        self._length, self._batch_size = len(dataset), batch_size  # type: ignore[arg-type]
+        self.batches_per_epoch = self.estimated_batches = self._length // batch_size
+        self._sampler = _EpochSampler(self._length, batch_size, seed)
         self._loader = DataLoader(
-            _Fetcher(dataset, seed),
+            _SeededBatches(dataset, seed),
             batch_size=None,
-            sampler=self._plan,
-            collate_fn=_as_it_is,
+            sampler=self._sampler,
+            collate_fn=_identity,
             num_workers=num_workers,
-            worker_init_fn=_leave_ctrl_c_to_the_trainer,
+            worker_init_fn=_ignore_sigint,
             persistent_workers=num_workers > 0,
-            generator=torch.Generator().manual_seed(derived_seed(seed, "data", "workers")),
+            generator=torch.Generator().manual_seed(derive_seed(seed, "data", "workers")),
         )
 
     @override
-    def epoch(self, number: int, start: int | None = None) -> Iterator[Tensor]:
-        self._plan.epoch, self._plan.start = number, start or 0
-        return map(images_of, self._loader)
+    def epoch(self, index: int, start: int | None = None) -> Iterator[Tensor]:
+        self._sampler.epoch, self._sampler.start = index, start or 0
+        return map(extract_images, self._loader)
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        return {"length": self._length, "batch size": self._size}
+        return {"length": self._length, "batch size": self._batch_size}
 
 
-class _Plan(Sampler[tuple[int, int, list[int]]]):
-    """Which items make which batch of an epoch."""
+class _BatchIndices(NamedTuple):
+    """The indices of an epoch, of a batch in it, and of the items in the batch."""
+
+    epoch: int
+    batch: int
+    items: list[int]
+
+
+class _EpochSampler(Sampler[_BatchIndices]):
+    """Samples the batches of `epoch`, from batch `start` on."""
 
     def __init__(self, length: int, batch_size: int, seed: int) -> None:
-        self._length, self._size, self._seed = length, batch_size, seed
+        self._length, self._batch_size, self._seed = length, batch_size, seed
         self.epoch = self.start = 0
 
     def __len__(self) -> int:
-        return self._length // self._size - self.start
+        return self._length // self._batch_size - self.start
 
     @override
-    def __iter__(self) -> Iterator[tuple[int, int, list[int]]]:
-        order = epoch_order(self._length, self._seed, self.epoch).tolist()
-        batches = range(self.start, self._length // self._size)
-        return iter([(self.epoch, i, order[i * self._size : (i + 1) * self._size]) for i in batches])
+    def __iter__(self) -> Iterator[_BatchIndices]:
+        order, size = epoch_order(self._length, self._seed, self.epoch).tolist(), self._batch_size
+        batches = range(self.start, self._length // size)
+        return iter([_BatchIndices(self.epoch, i, order[i * size : (i + 1) * size]) for i in batches])
 
 
-class _Fetcher(Dataset[Any]):
-    """A data set whose items are batches of another's, each made from a seed of its own."""
+class _SeededBatches(Dataset[Any]):
+    """A data set whose items are the batches of another one, each made from a seed of its own."""
 
     def __init__(self, dataset: Dataset[Any], seed: int) -> None:
         self._dataset, self._seed = dataset, seed
 
     @override
-    def __getitem__(self, wanted: tuple[int, int, list[int]]) -> Any:
-        epoch, number, indices = wanted
-        with seeded(derived_seed(self._seed, "items", epoch, number)):
+    def __getitem__(self, indices: _BatchIndices) -> Any:
+        with temporary_seed(derive_seed(self._seed, "items", indices.epoch, indices.batch)):
             if hasattr(self._dataset, "__getitems__"):
-                return default_collate(self._dataset.__getitems__(indices))  # type: ignore[attr-defined]
-            return default_collate([self._dataset[i] for i in indices])
+                return default_collate(self._dataset.__getitems__(indices.items))  # type: ignore[attr-defined]
+            return default_collate([self._dataset[i] for i in indices.items])
 
 
-def _leave_ctrl_c_to_the_trainer(worker: int) -> None:
-    """A Ctrl-C reaches workers too, but it is the trainer that stops them, when the step is done and saved."""
+def _identity(batch: Any) -> Any:
+    return batch
+
+
+def _ignore_sigint(worker: int) -> None:
+    """A Ctrl-C reaches workers too, but the trainer stops them, once the step is finished and saved."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def epoch_order(length: int, seed: int, epoch: int) -> Tensor:
-    """A permutation of 0..length-1 that depends on the seed and the epoch alone."""
-    generator = torch.Generator().manual_seed(derived_seed(seed, "data", epoch))
-    return torch.randperm(length, generator=generator, device="cpu")
+    """A permutation of 0..length-1 that depends on the seed and the epoch alone.
+
+    Args:
+        length: The number of items.
+        seed: The seed of the run.
+        epoch: The index of the epoch.
+    """
+    rng = torch.Generator().manual_seed(derive_seed(seed, "data", epoch))
+    return torch.randperm(length, generator=rng, device="cpu")

@@ -1,45 +1,59 @@
-"""Named random streams: each use of randomness has a generator of its own, seeded from one number.
+"""Named random streams: each use of randomness has a generator of its own, and all derive from one seed.
 
-Drawing more latents then changes no data order. The global generators of torch, numpy and Python belong to the user's
-own code (dropout, data sets); they are kept in checkpoints, and put back whenever they had to be touched.
+Drawing more latents then does not change the order of the data. The global generators of torch, numpy and Python belong
+to the user's code (dropout, data sets): checkpoints save their states, and the library restores them wherever it has to
+seed them.
 """
 
 import hashlib
 import random
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from infogan_lib._checks import join_names
 
 
-def derived_seed(seed: int, *names: object) -> int:
-    """A 63-bit seed for a named purpose: the same on every machine, unrelated between names."""
+def derive_seed(seed: int, *names: object) -> int:
+    """A 63-bit seed for a named purpose: the same on every machine, and unrelated between names.
+
+    Args:
+        seed: The seed that it derives from.
+        *names: The purpose, such as "data" and the index of an epoch.
+    """
     digest = hashlib.sha256("/".join(map(str, (seed, *names))).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 class RandomStreams:
-    """Generators by name.
+    """Random generators by name.
 
     Args:
-        seed: the number that all of them derive from.
-        device: where their draws are made.
-        names: of the streams there are.
+        seed: The seed that all of them derive from.
+        device: The device that they draw on.
+        names: The names of the streams.
     """
 
     def __init__(self, seed: int, device: torch.device, names: Iterable[str]) -> None:
-        self._streams = {name: torch.Generator(device).manual_seed(derived_seed(seed, name)) for name in names}
+        self._streams = {name: torch.Generator(device).manual_seed(derive_seed(seed, name)) for name in names}
 
-    def state_dict(self) -> dict[str, torch.Tensor]:
-        """Where every stream stands."""
+    def state_dict(self) -> dict[str, Tensor]:
+        """The state of every stream, by name."""
         return {name: stream.get_state() for name, stream in self._streams.items()}
 
-    def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Put the streams back to where they stood."""
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Restore the state of every stream.
+
+        Args:
+            state: The states as `state_dict` returned them.
+
+        Raises:
+            ValueError: The states of other streams.
+        """
         if set(state) != set(self._streams):
             raise ValueError(f"its random streams are {join_names(state)}, and here are {join_names(self._streams)}")
         for name, stream in self._streams.items():
@@ -49,93 +63,116 @@ class RandomStreams:
         return self._streams[name]
 
 
-def global_generator(device: torch.device) -> torch.Generator:
-    """The generator that torch draws from, on the CPU or a CUDA device, where none is given."""
-    if device.type == "cuda":
-        torch.cuda.init()
-        return torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index]
-    return torch.default_generator
+class GlobalRngState(NamedTuple):
+    """The states of the global generators, as torch, numpy and Python return them.
+
+    Attributes:
+        torch: The state of torch's generator on the CPU.
+        numpy: The state of numpy's legacy generator.
+        python: The state of the `random` module.
+        cuda: The state of torch's generator on the CUDA device; None without one.
+    """
+
+    torch: Tensor
+    numpy: Any
+    python: tuple[Any, ...]
+    cuda: Tensor | None
+
+    def to_plain(self) -> dict[str, Any]:
+        """The states as plain data and tensors."""
+        _, keys, position, has_gauss, gauss = self.numpy
+        version, words, next_gauss = self.python
+        state = {
+            "torch": self.torch,
+            "numpy": [torch.from_numpy(np.asarray(keys, dtype=np.int64)), int(position), int(has_gauss), float(gauss)],
+            "python": [version, torch.tensor(words, dtype=torch.int64), next_gauss],
+        }
+        return state if self.cuda is None else state | {"cuda": self.cuda}
+
+    @classmethod
+    def from_plain(cls, state: Mapping[str, Any]) -> "GlobalRngState":
+        """The states that `to_plain` returned."""
+        keys, *rest = state["numpy"]
+        version, words, next_gauss = state["python"]
+        numpy_state = ("MT19937", keys.numpy().astype(np.uint32), *rest)
+        return cls(state["torch"], numpy_state, (version, tuple(words.tolist()), next_gauss), state.get("cuda"))
 
 
-class GlobalRandomness:
+class GlobalRng:
     """The global generators: torch's on the CPU and on the device of training, numpy's and Python's.
 
     Args:
-        device: of training.
+        device: The device of training.
     """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
 
-    def take(self) -> tuple[Any, ...]:
-        """Their states as they give them, quickly; for `put`."""
-        own = torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None
-        numpys = np.random.get_state(legacy=True)  # noqa: NPY002 - the global one
-        return torch.get_rng_state(), numpys, random.getstate(), own
+    def get_state(self) -> GlobalRngState:
+        """The states of the generators."""
+        cuda = torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None
+        numpy_state = np.random.get_state(legacy=True)  # noqa: NPY002 - the global one
+        return GlobalRngState(torch.get_rng_state(), numpy_state, random.getstate(), cuda)
 
-    def put(self, states: tuple[Any, ...]) -> None:
-        """Put them back to what `take` gave."""
-        torchs, numpys, pythons, own = states
-        torch.set_rng_state(torchs)
-        np.random.set_state(numpys)  # noqa: NPY002
-        random.setstate(pythons)
-        if own is not None:
-            torch.cuda.set_rng_state(own, self._device)
+    def set_state(self, state: GlobalRngState) -> None:
+        """Restore states that `get_state` returned."""
+        torch.set_rng_state(state.torch)
+        np.random.set_state(state.numpy)  # noqa: NPY002
+        random.setstate(state.python)
+        if state.cuda is not None:
+            torch.cuda.set_rng_state(state.cuda, self._device)
 
     def state_dict(self) -> dict[str, Any]:
-        """Their states as plain data."""
-        return as_plain(self.take())
+        """The states as plain data and tensors."""
+        return self.get_state().to_plain()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Put them back to these states."""
+        """Restore the states.
+
+        Args:
+            state: The states as `state_dict` returned them.
+
+        Raises:
+            ValueError: The states of another kind of device.
+        """
         if ("cuda" in state) != (self._device.type == "cuda"):
             raise ValueError("its global generators are those of another device")
-        self.put(from_plain(state))
-
-
-def as_plain(states: tuple[Any, ...]) -> dict[str, Any]:
-    """The states of `GlobalRandomness.take` as plain data."""
-    torchs, (_, keys, position, has_gauss, gauss), (version, words, next_gauss), own = states
-    state = {
-        "torch": torchs,
-        "numpy": [torch.from_numpy(np.asarray(keys, dtype=np.int64)), int(position), int(has_gauss), float(gauss)],
-        "python": [version, torch.tensor(words, dtype=torch.int64), next_gauss],
-    }
-    return state if own is None else state | {"cuda": own}
-
-
-def from_plain(state: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What `as_plain` was made of."""
-    keys, *rest = state["numpy"]
-    version, words, next_gauss = state["python"]
-    numpys = ("MT19937", keys.numpy().astype(np.uint32), *rest)
-    return state["torch"], numpys, (version, tuple(words.tolist()), next_gauss), state.get("cuda")
+        self.set_state(GlobalRngState.from_plain(state))
 
 
 @contextmanager
-def kept(device: torch.device) -> Iterator[None]:
-    """The global generators are afterwards as they were, whatever was drawn."""
-    outside = GlobalRandomness(device)
-    before = outside.take()
+def preserve_rng(device: torch.device) -> Iterator[None]:
+    """Restore the global generators at the end, whatever was drawn or seeded.
+
+    Args:
+        device: The device whose generator is restored besides those of the CPU.
+    """
+    global_rng = GlobalRng(device)
+    before = global_rng.get_state()
     try:
         yield
     finally:
-        outside.put(before)
+        global_rng.set_state(before)
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """The global generators of the CPU seeded for a while, and then as they were."""
+def temporary_seed(seed: int) -> Iterator[None]:
+    """Seed the global generators of the CPU, and restore them at the end."""
     cpu = torch.device("cpu")
-    with kept(cpu):
+    with preserve_rng(cpu):
         seed_all(seed, cpu)
         yield
 
 
 def seed_all(seed: int, device: torch.device) -> None:
-    """Seed the global generators: torch's on the CPU and on a device, numpy's and Python's."""
+    """Seed the global generators.
+
+    Args:
+        seed: The seed.
+        device: The device whose generator is seeded besides torch's on the CPU, numpy's and Python's.
+    """
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.default_generators[device.index or 0].manual_seed(seed)
     random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - what a data set's items may draw from
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - a data set's items may draw from it

@@ -1,8 +1,8 @@
-"""The resumable stream: which pass over the data a run is in, and how many batches of it it has taken.
+"""The resumable stream: the epoch that a run is in, and the number of its batches that were taken.
 
-A pass is an epoch that was begun. Every pass has an order of its own, also one that ended early, so that short fits see
-all of the data. A pass is entered again at the batch where it was left, and the batch before that is made once more to
-see that the data is still the same.
+Every epoch that was begun has an order of its own, including one that a fit ended early, so that short fits see all of
+the data. A resumed run enters the epoch at the batch where it stopped; the batch before is made once more, to check
+that the data has not changed.
 """
 
 import hashlib
@@ -13,139 +13,161 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from infogan_lib.data.dataset import Batches
+from infogan_lib.data.dataset import BatchSource
+
+_MAX_PUSHED_BACK = 2
+"""Steps are read one step late, so up to two batches may have to be taken again."""
 
 
 class Position:
-    """Where a run stands, over all of its fits.
+    """The position of a run in its data, over all of its fits.
 
     Attributes:
-        number: of the pass that is under way, or comes next.
-        offset: how many of its batches were taken.
-        epochs: how many passes were completed.
-        fits: the step and the epoch at which each call of `fit` began.
+        epoch_index: The index of the epoch under way, or of the next one, of all that were begun.
+        batch_index: The number of its batches that were taken.
+        epochs: The number of completed epochs.
+        fit_starts: The step and the number of completed epochs at which each call of `fit` began.
     """
 
     def __init__(self) -> None:
-        self.number = self.offset = self.epochs = 0
-        self.fits: list[tuple[int, int]] = []
+        self.epoch_index = self.batch_index = self.epochs = 0
+        self.fit_starts: list[tuple[int, int]] = []
 
     def begin_fit(self, index: int, step: int) -> tuple[int, int]:
-        """The step and epoch at which the fit of this index began: now, in a new pass, unless it began already."""
-        if index == len(self.fits):
-            self.fits.append((step, self.epochs))
-            if self.offset > 0:
-                self.number, self.offset = self.number + 1, 0
-        return self.fits[index]
+        """Begin a call of `fit`, in a new epoch, unless it began before.
+
+        Args:
+            index: The index of the call.
+            step: The number of steps made.
+
+        Returns:
+            The step and the number of completed epochs at which the call began.
+        """
+        if index == len(self.fit_starts):
+            self.fit_starts.append((step, self.epochs))
+            if self.batch_index > 0:
+                self._next_epoch()
+        return self.fit_starts[index]
 
     def end_epoch(self) -> None:
-        """Count a completed pass."""
+        """Count a completed epoch."""
         self.epochs += 1
-        self.number, self.offset = self.number + 1, 0
+        self._next_epoch()
+
+    def _next_epoch(self) -> None:
+        self.epoch_index, self.batch_index = self.epoch_index + 1, 0
 
     def state_dict(self) -> dict[str, Any]:
-        """All of it, as plain data."""
-        return {"number": self.number, "offset": self.offset, "epochs": self.epochs, "fits": list(self.fits)}
+        """The position as plain data."""
+        counts = {"epoch_index": self.epoch_index, "batch_index": self.batch_index, "epochs": self.epochs}
+        return counts | {"fit_starts": list(self.fit_starts)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Stand where `state_dict` was taken."""
-        self.number, self.offset, self.epochs = (int(state[name]) for name in ("number", "offset", "epochs"))
-        self.fits = [(int(step), int(epoch)) for step, epoch in state["fits"]]
+        """Restore a position that `state_dict` returned."""
+        self.epoch_index, self.batch_index = int(state["epoch_index"]), int(state["batch_index"])
+        self.epochs = int(state["epochs"])
+        self.fit_starts = [(int(step), int(epochs)) for step, epochs in state["fit_starts"]]
 
 
 class DataStream:
-    """Batches one after the other, from where a position says.
+    """The batches from a position on, one after the other.
 
     Args:
-        source: the data.
-        position: where the run stands; moved on by `take`.
+        source: The source of batches.
+        position: The position of the run, which `next_batch` advances.
     """
 
-    def __init__(self, source: Batches, position: Position) -> None:
+    def __init__(self, source: BatchSource, position: Position) -> None:
         self.source = source
         self.position = position
-        self._open: Iterator[Tensor] | None = None
-        self._last: list[Tensor] = []  # the batches taken last, as many as may be pushed back
-        self._again: list[Tensor] = []
-        self._seen: str | None = None  # the fingerprint of the last batch taken, as a checkpoint had it
+        self._batches: Iterator[Tensor] | None = None  # of the epoch under way
+        self._taken: list[Tensor] = []  # the last ones, as many as may be pushed back
+        self._pushed_back: list[Tensor] = []
+        self._fingerprint: str | None = None  # of the last batch taken before the checkpoint that was loaded
 
     @property
-    def at_pass_start(self) -> bool:
-        """Whether the next batch is the first to be taken since a pass was entered."""
-        return self._open is None
+    def at_epoch_start(self) -> bool:
+        """Whether the next batch is the first one taken since an epoch was entered."""
+        return self._batches is None
 
-    def take(self) -> Tensor | None:
-        """The next batch of the pass; None at its end."""
-        if self._again:
-            self._last = [*self._last, self._again.pop(0)][-_PUSH_BACK:]
-            return self._last[-1]
-        if self._open is None:
-            self._open = self._enter()
-        batch = next(self._open, None)
-        if batch is not None:
-            self._last = [*self._last, batch][-_PUSH_BACK:]
-            self.position.offset += 1
+    @property
+    def at_epoch_end(self) -> bool:
+        """Whether the epoch is known to have no more batches."""
+        return self.position.batch_index == self.source.batches_per_epoch
+
+    def next_batch(self) -> Tensor | None:
+        """The next batch of the epoch; None at its end."""
+        if self._pushed_back:
+            return self._take(self._pushed_back.pop(0))
+        if self._batches is None:
+            self._batches = self._enter_epoch()
+        batch = next(self._batches, None)
+        if batch is None:
+            return None
+        self.position.batch_index += 1
+        return self._take(batch)
+
+    def _take(self, batch: Tensor) -> Tensor:
+        self._taken = [*self._taken, batch][-_MAX_PUSHED_BACK:]
         return batch
 
     def push_back(self, count: int = 1) -> None:
-        """Return the batches that were taken last to the stream, as the steps on them were rolled back."""
-        self._again = self._last[len(self._last) - count :] + self._again
-        self._last = self._last[: len(self._last) - count]
+        """Return the last batches to the stream, because the steps on them were rolled back.
 
-    def _enter(self) -> Iterator[Tensor]:
-        number, offset = self.position.number, self.position.offset
-        if self._seen is None or self.source.keeps_position:
-            return self.source.epoch(number, offset or None)
-        if offset == 0:
-            if self.source.random_access and self.source.per_epoch:
-                last = self.source.per_epoch
-                self._compare(next(self.source.epoch(number - 1, last - 1), None), last, self.position.epochs - 1)
-            return self.source.epoch(number)
-        batches = self.source.epoch(number, offset - 1)
-        self._compare(next(batches, None), offset, self.position.epochs)
+        Args:
+            count: The number of batches, at most two.
+        """
+        keep = len(self._taken) - count
+        self._taken, self._pushed_back = self._taken[:keep], self._taken[keep:] + self._pushed_back
+
+    def _enter_epoch(self) -> Iterator[Tensor]:
+        index, start = self.position.epoch_index, self.position.batch_index
+        if self._fingerprint is None or self.source.is_stateful:
+            return self.source.epoch(index, start or None)
+        if start == 0:
+            if self.source.random_access and self.source.batches_per_epoch:
+                last = self.source.batches_per_epoch
+                batch = next(self.source.epoch(index - 1, last - 1), None)
+                self._warn_if_changed(batch, last, self.position.epochs - 1)
+            return self.source.epoch(index)
+        batches = self.source.epoch(index, start - 1)
+        self._warn_if_changed(next(batches, None), start, self.position.epochs)
         return batches
 
-    def _compare(self, batch: Tensor | None, number: int, epoch: int) -> None:
-        if batch is None or _fingerprint(batch) != self._seen:
+    def _warn_if_changed(self, batch: Tensor | None, number: int, epoch: int) -> None:
+        if batch is None or _fingerprint(batch) != self._fingerprint:
             warnings.warn(
                 f"batch {number} of epoch {epoch} is not what it was when the run was saved: the data has changed, or "
-                "draws at random from where it cannot be put back. The run goes on, but not as if it had never stopped",
+                "it draws from a random generator that cannot be restored. The run resumes, but will differ from one "
+                "that was not interrupted",
                 stacklevel=6,
             )
-        self._seen = None
+        self._fingerprint = None
 
-    def at_end(self) -> bool:
-        """Whether the pass is known to be over."""
-        return self.position.offset == self.source.per_epoch
-
-    def end_pass(self) -> None:
-        """Close a completed pass."""
-        self._open = None
+    def end_epoch(self) -> None:
+        """Close a completed epoch."""
+        self._batches = None
         self.position.end_epoch()
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps of the data, with a fingerprint of the batch taken last."""
-        counted = [*self._last, *self._again]
-        seen = _fingerprint(counted[-1]) if counted else self._seen
-        return {"source": self.source.state_dict(), "seen": seen}
+        """What a checkpoint saves of the data, with a fingerprint of the last batch."""
+        counted = [*self._taken, *self._pushed_back]
+        fingerprint = _fingerprint(counted[-1]) if counted else self._fingerprint
+        return {"source": self.source.state_dict(), "fingerprint": fingerprint}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Stand where `state_dict` was taken, as far as the data is concerned."""
+        """Restore a state of the data that `state_dict` returned; the position is restored by itself."""
         self.source.load_state_dict(state["source"])
-        self._seen, self._open, self._last, self._again = state["seen"], None, [], []
+        self._fingerprint, self._batches, self._taken, self._pushed_back = state["fingerprint"], None, [], []
 
-    def left(self) -> dict[str, Any]:
-        """`state_dict` for a stream that goes on in this process, with the batch that was given back."""
-        return {"state": self.state_dict(), "again": list(self._again)}
+    def snapshot(self) -> dict[str, Any]:
+        """The state for a stream that continues in this process, with the batches that were pushed back."""
+        return {"state": self.state_dict(), "pushed_back": list(self._pushed_back)}
 
-    def take_over(self, left: Mapping[str, Any]) -> None:
-        """Stand where `left` was taken."""
-        self.load_state_dict(left["state"])
-        self._again = list(left["again"])
-
-
-_PUSH_BACK = 2
-"""A step is read one step late, so that two batches may have to come again."""
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Continue from where `snapshot` was taken."""
+        self.load_state_dict(snapshot["state"])
+        self._pushed_back = list(snapshot["pushed_back"])
 
 
 def _fingerprint(images: Tensor) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from typing_extensions import override
 
 from infogan_lib._checks import check_int, describe
-from infogan_lib.data.rng import derived_seed
+from infogan_lib.data.rng import derive_seed
 from infogan_lib.evaluation.alerts import AlertFilter, AlertKey
 from infogan_lib.evaluation.probe import Probe, ProbeResult
 from infogan_lib.evaluation.symptoms import (
@@ -105,7 +105,7 @@ class CollapseMonitor(Callback):
     def _check(self, trainer: InfoGANTrainer) -> tuple[ProbeResult, list[Symptom]]:
         model, history = trainer.model, trainer.history
         probe = Probe(model, samples=self.samples, joint=trainer.joint_batches)
-        result = probe(derived_seed(0, "monitor", trainer.steps), trainer.steps // self.every)
+        result = probe(derive_seed(0, "monitor", trainer.steps), trainer.steps // self.every)
         fractions = {name: known_fraction(history, name, code, self.every) for name, code in model.latent.codes.items()}
         known = {name: fraction for name, fraction in fractions.items() if fraction is not None}
         counts = parameter_counts(model.parameter_groups())

@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from infogan_lib._checks import check_int
 from infogan_lib.data.pixels import check_real_images
-from infogan_lib.data.rng import kept
+from infogan_lib.data.rng import preserve_rng
 from infogan_lib.evaluation.codes import code_information
 from infogan_lib.latent.category_names import categorical_code
 from infogan_lib.metrics.clustering import match_categories
@@ -71,7 +71,7 @@ class Evaluator(Callback):
     @override
     def on_step_end(self, trainer: InfoGANTrainer, metrics: Mapping[str, float]) -> None:
         if trainer.steps % self.every == 0:
-            with kept(trainer.device):  # networks with noise of their own draw in eval mode as well
+            with preserve_rng(trainer.device):  # networks with noise of their own draw in eval mode as well
                 evaluated = self.evaluate(trainer)
             trainer.history.record(trainer.steps, evaluated)
 

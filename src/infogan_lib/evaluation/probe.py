@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from infogan_lib.data.rng import kept, seed_all
+from infogan_lib.data.rng import preserve_rng, seed_all
 from infogan_lib.latent.discrete import Categorical
 from infogan_lib.latent.loss_code import VectorCode
 from infogan_lib.latent.spec import LatentSpec
@@ -166,7 +166,7 @@ class Probe:
     @contextmanager
     def _without_side_effects(self, device: torch.device) -> Iterator[None]:
         self._snapshot.take()
-        with kept(device):
+        with preserve_rng(device):
             try:
                 yield
             finally:

@@ -7,7 +7,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from infogan_lib.checkpoints.state import OptimizerState, StateList
-from infogan_lib.data.rng import GlobalRandomness, RandomStreams
+from infogan_lib.data.rng import GlobalRng, RandomStreams
 from infogan_lib.data.stream import Position
 from infogan_lib.latent import LatentSpec
 from infogan_lib.model.ema import ema_decay
@@ -16,7 +16,7 @@ from infogan_lib.model.state import ModelState
 from infogan_lib.regularizers import Regularizer
 from infogan_lib.training.config import run_config
 from infogan_lib.training.history import History
-from infogan_lib.training.resume import Runs
+from infogan_lib.training.resume import RunLedger
 from infogan_lib.training.step import InfoGANStep
 
 
@@ -37,7 +37,7 @@ def as_model(
     return InfoGAN(generator, discriminator, latent, seed=seed)
 
 
-def trainer_runs(
+def make_ledger(
     step: InfoGANStep,
     optimizers: Sequence[Optimizer],
     regularizers: Sequence[Regularizer],
@@ -48,8 +48,8 @@ def trainer_runs(
     *,
     steps: Callable[[], int],
     config: dict[str, Any],
-) -> Runs:
-    """The runs of a trainer.
+) -> RunLedger:
+    """The record of a trainer's fits.
 
     Args:
         step: the step, with the model and the schedulers.
@@ -70,7 +70,7 @@ def trainer_runs(
         "schedulers": StateList(step.schedulers),
         "step": step,
         "streams": streams,
-        "global_randomness": GlobalRandomness(device),
+        "global_rng": GlobalRng(device),
         "position": position,
         "history": history,
     }
@@ -91,4 +91,4 @@ def trainer_runs(
     )
     held = [*model.parameters(), *model.buffers(), *networks.parameters(), *networks.buffers()]
     size = sum(tensor.numel() * tensor.element_size() for tensor in held)
-    return Runs(parts, position, states, settings, steps, size)
+    return RunLedger(parts, position, states, settings, steps, size)

@@ -1,13 +1,14 @@
-"""What a run was set up with, as JSON data: written into its checkpoints, and compared before a run goes on.
+"""The settings of a run as JSON data: written into its checkpoints, and compared before it is resumed.
 
-An optimiser's saved state brings its old learning rate with it, a seed or a weight that has changed makes another run:
-a difference is therefore named, and neither side is taken in silence.
+Restoring an optimizer restores its old learning rate, and another seed or weight makes another run. So any difference
+is an error that names it, instead of one side winning silently.
 """
 
 import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from inspect import isroutine
 from pathlib import Path
 from typing import Any
 
@@ -27,26 +28,33 @@ def run_config(
     optimizers: Sequence[Optimizer],
     schedulers: Sequence[LRScheduler],
     regularizers: Sequence[Regularizer],
-    **plain: Any,
+    augmented: Mapping[str, object],
+    **others: Any,
 ) -> dict[str, Any]:
-    """All that must be the same for a run to go on; `plain` is taken as it is."""
+    """All settings that a resumed run must share.
+
+    Args:
+        latent: The variables.
+        adversarial: The adversarial loss.
+        optimizers: All optimizers, D's first.
+        schedulers: Their schedulers.
+        regularizers: All regularizers.
+        augmented: The augmentations by the name of their argument; None for none.
+        **others: Further settings, as JSON data.
+    """
     return {
-        "latent": _latent_data(latent),
+        "latent": _latent_config(latent),
         "order": list(latent),
-        "adversarial": _named(adversarial),
-        "optimizers": [_optimizer_settings(optimizer) for optimizer in optimizers],
-        "schedulers": [_scheduler_settings(scheduler) for scheduler in schedulers],
-        "regularizers": [_regularizer_settings(regularizer) for regularizer in regularizers],
-        **plain,
+        "adversarial": repr(adversarial) if is_dataclass(adversarial) else type(adversarial).__name__,
+        "optimizers": [_optimizer_config(optimizer) for optimizer in optimizers],
+        "schedulers": [_scheduler_config(scheduler) for scheduler in schedulers],
+        "regularizers": [_regularizer_config(regularizer) for regularizer in regularizers],
+        "augmented": {name: _augmentation_config(function) for name, function in augmented.items()},
+        **others,
     }
 
 
-def _named(part: object) -> str:
-    """A part with its settings where it is a dataclass, else the name of its class."""
-    return repr(part) if is_dataclass(part) else type(part).__name__
-
-
-def _latent_data(latent: LatentSpec) -> Any:
+def _latent_config(latent: LatentSpec) -> Any:
     """The latent as JSON data, or as its repr where it holds a code that has none."""
     try:
         return json.loads(latent.to_json())
@@ -54,40 +62,54 @@ def _latent_data(latent: LatentSpec) -> Any:
         return repr(latent)
 
 
-def _optimizer_settings(optimizer: Optimizer) -> dict[str, Any]:
-    """The class of an optimiser, and what each of its groups began with, as far as it is plain data."""
+def _optimizer_config(optimizer: Optimizer) -> dict[str, Any]:
+    """The class of an optimizer, and the initial settings of each of its groups."""
     groups = []
     for group in optimizer.param_groups:
         names = [name for name in group if name != "params" and not name.startswith("initial_")]
-        begun = {name: _plain(group.get(f"initial_{name}", group[name])) for name in names}
-        groups.append({name: value for name, value in begun.items() if value is not None})
-    return {"kind": type(optimizer).__name__, "groups": groups}
+        groups.append(_plain_items({name: group.get(f"initial_{name}", group[name]) for name in names}))
+    return {"class": type(optimizer).__name__, "groups": groups}
 
 
-def _scheduler_settings(scheduler: LRScheduler) -> dict[str, Any]:
-    """The class of a scheduler and what it began with, as far as it is plain data."""
-    begun = {name: _plain(value) for name, value in scheduler.state_dict().items() if not name.startswith("_")}
-    return {"kind": type(scheduler).__name__, **{name: value for name, value in begun.items() if value is not None}}
+def _scheduler_config(scheduler: LRScheduler) -> dict[str, Any]:
+    """The class of a scheduler and its initial settings."""
+    initial = {name: value for name, value in scheduler.state_dict().items() if not name.startswith("_")}
+    return {"class": type(scheduler).__name__, **_plain_items(initial)}
 
 
-def _regularizer_settings(part: Regularizer) -> dict[str, Any]:
-    """The class of a regularizer and its attributes, as far as they are plain data."""
-    attributes = {name: getattr(part, name) for name in ("name", "weight", "after")} | getattr(part, "__dict__", {})
-    found = {name: _plain(value) for name, value in attributes.items()}
-    return {"class": type(part).__name__, **{name: value for name, value in found.items() if value is not None}}
+def _regularizer_config(regularizer: Regularizer) -> dict[str, Any]:
+    """The class of a regularizer and its public attributes."""
+    attributes = {name: getattr(regularizer, name) for name in ("name", "weight", "after", "every")}
+    attributes |= {name: value for name, value in vars(regularizer).items() if not name.startswith("_")}
+    return {"class": type(regularizer).__name__, **_plain_items(attributes)}
 
 
-def _plain(value: Any) -> Any:
+def _augmentation_config(function: object) -> Any:
+    """False for no augmentation, True for a function, else the class and its settings where it is a dataclass."""
+    if function is None or isroutine(function):
+        return function is not None
+    return _to_plain(function) or type(function).__name__
+
+
+def _plain_items(items: Mapping[str, Any]) -> dict[str, Any]:
+    """The items whose values are plain data."""
+    plain = {name: _to_plain(value) for name, value in items.items()}
+    return {name: value for name, value in plain.items() if value is not None}
+
+
+def _to_plain(value: Any) -> Any:
+    """A value as JSON data, a dataclass with the name of its class; None if it is neither."""
     if isinstance(value, torch.Tensor) and value.numel() == 1:
         return value.item()
     if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
+        return [_to_plain(item) for item in value]
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        settings = {field.name: getattr(value, field.name) for field in fields(value)}
+        return {"class": type(value).__name__, **_plain_items(settings)}
     return value if isinstance(value, (bool, int, float, str)) else None
 
 
-_MAY_CHANGE = (
+_MAY_DIFFER_IN_BRANCH = (
     "optimizers[",
     "adversarial",
     "regularizers",
@@ -98,51 +120,53 @@ _MAY_CHANGE = (
 )
 
 
-def check_config(path: Path, saved: Any, own: Mapping[str, Any], *, branches: bool = False) -> bool:
-    """The settings of a run against those of a trainer that is to go on with it.
+def check_config(path: Path, saved: Any, own: Mapping[str, Any], *, allow_branch: bool = False) -> bool:
+    """Compare the settings of a run with those of the trainer that is to resume it.
 
     Args:
-        path: of the checkpoint, for messages.
-        saved, own: the settings.
-        branches: whether a new run begins from the checkpoint, which may have other rates and losses.
+        path: The checkpoint, for messages.
+        saved: The settings of the run.
+        own: The settings of the trainer.
+        allow_branch: Whether a new run begins from the checkpoint, which may have other rates and losses.
 
     Returns:
-        Whether they are the same; a warning names what a branch changes.
+        Whether they are the same; a warning names the settings that a branch changes.
 
     Raises:
-        CheckpointError: the first few differences, by name.
+        CheckpointError: They differ; the first few differences are named.
     """
-    theirs, mine = dict(_leaves(saved)), dict(_leaves(own))
+    before, now = dict(_flatten(saved)), dict(_flatten(own))
     differences = [
-        f"{name} was {_shown(theirs.get(name))} and is {_shown(mine.get(name))}"
-        for name in dict.fromkeys([*theirs, *mine])
-        if theirs.get(name) != mine.get(name)
+        f"{name} was {_shorten(before.get(name))} and is {_shorten(now.get(name))}"
+        for name in dict.fromkeys([*before, *now])
+        if before.get(name) != now.get(name)
     ]
-    changes_kind = any(".kind was" in part for part in differences)
-    if branches and differences and not changes_kind and all(part.startswith(_MAY_CHANGE) for part in differences):
+    if not differences:
+        return True
+    other_optimizer = any(part.startswith("optimizers[") and ".class was" in part for part in differences)
+    if allow_branch and not other_optimizer and all(part.startswith(_MAY_DIFFER_IN_BRANCH) for part in differences):
         warnings.warn(f"a new run begins from {path} with other settings: {'; '.join(differences)}", stacklevel=5)
         return False
-    if differences:
-        more = f"; and {len(differences) - 4} more" if len(differences) > 4 else ""
-        raise CheckpointError(
-            path,
-            f"this run was made with other settings: {'; '.join(differences[:4])}{more}. Use the run's own to go on "
-            "with it, or another run_dir to begin a new one",
-        )
-    return True
+    more = f"; and {len(differences) - 4} more" if len(differences) > 4 else ""
+    raise CheckpointError(
+        path,
+        f"this run was made with other settings: {'; '.join(differences[:4])}{more}. Use the run's own settings to "
+        "resume it, or another folder to begin a new run",
+    )
 
 
-def _leaves(settings: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+def _flatten(settings: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """The names and values of nested settings, such as "optimizers[0].groups[0].lr"."""
     if isinstance(settings, Mapping):
         for key, value in settings.items():
-            yield from _leaves(value, f"{name}.{key}" if name else str(key))
+            yield from _flatten(value, f"{name}.{key}" if name else str(key))
     elif isinstance(settings, Sequence) and not isinstance(settings, str) and settings:
         for i, value in enumerate(settings):
-            yield from _leaves(value, f"{name}[{i}]")
+            yield from _flatten(value, f"{name}[{i}]")
     else:
         yield name, settings
 
 
-def _shown(value: Any) -> str:
+def _shorten(value: Any) -> str:
     text = "absent" if value is None else str(value)
     return text if len(text) <= 200 else text[:197] + "..."

@@ -1,4 +1,4 @@
-"""The training loop: batches, steps, callbacks, checkpoints and signals."""
+"""The training loop: batches, steps, callbacks, checkpoints and signal handling."""
 
 import time
 from collections import deque
@@ -10,8 +10,8 @@ from torch import Tensor
 
 from infogan_lib.training.callbacks import Callback
 from infogan_lib.training.guard import NonFiniteLossError
-from infogan_lib.training.resume import Run
-from infogan_lib.training.signals import StopSignals, undisturbed_by_workers
+from infogan_lib.training.resume import FitSession
+from infogan_lib.training.signals import StopSignals, defer_sigchld
 
 if TYPE_CHECKING:
     from infogan_lib.training.trainer import InfoGANTrainer
@@ -19,39 +19,39 @@ if TYPE_CHECKING:
 
 def run_fit(
     trainer: "InfoGANTrainer",
-    run: Run,
+    session: FitSession,
     callbacks: Sequence[Callback],
     check: Callable[[Tensor], None] | None,
     *,
     more_steps: int | None = None,
     more_epochs: int | None = None,
 ) -> None:
-    """Resume a run where there is one to resume, and train to the end of this call of `fit`.
+    """Resume a run where there is one, and train to the end of this call of `fit`.
 
     Args:
-        trainer: makes the steps.
-        run: the run, with its stream of batches.
-        callbacks: called in order.
-        check: looks at the first batch of every epoch; None if there is nothing to look at.
-        more_steps: the steps of this call; None to count epochs.
-        more_epochs: the epochs of this call; None to count steps.
+        trainer: The trainer, which makes the steps.
+        session: This call of `fit`, with its stream of batches.
+        callbacks: Called in order.
+        check: Checks the first batch of every epoch; None to check nothing.
+        more_steps: The number of steps of this call; None to count epochs.
+        more_epochs: The number of epochs of this call; None to count steps.
     """
-    if not run.resume():
+    if not session.resume():
         return
-    step, epoch = run.begin()
+    step, epoch = session.begin()
     last_step = None if more_steps is None else step + more_steps
     last_epoch = None if more_epochs is None else epoch + more_epochs
-    stream, total = run.stream, last_step
-    if last_epoch is not None and stream.source.expected is not None:
-        total = trainer.steps - stream.position.offset + stream.source.expected * (last_epoch - trainer.epochs)
+    stream, total = session.stream, last_step
+    if last_epoch is not None and (per_epoch := stream.source.estimated_batches) is not None:
+        total = trainer.steps - stream.position.batch_index + per_epoch * (last_epoch - trainer.epochs)
     trainer.model.train()
-    with ExitStack() as ending:
+    with ExitStack() as stack:
         for callback in callbacks:
-            ending.callback(callback.on_fit_end, trainer)
+            stack.callback(callback.on_fit_end, trainer)
             callback.on_fit_start(trainer, total)
-        run.save()
-        stop = ending.enter_context(StopSignals(saves=run.saves))
-        FitLoop(trainer, callbacks, run, stop, check).until(last_step, last_epoch)
+        session.save()
+        stop = stack.enter_context(StopSignals(saves=session.saves))
+        FitLoop(trainer, callbacks, session, stop, check).run(last_step, last_epoch)
 
 
 class FitLoop:
@@ -61,73 +61,78 @@ class FitLoop:
     callback that needs it, a checkpoint, the end of an epoch, a signal, the end of the fit.
 
     Args:
-        trainer: launches, reads and counts the steps.
-        callbacks: called in order.
-        run: gives the batches and writes the checkpoints.
-        stop: notes signals.
-        check: looks at the first batch of every epoch; None if there is nothing to look at.
+        trainer: The trainer, which launches, reads and counts the steps.
+        callbacks: Called in order.
+        session: This call of `fit`, which gives the batches and writes the checkpoints.
+        stop: The signals received.
+        check: Checks the first batch of every epoch; None to check nothing.
     """
 
     def __init__(
         self,
         trainer: "InfoGANTrainer",
         callbacks: Sequence[Callback],
-        run: Run,
+        session: FitSession,
         stop: StopSignals,
         check: Callable[[Tensor], None] | None,
     ) -> None:
-        self._trainer, self._stream, self._callbacks = trainer, run.stream, callbacks
-        self._run, self._stop, self._check = run, stop, check
+        self._trainer, self._stream, self._callbacks = trainer, session.stream, callbacks
+        self._session, self._stop, self._check = session, stop, check
         self._lap = time.perf_counter()
         self._speeds: deque[float] = deque()  # of the steps that were launched and not read
 
-    def until(self, last_step: int | None, last_epoch: int | None) -> None:
-        """Train until this many steps or epochs have been made in all, and save the end.
+    def run(self, last_step: int | None, last_epoch: int | None) -> None:
+        """Train until a number of steps or epochs were made, and save the end.
+
+        Args:
+            last_step: The number of steps, counted from the beginning of the run; None to count epochs.
+            last_epoch: The number of epochs, likewise; None to count steps.
 
         Raises:
-            KeyboardInterrupt, SystemExit: a signal came; the step was finished and saved.
+            KeyboardInterrupt: SIGINT was received in a notebook, or nothing is saved; the step was finished.
+            SystemExit: A signal was received; the step was finished and saved.
         """
-        trainer, run = self._trainer, self._run
+        trainer, session = self._trainer, self._session
         try:
             while trainer.epochs < last_epoch if last_epoch is not None else trainer.launched < (last_step or 0):
                 images = self._next_batch()
-                with undisturbed_by_workers():
+                with defer_sigchld():
                     self._train_on(images)
             self._catch_up()
         except BaseException:
             self._settle()
             raise
-        run.finish()
+        session.finish()
         self._check_signals()
 
     def _train_on(self, images: Tensor | None) -> None:
-        """Make a step on a batch, or end an epoch; then save if it is time or a signal came."""
+        """Make a step on a batch, or end an epoch; then save if a checkpoint is due or a signal was received."""
         trainer, stream = self._trainer, self._stream
         if images is not None:
             self._step(images)
-        elif stream.position.offset == 0:
+        elif stream.position.batch_index == 0:
             raise ValueError(
                 f"data gave no batch in epoch {trainer.epochs}; an iterator that is used up cannot begin again: "
                 "give a list, a DataLoader or another iterable that can"
             )
-        if images is None or stream.at_end():
+        if images is None or stream.at_epoch_end:
             self._catch_up()
-            stream.end_pass()
+            stream.end_epoch()
             trainer.history.epochs.append(trainer.steps)
             for callback in self._callbacks:
                 callback.on_epoch_end(trainer)
         self._check_signals()
-        if self._run.due(trainer.launched):
+        if self._session.is_due(trainer.launched):
             self._catch_up()
-            self._run.save()
+            self._session.save()
 
     def _next_batch(self) -> Tensor | None:
-        is_first = self._stream.at_pass_start
+        is_first = self._stream.at_epoch_start
         try:
-            images = self._stream.take()
-        except Exception:  # a signal to the whole group may end a loader's workers before it is noticed here
-            if self._stop.came(within=0.5):
-                with undisturbed_by_workers():
+            images = self._stream.next_batch()
+        except Exception:  # a signal to the whole group may end a loader's workers before it is received here
+            if self._stop.wait(0.5):
+                with defer_sigchld():
                     self._check_signals()
             raise
         if images is not None and is_first and self._check is not None:
@@ -140,7 +145,7 @@ class FitLoop:
             trainer.launch(images)
         except BaseException:
             self._stream.push_back()
-            self._catch_up()  # what went wrong may be that the step before was not finite
+            self._catch_up()  # the cause may be that the step before was not finite
             raise
         now = time.perf_counter()
         self._speeds.append(len(images) / (now - self._lap))
@@ -169,7 +174,7 @@ class FitLoop:
             self._read()
 
     def _settle(self) -> None:
-        """Read what is left after an error, for the history alone; a step that was not finite is rolled back."""
+        """After an error, read the remaining steps for the history alone; one that is not finite is rolled back."""
         trainer = self._trainer
         while trainer.steps < trainer.launched:
             pending = trainer.launched - trainer.steps
@@ -182,6 +187,6 @@ class FitLoop:
         if self._stop.received is None:
             return
         self._catch_up()
-        path = self._run.save()
-        where = f"saved in {path}; the same command resumes from there" if path else "nothing is saved without run_dir"
-        self._stop.end(f"after step {self._trainer.steps}; {where}")
+        path = self._session.save()
+        where = f"saved in {path}; the same command resumes from there" if path else "nothing is saved: no checkpoints="
+        self._stop.exit(f"after step {self._trainer.steps}; {where}")

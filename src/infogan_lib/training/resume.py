@@ -1,8 +1,8 @@
-"""A fit that can be left and gone on with: what is loaded before it, and saved while it lasts.
+"""Resumable fits: what is loaded before a fit, and saved during it.
 
-A run is one program's work on one trainer, which may call `fit` several times. Its checkpoints say which of these calls
-they belong to. The same program, started again, passes over the calls that were completed and goes on in the middle of
-the one that was not.
+A run is the work of one program with one trainer, which may call `fit` several times. Its checkpoints record where each
+of these calls began. The same program, started again, skips the calls that were completed and resumes the one that was
+interrupted.
 """
 
 import logging
@@ -12,98 +12,49 @@ import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
-from infogan_lib._checks import check_int, describe
 from infogan_lib._version import __version__
 from infogan_lib.checkpoints.bundle import read_bundle, write_bundle
 from infogan_lib.checkpoints.disk import CheckpointError, makedirs_synced, os_errors_as_checkpoint_errors
 from infogan_lib.checkpoints.run_folder import KIND, Checkpoint, RunFolder, read_checkpoint
 from infogan_lib.checkpoints.state import CompositeState, OptimizerState, Stateful, StateList
 from infogan_lib.data.stream import DataStream, Position
+from infogan_lib.training.checkpoint_settings import Checkpoints
 from infogan_lib.training.config import check_config
-
-Resume = Literal["auto", False] | str | os.PathLike[str]
 
 _log = logging.getLogger(__name__)
 
 _STATE = "trainer state"
 
-_OF_A_FIT = ("data", "callbacks")
+_FORMAT = 2
+"""The version of a run's state and settings; 0.1 wrote none, which is 1."""
+
+_FIT_PARTS = ("data", "callbacks")
+"""The parts of a run's state that belong to one call of `fit`."""
 
 
-@dataclass(frozen=True)
-class Checkpoints:
-    """Where and how often a fit is saved, and what it resumes from.
-
-    Args:
-        folder: the run's folder, for one trainer at a time; None to save nothing and only begin from `resume`.
-        every: save after every so many steps.
-        keep: how many of the newest checkpoints stay.
-        resume: "auto" to resume from what is in the folder; False to refuse a folder that holds a run; or a run folder
-            or checkpoint from which a run in the folder begins, with other rates and losses if you like.
-
-    Raises:
-        TypeError: a setting of another type.
-        ValueError: a number below 1, or neither a folder nor a checkpoint to begin from.
-    """
-
-    folder: str | os.PathLike[str] | None
-    _: KW_ONLY
-    every: int = 500
-    keep: int = 2
-    resume: Resume = "auto"
-
-    def __post_init__(self) -> None:
-        if self.folder is not None and (not isinstance(self.folder, (str, os.PathLike)) or not os.fspath(self.folder)):
-            raise TypeError(f"checkpoints must name a folder, but got {describe(self.folder)}")
-        check_int("every", self.every, minimum=1)
-        check_int("keep", self.keep, minimum=1)
-        if self.resume is not False and not isinstance(self.resume, (str, os.PathLike)):
-            raise TypeError(
-                f"resume must be 'auto', False or the path of a checkpoint, but got {describe(self.resume)}"
-            )
-        if self.folder is None and self.start is None:
-            raise ValueError("without a folder nothing is saved; give one, or resume= a checkpoint to begin from")
-
-    @property
-    def path(self) -> Path | None:
-        """The folder as an absolute path."""
-        return None if self.folder is None else Path(self.folder).expanduser().absolute()
-
-    @property
-    def start(self) -> Path | None:
-        """The checkpoint or run folder to begin from, if one was named."""
-        return None if self.resume in ("auto", False) else Path(self.resume).expanduser()
-
-
-def as_checkpoints(value: object) -> Checkpoints | None:
-    """The `checkpoints` argument of `fit`: settings, a folder, or None.
-
-    Raises:
-        TypeError: anything else.
-    """
-    if value is None or isinstance(value, Checkpoints):
-        return value
-    if not isinstance(value, (str, os.PathLike)):
-        raise TypeError(f"checkpoints must be a folder or Checkpoints(...), but got {describe(value)}")
-    return Checkpoints(value)
-
-
-class Runs:
-    """What a trainer remembers of its fits and their folders.
+class RunLedger:
+    """A trainer's record of its fits and their folders.
 
     Args:
-        parts: the trainer's own state, by name.
-        position: the part that says where the run stands.
-        optimizers: the part that holds the optimisers.
-        settings: what the run was set up with.
-        step: tells how many steps have been made.
-        size: the bytes of weights and buffers, by which a saved state is measured.
+        parts: The trainer's own state, by name.
+        position: The part with the position in the data.
+        optimizers: The part with the optimizers.
+        settings: The settings that a resumed run must share.
+        step: Returns the number of steps made.
+        size: The bytes of weights and buffers, which limit the size of a checkpoint that is read.
+
+    Attributes:
+        completed_fits: The number of calls of `fit` that were completed, in this program or an earlier one.
+        has_stepped: Whether the trainer has made steps of its own or loaded a state.
+        folders: The run folders that the trainer has worked in.
+        interrupted: The folder of the call that was interrupted in this process, and a snapshot of its stream.
+        pending: The checkpoint of a later call that was interrupted, and its data and callbacks.
+        parent_checkpoint: The id of the checkpoint that the run began from, if it is a branch.
     """
 
     def __init__(
@@ -116,209 +67,252 @@ class Runs:
         size: int,
     ) -> None:
         self.parts, self.position, self.settings, self.step = parts, position, settings, step
-        self.size, self.largest = size, 64 * size + 2**30
+        self.size, self.max_bytes = size, 64 * size + 2**30
         self.optimizers = optimizers
-        self.finished = 0
+        self.completed_fits = 0
         self.has_stepped = False
         self.folders: set[str] = set()
-        self.left: tuple[str, dict[str, Any]] | None = None  # the folder and the stream of a fit that was cut off here
-        self.waiting: tuple[Path, dict[str, Any]] | None = None  # data and callbacks of a later fit that was cut off
-        self.origin: str | None = None  # the checkpoint that the run began from, if it branched
+        self.interrupted: tuple[str, dict[str, Any]] | None = None
+        self.pending: tuple[Path, dict[str, Any]] | None = None
+        self.parent_checkpoint: str | None = None
 
-    def about(self) -> dict[str, Any]:
-        """What a manifest says of the state."""
+    def metadata(self) -> dict[str, Any]:
+        """The metadata of a checkpoint of now, for its manifest."""
         now = {"step": self.step(), "epoch": self.position.epochs, "library": __version__, "torch": torch.__version__}
-        return now | {"id": secrets.token_hex(8), "origin": self.origin, "settings": self.settings}
+        identity = {"id": secrets.token_hex(8), "parent_checkpoint": self.parent_checkpoint}
+        return now | identity | {"run_format": _FORMAT, "settings": self.settings}
 
-    def check(self, path: Path, about: Mapping[str, Any], *, branches: bool = False) -> bool:
-        """Raise CheckpointError unless a checkpoint may be gone on with; whether its settings are the same."""
-        same = check_config(path, about.get("settings"), self.settings, branches=branches)
-        if about.get("torch") != torch.__version__:
+    def check(self, path: Path, metadata: Mapping[str, Any], *, allow_branch: bool = False) -> bool:
+        """Check that a checkpoint can be resumed.
+
+        Args:
+            path: The checkpoint, for messages.
+            metadata: Its metadata.
+            allow_branch: Whether a new run begins from it, which may have other rates and losses.
+
+        Returns:
+            Whether its settings are the trainer's.
+
+        Raises:
+            CheckpointError: Another version of the library, or settings that differ.
+        """
+        if (run_format := metadata.get("run_format", 1)) != _FORMAT:
+            age = "an older" if isinstance(run_format, int) and run_format < _FORMAT else "another"
+            raise CheckpointError(
+                path,
+                f"it was written by infogan-lib {metadata.get('library')}, {age} version, whose runs cannot be resumed "
+                "by this one; finish the run with that version, or begin a new run in another folder",
+            )
+        is_same = check_config(path, metadata.get("settings"), self.settings, allow_branch=allow_branch)
+        if metadata.get("torch") != torch.__version__:
             warnings.warn(
-                f"{path} was saved with torch {about.get('torch')}, and this is {torch.__version__}: the run goes on, "
-                "but not necessarily to the last bit as it would have",
+                f"{path} was saved with torch {metadata.get('torch')}, and this is {torch.__version__}: the run "
+                "resumes, but not necessarily bitwise as it would have continued",
                 stacklevel=5,
             )
-        return same
+        return is_same
 
     def save(self, folder: Path) -> None:
         """Write the trainer's own state into a folder."""
         with os_errors_as_checkpoint_errors(folder, "making the folder"):
             makedirs_synced(folder)
-        write_bundle(folder, _STATE, self.about(), CompositeState(**self.parts).state_dict(), max_bytes=self.largest)
+        state = CompositeState(**self.parts).state_dict()
+        write_bundle(folder, _STATE, self.metadata(), state, max_bytes=self.max_bytes)
 
     def load(self, folder: Path) -> None:
-        """Take over the state in a folder, be it of `save` or of a run."""
+        """Load the state in a folder, written by `save` or by a fit.
+
+        Args:
+            folder: The folder, or a run folder or checkpoint.
+
+        Raises:
+            CheckpointError: A state that is damaged or does not fit; the trainer is as it was.
+        """
         if (folder / "checkpoints").is_dir():
-            folder, about, state = read_checkpoint(folder, max_bytes=self.largest)
+            folder, metadata, state = read_checkpoint(folder, max_bytes=self.max_bytes)
         else:
-            about, state = read_bundle(folder, _STATE, KIND, max_bytes=self.largest)
-        self.check(folder, about)
-        own = {name: of for name, of in state.items() if name not in _OF_A_FIT} if isinstance(state, dict) else state
-        CompositeState(**self.parts).load(folder, own)
+            metadata, state = read_bundle(folder, _STATE, KIND, max_bytes=self.max_bytes)
+        self.check(folder, metadata)
+        CompositeState(**self.parts).load(folder, _without_fit_parts(state))
         self.has_stepped = True
-        self.finished = len(self.position.fits)
-        self.left = self.waiting = None
+        self.completed_fits = len(self.position.fit_starts)
+        self.interrupted = self.pending = None
 
 
-class Run:
-    """One fit: a context that holds the run folder, if there is one.
+class FitSession:
+    """One call of `fit`: a context that holds the run folder, if there is one.
 
     Args:
-        runs: what the trainer remembers.
-        options: where to save and what to go on from.
-        stream: the fit's data.
-        callbacks: those with a state of their own.
+        ledger: The trainer's record of its fits.
+        settings: Where to save, and what to resume from; None to save nothing.
+        stream: The data of the fit.
+        callbacks: The callbacks that have a state.
     """
 
     def __init__(
-        self, runs: Runs, options: Checkpoints | None, stream: DataStream, callbacks: Sequence[Stateful]
+        self, ledger: RunLedger, settings: Checkpoints | None, stream: DataStream, callbacks: Sequence[Stateful]
     ) -> None:
-        self._runs, self._options, self.stream = runs, options, stream
+        self._ledger, self._settings, self.stream = ledger, settings, stream
         self._callbacks = StateList(callbacks)
-        self._state = CompositeState(**runs.parts, data=stream, callbacks=self._callbacks)
+        self._state = CompositeState(**ledger.parts, data=stream, callbacks=self._callbacks)
         self._folder: RunFolder | None = None
-        self._last: Path | None = None
-        self._done = False
-        self._held = ExitStack()
+        self._newest: Path | None = None  # the checkpoint last saved or loaded in the folder
+        self._index: int | None = None  # of this call of `fit` in the run; None until `resume` has succeeded
+        self._is_completed = False
+        self._exit_stack = ExitStack()
 
     @property
     def saves(self) -> bool:
         """Whether there is a run folder."""
         return self._folder is not None
 
-    def __enter__(self) -> "Run":
-        runs, options = self._runs, self._options
-        path = None if options is None else options.path
-        if options is None or path is None:
+    def __enter__(self) -> "FitSession":
+        ledger, settings = self._ledger, self._settings
+        path = None if settings is None else settings.path
+        if settings is None or path is None:
             return self
-        with ExitStack() as opening:
-            folder = RunFolder(path, keep=options.keep, max_bytes=runs.largest)
-            self._folder = opening.enter_context(folder)
-            expected, free = 4 * runs.size, shutil.disk_usage(path).free  # weights, two moments, an average
+        with ExitStack() as stack:
+            self._folder = stack.enter_context(RunFolder(path, keep=settings.keep, max_bytes=ledger.max_bytes))
+            expected, free = 4 * ledger.size, shutil.disk_usage(path).free  # weights, two moments, an average
             if free < 2 * expected:
                 warnings.warn(
                     f"{path} has {free:,} bytes free, and a checkpoint of this run may take {expected:,}; "
-                    "free some space, or it may not be possible to save it",
+                    "free some space, or saving may fail",
                     stacklevel=4,
                 )
-            self._held = opening.pop_all()
+            self._exit_stack = stack.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        runs = self._runs
-        if self._done:
-            runs.finished += 1
-        elif self._folder is None or self._last is None:
-            runs.finished = len(runs.position.fits)  # it will not be gone on with
+        ledger = self._ledger
+        if self._index is None:
+            pass  # it could not begin, and may be called again
+        elif self._is_completed:
+            ledger.completed_fits = self._index + 1
+        elif self._folder is None or self._newest is None:
+            ledger.completed_fits = len(ledger.position.fit_starts)  # it cannot be resumed
         else:
-            runs.left = os.path.realpath(self._folder.folder), self.stream.left()
+            ledger.interrupted = os.path.realpath(self._folder.folder), self.stream.snapshot()
             if isinstance(error, Exception):
-                error.add_note(f"The last checkpoint of the run is {self._last}.")
-        self._held.close()
+                error.add_note(f"The last checkpoint of the run is {self._newest}.")
+        self._exit_stack.close()
 
     def resume(self) -> bool:
-        """Load what there is to go on from. False if this call of `fit` was completed in the run before."""
-        runs = self._runs
-        where = None if self._folder is None else os.path.realpath(self._folder.folder)
-        if runs.left is not None and runs.left[0] != where:
-            runs.left, runs.finished = None, len(runs.position.fits)  # another fit is asked for
-        found = self._found()
-        if found is not None:
-            self._load(found)
-        elif runs.left is not None:
-            self.stream.take_over(runs.left[1])
-            self._last = self._folder.newest() if self._folder is not None else None
-        elif runs.waiting is not None and runs.finished == len(runs.position.fits) - 1:
-            path, state = runs.waiting
-            CompositeState(data=self.stream, callbacks=self._callbacks).load(path, state)
-            self._last, runs.waiting = path, None
-        runs.left = None
-        if where is not None:
-            runs.folders.add(where)
-        self._done = runs.finished < len(runs.position.fits) - 1
-        if self._done:
-            _log.warning("this call of fit was completed before (the run is at step %d); passed over", runs.step())
-        return not self._done
+        """Load the state to resume from, if there is one.
 
-    def _found(self) -> Checkpoint | None:
-        runs, folder = self._runs, self._folder
-        resume = self._options.resume if self._options else "auto"
-        begin_from = self._options.start if self._options else None
-        newest = None if folder is None else folder.newest_step()
-        start = None if begin_from is None else read_checkpoint(begin_from, max_bytes=runs.largest)
-        if folder is None or newest is None:
+        Returns:
+            False if this call of `fit` was completed before, and is to be skipped.
+        """
+        ledger = self._ledger
+        folder = None if self._folder is None else os.path.realpath(self._folder.folder)
+        if ledger.interrupted is not None and ledger.interrupted[0] != folder:
+            ledger.interrupted, ledger.completed_fits = None, len(ledger.position.fit_starts)  # this is another fit
+        checkpoint = self._find_checkpoint()
+        if checkpoint is not None:
+            self._load(checkpoint)
+        elif ledger.interrupted is not None:
+            self.stream.restore(ledger.interrupted[1])
+            self._newest = self._folder.newest() if self._folder is not None else None
+        elif ledger.pending is not None and ledger.completed_fits == len(ledger.position.fit_starts) - 1:
+            path, state = ledger.pending
+            CompositeState(data=self.stream, callbacks=self._callbacks).load(path, state)
+            self._newest, ledger.pending = path, None
+        ledger.interrupted = None
+        if folder is not None:
+            ledger.folders.add(folder)
+        self._index = ledger.completed_fits
+        self._is_completed = self._index < len(ledger.position.fit_starts) - 1
+        if self._is_completed:
+            _log.warning("this call of fit was completed before (the run is at step %d); skipped", ledger.step())
+        return not self._is_completed
+
+    def _find_checkpoint(self) -> Checkpoint | None:
+        """The checkpoint to load; None if there is none, or the trainer is ahead of all."""
+        ledger, folder = self._ledger, self._folder
+        resume, path = (self._settings.resume, self._settings.start) if self._settings else ("auto", None)
+        newest_step = None if folder is None else folder.newest_step()
+        start = None if path is None else read_checkpoint(path, max_bytes=ledger.max_bytes)
+        if folder is None or newest_step is None:
             return start
-        own = os.path.realpath(folder.folder) in runs.folders
-        if start is not None and newest >= start.step:
+        is_own = os.path.realpath(folder.folder) in ledger.folders
+        if start is not None and newest_step >= start.step and not is_own:
             latest = folder.latest()
-            if latest is not None and start.identity in (latest.metadata.get("origin"), latest.identity) and not own:
+            if latest is not None and start.identity in (latest.metadata.get("parent_checkpoint"), latest.identity):
                 return latest  # this branch was begun before
-        if newest > (start.step if start is not None else runs.step()) and (own or start is not None):
+        if newest_step > (start.step if start is not None else ledger.step()) and (is_own or start is not None):
             raise CheckpointError(
                 folder.folder,
-                f"it holds a checkpoint of step {newest}, after the one to go on from; give another folder, or move "
-                "the newer checkpoints away",
+                f"it holds a checkpoint of step {newest_step}, newer than the one to resume from; give another folder, "
+                "or move the newer checkpoints away",
             )
-        if start is not None or own:
+        if start is not None or is_own:
             return start
         if resume is False:
             raise CheckpointError(
                 folder.folder,
-                f"it holds a run at step {newest}; go on with it by resume='auto', or begin anew in another folder",
+                f"it holds a run at step {newest_step}; resume it with resume='auto', or begin a new run in another "
+                "folder",
             )
-        if runs.has_stepped:
+        if ledger.has_stepped:
             raise CheckpointError(
                 folder.folder,
-                f"it holds a run at step {newest}, and this trainer has made steps of its own, which loading would "
-                "lose; use a new trainer to go on with that run, or another folder for this one",
+                f"it holds a run at step {newest_step}, and this trainer has made steps of its own, which loading "
+                "would lose; use a new trainer to resume that run, or another folder for this one",
             )
         return folder.latest()
 
-    def _load(self, found: Checkpoint) -> None:
-        runs, state = self._runs, found.state
-        inside = self._folder is not None and found.path.parent == self._folder.checkpoints
-        same = runs.check(found.path, found.metadata, branches=not inside)
+    def _load(self, checkpoint: Checkpoint) -> None:
+        ledger, path, state = self._ledger, checkpoint.path, checkpoint.state
+        is_inside = self._folder is not None and path.parent == self._folder.checkpoints
+        is_same = ledger.check(path, checkpoint.metadata, allow_branch=not is_inside)
         try:
-            belongs_to = len(state["position"]["fits"]) - 1
-            rest = {name: state[name] for name in _OF_A_FIT}
+            index = len(state["position"]["fit_starts"]) - 1
+            fit_state = {name: state[name] for name in _FIT_PARTS}
         except (TypeError, KeyError) as error:
-            raise CheckpointError(found.path, f"its state is not that of a run: {error!r}") from error
-        if not same:
-            state = runs.optimizers.with_current_param_groups(found.path, state)
-        takes_its_place = self._options is not None and self._options.start is not None
-        if belongs_to > runs.finished and not takes_its_place:
-            # A later call of fit was under way, and its data is not this call's.
-            CompositeState(**runs.parts).load(found.path, {name: of for name, of in state.items() if name not in rest})
-            runs.waiting = found.path, rest
+            raise CheckpointError(path, f"its state is not that of a run: {error!r}") from error
+        if not is_same:
+            state = ledger.optimizers.with_current_param_groups(path, state)
+        is_branch = self._settings is not None and self._settings.start is not None
+        if index > ledger.completed_fits and not is_branch:
+            # A later call of fit was interrupted, and its data is not this call's.
+            CompositeState(**ledger.parts).load(path, _without_fit_parts(state))
+            ledger.pending = path, fit_state
         else:
-            self._state.load(found.path, state)
-            runs.finished, self._last = belongs_to, found.path if inside else None
-        runs.origin = found.metadata.get("origin") if inside else found.identity
+            self._state.load(path, state)
+            ledger.completed_fits, self._newest = index, path if is_inside else None
+        ledger.parent_checkpoint = checkpoint.metadata.get("parent_checkpoint") if is_inside else checkpoint.identity
 
     def begin(self) -> tuple[int, int]:
         """The step and the epoch at which this call of `fit` began: now, unless it is resumed."""
-        return self._runs.position.begin_fit(self._runs.finished, self._runs.step())
+        assert self._index is not None
+        return self._ledger.position.begin_fit(self._index, self._ledger.step())
 
     def save(self) -> Path | None:
-        """Write a checkpoint of now, if there is a folder for it."""
+        """Write a checkpoint of now, if there is a folder for it.
+
+        Returns:
+            The checkpoint's folder.
+        """
         if self._folder is None:
             return None
-        if self._last == self._folder.path(self._runs.step()):
+        if self._newest == self._folder.path(self._ledger.step()):
             self._folder.rotate()
-            return self._last
-        with os_errors_as_checkpoint_errors(
-            self._folder.folder, "saving"
-        ):  # also where a callback writes what is its own
+            return self._newest
+        with os_errors_as_checkpoint_errors(self._folder.folder, "saving"):  # a callback may write files too
             state = self._state.state_dict()
-        self._last = self._folder.save(self._runs.step(), self._runs.about(), state)
-        return self._last
+        self._newest = self._folder.save(self._ledger.step(), self._ledger.metadata(), state)
+        return self._newest
 
-    def due(self, step: int) -> bool:
+    def is_due(self, step: int) -> bool:
         """Whether a checkpoint is to be written after a step."""
-        return self.saves and self._options is not None and step % self._options.every == 0
+        return self.saves and self._settings is not None and step % self._settings.every == 0
 
     def finish(self) -> None:
-        """Write the last checkpoint of a fit that was completed."""
+        """Write the last checkpoint of a completed fit."""
         self.save()
-        self._done = True
+        self._is_completed = True
+
+
+def _without_fit_parts(state: Any) -> Any:
+    """A run's state without the parts that belong to one call of `fit`."""
+    return {name: part for name, part in state.items() if name not in _FIT_PARTS} if isinstance(state, dict) else state

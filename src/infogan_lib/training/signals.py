@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP in a run: the step is finished and saved, and then the program ends as it was asked."""
+"""SIGINT, SIGTERM and SIGHUP during training: the step is finished and saved, and then the program ends."""
 
 import logging
 import os
@@ -8,26 +8,26 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 _log = logging.getLogger(__name__)
 
-_REPEAT = 1.0
-"""Seconds within which a second signal is the first again: `timeout` and schedulers send one to the group as well."""
+_REPEAT_SECONDS = 1.0
+"""A second signal within this time is taken for the first: `timeout` and schedulers signal a process and its group."""
 
 
 class StopSignals:
-    """Takes note of a signal instead of dying of it; a later one ends the process at once.
+    """Records a signal, so that the step can be finished; a second one ends the process immediately.
 
-    Handlers are installed in the main thread only, not over a signal that is ignored or handled outside Python, and
-    put back at the end.
+    Handlers are installed in the main thread only, and not over a signal that is ignored or handled outside Python. The
+    previous handlers are restored at the end.
 
     Args:
-        saves: whether a checkpoint will be written. Without one only SIGINT is taken, to finish the step.
+        saves: Whether checkpoints are written. Without them only SIGINT is handled, to finish the step.
 
     Attributes:
-        received: the signal that came, or None.
+        received: The signal that was received, or None.
     """
 
     def __init__(self, *, saves: bool) -> None:
@@ -35,77 +35,83 @@ class StopSignals:
         self._signals = [getattr(signal, name) for name in names if hasattr(signal, name)]
         self._saves = saves
         self._previous: dict[signal.Signals, Any] = {}
-        self._first = 0.0
+        self._received_at = 0.0
         self.received: signal.Signals | None = None
 
     def __enter__(self) -> "StopSignals":
         if threading.current_thread() is threading.main_thread():
-            for which in self._signals:
-                previous = signal.getsignal(which)
+            for number in self._signals:
+                previous = signal.getsignal(number)
                 if previous not in (None, signal.SIG_IGN):
-                    self._previous[which] = previous
-                    signal.signal(which, self._note)
+                    self._previous[number] = previous
+                    signal.signal(number, self._handle)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *rest: BaseException | TracebackType | None) -> None:
-        self._restore()
+    def __exit__(self, *error: object) -> None:
+        self._restore_handlers()
 
-    def _restore(self) -> None:
-        for which, previous in self._previous.items():
-            signal.signal(which, previous)
+    def _restore_handlers(self) -> None:
+        for number, previous in self._previous.items():
+            signal.signal(number, previous)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.received is None:
-            self.received, self._first = signal.Signals(number), time.monotonic()
+            self.received, self._received_at = signal.Signals(number), time.monotonic()
             and_saving = " and saving" if self._saves else ""
-            with suppress(OSError):  # nobody may be listening any more
+            with suppress(OSError):  # stderr may be closed
                 os.write(2, f"\nstopping after this step{and_saving}; once more stops at once\n".encode())
-        elif time.monotonic() - self._first < _REPEAT:
+        elif time.monotonic() - self._received_at < _REPEAT_SECONDS:
             return
         elif _is_interactive() or not self._saves:
             raise KeyboardInterrupt
         else:
             os._exit(128 + number)
 
-    def came(self, *, within: float) -> bool:
-        """Whether a signal has come, or comes within so many seconds."""
-        deadline = time.monotonic() + within
+    def wait(self, seconds: float) -> bool:
+        """Wait for a signal.
+
+        Args:
+            seconds: The longest time to wait.
+
+        Returns:
+            Whether a signal was received, now or before.
+        """
+        deadline = time.monotonic() + seconds
         while self.received is None and time.monotonic() < deadline:
             time.sleep(0.01)
         return self.received is not None
 
-    def end(self, message: str) -> None:
-        """End the program as the signal that came asks for, once all is saved.
+    def exit(self, message: str) -> None:
+        """End the program as the received signal asks, once all is saved.
 
         Args:
-            message: logged for the person at the terminal.
+            message: Logged after the name of the signal.
 
         Raises:
-            KeyboardInterrupt: of SIGINT where nothing was saved, and in a notebook or at a prompt, where the trainer is
-                of further use.
-            SystemExit: otherwise, with 128 and the signal's number: 130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP.
+            KeyboardInterrupt: SIGINT where nothing was saved, and in a notebook or at a prompt, where the trainer can
+                still be used.
+            SystemExit: Otherwise, with 128 plus the signal's number: 130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP.
         """
-        which = self.received
-        assert which is not None
-        _log.warning("stopped by %s %s", which.name, message)
-        previous = self._previous.get(which)
-        self._restore()
+        assert self.received is not None
+        _log.warning("stopped by %s %s", self.received.name, message)
+        previous = self._previous.get(self.received)
+        self._restore_handlers()
         if callable(previous) and previous is not signal.default_int_handler:
-            previous(which, None)  # a handler of the user's own
-        if which == signal.SIGINT and (_is_interactive() or not self._saves):
+            previous(self.received, None)  # a handler of the user's own
+        if self.received == signal.SIGINT and (_is_interactive() or not self._saves):
             raise KeyboardInterrupt
-        raise SystemExit(128 + which)
+        raise SystemExit(128 + self.received)
 
 
 @contextmanager
-def undisturbed_by_workers() -> Iterator[None]:
-    """Hold back torch's handler of SIGCHLD, which raises in the middle of anything where a DataLoader's worker dies.
+def defer_sigchld() -> Iterator[None]:
+    """Suspend torch's handler of SIGCHLD, which raises in the middle of a step when a worker of a DataLoader dies.
 
-    The loader finds out by itself when the next batch is due.
+    The loader reports the dead worker when its next batch is due.
     """
     number = getattr(signal, "SIGCHLD", None)
-    in_main = threading.current_thread() is threading.main_thread()
-    previous = signal.getsignal(number) if number is not None and in_main else None
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    previous = signal.getsignal(number) if number is not None and in_main_thread else None
     if number is None or previous in (None, signal.SIG_DFL, signal.SIG_IGN):
         yield
         return

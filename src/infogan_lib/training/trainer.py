@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from infogan_lib._checks import check_bool, check_instance, check_int, describe
-from infogan_lib.data.dataset import images_of
+from infogan_lib.data.dataset import extract_images
 from infogan_lib.data.pixels import UNKNOWN_RANGE, as_float
-from infogan_lib.data.rng import RandomStreams, derived_seed
-from infogan_lib.data.sources import open_batches
+from infogan_lib.data.rng import RandomStreams, derive_seed
+from infogan_lib.data.sources import make_source
 from infogan_lib.data.stream import DataStream, Position
 from infogan_lib.data.validation import (
     BatchLimits,
@@ -29,16 +29,17 @@ from infogan_lib.model.ema import check_ema, make_ema
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.introspection import device_and_dtype, has_batch_norm
 from infogan_lib.regularizers.base import Regularizer, check_regularizers
-from infogan_lib.training.assembly import as_model, trainer_runs
+from infogan_lib.training.assembly import as_model, make_ledger
 from infogan_lib.training.callbacks import Callback, stateful_among
 from infogan_lib.training.calls import Augment
+from infogan_lib.training.checkpoint_settings import Checkpoints, as_checkpoints
 from infogan_lib.training.engine import Engine
 from infogan_lib.training.guard import Launched, NonFiniteLossError
 from infogan_lib.training.history import History
 from infogan_lib.training.loop import run_fit
 from infogan_lib.training.optimizers import Optimizers, Part, check_information_trains
 from infogan_lib.training.precision import Precision
-from infogan_lib.training.resume import Checkpoints, Run, as_checkpoints
+from infogan_lib.training.resume import FitSession
 from infogan_lib.training.step import InfoGANStep
 
 STREAMS = ("latents", "augmentation", "discriminator_augmentation", "regularization")
@@ -123,7 +124,7 @@ class InfoGANTrainer:
         terms = check_regularizers(regularizers, self.model.latent)
         for term in terms:
             term.prepare(
-                self.model.latent, self.model.image_shape, self.device, derived_seed(seed, "regularizer", term.name)
+                self.model.latent, self.model.image_shape, self.device, derive_seed(seed, "regularizer", term.name)
             )
         networks = nn.ModuleDict({term.name: term.network for term in terms if term.network is not None})
         trains = check_information_trains(information_trains, self.model)
@@ -155,7 +156,7 @@ class InfoGANTrainer:
         self.history = History()
         self._pending: deque[tuple[Tensor, Launched]] = deque()  # launched and not read
         self._position = Position()
-        self._runs = trainer_runs(
+        self._ledger = make_ledger(
             self._step,
             list(self.optimizers.values()),
             terms,
@@ -166,7 +167,7 @@ class InfoGANTrainer:
             steps=lambda: self.steps,
             config={
                 "information_trains": sorted(trains),
-                "augmented": [augment is not None, discriminator_augment is not None],
+                "augmented": {"augment": augment, "discriminator_augment": discriminator_augment},
                 "d_steps": self._d_steps,
                 "g_steps": self._g_steps,
                 "precision": run_on.precision,
@@ -187,7 +188,7 @@ class InfoGANTrainer:
 
     @property
     def epochs(self) -> int:
-        """How many passes over the data were completed."""
+        """The number of completed epochs."""
         return self._position.epochs
 
     @property
@@ -250,16 +251,16 @@ class InfoGANTrainer:
         batch_size = check_int("batch_size", batch_size, minimum=1)
         num_workers = check_int("num_workers", num_workers, minimum=0)
         stateful, saving = stateful_among(callbacks), as_checkpoints(checkpoints)
-        source = open_batches(data, batch_size=batch_size, num_workers=num_workers, seed=self._seed, device=self.device)
-        if source.no_position and saving is not None:
-            raise ValueError(f"a run that can be resumed needs data with a position: {source.no_position}")
+        source = make_source(data, batch_size=batch_size, num_workers=num_workers, seed=self._seed, device=self.device)
+        if source.not_resumable and saving is not None:
+            raise ValueError(f"a run that can be resumed needs data with a position: {source.not_resumable}")
         if isinstance(data, DataLoader):
             check_last_batch(data, self._batches.smallest)
         if isinstance(data, Tensor):
             self._check_data(data)
         check = None if isinstance(data, Tensor) else self._check_data  # a Tensor was checked as a whole
-        with Run(self._runs, saving, DataStream(source, self._position), stateful) as run:
-            run_fit(self, run, callbacks, check, **more)
+        with FitSession(self._ledger, saving, DataStream(source, self._position), stateful) as session:
+            run_fit(self, session, callbacks, check, **more)
         return self.history
 
     def _check_data(self, images: Tensor) -> None:
@@ -272,7 +273,7 @@ class InfoGANTrainer:
         Args:
             folder: made where there is none; a checkpoint in it is replaced, or stays if there is a CheckpointError.
         """
-        self._runs.save(Path(folder))
+        self._ledger.save(Path(folder))
 
     def load_checkpoint(self, folder: str | os.PathLike[str]) -> None:
         """Resume from what `save_checkpoint` saved, or from a run folder or checkpoint of `fit`.
@@ -280,7 +281,7 @@ class InfoGANTrainer:
         Raises:
             CheckpointError: damage, other settings or other networks; the trainer is then as it was.
         """
-        self._runs.load(Path(folder))
+        self._ledger.load(Path(folder))
 
     def step(self, batch: Any) -> dict[str, float]:
         """Make one step on a batch, for those who own their loop.
@@ -314,7 +315,7 @@ class InfoGANTrainer:
         """
         if len(self._pending) > 1:
             raise RuntimeError("two steps were launched and not read; call read() first")
-        images = images_of(batch)
+        images = extract_images(batch)
         check_shape_and_dtype(images, self.model.image_shape)
         self._batches.check(len(images))
         if images.dtype == torch.uint8 and self.model.pixel_range is None:
@@ -322,7 +323,7 @@ class InfoGANTrainer:
         real = as_float(images.to(self.device, non_blocking=True), self.model.display_range, self._dtype)
         updates = self._g_steps if (self._step.count + 1) % self._d_steps == 0 else 0
         self._pending.append((real, self._step.launch(real, self._draw, generator_updates=updates)))
-        self._runs.has_stepped = True
+        self._ledger.has_stepped = True
 
     def read(self) -> dict[str, float]:
         """The metrics of the earliest step that was launched and not read, once the device has computed them.
