@@ -216,7 +216,7 @@ def draw_pictures(trainer: ig.InfoGANTrainer, images: Tensor, out: Path) -> None
         "training_images": plot_grid(images[:100], 10, pixel_range=(0, 255), title="Training images"),
         "categories": plot_categories(model, "digit", title="One category per column"),
         "fixed_category": plot_fixed_category(model, names[0]),
-        "fixed_noise": plot_fixed_noise(model),
+        "fixed_noise": plot_fixed_noise(model, rows=5),
         "digits_by_name": plot_requests(model, names),
         "curves": plot_history(trainer.history, entropy=model.latent.entropy),
     }

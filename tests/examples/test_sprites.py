@@ -167,6 +167,7 @@ def test_mistakes_are_named(call, error, message):
         call()
 
 
+@pytest.mark.slow
 def test_the_example_leaves_pictures_and_a_table(tmp_path, monkeypatch, capsys):
     arguments = ["--steps", "2", "--width", "0.0625", "--samples", "400", "--device", "cpu", "--out", str(tmp_path)]
     monkeypatch.setattr("sys.argv", ["sprites.py", *arguments])
