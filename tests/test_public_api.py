@@ -71,6 +71,17 @@ def test_importing_has_no_side_effects():
     assert run_python(code) == ""
 
 
+def test_the_callbacks_are_in_one_module_which_imports_no_extra():
+    code = """
+import sys
+for name in ("matplotlib", "tqdm", "scipy", "sklearn", "PIL"):
+    sys.modules[name] = None
+from infogan_lib.callbacks import Callback, CollapseMonitor, Evaluator, JSONLLogger, ProgressBar, SampleGrid
+print(all(issubclass(c, Callback) for c in (CollapseMonitor, Evaluator, JSONLLogger, ProgressBar, SampleGrid)))
+"""
+    assert run_python(code) == "True\n"
+
+
 def test_missing_extras_are_named_with_their_pip_command():
     code = """
 import sys
@@ -94,6 +105,7 @@ from infogan_lib.explorer import explore
 from infogan_lib.viz import write_report
 model = recipes.get("default", width=1 / 16).model()
 attempt(lambda: explore(model))
+del sys.modules["scipy"], sys.modules["scipy.optimize"]  # which a report needs as well
 attempt(lambda: write_report(model, torch.zeros(2, 1, 28, 28)))
 """
     lines = run_python(code).splitlines()
