@@ -35,7 +35,7 @@ MANIFEST = "manifest.json"
 _MAX_MANIFEST_BYTES = 1 << 20
 
 _READ_BY = {
-    "checkpoint": "; trainer.load_checkpoint and fit(resume=...) read it",
+    "checkpoint": "; trainer.load_checkpoint and Checkpoints(resume=...) read it",
     "trainer state": "; trainer.load_checkpoint reads it",
     "model": "; InfoGAN.load reads it",
 }

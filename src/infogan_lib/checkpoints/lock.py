@@ -91,7 +91,7 @@ class RunLock:
                 with suppress(OSError):
                     owner = os.read(descriptor, 200).decode(errors="replace").strip() or owner
                 raise CheckpointError(
-                    self._folder, f"{owner} is using it; wait until it ends, stop it, or give another run_dir"
+                    self._folder, f"{owner} is using it; wait until it ends, stop it, or give another folder"
                 ) from error
             os.ftruncate(descriptor, 0)
             since = time.strftime("%Y-%m-%d %H:%M:%S")

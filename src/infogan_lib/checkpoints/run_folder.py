@@ -151,7 +151,7 @@ def latest_checkpoint(run: Path, *, max_bytes: int) -> Checkpoint | None:
         raise CheckpointError(
             run,
             f"none of its checkpoints can be used ({damage}); nothing was changed. To start again, move the folder "
-            "away or give another run_dir",
+            "away or give another one",
         )
     return None
 

@@ -11,10 +11,16 @@ PixelRange = tuple[float, float]
 
 
 def pixel_range(value: Any) -> PixelRange:
-    """A (low, high) pair of finite numbers, checked.
+    """Check a (low, high) pair of finite numbers.
+
+    Args:
+        value: The pair.
+
+    Returns:
+        The pair as floats.
 
     Raises:
-        ValueError: anything else, or low >= high.
+        ValueError: Anything else, or low >= high.
     """
     low, high = check_pair("pixel_range", value, "two finite numbers (low, high)")
     if low >= high:
@@ -23,21 +29,30 @@ def pixel_range(value: Any) -> PixelRange:
 
 
 UNKNOWN_RANGE: PixelRange = (-1.0, 1.0)
-"""Taken for the range of a model's images where its generator ends in neither Tanh nor Sigmoid, and none was said."""
+"""The range assumed for a model's images if its generator ends in neither Tanh nor Sigmoid, and none was given."""
 
 
 def check_dtype(images: Tensor) -> None:
-    """Floats or bytes.
+    """Check that images are floats or bytes.
 
     Raises:
-        TypeError: any other dtype.
+        TypeError: Any other dtype.
     """
     if images.dtype != torch.uint8 and not images.is_floating_point():
         raise TypeError(f"images must be floats, or uint8 from 0 to 255, but got {images.dtype}")
 
 
 def as_float(images: Tensor, to_range: PixelRange, dtype: torch.dtype = torch.float32) -> Tensor:
-    """uint8 images 0..255 mapped onto `to_range`; floating images in `dtype`, values as they are."""
+    """Images as floats.
+
+    Args:
+        images: Images (*), as uint8 from 0 to 255 or as floats.
+        to_range: The range that uint8 images are mapped onto; the values of floats stay.
+        dtype: The dtype of the result.
+
+    Returns:
+        Images (*) in `dtype`.
+    """
     if images.dtype != torch.uint8:
         return images.to(dtype)
     low, high = to_range
@@ -45,17 +60,30 @@ def as_float(images: Tensor, to_range: PixelRange, dtype: torch.dtype = torch.fl
 
 
 def as_unit(images: Tensor, from_range: PixelRange) -> Tensor:
-    """Floating images in `from_range` mapped onto [0, 1] and clipped to it."""
+    """Images mapped onto [0, 1] and clipped to it.
+
+    Args:
+        images: Images (*), as floats.
+        from_range: The range that is mapped onto [0, 1].
+
+    Returns:
+        Images (*) as float32, without a graph.
+    """
     low, high = from_range
     return ((images.detach().float() - low) / (high - low)).clamp(0, 1)
 
 
-def check_real_images(images: Any, image_shape: tuple[int, ...], onto: PixelRange | None) -> None:
-    """Images (N, *image_shape) that can be looked at; bytes only where it is known what they are mapped onto.
+def check_real_images(images: Any, image_shape: tuple[int, ...], uint8_range: PixelRange | None) -> None:
+    """Check images (N, *image_shape) to encode.
+
+    Args:
+        images: The images.
+        image_shape: The shape of one image of the generator.
+        uint8_range: The range that uint8 images are mapped onto, or None if unknown.
 
     Raises:
-        TypeError: no Tensor, or one that is neither floats nor uint8.
-        ValueError: another shape, or bytes without a range.
+        TypeError: No Tensor, or one that is neither floats nor uint8.
+        ValueError: Another shape, or uint8 images without a range.
     """
     if not isinstance(images, Tensor):
         raise TypeError(f"images must be a Tensor, but got {type(images).__name__}")
@@ -64,7 +92,7 @@ def check_real_images(images: Any, image_shape: tuple[int, ...], onto: PixelRang
             f"images must have shape (N, {', '.join(map(str, image_shape))}) with N >= 1, but got {tuple(images.shape)}"
         )
     check_dtype(images)
-    if images.dtype == torch.uint8 and onto is None:
+    if images.dtype == torch.uint8 and uint8_range is None:
         raise ValueError(
             "the generator ends in neither Tanh nor Sigmoid, so the range of uint8 images is not known; "
             "give floats, or set model.pixel_range = (low, high)"

@@ -1,4 +1,4 @@
-"""What must hold of images before they are trained on."""
+"""Checks of images before they are trained on."""
 
 import warnings
 from collections.abc import Sized
@@ -10,12 +10,19 @@ from torch.utils.data import DataLoader
 
 from infogan_lib.data.pixels import PixelRange, check_dtype
 
+_RANGE_TOLERANCE = 0.01
+
 
 def check_images(images: Tensor, image_shape: tuple[int, ...]) -> None:
-    """Images of the generator's shape, of a kind that can be trained on, and finite.
+    """Check that images have the generator's shape, are floats or bytes, and are finite.
+
+    Args:
+        images: The images (N, *).
+        image_shape: The shape of one image of the generator.
 
     Raises:
-        TypeError, ValueError: saying what was found, what was expected and what to change.
+        TypeError: Another dtype.
+        ValueError: Another shape, or values that are not finite.
     """
     check_shape_and_dtype(images, image_shape)
     if images.is_floating_point() and not images.isfinite().all():
@@ -24,10 +31,15 @@ def check_images(images: Tensor, image_shape: tuple[int, ...]) -> None:
 
 
 def check_shape_and_dtype(images: Tensor, image_shape: tuple[int, ...]) -> None:
-    """Images of the generator's shape, as floats or bytes.
+    """Check that images have the generator's shape, and are floats or bytes.
+
+    Args:
+        images: The images (N, *).
+        image_shape: The shape of one image of the generator.
 
     Raises:
-        TypeError, ValueError: anything else.
+        TypeError: Another dtype.
+        ValueError: Another shape.
     """
     if tuple(images.shape[1:]) != image_shape:
         hint = ""
@@ -42,70 +54,79 @@ def check_shape_and_dtype(images: Tensor, image_shape: tuple[int, ...]) -> None:
 
 
 class BatchLimits(NamedTuple):
-    """How small a batch of a step may be.
+    """The smallest batch of a step.
 
     Attributes:
-        part: the fewest images in a micro-batch.
-        parts: the number of micro-batches.
-        reason: what needs that many.
+        min_micro_batch: The fewest images in a micro-batch.
+        micro_batches: The number of micro-batches.
+        reason: The layer or term that needs that many.
     """
 
-    part: int
-    parts: int
+    min_micro_batch: int
+    micro_batches: int
     reason: str
 
     @property
-    def smallest(self) -> int:
+    def min_batch_size(self) -> int:
         """The fewest images in a batch."""
-        return self.part * self.parts
+        return self.min_micro_batch * self.micro_batches
 
     def check(self, size: int) -> None:
-        """Raise ValueError if a batch is too small."""
-        if size < self.smallest:
-            why = f", as {self.reason} needs {self.part} in each part" if self.part > 1 else ""
+        """Check the size of a batch.
+
+        Raises:
+            ValueError: It is too small.
+        """
+        if size < self.min_batch_size:
+            needed = self.min_micro_batch
+            why = f", as {self.reason} needs {needed} in each part" if needed > 1 else ""
             raise ValueError(
-                f"a batch of {size} images is too small: with accumulation_steps={self.parts} a step takes at least "
-                f"{self.smallest}{why}; if it is a loader's last batch, use drop_last=True"
+                f"a batch of {size} images is too small: with accumulation_steps={self.micro_batches} a step takes at "
+                f"least {self.min_batch_size}{why}; if it is a loader's last batch, use drop_last=True"
             )
 
 
-def check_last_batch(loader: DataLoader, smallest: int) -> None:
-    """Refuse a loader whose last batch of an epoch would be too small, before the first step.
+def check_last_batch(loader: DataLoader, min_batch_size: int) -> None:
+    """Check, before the first step, that the last batch of an epoch is large enough.
+
+    Args:
+        loader: The loader.
+        min_batch_size: The fewest images in a batch.
 
     Raises:
-        ValueError: saying how many images are left over.
+        ValueError: It is too small.
     """
     if loader.drop_last or loader.batch_size is None or not isinstance(loader.dataset, Sized):
         return
-    left_over = len(loader.dataset) % loader.batch_size
-    if 0 < left_over < smallest:
+    last = len(loader.dataset) % loader.batch_size
+    if 0 < last < min_batch_size:
         raise ValueError(
-            f"the loader's last batch holds {left_over} of {len(loader.dataset)} images, fewer than the {smallest} "
+            f"the loader's last batch holds {last} of {len(loader.dataset)} images, fewer than the {min_batch_size} "
             "that a step takes; make the loader with drop_last=True"
         )
 
 
-def warn_range_mismatch(images: Tensor, bytes_onto: PixelRange, reach: PixelRange | None) -> None:
+def warn_range_mismatch(images: Tensor, uint8_range: PixelRange, output_range: PixelRange | None) -> None:
     """Warn of data that the generator's last activation cannot match.
 
     Args:
-        images: floats as they are, or uint8.
-        bytes_onto: the range that uint8 images are mapped onto.
-        reach: what the generator can make, or None where that is not known.
+        images: The images, as floats or uint8.
+        uint8_range: The range that uint8 images are mapped onto.
+        output_range: The range of the generator's output, or None if unknown.
     """
-    if reach is None:
+    if output_range is None:
         return
-    low, high = bytes_onto if images.dtype == torch.uint8 else (images.min().item(), images.max().item())
-    last = "Tanh" if reach == (-1.0, 1.0) else "Sigmoid"
-    slack = 0.01
-    found = f"data lies in [{low:.3g}, {high:.3g}], but the generator ends in a {last} and reaches "
-    if low < reach[0] - slack or high > reach[1] + slack:
+    low, high = uint8_range if images.dtype == torch.uint8 else (images.min().item(), images.max().item())
+    last = "Tanh" if output_range == (-1.0, 1.0) else "Sigmoid"
+    mismatch = f"data lies in [{low:.3g}, {high:.3g}], but the generator ends in a {last} and reaches "
+    if low < output_range[0] - _RANGE_TOLERANCE or high > output_range[1] + _RANGE_TOLERANCE:
         warnings.warn(
-            f"{found}[{reach[0]:g}, {reach[1]:g}] only: D will tell them apart by range; rescale the data",
+            f"{mismatch}[{output_range[0]:g}, {output_range[1]:g}] only: D will tell them apart by range; rescale the "
+            "data",
             stacklevel=3,
         )
-    elif last == "Tanh" and low >= 0 and high > slack:
+    elif last == "Tanh" and low >= 0 and high > _RANGE_TOLERANCE:
         warnings.warn(
-            f"{found}[-1, 1]; if the data is scaled to [0, 1], use images * 2 - 1",
+            f"{mismatch}[-1, 1]; if the data is scaled to [0, 1], use images * 2 - 1",
             stacklevel=3,
         )

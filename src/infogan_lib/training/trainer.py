@@ -255,7 +255,7 @@ class InfoGANTrainer:
         if source.not_resumable and saving is not None:
             raise ValueError(f"a run that can be resumed needs data with a position: {source.not_resumable}")
         if isinstance(data, DataLoader):
-            check_last_batch(data, self._batches.smallest)
+            check_last_batch(data, self._batches.min_batch_size)
         if isinstance(data, Tensor):
             self._check_data(data)
         check = None if isinstance(data, Tensor) else self._check_data  # a Tensor was checked as a whole

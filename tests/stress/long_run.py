@@ -1,7 +1,7 @@
-"""Makes 10,000 steps with checkpoints, log and worker processes, and prints open files, threads, child processes and
-memory on the way: none may grow, but for the history of figures in memory.
+"""Makes 10,000 steps with checkpoints, a log and worker processes, and prints open files, threads and memory: none may
+grow, except for the history of metrics in memory.
 
-    python benchmarks/long_run.py
+    python tests/stress/long_run.py
 """
 
 import gc
@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from small_run import Augmented, trainer
 
 import infogan_lib as ig
 from infogan_lib import Checkpoints
 from infogan_lib.training.callbacks import JSONLLogger
-from small_run import Augmented, trainer
 
 
-class Use(NamedTuple):
-    """What the process holds after a step."""
+class Usage(NamedTuple):
+    """What the process uses after a step."""
 
     step: int
     files: int
@@ -29,10 +29,10 @@ class Use(NamedTuple):
 
 
 class Watch(ig.Callback):
-    """Takes stock every so many steps."""
+    """Records the usage every so many steps."""
 
     def __init__(self, every: int) -> None:
-        self.every, self.uses = every, list[Use]()
+        self.every, self.usages = every, list[Usage]()
 
     def on_step_end(self, trainer: ig.InfoGANTrainer, metrics: Mapping[str, float]) -> None:
         if trainer.steps % self.every == 0:
@@ -40,11 +40,17 @@ class Watch(ig.Callback):
             status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
             files = len(list(Path("/proc/self/fd").iterdir()))
             mib = int(status["VmRSS"].split()[0]) / 1024
-            self.uses.append(Use(trainer.steps, files, int(status["Threads"]), mib))
+            self.usages.append(Usage(trainer.steps, files, int(status["Threads"]), mib))
 
 
-def watch(steps: int, every: int, workers: int) -> list[Use]:
-    """What a long run holds, now and then."""
+def watch(steps: int, every: int, num_workers: int) -> list[Usage]:
+    """The usage of a long run.
+
+    Args:
+        steps: The length of the run.
+        every: Record the usage every so many steps.
+        num_workers: The number of worker processes.
+    """
     torch.set_num_threads(1)
     watch = Watch(every)
     with tempfile.TemporaryDirectory() as scratch:
@@ -52,15 +58,16 @@ def watch(steps: int, every: int, workers: int) -> list[Use]:
             Augmented(),
             steps=steps,
             batch_size=12,
-            num_workers=workers,
+            num_workers=num_workers,
             callbacks=[JSONLLogger(Path(scratch) / "metrics.jsonl"), watch],
             checkpoints=Checkpoints(scratch, every=100),
         )
-    return watch.uses
+    return watch.usages
 
 
 if __name__ == "__main__":
     warnings.simplefilter("error")
+    warnings.filterwarnings("ignore", message="This DataLoader will create")  # where there is one core
     print(f"{'step':>6}{'files':>7}{'threads':>9}{'MiB':>8}")
-    for use in watch(10_000, 1_000, workers=2):
-        print(f"{use.step:>6}{use.files:>7}{use.threads:>9}{use.mib:>8.0f}")
+    for usage in watch(10_000, 1_000, num_workers=2):
+        print(f"{usage.step:>6}{usage.files:>7}{usage.threads:>9}{usage.mib:>8.0f}")

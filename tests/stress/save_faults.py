@@ -2,7 +2,7 @@
 before the call or in the middle of it. Afterwards the run must have its previous checkpoint or the new one, whole, and
 resume.
 
-    python benchmarks/save_faults.py
+    python tests/stress/save_faults.py
 """
 
 import contextlib
@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from small_run import Kind, comparable, images, last_checkpoint, last_state, same, train, trainer
 
 import infogan_lib as ig
 from infogan_lib.training.resume import FitSession
-from small_run import Kind, comparable, images, last_checkpoint, same, train, trainer
 
 CALLS = ("mkdir", "open", "write", "fsync", "replace", "rename", "unlink", "rmdir")
 FAULTS = ("ENOSPC", "EIO", "killed", "killed halfway")
@@ -71,7 +71,7 @@ class Faulty:
         return call
 
 
-def _save_with(run_dir: Path, faulty: Faulty) -> None:
+def _save_with(folder: Path, faulty: Faulty) -> None:
     """Resume, train one step, and save with a fault."""
     real = FitSession.save
 
@@ -83,18 +83,18 @@ def _save_with(run_dir: Path, faulty: Faulty) -> None:
 
     FitSession.save = save
     try:
-        train(Kind(), run_dir, steps=AFTER, every=1, keep=1)
+        train(Kind(), folder, steps=AFTER, every=1, keep=1)
     finally:
         FitSession.save = real
 
 
-def _in_a_process(run_dir: Path, faulty: Faulty) -> str:
+def _save_in_a_process(folder: Path, faulty: Faulty) -> str:
     """Save in a process of its own, and return how it ended."""
     child = os.fork()
     if not child:
         code = 2
         try:
-            _save_with(run_dir, faulty)
+            _save_with(folder, faulty)
             code = 0
         except ig.CheckpointError:
             code = 1
@@ -123,29 +123,22 @@ def inject(every: int = 1) -> tuple[list[str], Counter[tuple[str, str]]]:
         counting = Faulty()
         shutil.copytree(start, work)
         _save_with(work, counting)
-        whole = {BEFORE: _state(start), AFTER: _state(work)}
+        whole = {BEFORE: last_state(start), AFTER: last_state(work)}
         results = Counter[tuple[str, str]]()
         for at in range(0, len(counting.calls), every):
             for fault in FAULTS:
                 shutil.rmtree(work)
                 shutil.copytree(start, work)
-                ended = _in_a_process(work, Faulty(at, fault))
-                found = last_checkpoint(work)
-                loads = found is not None and same(comparable(found.state), whole[found.metadata["step"]])
-                which = (
-                    {BEFORE: "the previous loads", AFTER: "the new one loads"}[found.metadata["step"]] if found else ""
-                )
+                ended = _save_in_a_process(work, Faulty(at, fault))
+                checkpoint = last_checkpoint(work)
+                loaded = "NOTHING LOADS"
+                if checkpoint is not None and same(comparable(checkpoint.state), whole[checkpoint.step]):
+                    loaded = OUTCOMES[checkpoint.step]
                 train(Kind(), work, steps=AFTER, every=1, keep=1)
                 tidy = [path.name for path in (work / "checkpoints").iterdir()] == [f"step_{AFTER:010d}"]
-                recovers = same(_state(work), whole[AFTER]) and tidy
-                results[fault, f"{ended}; {which if loads else 'NOTHING LOADS'}{'' if recovers else '; STUCK'}"] += 1
+                recovers = same(last_state(work), whole[AFTER]) and tidy
+                results[fault, f"{ended}; {loaded}{'' if recovers else '; STUCK'}"] += 1
     return counting.calls, results
-
-
-def _state(run_dir: Path) -> Any:
-    found = last_checkpoint(run_dir)
-    assert found is not None
-    return comparable(found.state)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""A small run that the checks of resuming share: tiny networks with BatchNorm and dropout on data made by code.
+"""A small run that the stress tests share: tiny networks with BatchNorm and dropout on generated data.
 
-Run as a program it trains in a folder, as a user's script would: python benchmarks/small_run.py FOLDER
+As a program it trains in a folder, as a user's script would: python tests/stress/small_run.py FOLDER
 """
 
 import json
@@ -25,14 +25,14 @@ MAX_BYTES = 2**30
 
 @dataclass(frozen=True)
 class Kind:
-    """What varies between runs."""
+    """The settings that vary between runs."""
 
     ema: bool = True
-    accumulate: int = 1
+    accumulation_steps: int = 1
     precision: Any = "fp32"
     data: str = "tensor"
-    workers: int = 0
-    joint: bool = False
+    num_workers: int = 0
+    joint_batches: bool = False
 
 
 def trainer(kind: Kind = Kind()) -> ig.InfoGANTrainer:
@@ -50,8 +50,8 @@ def trainer(kind: Kind = Kind()) -> ig.InfoGANTrainer:
         discriminator,
         LATENT,
         ema_decay=0.9 if kind.ema else None,
-        engine=ig.Engine("cpu", precision=kind.precision, accumulation_steps=kind.accumulate),
-        joint_batches=kind.joint,
+        engine=ig.Engine("cpu", precision=kind.precision, accumulation_steps=kind.accumulation_steps),
+        joint_batches=kind.joint_batches,
         seed=7,
     )
 
@@ -75,40 +75,56 @@ class Augmented(Dataset[Tensor]):
 
 def data(kind: Kind) -> Any:
     if kind.data == "loader":
-        return DataLoader(Augmented(), batch_size=12, shuffle=True, drop_last=True, num_workers=kind.workers)
+        return DataLoader(Augmented(), batch_size=12, shuffle=True, drop_last=True, num_workers=kind.num_workers)
     return Augmented() if kind.data == "dataset" else images()
 
 
-def train(kind: Kind, run_dir: Path | None, *, steps: int = 60, **options: Any) -> ig.InfoGANTrainer:
-    """One run, or what is left of it. Twelve images a batch, so that 60 steps end in the middle of an epoch."""
-    made = trainer(kind)
-    workers = kind.workers if kind.data == "dataset" else 0  # a loader brings its own
-    log = [] if run_dir is None else [JSONLLogger(run_dir / "metrics.jsonl")]
-    saving = None if run_dir is None else ig.Checkpoints(run_dir, **options)
-    made.fit(data(kind), steps=steps, batch_size=12, num_workers=workers, callbacks=log, checkpoints=saving)
-    return made
+def train(kind: Kind, folder: Path, *, steps: int = 60, **options: Any) -> None:
+    """Train a run, or the rest of one that was interrupted.
+
+    Args:
+        kind: The settings.
+        folder: The run's folder.
+        steps: The length of the run. A batch has twelve images, so that 60 steps end in the middle of an epoch.
+        **options: Settings of `Checkpoints`.
+    """
+    num_workers = kind.num_workers if kind.data == "dataset" else 0  # a loader brings its own
+    trainer(kind).fit(
+        data(kind),
+        steps=steps,
+        batch_size=12,
+        num_workers=num_workers,
+        callbacks=[JSONLLogger(folder / "metrics.jsonl")],
+        checkpoints=Checkpoints(folder, **options),
+    )
 
 
-def last_checkpoint(run_dir: Path) -> Checkpoint | None:
-    return latest_checkpoint(run_dir, max_bytes=MAX_BYTES)
+def last_checkpoint(folder: Path) -> Checkpoint | None:
+    return latest_checkpoint(folder, max_bytes=MAX_BYTES)
+
+
+def last_state(folder: Path) -> dict[str, Any] | None:
+    """The comparable state of the last checkpoint."""
+    checkpoint = last_checkpoint(folder)
+    return None if checkpoint is None else comparable(checkpoint.state)
 
 
 def comparable(state: dict[str, Any]) -> dict[str, Any]:
-    """A run's state without how fast it was, which no run repeats."""
-    history = {part: dict(of) if isinstance(of, dict) else of for part, of in state["history"].items()}
+    """A run's state without its speed, which no run repeats."""
+    history = dict(state["history"])
     for part in ("values", "steps"):
-        del history[part]["images_per_second"]
+        history[part] = {name: values for name, values in history[part].items() if name != "images_per_second"}
     return state | {"history": history}
 
 
-def log_lines(run_dir: Path) -> list[dict[str, Any]]:
-    """The run's log, without how fast it was."""
-    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+def log_lines(folder: Path) -> list[dict[str, Any]]:
+    """The run's log, without its speed."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return [{name: value for name, value in line.items() if name != "images_per_second"} for line in lines]
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether two states are equal to the last bit."""
+    """Whether two states are bitwise equal."""
     if isinstance(a, Tensor):
         return isinstance(b, Tensor) and a.dtype == b.dtype and torch.equal(a, b)
     if isinstance(a, dict):
@@ -119,7 +135,7 @@ def same(a: Any, b: Any) -> bool:
 
 
 class Slow(ig.Callback):
-    """Makes a step last long enough to be met by a signal."""
+    """Makes a step last long enough for a signal to arrive during it."""
 
     def on_step_end(self, trainer: ig.InfoGANTrainer, metrics: Any) -> None:
         time.sleep(0.01)
@@ -128,8 +144,7 @@ class Slow(ig.Callback):
 if __name__ == "__main__":
     torch.set_num_threads(1)
     folder = Path(sys.argv[1])
-    made = trainer()
-    made.fit(
+    trainer().fit(
         images(),
         steps=100_000,
         batch_size=12,

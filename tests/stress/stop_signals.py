@@ -1,8 +1,8 @@
-"""Sends real SIGTERM and SIGINT to real programs in training, and looks at how they end: the exit status, the line that
-says how to go on, and whether the checkpoint is that of the last step made.
+"""Sends real SIGTERM and SIGINT to real programs in training, and checks how they end: the exit status, the line that
+says how to resume, and whether the checkpoint is that of the last step made.
 
-    python benchmarks/stop_signals.py              100 programs, a few minutes
-    python benchmarks/stop_signals.py --count 4
+    python tests/stress/stop_signals.py              100 programs, a few minutes
+    python tests/stress/stop_signals.py --count 4
 """
 
 import argparse
@@ -21,8 +21,16 @@ from small_run import last_checkpoint, log_lines
 PROGRAM = Path(__file__).with_name("small_run.py")
 
 
-def stop(which: signal.Signals, delay: float) -> str:
-    """What became of a program that got the signal some time after its first step."""
+def stop(number: signal.Signals, delay: float) -> str:
+    """Send a signal to a program in training.
+
+    Args:
+        number: The signal.
+        delay: The seconds after the first checkpoint at which it is sent.
+
+    Returns:
+        The problems found, or "right".
+    """
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         # A shell's background jobs ignore SIGINT, and hand that down.
@@ -35,22 +43,30 @@ def stop(which: signal.Signals, delay: float) -> str:
             while not (folder / "checkpoints" / f"step_{0:010d}").exists() and time.monotonic() < deadline:
                 time.sleep(0.01)
             time.sleep(delay)
-            program.send_signal(which)
-            _, said = program.communicate(timeout=60)
+            program.send_signal(number)
+            _, output = program.communicate(timeout=60)
         steps = log_lines(folder)[-1]["step"] if log.stat().st_size else 0
-        found = last_checkpoint(folder)
+        checkpoint = last_checkpoint(folder)
         problems = [
-            *([] if program.returncode == 128 + which else [f"EXIT STATUS {program.returncode}"]),
-            *([] if found is not None and found.metadata["step"] == steps else ["NOT THE LAST STEP"]),
-            *([] if f"stopped by {which.name} after step {steps}; saved in" in said else [f"SAID {said!r}"]),
+            *([] if program.returncode == 128 + number else [f"EXIT STATUS {program.returncode}"]),
+            *([] if checkpoint is not None and checkpoint.step == steps else ["NOT THE LAST STEP"]),
+            *([] if f"stopped by {number.name} after step {steps}; saved in" in output else [f"PRINTED {output!r}"]),
         ]
         return ", ".join(problems) or "right"
 
 
 def stop_many(count: int, seed: int = 0) -> Counter[str]:
-    """Outcomes, half of them of SIGTERM and half of SIGINT."""
-    chance = random.Random(seed)
-    trials = [(signal.SIGTERM if i % 2 else signal.SIGINT, chance.uniform(0, 1)) for i in range(count)]
+    """Stop programs, half of them by SIGTERM and half by SIGINT.
+
+    Args:
+        count: The number of programs.
+        seed: The seed of the delays.
+
+    Returns:
+        The number of programs by signal and outcome.
+    """
+    rng = random.Random(seed)
+    trials = [(signal.SIGTERM if i % 2 else signal.SIGINT, rng.uniform(0, 1)) for i in range(count)]
     with ThreadPoolExecutor(2) as pool:
         outcomes = pool.map(lambda trial: f"{trial[0].name}: {stop(*trial)}", trials)
         return Counter(outcomes)

@@ -1,8 +1,8 @@
 """Damages checkpoints at random: flipped bits, cuts, holes, splices with another checkpoint of the same run, swapped,
 missing and lengthened files. Each must be refused with a CheckpointError, in bounded memory.
 
-    python benchmarks/damaged_checkpoints.py             25,000 of them, a few minutes
-    python benchmarks/damaged_checkpoints.py --count 1000
+    python tests/stress/damaged_checkpoints.py             25,000 of them, a few minutes
+    python tests/stress/damaged_checkpoints.py --count 1000
 """
 
 import argparse
@@ -14,9 +14,10 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from small_run import MAX_BYTES, Kind, train
+
 import infogan_lib as ig
 from infogan_lib.checkpoints.run_folder import read_checkpoint
-from small_run import MAX_BYTES, Kind, train
 
 Files = dict[str, bytes]
 
@@ -75,7 +76,7 @@ def damage(count: int, seed: int = 0) -> Counter[str]:
         run, broken = Path(scratch) / "run", Path(scratch) / "broken"
         train(Kind(), run, steps=3, every=1, keep=4)
         one, two = (_files(run / "checkpoints" / f"step_{step:010d}") for step in (2, 3))
-        other = {name: next(theirs for ours, theirs in two.items() if ours[:5] == name[:5]) for name in one}
+        other = {name: next(content for own_name, content in two.items() if own_name[:5] == name[:5]) for name in one}
         broken.mkdir()
         while results.total() < count:
             files, name, damage_files = dict(one), rng.choice(sorted(one)), rng.choice(DAMAGES)
@@ -110,7 +111,7 @@ if __name__ == "__main__":
     options = parser.parse_args()
     damage(100)
     before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
-    for what, number in sorted(damage(options.count).items()):
-        print(f"{what:<40}{number:>7}")
+    for outcome, number in sorted(damage(options.count).items()):
+        print(f"{outcome:<40}{number:>7}")
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     print(f"peak memory grew by {grown:.1f} MiB, {time.monotonic() - started:.0f} seconds")

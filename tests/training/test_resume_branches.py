@@ -1,0 +1,69 @@
+"""Runs that begin from a checkpoint of another run."""
+
+import pytest
+
+import infogan_lib as ig
+from infogan_lib import Checkpoints
+from resume_toys import StopsAt, fit, same_run, trainer
+
+
+def test_an_older_checkpoint_is_not_resumed_beside_newer_ones(tmp_path):
+    fit(trainer(), checkpoints=Checkpoints(tmp_path / "a", every=5, keep=9))
+    older = tmp_path / "a" / "checkpoints" / f"step_{5:010d}"
+    with pytest.raises(ig.CheckpointError, match="it holds a checkpoint of step 12, newer than the one to resume from"):
+        fit(trainer(), checkpoints=Checkpoints(tmp_path / "a", resume=older))
+    branch = fit(trainer(), checkpoints=Checkpoints(tmp_path / "b", resume=older))
+    assert same_run(branch, fit(trainer()))
+    assert same_run(fit(trainer(), checkpoints=tmp_path / "b"), branch)
+
+
+def test_going_back_beside_newer_checkpoints_is_refused(tmp_path):
+    t = fit(trainer(), steps=4, checkpoints=tmp_path / "run")
+    t.save_checkpoint(tmp_path / "saved")
+    fit(t, steps=8, checkpoints=tmp_path / "run")
+    t.load_checkpoint(tmp_path / "saved")
+    with pytest.raises(ig.CheckpointError, match="it holds a checkpoint of step 12, newer than the one to resume from"):
+        fit(t, steps=20, checkpoints=tmp_path / "run")
+    assert fit(t, steps=2, checkpoints=tmp_path / "other").steps == 6
+
+
+def test_a_branch_resumes_by_the_same_command_and_may_change_its_rates(tmp_path):
+    fit(trainer(), checkpoints=Checkpoints(tmp_path / "a", every=5, keep=9))
+    start = tmp_path / "a" / "checkpoints" / f"step_{5:010d}"
+
+    def branch(stop=None):
+        return fit(
+            trainer(lr_d=1e-5),
+            callbacks=[StopsAt(stop)],
+            checkpoints=Checkpoints(tmp_path / "b", every=2, resume=start),
+        )
+
+    warned = pytest.warns(
+        UserWarning, match="a new run begins from .* with other settings: .*lr was 0.0002 and is 1e-05"
+    )
+    with warned, pytest.raises(KeyError):
+        branch(9)
+    again = branch()
+    assert again.optimizers["d"].param_groups[0]["lr"] == 1e-5
+    with pytest.warns(UserWarning, match="a new run begins"):
+        whole = fit(trainer(lr_d=1e-5), checkpoints=Checkpoints(None, resume=start))
+    assert same_run(whole, again)
+    with pytest.raises(ig.CheckpointError, match="seed was 0 and is 1"):
+        fit(trainer(seed=1), checkpoints=Checkpoints(tmp_path / "c", resume=start))
+
+
+def test_a_branch_may_put_its_batches_together(tmp_path):
+    """As the monitor advises where Q reads otherwise in evaluation."""
+    fit(trainer(), steps=4, checkpoints=tmp_path / "a")
+    with pytest.warns(UserWarning, match="with other settings: joint_batches was False and is True"):
+        t = fit(trainer(joint_batches=True), steps=6, checkpoints=Checkpoints(tmp_path / "b", resume=tmp_path / "a"))
+    assert t.steps == 6
+
+
+def test_a_branch_takes_the_place_of_the_interrupted_call(tmp_path):
+    fit(fit(trainer(), steps=4, checkpoints=tmp_path / "a"), steps=4, checkpoints=tmp_path / "a")
+    for _ in range(2):  # the second time it goes on with the branch, which is complete
+        t = fit(trainer(), steps=6, checkpoints=Checkpoints(tmp_path / "b", resume=tmp_path / "a"))
+        assert t.steps == 10  # six from where the second call began
+    again = fit(trainer(), steps=7, checkpoints=Checkpoints(tmp_path / "b", resume=tmp_path / "a"))
+    assert again.steps == 11
