@@ -24,7 +24,7 @@ def measure(count: int) -> None:
     """Print a row for each part, and what all of them took."""
     images = torch.randint(0, 256, (count, 1, 28, 28), dtype=torch.uint8)
     labels = torch.randint(0, 10, (count,))
-    model = recipes.get("default").trainer(device="cpu").model
+    model = recipes.get("default").model()
     model.sample(2)
     before, whole = peak(), 0.0
 

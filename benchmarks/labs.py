@@ -1,8 +1,8 @@
-"""The table of docs/labs.md, from the folders that runs of examples/mnist.py left.
+"""Print the table of docs/labs.md from the run folders of examples/mnist.py.
 
     python benchmarks/labs.py runs/*
 
-The last column is there for runs that examples/mnist_quality.py has looked at.
+The last column needs the quality.json that examples/mnist_quality.py writes.
 """
 
 import argparse
@@ -26,7 +26,7 @@ HEADER = (
 
 
 def row(result: dict[str, Any], quality: dict[str, Any] | None) -> list[str]:
-    """The cells of one run, from its result.json and, where there is one, its quality.json."""
+    """Return the cells of one run, from its result.json and, if there is one, its quality.json."""
     style = "-"
     if "bound/style" in result:
         style = f"{result['bound/style']:.2f} nats"
@@ -44,7 +44,7 @@ def row(result: dict[str, Any], quality: dict[str, Any] | None) -> list[str]:
         f"{result['accuracy']:.1%}",
         f"{result['nmi']:.2f}",
         str(result["digits"]),
-        f"{quality['as_asked']:.1%}, {quality['digits_drawn']}" if quality else "-",
+        f"{quality['as_requested']:.1%}, {quality['digits_drawn']}" if quality else "-",
     ]
 
 
@@ -53,13 +53,13 @@ if __name__ == "__main__":
     parser.add_argument("runs", nargs="+", type=Path, help="--out folders of finished runs")
     rows = [HEADER, tuple("---" for _ in HEADER)]
     for folder in parser.parse_args().runs:
-        found = json.loads((folder / "result.json").read_text())
-        looked_at = folder / "quality.json"
-        quality = json.loads(looked_at.read_text()) if looked_at.exists() else None
-        if quality is not None and quality.get("steps") != found["steps"]:
-            quality = None  # of the run before it went on
-        rows.append(tuple(row(found, quality)))
-        for symptom in found["symptoms"]:
+        result = json.loads((folder / "result.json").read_text())
+        quality_file = folder / "quality.json"
+        quality = json.loads(quality_file.read_text()) if quality_file.exists() else None
+        if quality is not None and quality.get("steps") != result["steps"]:
+            quality = None  # from before the run was trained further
+        rows.append(tuple(row(result, quality)))
+        for symptom in result["symptoms"]:
             print(f"{folder}: {symptom}")
     for cells in rows:
         print("| " + " | ".join(cells) + " |")

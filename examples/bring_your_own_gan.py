@@ -1,11 +1,10 @@
-"""An ordinary DCGAN becomes an InfoGAN: the networks know nothing of codes, the library attaches Q to D's own layers.
+"""Turn an ordinary DCGAN into an InfoGAN: the networks know nothing of codes, the library attaches Q to D's own layers.
 
-The pair has the shape of the DCGAN in PyTorch's tutorial: 64 x 64 images, a latent (N, 100, 1, 1), a Sigmoid at D's
-end. Nothing in it was changed; of the 100 inputs, 10 are now a categorical code.
+The networks have the shape of the DCGAN in PyTorch's tutorial: 64 x 64 images, a latent (N, 100, 1, 1), a Sigmoid at
+the end of D. They are not changed; of the 100 inputs, 10 are now a categorical code.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import torch
@@ -13,11 +12,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from infogan_lib import Categorical, InfoGANTrainer, LatentSpec, Noise
-from infogan_lib.training.callbacks import ProgressBar
+from infogan_lib.callbacks import ProgressBar
 from infogan_lib.viz import plot_categories, save_figure
 from mnist_files import load_mnist
 
-NZ, NGF, NDF, NC = 100, 64, 64, 1
+NZ, NGF, NDF, NC = 100, 64, 64, 1  # the tutorial's names: width of the latent, channels of G, of D, of the images
 
 
 def dcgan_generator(nz: int = NZ, ngf: int = NGF, nc: int = NC) -> nn.Module:
@@ -59,8 +58,8 @@ def dcgan_discriminator(ndf: int = NDF, nc: int = NC) -> nn.Module:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=500, help="updates of each network (default: 500)")
-    parser.add_argument("--batch-size", type=int, default=64, help="images in a batch (default: 64)")
+    parser.add_argument("--steps", type=int, default=500, help="number of updates of each network (default: 500)")
+    parser.add_argument("--batch-size", type=int, default=64, help="images per batch (default: 64)")
     parser.add_argument("--out", type=Path, default=Path("runs/own_gan"), help="output folder (default: runs/own_gan)")
     options = parser.parse_args()
     images = F.interpolate(load_mnist()["train"][0][:20_000].float() / 127.5 - 1, size=64)
@@ -78,4 +77,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

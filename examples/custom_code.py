@@ -1,7 +1,7 @@
 """A latent code of your own: an angle, which is continuous and, unlike a uniform code, periodic.
 
-The generator's input is the angle as a point on the unit circle; Q's posterior over it is a von Mises distribution.
-Trained on images of a clock hand, the code becomes the direction of the hand.
+The generator receives the angle as a point on the unit circle; Q's posterior of it is a von Mises distribution. Trained
+on images of a clock hand, the code becomes the direction of the hand.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from infogan_lib import InfoGANTrainer, LatentCode, LatentSpec, Noise
 
 @dataclass(frozen=True)
 class Angle(LatentCode):
-    """An angle, uniform on the circle; (cos, sin) in the generator's input."""
+    """An angle, uniform on the circle; the generator receives (cos, sin)."""
 
     weight: float = 1.0
 
@@ -53,7 +53,15 @@ class Angle(LatentCode):
 
 
 def clock_hands(n: int, size: int = 16) -> tuple[Tensor, Tensor]:
-    """Images (n, size, size) in [0, 1] of a hand that points outwards from the center, and its angles (n,)."""
+    """Draw a clock hand that points outward from the center.
+
+    Args:
+        n: Number of images.
+        size: Side of the images, in pixels.
+
+    Returns:
+        Images (n, size, size) in [0, 1], and the angles (n,) in radians.
+    """
     angle = 2 * math.pi * torch.rand(n, generator=torch.Generator().manual_seed(0))
     coordinates = torch.linspace(-1, 1, size)
     y, x = torch.meshgrid(coordinates, coordinates, indexing="ij")
@@ -64,7 +72,7 @@ def clock_hands(n: int, size: int = 16) -> tuple[Tensor, Tensor]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=1500, help="updates of each network (default: 1500)")
+    parser.add_argument("--steps", type=int, default=1500, help="number of updates of each network (default: 1500)")
     options = parser.parse_args()
     images, angle = clock_hands(10_000)
     images = images.flatten(1)
@@ -84,7 +92,7 @@ def main() -> None:
     trainer = InfoGANTrainer(generator, discriminator, latent)
     trainer.fit(images, steps=options.steps)
 
-    # The code may turn the other way and start anywhere: take the better of both directions.
+    # The code may run clockwise and start anywhere: take the better of both directions.
     predicted = trainer.model.encode(images)["hand"].mean.cpu()
     agreement = max(abs(torch.exp(1j * (predicted - sign * angle)).mean()).item() for sign in (1, -1))
     bound = trainer.history["bound/hand"][-50:].mean()

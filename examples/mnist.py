@@ -1,8 +1,8 @@
 """InfoGAN on MNIST: ten categories become the ten digits without labels, two continuous codes become style.
 
-Run it without arguments. It trains on the MNIST files beside it, on CUDA where there is one and else on the CPU, and
-leaves pictures, metrics, the model and a table of categories against digits in the output folder. Stopped at any
-moment (Ctrl-C, kill, power), the same command goes on from the last checkpoint in that folder.
+Run it without arguments. It trains on the MNIST files beside it, on CUDA if available and else on the CPU, and leaves
+pictures, metrics, the model and a table of categories against digits in the output folder. If it is stopped at any
+moment (Ctrl-C, kill, power), the same command resumes from the last checkpoint in that folder.
 """
 
 import argparse
@@ -11,16 +11,17 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 import infogan_lib as ig
 from infogan_lib import recipes
-from infogan_lib.evaluation import CollapseMonitor, Symptom
+from infogan_lib.callbacks import Callback, CollapseMonitor, JSONLLogger, ProgressBar, SampleGrid
+from infogan_lib.evaluation import Symptom
 from infogan_lib.metrics import CategoryMatch
-from infogan_lib.training.callbacks import JSONLLogger, ProgressBar, summary
+from infogan_lib.training.callbacks import summary
 from infogan_lib.viz import (
-    SampleGrid,
     animate_folder,
     plot_categories,
     plot_epochs,
@@ -36,40 +37,52 @@ from infogan_lib.viz import (
 from mnist_files import BUNDLED, DataFileError, load_mnist
 
 
-class Lines(ig.Callback):
-    """Prints a line of progress now and then, for output that is no terminal."""
+class ProgressLines(Callback):
+    """Prints a line of progress at regular steps, for output that is not a terminal."""
 
     def __init__(self, every: int) -> None:
         self.every = every
 
+    def needs_model(self, step: int) -> bool:
+        return False
+
     def on_fit_start(self, trainer: ig.InfoGANTrainer, total_steps: int | None) -> None:
-        if trainer.steps:
-            done = total_steps is not None and trainer.steps >= total_steps
-            what = "nothing is left to train" if done else "going on"
-            print(f"the run in this folder is at step {trainer.steps}: {what}", flush=True)
-        self.total, self.started, self.start = total_steps or 0, time.monotonic(), trainer.steps
+        self.total, self.start, self.start_time = total_steps or 0, trainer.steps, time.monotonic()
 
     def on_step_end(self, trainer: ig.InfoGANTrainer, metrics: Mapping[str, float]) -> None:
         done = trainer.steps - self.start
         if done % self.every and trainer.steps != self.total:
             return
-        left = int((time.monotonic() - self.started) / done * (self.total - trainer.steps))
+        seconds = int((time.monotonic() - self.start_time) / done * (self.total - trainer.steps))
         print(
-            f"step {trainer.steps}/{self.total}  {left // 60}:{left % 60:02} left  {summary(metrics)}  "
+            f"step {trainer.steps}/{self.total}  {seconds // 60}:{seconds % 60:02} left  {summary(metrics)}  "
             f"{metrics['images_per_second']:.0f} images/s",
             flush=True,
         )
 
 
+class ResumeMessage(Callback):
+    """Prints where a run starts that is not at its beginning."""
+
+    def needs_model(self, step: int) -> bool:
+        return False
+
+    def on_fit_start(self, trainer: ig.InfoGANTrainer, total_steps: int | None) -> None:
+        if trainer.steps:
+            complete = total_steps is not None and trainer.steps >= total_steps
+            action = "it is complete" if complete else "resuming"
+            print(f"the run in this folder is at step {trainer.steps}: {action}", flush=True)
+
+
 def print_symptom(symptom: Symptom) -> None:
-    """What the monitor has to say, on a line of its own."""
+    """Print a symptom of collapse on a line of its own."""
     print(f"! {symptom}", flush=True)
 
 
-def positive(text: str) -> int:
-    """A whole number of at least 1, for argparse."""
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a whole number of at least 1 is needed, but got {text!r}")
+def positive_int(text: str) -> int:
+    """Parse a whole number of at least 1, for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, but got {text!r}")
     return int(text)
 
 
@@ -80,25 +93,25 @@ def parse_arguments() -> argparse.Namespace:
         choices=[name for name in recipes.available() if name != "sprites"],
         default="default",
         help="'default' finds the digits in minutes on a CPU; 'paper' is the InfoGAN paper's; the others are the labs "
-        "of a course, at full size, for which a CPU takes hours (default: default)",
+        "of a course, which at full size take hours on a CPU (default: default)",
     )
     parser.add_argument(
         "--all-digits",
         action="store_true",
-        help="train a lab's networks under settings meant to bring out all ten digits, instead of the lab's own; "
-        "docs/labs.md says where they did",
+        help="train a lab's networks under settings meant to find all ten digits, instead of the lab's own; "
+        "docs/labs.md has the results",
     )
     parser.add_argument("--width", type=float, default=1.0, help="factor on the networks' channels (default: 1)")
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--epochs", type=positive, help="passes over the 60,000 images (default: the recipe's)")
-    length.add_argument("--steps", type=positive, help="updates of each network (default: the recipe's)")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, latents and data order (default: 0)")
+    length.add_argument("--epochs", type=positive_int, help="passes over the 60,000 images (default: the recipe's)")
+    length.add_argument("--steps", type=positive_int, help="number of updates of each network (default: the recipe's)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of weights, latents and data order (default: 0)")
     parser.add_argument("--device", default="auto", help="'auto', 'cpu', 'cuda', 'cuda:1', ... (default: auto)")
     parser.add_argument(
         "--precision",
         choices=["fp32", "bf16", "fp16"],
         default="fp32",
-        help="of the networks' arithmetic; 'bf16' is faster on CUDA and on CPUs that support it (default: fp32)",
+        help="precision of the networks; 'bf16' is faster on CUDA and on CPUs that support it (default: fp32)",
     )
     parser.add_argument(
         "--data",
@@ -111,96 +124,116 @@ def parse_arguments() -> argparse.Namespace:
         "--out",
         type=Path,
         default=Path("runs/mnist"),
-        help="folder of the run; one that holds a run goes on with it (default: runs/mnist)",
+        help="folder of the run; a run that is in it already is resumed (default: runs/mnist)",
     )
     return parser.parse_args()
 
 
 def main() -> None:
     options = parse_arguments()
+    length = {name: value for name in ("epochs", "steps") if (value := getattr(options, name)) is not None}
     try:
         data = load_mnist(options.data)
-        changes = recipes.all_digits(options.recipe) if options.all_digits else {}
-        recipe = recipes.get(options.recipe, width=options.width, seed=options.seed, **changes)
+        overrides = recipes.all_digits(options.recipe) if options.all_digits else {}
+        recipe = recipes.get(options.recipe, width=options.width, seed=options.seed, **length, **overrides)
         trainer = recipe.trainer(engine=ig.Engine(options.device, precision=options.precision))
     except (DataFileError, ValueError) as error:
         sys.exit(f"mnist.py: {error}")
-    print(f"recipe '{options.recipe}' on {trainer.device}, seed {options.seed}, output in {options.out}/")
+    print(f"recipe '{recipe.name}' on {trainer.device}, seed {recipe.seed}, output in {options.out}/")
 
-    if options.epochs is not None or options.steps is not None:
-        recipe.epochs, recipe.steps = options.epochs, options.steps
-    training = recipe.images(data["train"][0])
-    progress = ProgressBar() if sys.stderr.isatty() else Lines(every=50)
-    metrics, pictures = JSONLLogger(options.out / "metrics.jsonl"), SampleGrid(options.out / "progress", every=250)
+    train_images = recipe.images(data["train"][0])
     monitor = CollapseMonitor(on_symptom=print_symptom)
+    callbacks = [
+        ResumeMessage(),
+        ProgressBar() if sys.stderr.isatty() else ProgressLines(every=50),
+        JSONLLogger(options.out / "metrics.jsonl"),
+        SampleGrid(options.out / "progress", every=250),
+        monitor,
+    ]
     try:
         trainer.fit(
-            training,
+            train_images,
             epochs=recipe.epochs,
             steps=recipe.steps,
             batch_size=recipe.batch_size,
-            callbacks=[progress, metrics, pictures, monitor],
+            callbacks=callbacks,
             checkpoints=options.out,
         )
     except (ig.CheckpointError, OSError) as error:
         sys.exit(f"mnist.py: {error}")
-    minutes = recipe.batch_size * (1 / trainer.history["images_per_second"]).sum() / 60
 
-    images, labels = recipe.images(data["test"][0]), data["test"][1].long()
-    match = trainer.model.name_categories(images, labels)
-    trainer.model.save(options.out / "model")
-    draw_pictures(trainer, training, options.out)
+    model = trainer.model
+    test_images, test_labels = recipe.images(data["test"][0]), data["test"][1].long()
+    match = model.name_categories(test_images, test_labels)
+    recipes.save_run(options.out, recipe, model)
+    draw_pictures(trainer, train_images, options.out)
     print_table(match)
-    result = {"recipe": options.recipe, "all_digits": options.all_digits, "width": options.width}
-    result |= {"seed": options.seed, "device": str(trainer.device)}
-    result |= {"steps": trainer.steps, "batch_size": recipe.batch_size, "minutes": round(minutes, 2)}
-    result |= {"images_per_second": round(trainer.steps * recipe.batch_size / minutes / 60, 1)}
-    result |= {"accuracy": match.accuracy, "purity": match.purity, "nmi": match.nmi}
-    result |= {"digits": len(match.recovered_labels)}
-    kept = [name for name in trainer.history if name.startswith(("loss/", "d_", "bound/", "mse/"))]
-    result |= {name: round(trainer.history[name][-100:].mean(), 4) for name in kept}
-    result |= {"symptoms": [str(symptom) for symptom in monitor.symptoms]}
+    result = summarize(trainer, recipe, match, monitor) | {"all_digits": options.all_digits}
     (options.out / "result.json").write_text(json.dumps(result) + "\n")
     report = write_report(
-        trainer.model,
-        images,
-        labels,
+        model,
+        test_images,
+        test_labels,
         options.out / "report.html",
         history=trainer.history,
         settings={name.replace("_", " "): value for name, value in vars(options).items()},
-        title=f"What the recipe '{options.recipe}' learned of MNIST",
+        title=f"What the recipe '{recipe.name}' learned of MNIST",
     )
+    minutes = result["minutes"]
     print(f"{trainer.steps} steps in {minutes:.1f} minutes; pictures, metrics and the model are in {options.out}/")
     print(f"what was learned, on one page: {report}")
 
 
+def summarize(
+    trainer: ig.InfoGANTrainer, recipe: recipes.Recipe, match: CategoryMatch, monitor: CollapseMonitor
+) -> dict[str, Any]:
+    """Collect the figures of a run for result.json; metrics of the training are means over its last 100 steps."""
+    minutes = recipe.batch_size * (1 / trainer.history["images_per_second"]).sum() / 60
+    metrics = [name for name in trainer.history if name.startswith(("loss/", "d_", "bound/", "mse/"))]
+    return {
+        "recipe": recipe.name,
+        "width": recipe.width,
+        "seed": recipe.seed,
+        "device": str(trainer.device),
+        "steps": trainer.steps,
+        "batch_size": recipe.batch_size,
+        "minutes": round(minutes, 2),
+        "images_per_second": round(trainer.steps * recipe.batch_size / minutes / 60, 1),
+        "accuracy": match.accuracy,
+        "purity": match.purity,
+        "nmi": match.nmi,
+        "digits": len(match.recovered_labels),
+        **{name: round(trainer.history[name][-100:].mean(), 4) for name in metrics},
+        "symptoms": [str(symptom) for symptom in monitor.symptoms],
+    }
+
+
 def draw_pictures(trainer: ig.InfoGANTrainer, images: Tensor, out: Path) -> None:
-    """Training images, samples by category and by name, sweeps of the continuous codes, and the curves of the run."""
+    """Draw training images, samples by category and by name, traversals of the styles, and the curves of the run."""
     model = trainer.model
-    named = sorted(name for name in model.category_names["digit"] if name is not None)
-    metrics = {
+    names = sorted(name for name in model.category_names["digit"] if name is not None)
+    figures = {
         "training_images": plot_grid(images[:100], 10, pixel_range=(0, 255), title="Training images"),
         "categories": plot_categories(model, "digit", title="One category per column"),
-        "fixed_condition": plot_fixed_category(model, named[0]),
-        "fixed_noise": plot_fixed_noise(model),
-        "asked_for": plot_requests(model, named),
+        "fixed_category": plot_fixed_category(model, names[0]),
+        "fixed_noise": plot_fixed_noise(model, rows=5),
+        "digits_by_name": plot_requests(model, names),
         "curves": plot_history(trainer.history, entropy=model.latent.entropy),
     }
     if trainer.history.epochs:
-        metrics["epochs"] = plot_epochs(trainer.history, total=True)
+        figures["epochs"] = plot_epochs(trainer.history, total=True)
     if "style" in model.latent:
-        metrics["categories_style_0"] = plot_categories(
-            model, "digit", style=0.0, title="One category per column, style 0"
-        )
-        metrics |= {f"style_{dim}": plot_traversal(model, "style", dim=dim, columns="digit") for dim in range(2)}
-    for name, figure in metrics.items():
+        title = "One category per column, style 0"
+        figures["categories_style_0"] = plot_categories(model, "digit", style=0.0, title=title)
+        figures |= {f"style_{dim}": plot_traversal(model, "style", dim=dim, columns="digit") for dim in range(2)}
+    for name, figure in figures.items():
         save_figure(figure, out / f"{name}.png")
     if any((out / "progress").glob("step_*.png")):
         animate_folder(out / "progress", out / "progress.gif")
 
 
 def print_table(match: CategoryMatch) -> None:
-    """The test images, counted by category (rows) and digit (columns)."""
+    """Print the number of test images by category (rows) and digit (columns)."""
     digits = match.contingency.shape[1]
     print("\ntest images by category and digit; * marks the digit matched to a category")
     print("category  " + "".join(f"{digit:>7}" for digit in range(digits)) + "   purity")
@@ -211,8 +244,8 @@ def print_table(match: CategoryMatch) -> None:
             f"{category:>8}  " + "".join(f"{cell:>7}" for cell in cells) + (f"{purity:>9.1%}" if counts.any() else "")
         )
     if match.unmatched_labels:
-        print(f"digits that no category stands for: {', '.join(map(str, match.unmatched_labels))}")
-    print(f"digits that are the most frequent of their category: {len(match.recovered_labels)} of {digits}")
+        print(f"digits without a category: {', '.join(map(str, match.unmatched_labels))}")
+    print(f"digits that are the most frequent one of their category: {len(match.recovered_labels)} of {digits}")
     print(f"accuracy under the best matching: {match.accuracy:.1%} (no label was used in training)\n")
 
 

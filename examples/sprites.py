@@ -1,8 +1,8 @@
-"""InfoGAN on sprites: five continuous codes, found without labels, against the five factors that made the images.
+"""InfoGAN on sprites: five continuous codes, learned without labels, against the five factors of the images.
 
-Run it without arguments for the whole run of the paper, which takes a GPU; on a CPU give --steps and --width. It leaves
-pictures of every code's traversal, metrics, the model and a table of disentanglement scores in the output folder.
-Stopped at any moment (Ctrl-C, kill, power), the same command goes on from the last checkpoint in that folder.
+Run it without arguments for the whole run of the paper, which needs a GPU; on a CPU give --steps and --width. It leaves
+pictures of every code's traversal, metrics, the model and disentanglement scores in the output folder. If it is stopped
+at any moment (Ctrl-C, kill, power), the same command resumes from the last checkpoint in that folder.
 """
 
 import argparse
@@ -17,13 +17,12 @@ from torch import Tensor
 
 import infogan_lib as ig
 from infogan_lib import recipes
-from infogan_lib.evaluation import CollapseMonitor
+from infogan_lib.callbacks import CollapseMonitor, JSONLLogger, ProgressBar, SampleGrid
 from infogan_lib.metrics.disentanglement import disentanglement
 from infogan_lib.metrics.information_scores import mutual_information
 from infogan_lib.metrics.intervention_scores import FactorGrid, beta_vae_score, factor_vae_score
-from infogan_lib.training.callbacks import JSONLLogger, ProgressBar
-from infogan_lib.viz import SampleGrid, plot_grid, plot_history, plot_traversal, save_figure
-from mnist import Lines, positive, print_symptom
+from infogan_lib.viz import plot_grid, plot_history, plot_traversal, save_figure
+from mnist import ProgressLines, ResumeMessage, positive_int, print_symptom
 from sprites_data import Sprites
 
 
@@ -31,73 +30,81 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--width", type=float, default=1.0, help="factor on the networks' channels (default: 1)")
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--epochs", type=positive, help="passes over the 737,280 images (default: the recipe's 28)")
-    length.add_argument("--steps", type=positive, help="updates of the discriminator (default: the recipe's)")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, latents and data order (default: 0)")
+    length.add_argument("--epochs", type=positive_int, help="passes over the 737,280 images (default: the recipe's 28)")
+    length.add_argument(
+        "--steps", type=positive_int, help="number of updates of the discriminator (default: the recipe's)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of weights, latents and data order (default: 0)")
     parser.add_argument("--device", default="auto", help="'auto', 'cpu', 'cuda', 'cuda:1', ... (default: auto)")
     parser.add_argument(
         "--samples",
-        type=positive,
+        type=positive_int,
         default=10_000,
-        help="images behind the scores, and twenty times as many as votes of FactorVAE and BetaVAE (default: 10,000)",
+        help="images for the scores; FactorVAE and BetaVAE take a twentieth as many votes (default: 10,000)",
     )
     parser.add_argument(
         "--out",
         type=Path,
         default=Path("runs/sprites"),
-        help="folder of the run; one that holds a run goes on with it (default: runs/sprites)",
+        help="folder of the run; a run that is in it already is resumed (default: runs/sprites)",
     )
     return parser.parse_args()
 
 
 def main() -> None:
     options = parse_arguments()
+    length = {name: value for name in ("epochs", "steps") if (value := getattr(options, name)) is not None}
     try:
-        recipe = recipes.get("sprites", width=options.width, seed=options.seed)
+        recipe = recipes.get("sprites", width=options.width, seed=options.seed, **length)
         trainer = recipe.trainer(engine=ig.Engine(options.device))
     except ValueError as error:
         sys.exit(f"sprites.py: {error}")
     print(f"recipe 'sprites' on {trainer.device}, seed {options.seed}, output in {options.out}/")
 
-    if options.epochs is not None or options.steps is not None:
-        recipe.epochs, recipe.steps = options.epochs, options.steps
     data = Sprites()
-    progress = ProgressBar() if sys.stderr.isatty() else Lines(every=100)
-    metrics, pictures = JSONLLogger(options.out / "metrics.jsonl"), SampleGrid(options.out / "progress", every=500)
     monitor = CollapseMonitor(on_symptom=print_symptom)
+    callbacks = [
+        ResumeMessage(),
+        ProgressBar() if sys.stderr.isatty() else ProgressLines(every=100),
+        JSONLLogger(options.out / "metrics.jsonl"),
+        SampleGrid(options.out / "progress", every=500),
+        monitor,
+    ]
     try:
         trainer.fit(
             data,
             epochs=recipe.epochs,
             steps=recipe.steps,
             batch_size=recipe.batch_size,
-            callbacks=[progress, metrics, pictures, monitor],
+            callbacks=callbacks,
             checkpoints=options.out,
         )
     except (ig.CheckpointError, OSError) as error:
         sys.exit(f"sprites.py: {error}")
 
-    trainer.model.save(options.out / "model")
+    recipes.save_run(options.out, recipe, trainer.model)
     draw_pictures(trainer, data, options.out)
     scores = print_scores(trainer.model, data, options.samples)
     minutes = recipe.batch_size * (1 / trainer.history["images_per_second"]).sum() / 60
     result = {
-        "recipe": "sprites",
-        "width": options.width,
-        "seed": options.seed,
+        "recipe": recipe.name,
+        "width": recipe.width,
+        "seed": recipe.seed,
         "device": str(trainer.device),
         "steps": trainer.steps,
+        "batch_size": recipe.batch_size,
+        "minutes": round(minutes, 2),
+        "images_per_second": round(trainer.steps * recipe.batch_size / minutes / 60, 1),
+        "scores": scores,
+        "nll": trainer.history["nll/code"][-100:].mean(),
+        "symptoms": [str(symptom) for symptom in monitor.symptoms],
     }
-    result |= {"batch_size": recipe.batch_size, "minutes": round(minutes, 2)}
-    result |= {"images_per_second": round(trainer.steps * recipe.batch_size / minutes / 60, 1), "scores": scores}
-    result |= {"nll": trainer.history["nll/code"][-100:].mean()}
-    result |= {"symptoms": [str(symptom) for symptom in monitor.symptoms]}
     (options.out / "result.json").write_text(json.dumps(result) + "\n")
     print(f"{trainer.steps} steps in {minutes:.1f} minutes; pictures, metrics and the model are in {options.out}/")
 
 
 def print_scores(model: ig.InfoGAN, data: Sprites, samples: int) -> dict[str, float]:
-    """The scores of disentanglement, 0 to 1, and what share of each factor's entropy each code tells."""
+    """Print disentanglement scores, 0 to 1, and the fraction of each factor's entropy that each code has."""
 
     def encode(images: Tensor) -> Tensor:
         return model.encode(images)["code"].mean
@@ -114,21 +121,21 @@ def print_scores(model: ig.InfoGAN, data: Sprites, samples: int) -> dict[str, fl
     print(f"\nscores of the codes' posterior means on {samples} images, 0 to 1")
     for name, score in scores.items():
         print(f"{name:>16}  {score:.3f}")
-    shares = mutual_information(codes, factors) / np.log(data.sizes)
-    print("\nshare of a factor's entropy that a code tells")
+    fractions = mutual_information(codes, factors) / np.log(data.sizes)
+    print("\nmutual information of code and factor, as a fraction of the factor's entropy")
     print("code  " + "".join(f"{name:>13}" for name in data.names))
-    for code, row in enumerate(shares):
-        print(f"{code:>4}  " + "".join(f"{share:>13.1%}" for share in row))
+    for code, row in enumerate(fractions):
+        print(f"{code:>4}  " + "".join(f"{fraction:>13.1%}" for fraction in row))
     print()
     return scores
 
 
 def draw_pictures(trainer: ig.InfoGANTrainer, data: Sprites, out: Path) -> None:
-    """Sprites of the data, each code moving from end to end, and the curves of the run."""
+    """Draw sprites of the data, a traversal of each code, and the curves of the run."""
     model = trainer.model
-    shown = data.images(data.factors_of(len(data) * torch.arange(100) // 100))
+    sprites = data.images(data.factors_of(len(data) * torch.arange(100) // 100))
     figures = {
-        "sprites": plot_grid(shown, 10, pixel_range=(0, 255), title="Sprites"),
+        "sprites": plot_grid(sprites, 10, pixel_range=(0, 255), title="Sprites"),
         "curves": plot_history(trainer.history),
     }
     figures |= {f"code_{dim}": plot_traversal(model, "code", dim=dim) for dim in range(model.latent["code"].width)}

@@ -1,19 +1,19 @@
-"""White sprites on black with five known factors, made by code: the factor grid of dSprites, rendered anew.
+"""White sprites on black with five known factors, rendered by code on the factor grid of dSprites.
 
 The grid is that of dSprites (Matthey et al., *dSprites: Disentanglement testing Sprites dataset*, 2017): 3 shapes x 6
 scales x 40 orientations x 32 x-positions x 32 y-positions, 737,280 binary images of 64 x 64. The images are not those
-of the published file: outlines, sizes and positions are this module's own, so a score on these images and one on those
-are two different measurements.
+of the published file: outlines, sizes and positions are this module's own, so a score on these images is not comparable
+with one on those.
 
 - Shapes turn about their centroid. At scale 1 the farthest point from it is 16.4 pixels away: a square with that as
   half its diagonal; an ellipse with that as its longer semi-axis, twice the shorter; a heart with that from tip to
   centroid, which is a square of side 2r on a corner and two half-discs of radius r on its upper sides.
 - Scales are 0.5, 0.6, ..., 1.
-- Orientations are k/40 of a full turn, anticlockwise. The published grid ends where it begins, at 0 and 2 pi; this one
-  leaves out the second 0, so that all forty hearts differ. A square looks the same after 10 steps and an ellipse after
-  20, so their images come 4 times and twice.
+- Orientations are k/40 of a full turn, counterclockwise. The published grid ends where it begins, at 0 and 2 pi; this
+  one leaves out the second 0, so that all forty hearts differ. A square looks the same after 10 steps and an ellipse
+  after 20, so their images occur 4 times and twice.
 - Positions are one pixel apart. The outermost keep every sprite inside the picture.
-- No anti-aliasing: a pixel is white where its centre lies in the shape. No centre lies on an edge.
+- No anti-aliasing: a pixel is white if its center lies in the shape. No center lies on an edge.
 """
 
 import math
@@ -30,20 +30,20 @@ from typing_extensions import override
 
 SIDE = 64
 RADIUS = 16.4
-"""The largest distance of a shape's edge from its centroid, in pixels."""
+"""Largest distance of a shape's edge from its centroid, in pixels."""
 REACH = int(RADIUS)
 WINDOW = 2 * REACH + 1
-"""The side of the window that holds any sprite, its centroid at the centre of the middle pixel."""
+"""Side of the window that holds any sprite, with the centroid at the center of the middle pixel."""
 
 
 class Sprites(Dataset[Tensor]):
-    """All images of the grid. An image is made when it is asked for, and only the 720 outlines are kept, 0.8 MB.
+    """All images of the grid, rendered on access from 720 outlines (0.8 MB).
 
-    Items are images (1, 64, 64) uint8, 0 or 255, the y-position changing fastest and the shape slowest.
+    Items are images (1, 64, 64) uint8, 0 or 255. The y-position changes fastest and the shape slowest.
 
     Attributes:
-        names: of the factors, in order.
-        sizes: how many values each factor has; their product is the number of images.
+        names: Names of the factors, in order.
+        sizes: Number of values of each factor; their product is the number of images.
     """
 
     names = ("shape", "scale", "orientation", "x", "y")
@@ -57,37 +57,63 @@ class Sprites(Dataset[Tensor]):
 
     @override
     def __getitem__(self, index: int) -> Tensor:
-        """The image (1, 64, 64) of an index. Raises IndexError for one out of range."""
+        """Render one image.
+
+        Args:
+            index: Index from 0 to below 737,280.
+
+        Returns:
+            Shape (1, 64, 64), uint8, 0 or 255.
+
+        Raises:
+            IndexError: If the index is out of range.
+        """
         return self.images(self.factors_of(index)[None])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[Tensor]:
-        """The images (1, 64, 64) of a batch of indices, rendered at once."""
+        """Render a batch of images at once, which is faster than one by one.
+
+        Args:
+            indices: Indices from 0 to below 737,280.
+
+        Returns:
+            Images (1, 64, 64), in order.
+
+        Raises:
+            IndexError: If an index is out of range.
+        """
         return list(self.images(self.factors_of(torch.as_tensor(indices))))
 
     def images(self, factors: Tensor) -> Tensor:
-        """The images of given factors.
+        """Render images from their factors.
 
         Args:
-            factors: whole numbers (N, 5), each from 0 to below its entry of `sizes`.
+            factors: Whole numbers (N, 5), each from 0 to below its entry in `sizes`.
 
         Returns:
             Shape (N, 1, 64, 64), uint8, 0 or 255.
 
         Raises:
-            TypeError: factors that are no whole numbers.
-            ValueError: factors of another shape or out of range.
+            TypeError: If the factors are not whole numbers.
+            ValueError: If the factors have another shape or are out of range.
         """
-        shape, scale, orientation, x, y = self._checked(factors).T
+        shape, scale, orientation, x, y = self._check(factors).T
         images = np.zeros((len(x), SIDE, SIDE), np.uint8)
         windows = sliding_window_view(images, (WINDOW, WINDOW), axis=(1, 2), writeable=True)
         windows[np.arange(len(x)), y, x] = self._outlines[shape, scale, orientation]
         return torch.from_numpy(images)[:, None]
 
     def factors_of(self, index: int | Tensor) -> Tensor:
-        """The factors of images by index: int64, shape (5,) for one index or (N, 5) for a Tensor (N,).
+        """Convert indices to factors.
+
+        Args:
+            index: One index, or a Tensor (N,) of indices.
+
+        Returns:
+            Factors, int64, shape (5,) or (N, 5).
 
         Raises:
-            IndexError: an index that is not from 0 to below 737,280.
+            IndexError: If an index is not from 0 to below 737,280.
         """
         index = torch.as_tensor(index)
         outside = index[(index < 0) | (index >= len(self))]
@@ -96,10 +122,21 @@ class Sprites(Dataset[Tensor]):
         return torch.stack(torch.unravel_index(index, self.sizes), dim=-1)
 
     def index_of(self, factors: Tensor) -> Tensor:
-        """The indices (N,) of given factors (N, 5); the inverse of `factors_of`. Raises as `images` does."""
-        return torch.from_numpy(np.ravel_multi_index(tuple(self._checked(factors).T), self.sizes))
+        """Convert factors to indices; the inverse of `factors_of`.
 
-    def _checked(self, factors: Any) -> NDArray[np.int64]:
+        Args:
+            factors: Whole numbers (N, 5), each from 0 to below its entry in `sizes`.
+
+        Returns:
+            Indices, int64, shape (N,).
+
+        Raises:
+            TypeError: If the factors are not whole numbers.
+            ValueError: If the factors have another shape or are out of range.
+        """
+        return torch.from_numpy(np.ravel_multi_index(tuple(self._check(factors).T), self.sizes))
+
+    def _check(self, factors: Any) -> NDArray[np.int64]:
         if not isinstance(factors, Tensor) or factors.is_floating_point() or factors.is_complex():
             got = factors.dtype if isinstance(factors, Tensor) else type(factors).__name__
             raise TypeError(f"factors must be a Tensor of whole numbers such as int64, but got {got}")
@@ -114,12 +151,12 @@ class Sprites(Dataset[Tensor]):
 
 
 def _outlines(scales: NDArray[np.float64], turns: int) -> NDArray[np.uint8]:
-    """Every shape at every scale and orientation: (3, scales, turns, WINDOW, WINDOW), 0 or 255."""
+    """Render every shape at every scale and orientation: (3, scales, turns, WINDOW, WINDOW), 0 or 255."""
     offset = np.arange(-REACH, REACH + 1.0)
     right, up = offset[None, :], -offset[:, None]
     angle = np.linspace(0, 2 * np.pi, turns, endpoint=False)[:, None, None]
     scale = scales[:, None, None, None]
-    # The pixels' centres as the sprite sees them that has been neither turned nor scaled.
+    # The pixels' centers in the coordinates of a sprite that is neither turned nor scaled.
     u = (np.cos(angle) * right + np.sin(angle) * up) / scale
     v = (np.cos(angle) * up - np.sin(angle) * right) / scale
     return np.stack([_square(u, v), _ellipse(u, v), _heart(u, v)]).astype(np.uint8) * 255

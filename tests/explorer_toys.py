@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from custom_code import Angle
-from infogan_lib import Bernoulli, Categorical, Gaussian, InfoGAN, LatentSpec, Noise, Uniform, recipes
+from infogan_lib import Bernoulli, Categorical, Engine, Gaussian, InfoGAN, LatentSpec, Noise, Uniform, recipes
 from toys import LATENT, dense_discriminator, dense_generator
 
 ALL = LatentSpec(
@@ -57,13 +57,11 @@ def bare_png(width, height):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + end
 
 
-def finished_run(folder, name="default", width=0.1, **changes):
+def finished_run(folder, name="default", width=0.1):
     recipe = recipes.get(name, width=width, seed=3)
-    trainer = recipe.trainer(device="cpu")
-    trainer.model.save(folder / "model")
-    result = {"recipe": name, "width": width, "seed": 3} | changes
-    (folder / "result.json").write_text(json.dumps(result))
-    return trainer.model
+    model = recipe.trainer(engine=Engine("cpu")).model
+    recipes.save_run(folder, recipe, model)
+    return model
 
 
 def request(url, data=None, **headers):

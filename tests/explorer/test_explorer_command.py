@@ -34,21 +34,8 @@ def test_runs_of_every_recipe_can_be_explored(tmp_path, name):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda f: (f / "result.json").unlink(), "not a finished run, as it has no result.json"),
-        (lambda f: (f / "result.json").write_text("{"), r"result.json: cannot be read"),
-        (lambda f: (f / "result.json").write_bytes(b"\xff\xfe"), r"result.json: cannot be read"),
-        (lambda f: (f / "result.json").write_text("[]"), "does not say recipe, width, seed"),
-        (lambda f: (f / "result.json").write_text('{"recipe": "paper"}'), "does not say width, seed"),
-        (lambda f: (f / "result.json").write_text('{"recipe": "x", "width": 1, "seed": 0}'), "no recipe 'x'"),
-        (lambda f: (f / "result.json").write_text('{"recipe": [], "width": 1, "seed": 0}'), "no networks can be built"),
-        (
-            lambda f: (f / "result.json").write_text('{"recipe": "default", "width": "a", "seed": 0}'),
-            "no networks can be built",
-        ),
-        (
-            lambda f: (f / "result.json").write_text('{"recipe": "default", "width": 0.2, "seed": 0}'),
-            "generator",
-        ),
+        (lambda f: (f / "recipe.json").unlink(), "not a finished run, as it has no recipe.json"),
+        (lambda f: (f / "recipe.json").write_text("{"), r"recipe.json: cannot be read"),
         (lambda f: next((f / "model").iterdir()).unlink(), "model"),
         (lambda f: [p.write_bytes(p.read_bytes()[:-9]) for p in (f / "model").iterdir()], "model"),
     ],

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from infogan_lib import Categorical, InfoGAN, LatentSpec, Noise, Tap, Uniform
+from infogan_lib import Categorical, InfoGAN, LatentSpec, Noise, Uniform
 from infogan_lib.losses import MSE, PointEstimate
+from infogan_lib.model.ema import make_ema
 from toys import LATENT, PartsGenerator, TupleDiscriminator, dense_discriminator, dense_generator, images
 
 
@@ -19,7 +20,7 @@ def model(**changes):
 
 SHAPES = {
     "grey": (1, 4, 4),
-    "colour": (3, 5, 7),
+    "color": (3, 5, 7),
     "sound": (2, 24),
     "vector": (10,),
     "volume": (1, 3, 4, 5),
@@ -144,12 +145,12 @@ def test_sample_is_in_eval_mode():
 def test_encode_gives_torch_distributions():
     x = images(600)
     gan = model()
-    found = gan.encode(x, batch_size=256)
-    assert found["digit"].probs.sum(1).allclose(torch.ones(600))
-    assert found["digit"].log_prob(torch.eye(4)[[0] * 600]).shape == (600,)
-    assert (found["style"].stddev > 0).all()
+    posterior = gan.encode(x, batch_size=256)
+    assert posterior["digit"].probs.sum(1).allclose(torch.ones(600))
+    assert posterior["digit"].log_prob(torch.eye(4)[[0] * 600]).shape == (600,)
+    assert (posterior["style"].stddev > 0).all()
     whole = gan.eval().latent.posteriors(gan.forward_q(x))
-    torch.testing.assert_close(found["digit"].probs, whole["digit"].probs)
+    torch.testing.assert_close(posterior["digit"].probs, whole["digit"].probs)
 
 
 def test_encode_takes_bytes_in_the_generators_range():
@@ -191,85 +192,6 @@ def test_state_dict_round_trip():
     assert torch.equal(first.sample(2, seed=0), second.sample(2, seed=0))
 
 
-def shares_front_end():
-    front = nn.Sequential(nn.Flatten(), nn.Linear(16, 12))
-    discriminator = nn.Sequential(front, nn.Linear(12, 1))
-    InfoGAN(dense_generator(), discriminator, LATENT, q_network=nn.Sequential(front, nn.Linear(12, 8)))
-
-
-def ties_weights():
-    generator, discriminator = nn.Linear(11, 11), nn.Linear(11, 11)
-    discriminator.weight = generator.weight
-    InfoGAN(generator, discriminator, LATENT)
-
-
-REFUSALS = [
-    (
-        lambda: InfoGAN("g", dense_discriminator(), LATENT),
-        TypeError,
-        "generator must be a torch.nn.Module, but got 'g'",
-    ),
-    (lambda: InfoGAN(dense_generator(), None, LATENT), TypeError, "discriminator must be a torch.nn.Module"),
-    (
-        lambda: InfoGAN(dense_generator(), dense_discriminator(), Categorical(3)),
-        TypeError,
-        "latent must be a LatentSpec",
-    ),
-    (
-        lambda: InfoGAN(dense_generator(5), dense_discriminator(), LatentSpec(z=Noise(5))),
-        ValueError,
-        "needs at least one code beside the noise",
-    ),
-    (
-        lambda: model(q_head=nn.Linear(16, 7)),
-        ValueError,
-        r"Q gave raw outputs of shape \(2, 7\).*need 8 \(digit 4, style 4\)",
-    ),
-    (lambda: model(q_head=lambda x: x), TypeError, "q_head must be a torch.nn.Module or None"),
-    (lambda: model(q_network=nn.Linear(1, 1), tap="1"), ValueError, "give either it, or q_head and tap"),
-    (lambda: model(tap=3), TypeError, "tap must be the name of a layer"),
-    (lambda: model(tap="9"), ValueError, "no layer '9' to tap; it has: 0"),
-    (lambda: Tap("1", at="both"), ValueError, "at must be one of 'input' and 'output'"),
-    (lambda: model(generator_input="4d"), ValueError, "generator_input must be one of"),
-    (lambda: model(discriminator_output="odds"), ValueError, "discriminator_output must be one of"),
-    (lambda: model(seed=-1), ValueError, "seed must be a whole number of at least 0"),
-    (
-        lambda: InfoGAN(PartsGenerator(), TupleDiscriminator(), LATENT, q_head=nn.Linear(2, 2)),
-        ValueError,
-        "returns codes itself, so it takes no q_head",
-    ),
-    (lambda: model().sample(2, colour=1), KeyError, "no 'colour' in this latent; it has 'z', 'digit' and 'style'"),
-    (lambda: model().sample(2, digit=4), ValueError, "category out of range.*categories 0 to 3, but got 4"),
-    (lambda: model().sample(0), ValueError, "n must be a whole number of at least 1"),
-    (lambda: model().sample(2, seed=1, rng=torch.Generator()), ValueError, "either seed or rng"),
-    (lambda: model().traverse("hue"), KeyError, "no 'hue' in this latent"),
-    (lambda: model().traverse("style", dim=2), ValueError, "dim must be from 0 to 1"),
-    (
-        lambda: model().encode(torch.zeros(3, 4, 4)),
-        ValueError,
-        r"shape \(N, 1, 4, 4\) with N >= 1, but got \(3, 4, 4\)",
-    ),
-    (lambda: model().encode(torch.zeros(0, 1, 4, 4)), ValueError, "with N >= 1"),
-    (lambda: model().traverse("digit", digit=3), ValueError, "'digit' is what moves"),
-    (lambda: model().encode(torch.zeros(2, 1, 4, 4, dtype=torch.int64)), TypeError, "floats, or uint8"),
-    (
-        lambda: InfoGAN(dense_generator().double(), dense_discriminator(), LATENT),
-        ValueError,
-        "all networks must have one dtype",
-    ),
-    (shares_front_end, ValueError, "q_network and discriminator share .* give q_head= only the layers after"),
-    (ties_weights, ValueError, "discriminator and generator share the parameter 'weight'; tie no weights"),
-    (lambda: model().encode([1]), TypeError, "images must be a Tensor"),
-    (lambda: model().encode(torch.full((2, 1, 4, 4), float("nan"))), ValueError, "must be finite"),
-]
-
-
-@pytest.mark.parametrize(("make", "error", "message"), REFUSALS)
-def test_refusals_name_what_was_wrong(make, error, message):
-    with pytest.raises(error, match=message):
-        make()
-
-
 def test_outputs_by_name_are_put_into_order():
     class Named(nn.Module):
         def __init__(self):
@@ -284,18 +206,6 @@ def test_outputs_by_name_are_put_into_order():
     x = images(5)
     features = gan.discriminator[:4](x)
     torch.testing.assert_close(gan.encode(x)["digit"].logits.softmax(1), head.digit(features).softmax(1))
-
-
-def test_outputs_that_run_over_two_codes_are_refused():
-    class Swapped(TupleDiscriminator):
-        def __init__(self):
-            super().__init__()
-            self.category, self.style = nn.Linear(12, 2), nn.Linear(12, 6)
-
-    with pytest.raises(
-        ValueError, match=r"widths \[2, 6\], one of which runs over 'digit' and 'style'.*digit 4, style 4"
-    ):
-        InfoGAN(PartsGenerator(), Swapped(), LATENT)
 
 
 def test_the_tap_is_not_the_validity_itself():
@@ -355,3 +265,40 @@ def test_bytes_need_a_known_range():
         gan.encode(torch.zeros(2, 1, 4, 4, dtype=torch.uint8))
     gan.pixel_range = (0, 1)
     gan.encode(torch.zeros(2, 1, 4, 4, dtype=torch.uint8))
+
+
+def test_the_pixel_range_is_an_argument():
+    assert model(pixel_range=(0, 2)).pixel_range == (0, 2)
+    assert model(pixel_range=(0, 2)).output_range == (-1, 1)
+    unbounded = InfoGAN(dense_generator(end=nn.Identity()), dense_discriminator(), LATENT, pixel_range=(0.0, 1.0))
+    bytes_ = torch.full((2, 1, 4, 4), 255, dtype=torch.uint8)
+    torch.testing.assert_close(unbounded.q_outputs(bytes_), unbounded.q_outputs(torch.ones(2, 1, 4, 4)))
+
+
+def test_a_model_is_trained_on_where_it_was_moved_to():
+    """Moved to another dtype and, on the meta device, to another place: nothing of the old one is left in it."""
+    gan = model()
+    gan.ema_generator = make_ema(gan.generator, 0.9)
+    gan.double()
+    result = gan.discriminate(gan.generate(gan.latent.sample(4).double()))
+    gan.latent.nll(result.q_outputs, gan.latent.sample(4).double())
+    result.logits.sum().backward()
+    assert all(p.grad is not None for p in gan.parameter_groups()["trunk"])
+    assert gan.sample(2).dtype == torch.float64
+    assert gan.q_outputs(images(3)).dtype == torch.float64
+    gan.to("meta")
+    result = gan.discriminate(gan.generate(torch.zeros(4, LATENT.width, dtype=torch.float64, device="meta")))
+    assert (result.logits.device.type, result.q_outputs.shape) == ("meta", (4, 8))
+    assert sum(len(group) for group in gan.parameter_groups().values()) == len(
+        [p for p in gan.parameters() if p.requires_grad]
+    )
+
+
+@pytest.mark.cuda
+def test_a_model_built_on_the_cpu_is_used_on_cuda():
+    gan = model().to("cuda")
+    expected = model().load_state_dict(gan.state_dict())
+    assert not expected.missing_keys
+    assert gan.sample(3, seed=0).device.type == "cuda"
+    assert gan.q_outputs(images(3)).device.type == "cuda"
+    assert gan.discriminate(images(4).cuda()).q_outputs.shape == (4, 8)

@@ -43,7 +43,7 @@ FORMS = {
 @pytest.mark.parametrize(("generator", "discriminator", "q"), FORMS.values(), ids=FORMS)
 @pytest.mark.parametrize("ema_decay", [None, 0.9])
 def test_a_loaded_model_is_the_model_that_was_saved(tmp_path, generator, discriminator, q, ema_decay):
-    model = trained(generator(), discriminator(), ema_decay=ema_decay, **{name: made() for name, made in q.items()})
+    model = trained(generator(), discriminator(), ema_decay=ema_decay, **{name: make() for name, make in q.items()})
     model.set_category_names("digit", ["zero", "one", None, "three"])
     model.pixel_range = (-1.0, 1.0)
     model.save(tmp_path / "model")
@@ -53,9 +53,9 @@ def test_a_loaded_model_is_the_model_that_was_saved(tmp_path, generator, discrim
     )
     assert torch.equal(loaded.sample(5, digit="three", seed=1), model.sample(5, digit=3, seed=1))
     assert torch.equal(loaded.traverse("style", digit="one", seed=2), model.traverse("style", digit=1, seed=2))
-    mine, theirs = loaded.encode(images(6)), model.encode(images(6))
-    assert torch.equal(mine["digit"].probs, theirs["digit"].probs)
-    assert torch.equal(mine["style"].mean, theirs["style"].mean)
+    ours, others = loaded.encode(images(6)), model.encode(images(6))
+    assert torch.equal(ours["digit"].probs, others["digit"].probs)
+    assert torch.equal(ours["style"].mean, others["style"].mean)
     assert loaded.latent == model.latent
     assert (loaded.category_names, loaded.pixel_range, loaded.output_range) == (
         model.category_names,
@@ -127,13 +127,13 @@ WRONG = [
 @pytest.mark.parametrize(("changes", "message"), WRONG)
 def test_wrong_modules_are_refused_by_tensor_and_left_alone(tmp_path, changes, message):
     trained().save(tmp_path)
-    given = {"generator": dense_generator(), "discriminator": dense_discriminator()} | changes()
-    before = {name: {k: v.clone() for k, v in module.state_dict().items()} for name, module in given.items()}
+    networks = {"generator": dense_generator(), "discriminator": dense_discriminator()} | changes()
+    before = {name: {k: v.clone() for k, v in module.state_dict().items()} for name, module in networks.items()}
     with pytest.raises(ig.CheckpointError) as refusal:
-        ig.InfoGAN.load(tmp_path, **given)
+        ig.InfoGAN.load(tmp_path, **networks)
     assert message in str(refusal.value)
     assert str(tmp_path) in str(refusal.value)
-    for name, module in given.items():
+    for name, module in networks.items():
         assert all(torch.equal(value, before[name][key]) for key, value in module.state_dict().items())
 
 
@@ -181,7 +181,7 @@ ig.InfoGAN(dense_generator(latent.width), dense_discriminator(), latent).save(sy
 @pytest.mark.parametrize(
     ("code", "names", "error", "message"),
     [
-        ("colour", list("abcd"), KeyError, "no 'colour' in this latent"),
+        ("color", list("abcd"), KeyError, "no 'color' in this latent"),
         ("style", ["a", "b"], TypeError, "only the categories of a Categorical have names"),
         ("digit", list("abc"), ValueError, "'digit' needs 4 different names, one per category"),
         ("digit", list("abca"), ValueError, "'digit' needs 4 different names, one per category"),
@@ -229,8 +229,8 @@ def test_naming_refuses_what_it_cannot_name():
     model = ig.InfoGAN(dense_generator(), dense_discriminator(), LATENT, q_network=Reads())
     with pytest.raises(TypeError, match="'style' is .*, which has no categories to name"):
         model.name_categories(written([0]), torch.tensor([0]), code="style")
-    with pytest.raises(KeyError, match="no 'colour'"):
-        model.name_categories(written([0]), torch.tensor([0]), code="colour")
+    with pytest.raises(KeyError, match="no 'color'"):
+        model.name_categories(written([0]), torch.tensor([0]), code="color")
     with pytest.raises(ValueError, match="categories and labels must be equally long, but got 2 and 1"):
         model.name_categories(written([0, 1]), torch.tensor([0]))
     with pytest.raises(ValueError, match="label_count is 2, but a value of 5 was found"):
@@ -253,5 +253,5 @@ def test_samples_by_name():
     assert torch.equal(model.sample(2, digit=["one", "four"], seed=0), model.sample(2, digit=[1, 3], seed=0))
     with pytest.raises(ValueError, match="'digit' has no category named 'two'; it has 'three', 'one' and 'four'"):
         model.sample(2, digit="two")
-    with pytest.raises(KeyError, match="no 'colour'"):
-        model.sample(2, colour="red")
+    with pytest.raises(KeyError, match="no 'color'"):
+        model.sample(2, color="red")

@@ -1,4 +1,4 @@
-"""Steps are launched before the one before is read: nothing in a launch waits, and a bad step is rolled back exactly."""
+"""A step is launched before the last one is read: nothing in a launch waits, and a bad step is rolled back exactly."""
 
 import copy
 from typing import Any
@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 import infogan_lib as ig
 from infogan_lib.data.augmentation import Brightness
 from infogan_lib.data.rng import RandomStreams
+from infogan_lib.data.sources import TensorSource
 from infogan_lib.losses import Hinge, NonSaturating, RelativisticPair, Wasserstein
 from infogan_lib.regularizers import R1, Consistency, GradientPenalty, ModeSeeking, RealImageInformation
 from infogan_lib.training.precision import Precision
@@ -76,11 +77,7 @@ def test_a_fit_is_bit_by_bit_the_loop_of_steps(settings):
     fitted, looped = trainer(**settings), trainer(**settings)
     quiet = Quiet()
     history = fitted.fit(data, steps=6, batch_size=8, callbacks=[quiet])
-    order = iter([])
-    from infogan_lib.data.sources import TensorSource
-
-    order = TensorSource(data, 8, 0).epoch(0)
-    for batch in order:
+    for batch in TensorSource(data, 8, 0).epoch(0):
         looped.step(batch)
     assert same(everything(fitted), everything(looped))
     assert [(step, count) for step, count, _ in quiet.steps] == [(n, n) for n in range(1, 7)]

@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="python -m infogan_lib.explorer",
         description=f"Open a page on {HOST} for changing the codes of a trained model and encoding pictures.",
     )
-    parser.add_argument("run", help="folder of a run that examples/mnist.py finished, such as runs/mnist")
+    parser.add_argument("run", help="folder that recipes.save_run wrote, such as runs/mnist")
     parser.add_argument(
         "--port", type=_port, default=PORT, help=f"port on {HOST}; 0 for any free port (default: {PORT})"
     )

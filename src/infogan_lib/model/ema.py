@@ -62,12 +62,11 @@ def update_ema(ema: AveragedModel, generator: nn.Module) -> None:
     """
     pairs = [*zip(ema.module.parameters(), generator.parameters(), strict=True)]
     pairs += [*zip(ema.module.buffers(), generator.buffers(), strict=True)]
-    averages = [(average, current) for average, current in pairs if average.is_floating_point()]
-    weight = torch.where(ema.n_averaged == 0, 1.0, 1 - ema.multi_avg_fn.decay)  # type: ignore[union-attr]
-    for average, current in averages:
-        average.lerp_(current.detach(), weight.to(average))
+    is_first, weight = ema.n_averaged == 0, 1 - ema.multi_avg_fn.decay  # type: ignore[union-attr]
     for average, current in pairs:
-        if not average.is_floating_point():
+        if average.is_floating_point():
+            average.lerp_(current, torch.where(is_first, average.new_ones(()), average.new_full((), weight)))
+        else:
             average.copy_(current)
     ema.n_averaged += 1
 

@@ -22,7 +22,6 @@ from infogan_lib._checks import check_int
 from infogan_lib.data.pixels import UNKNOWN_RANGE, PixelRange
 from infogan_lib.data.pixels import pixel_range as checked_range
 from infogan_lib.latent.category_names import CategoryNames, categorical_code, check_category_names
-from infogan_lib.latent.code_arguments import code_values
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.metrics.clustering import CategoryMatch
 from infogan_lib.model import sampling
@@ -35,7 +34,7 @@ from infogan_lib.model.adapters import (
 )
 from infogan_lib.model.attach import attach_q
 from infogan_lib.model.fast_cpu import fast_cpu, has_convolutions
-from infogan_lib.model.introspection import Part, device_and_dtype, final_activation, group_parameters
+from infogan_lib.model.introspection import OUTPUT_RANGES, Part, device_and_dtype, final_activation, group_parameters
 from infogan_lib.model.naming import names_from_labels
 from infogan_lib.model.q_head import flat_outputs
 from infogan_lib.model.saving import QKind, load_model, save_model
@@ -46,7 +45,7 @@ __all__ = ["InfoGAN", "Part"]
 
 
 class InfoGAN(nn.Module):
-    """G, D and Q as one module. None of the user's modules is edited or copied, and no hook stays on them.
+    """G, D and Q as one module. The given modules are neither modified nor copied; hooks live for one forward pass.
 
     Args:
         generator: any module that makes images (N, *) from the latent: flat (N, L), as a map (N, L, 1, 1), or with
@@ -106,15 +105,11 @@ class InfoGAN(nn.Module):
 
         self.generator_adapter, images = infer_generator_adapter(generator, latent, input=generator_input)
         self.image_shape = tuple(images.shape[1:])
-        self.output_range: PixelRange | None = _OUTPUT_RANGES.get(final_activation(images))
+        self.output_range: PixelRange | None = OUTPUT_RANGES.get(final_activation(images))
         self.pixel_range = self.output_range if pixel_range is None else checked_range(pixel_range)
-        images = images.detach().to(*device_and_dtype(discriminator))
+        images, at = images.detach().to(*device_and_dtype(discriminator)), Tap(tap) if isinstance(tap, str) else tap
         self.discriminator_adapter = infer_discriminator_adapter(
-            discriminator,
-            images,
-            tap=Tap(tap) if isinstance(tap, str) else tap,
-            needs_features=q_network is None,
-            output=discriminator_output,
+            discriminator, images, tap=at, needs_features=q_network is None, output=discriminator_output
         )
         self.q_kind: QKind = "network" if q_network is not None else "head" if q_head is not None else "default"
         own_q = q_head if q_network is None else q_network
@@ -128,12 +123,7 @@ class InfoGAN(nn.Module):
         return self.pixel_range or UNKNOWN_RANGE
 
     def parameter_groups(self) -> dict[Part, list[nn.Parameter]]:
-        """All trainable parameters by the part they belong to.
-
-        Returns:
-            "generator"; "trunk", the part of D that Q reads through; "d_head", the rest of D; "q_head", the parameters
-            of Q alone, whether it is a head, a separate network, or D's own code layers.
-        """
+        """Trainable parameters of "generator", "trunk" (D as far as Q reads it), "d_head" (its rest), "q_head" (Q)."""
         return group_parameters(self.generator, self.discriminator, self.q, self._shared)
 
     def generate(self, latent: Tensor) -> Tensor:
@@ -189,12 +179,10 @@ class InfoGAN(nn.Module):
 
         Args:
             code: the name of a categorical code.
-            names: one for each category, in order; None for a category without a name.
+            names: one for each category, in order, without duplicates; None for a category without a name.
 
         Raises:
-            KeyError: no code of that name.
-            TypeError: a code without categories, or names that are not strings.
-            ValueError: too few or too many names, or one that is given twice.
+            KeyError, TypeError, ValueError: no such code, or names that do not fit its categories.
         """
         self.category_names[code] = check_category_names(self.latent, code, names)
 
@@ -213,8 +201,7 @@ class InfoGAN(nn.Module):
             The match: its table, accuracy, purity of each category, and the unmatched categories, which get no name.
 
         Raises:
-            KeyError: no code of that name.
-            TypeError: a code without categories.
+            KeyError, TypeError: no code of that name, or one without categories.
             ValueError: images and labels of different numbers, or labels out of range.
             ImportError: scipy is not installed.
         """
@@ -289,11 +276,9 @@ class InfoGAN(nn.Module):
 
         Raises:
             KeyError: no code of that name; the message lists the names.
-            TypeError: a value of another kind.
-            ValueError: a category out of range, or a value of another shape.
+            TypeError, ValueError: a value that the code cannot take.
         """
-        values = code_values(self.latent, self.category_names, codes, named)
-        return self.decode(sampling.draw_latents(self, n, seed, rng, values))
+        return self.decode(sampling.draw_latents(self, n, seed, rng, codes, named))
 
     def traverse(
         self,
@@ -327,21 +312,17 @@ class InfoGAN(nn.Module):
         Returns:
             Shape (n * steps, *image_shape), the traversal of the first starting point first.
         """
-        values = code_values(self.latent, self.category_names, codes, named)
-        if code in values:
+        if code in named or code in (codes or {}):
             raise ValueError(f"{code!r} is what moves, so it cannot be set as well; leave {code}= out")
-        base = sampling.draw_latents(self, n, seed, rng, values)
+        base = sampling.draw_latents(self, n, seed, rng, codes, named)
         return self.decode(self.latent.traverse(code, dim=dim, steps=steps, base=base, low=low, high=high))
 
     def decode(self, latent: Tensor, *, batch_size: int = 512) -> Tensor:
         """Images for latents in eval mode, from the averaged generator where there is one.
 
         Args:
-            latent: shape (N, L).
+            latent: shape (N, L), which gives images (N, *image_shape).
             batch_size: how many images to make at a time.
-
-        Returns:
-            Shape (N, *image_shape).
         """
         return sampling.decode(self, latent, batch_size)
 
@@ -354,8 +335,8 @@ class InfoGAN(nn.Module):
             batch_size: how many images to read at a time.
 
         Returns:
-            A torch `Distribution` per code name, with batch shape (N,), on the model's device: one-hot for a
-            categorical code (see its `probs`), normal for a continuous one, `PointEstimate` for one with `MSE`.
+            A torch `Distribution` per code, of batch shape (N,), on the model's device: one-hot for a categorical code
+            (see its `probs`), normal for a continuous one, `PointEstimate` for one with `MSE`.
 
         Raises:
             TypeError: images that are neither floats nor uint8.
@@ -366,6 +347,3 @@ class InfoGAN(nn.Module):
     def q_outputs(self, images: Tensor, *, batch_size: int = 512) -> Tensor:
         """Q's raw outputs (N, R) for images, in eval mode; arguments and errors are those of `encode`."""
         return sampling.q_outputs(self, images, batch_size)
-
-
-_OUTPUT_RANGES: dict[str | None, PixelRange] = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0)}

@@ -62,6 +62,10 @@ def reachable_parameters(output: Tensor) -> set[int]:
     return ids
 
 
+OUTPUT_RANGES: dict[str | None, tuple[float, float]] = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0)}
+"""What a generator can reach by its final activation."""
+
+
 def final_activation(output: Tensor) -> Literal["tanh", "sigmoid", "softmax"] | None:
     """The activation that made this output, read off its graph behind any reshaping, clamping or averaging."""
     node = output.grad_fn

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from infogan_lib._checks import check_int
 from infogan_lib.data.pixels import as_float, check_real_images
+from infogan_lib.latent.code_arguments import code_values
 from infogan_lib.model.introspection import device_and_dtype, eval_mode
 
 if TYPE_CHECKING:
@@ -18,9 +19,15 @@ if TYPE_CHECKING:
 
 
 def draw_latents(
-    model: "InfoGAN", n: int, seed: int | None, rng: torch.Generator | None, values: Mapping[str, Any]
+    model: "InfoGAN",
+    n: int,
+    seed: int | None,
+    rng: torch.Generator | None,
+    codes: Mapping[str, Any] | None,
+    named: Mapping[str, Any],
 ) -> Tensor:
     """Latents (n, L) on the CPU with given values of codes; see `InfoGAN.sample`."""
+    values = code_values(model.latent, model.category_names, codes, named)
     if seed is not None:
         if rng is not None:
             raise ValueError("give either seed or rng, not both")

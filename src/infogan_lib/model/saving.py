@@ -117,7 +117,7 @@ class ModelPlan:
         plan = known_fields(path, "plan", saved, cls)
         if plan.get("generator_input") == "parts":  # version 0.1's name
             plan["generator_input"] = "separate"
-        read = {
+        parsers = {
             "latent": LatentSpec.from_json,
             "image_shape": tuple,
             "category_names": lambda named: {code: tuple(names) for code, names in named.items()},
@@ -125,7 +125,7 @@ class ModelPlan:
             "tap": lambda place: None if place is None else Tap(*place),
         }
         try:
-            return cls(**{name: read[name](value) if name in read else value for name, value in plan.items()})
+            return cls(**{name: parsers[name](value) if name in parsers else value for name, value in plan.items()})
         except (TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(path, f"its plan cannot be read: {error}") from error
 

@@ -40,8 +40,8 @@ class RecordSigmoids(TorchFunctionMode):
     ) -> Any:
         if func not in _SIGMOIDS:
             return func(*args, **(kwargs or {}))
-        given = args[0] if args else (kwargs or {})["input"]
-        logits = given.clone() if func in _IN_PLACE else given
+        operand = args[0] if args else (kwargs or {})["input"]
+        logits = operand.clone() if func in _IN_PLACE else operand
         probabilities = func(*args, **(kwargs or {}))
         self.calls.append((logits, probabilities))
         return probabilities

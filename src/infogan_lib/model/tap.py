@@ -5,7 +5,7 @@ They are captured by a hook that is on D only while the model runs it, or while 
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -45,10 +45,11 @@ class Tap:
         Raises:
             ValueError: no such layer; the message lists the layers there are.
         """
+        if self.layer:
+            with suppress(AttributeError):
+                return discriminator.get_submodule(self.layer)
         modules = dict(discriminator.named_modules())
         modules.pop("")
-        if self.layer in modules:
-            return modules[self.layer]
         unwrapped = {without_wrappers(name): module for name, module in modules.items() if without_wrappers(name)}
         if without_wrappers(self.layer) in unwrapped:
             return unwrapped[without_wrappers(self.layer)]

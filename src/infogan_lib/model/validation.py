@@ -42,14 +42,14 @@ def check_no_shared_parameters(
 ) -> None:
     """Check that networks have one dtype, and that no two of them share a parameter. Raises ValueError."""
     networks = {"generator": generator, "discriminator": discriminator, "q_head": q_head, "q_network": q_network}
-    given = {name: network for name, network in networks.items() if network is not None}
-    dtypes = {name: device_and_dtype(net)[1] for name, net in given.items() if any(True for _ in net.parameters())}
+    modules = {name: network for name, network in networks.items() if network is not None}
+    dtypes = {name: device_and_dtype(net)[1] for name, net in modules.items() if any(True for _ in net.parameters())}
     if len(set(dtypes.values())) > 1:
         raise ValueError(
             f"all networks must have one dtype, but got {dtypes}; convert them, for instance with .float()"
         )
     owners: dict[int, str] = {}
-    for owner, network in given.items():
+    for owner, network in modules.items():
         for name, parameter in network.named_parameters():
             other = owners.setdefault(id(parameter), owner)
             if other == owner:

@@ -3,25 +3,24 @@
     recipe = recipes.get("lab64-frontend", width=0.25)
     trainer = recipe.trainer()
     trainer.fit(recipe.images(mnist), epochs=recipe.epochs, batch_size=recipe.batch_size)
+    recipes.save_run("runs/mine", recipe, trainer.model)  # and recipes.load_run("runs/mine")
 
-A recipe is one function that returns a `Recipe`, made known by `register`.
+A recipe is a function `width -> Recipe`; `register` gives it a name.
 """
 
-from infogan_lib.recipes import course28, course64, mnist28, sprites
+from infogan_lib.recipes import lab28, lab64, mnist28, sprites  # noqa: F401 - they register their recipes
 from infogan_lib.recipes.all_digits import all_digits
-from infogan_lib.recipes.recipe import Recipe, available, get, register
-from infogan_lib.recipes.runs import RunError, load_run
+from infogan_lib.recipes.recipe import Recipe, available, get, register, resize_images
+from infogan_lib.recipes.runs import RunError, load_run, save_run
 
 __all__ = [
     "Recipe",
     "RunError",
     "all_digits",
     "available",
-    "course28",
-    "course64",
     "get",
     "load_run",
-    "mnist28",
     "register",
-    "sprites",
+    "resize_images",
+    "save_run",
 ]

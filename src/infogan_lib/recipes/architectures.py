@@ -4,6 +4,7 @@ Sources: Chen et al., InfoGAN, NeurIPS 2016, appendix C.1; Radford et al., DCGAN
 """
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -11,20 +12,70 @@ from typing_extensions import override
 
 from infogan_lib._checks import check_int
 
+Network = TypeVar("Network", bound=nn.Module)
 
-def paper_generator(latent_width: int, *, image_channels: int = 1, channels: int = 64, hidden: int = 1024) -> nn.Module:
+
+def scale_channels(width: float, *channels: int) -> list[int]:
+    """Multiply channel counts by a width; each is at least 1.
+
+    Args:
+        width: The factor.
+        *channels: Channel counts at width 1.
+    """
+    return [max(1, round(width * count)) for count in channels]
+
+
+def init_paper(network: Network) -> Network:
+    """Initialize as the paper's code does: weights from N(0, 0.02), biases 0; BatchNorm as in torch.
+
+    Args:
+        network: The network, which is changed in place.
+
+    Returns:
+        The same network.
+    """
+    for module in network.modules():
+        if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+            nn.init.normal_(module.weight, std=0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    return network
+
+
+def init_dcgan(network: Network) -> Network:
+    """Initialize as DCGAN does: convolutions from N(0, 0.02), BatchNorm's weights from N(1, 0.02) and its biases 0.
+
+    Args:
+        network: The network, which is changed in place.
+
+    Returns:
+        The same network.
+    """
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+            nn.init.normal_(module.weight, std=0.02)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, mean=1.0, std=0.02)
+            nn.init.zeros_(module.bias)
+    return network
+
+
+def paper_generator(
+    latent_width: int, *, image_channels: int = 1, channels: int = 64, hidden: int = 1024
+) -> nn.Sequential:
     """G: FC hidden, FC 7 x 7 x 2 channels, ConvT4 channels, ConvT4 image; BatchNorm and ReLU between; Sigmoid.
 
     Args:
-        latent_width: `LatentSpec.width`.
-        image_channels: 1 for grey images, 3 for colour.
-        channels, hidden: 64 and 1024 in the paper; less for a CPU.
+        latent_width: Width of the latent, `LatentSpec.width`.
+        image_channels: Channels of the images: 1 for gray, 3 for color.
+        channels: Channels of the last maps; 64 in the paper, fewer for a CPU.
+        hidden: Width of the first layer; 1024 in the paper, less for a CPU.
 
-    Shape:
-        (N, latent_width) to (N, image_channels, 28, 28) in [0, 1].
+    Returns:
+        A network from (N, latent_width) to (N, image_channels, 28, 28) in [0, 1].
     """
     latent_width = check_int("latent_width", latent_width, minimum=1)
-    return _initialised(
+    return init_paper(
         nn.Sequential(
             nn.Linear(latent_width, hidden, bias=False),
             nn.BatchNorm1d(hidden),
@@ -44,17 +95,18 @@ def paper_generator(latent_width: int, *, image_channels: int = 1, channels: int
 
 def paper_discriminator(
     *, image_channels: int = 1, channels: int = 64, hidden: int = 1024, norm: bool = True
-) -> nn.Module:
-    """D: Conv4 channels, Conv4 2 channels, FC hidden, FC 1; BatchNorm from the second; leaky ReLU 0.1. Logits.
+) -> nn.Sequential:
+    """D: Conv4 channels, Conv4 2 channels, FC hidden, FC 1; BatchNorm from the second layer on; leaky ReLU 0.1.
 
     Args:
-        image_channels: 1 for grey images, 3 for colour.
-        channels, hidden: 64 and 1024 in the paper; less for a CPU.
-        norm: whether to normalise, as the paper does. Without it Q sees each image by itself, and real and generated
-            ones alike, which suits terms about real images.
+        image_channels: Channels of the images: 1 for gray, 3 for color.
+        channels: Channels of the first maps; 64 in the paper, fewer for a CPU.
+        hidden: Width of the features that Q reads; 1024 in the paper, less for a CPU.
+        norm: Whether to use BatchNorm, as the paper does. Without it Q's answer for an image does not depend on the
+            rest of the batch, real or generated, which suits terms about real images.
 
-    Shape:
-        (N, image_channels, 28, 28) to logits (N, 1).
+    Returns:
+        A network from (N, image_channels, 28, 28) to logits (N, 1).
     """
     layers = [
         *(nn.Conv2d(image_channels, channels, 4, 2, 1), nn.LeakyReLU(0.1)),
@@ -64,63 +116,68 @@ def paper_discriminator(
         nn.Linear(hidden, 1),
     ]
     norms = (nn.BatchNorm1d, nn.BatchNorm2d)
-    return _initialised(nn.Sequential(*(layer for layer in layers if norm or not isinstance(layer, norms))))
-
-
-def _initialised(network: nn.Module) -> nn.Module:
-    """Weights from N(0, 0.02), biases zero, as the paper's code starts them; BatchNorm as torch does."""
-    for module in network.modules():
-        if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
-            nn.init.normal_(module.weight, std=0.02)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-    return network
+    return init_paper(nn.Sequential(*(layer for layer in layers if norm or not isinstance(layer, norms))))
 
 
 def dcgan_generator(
     latent_width: int, channels: Sequence[int] = (512, 256, 128, 64), *, image_channels: int = 1
 ) -> nn.Sequential:
-    """G: ConvT4 to 4 x 4, then ConvT4 stride 2 for each further size; BatchNorm and ReLU between; Tanh. No biases.
+    """G: ConvT4 to 4 x 4, then ConvT4 with stride 2 for each further size; BatchNorm and ReLU between; Tanh; no biases.
 
     Args:
-        latent_width: of the latent, a map of 1 x 1.
-        channels: of the maps of 4 x 4, 8 x 8 and so on.
-        image_channels: of the images.
+        latent_width: Width of the latent, which is a map of 1 x 1.
+        channels: Channels of the maps of 4 x 4, 8 x 8 and so on.
+        image_channels: Channels of the images.
 
-    Shape:
-        (N, latent_width, 1, 1) to (N, image_channels, 64, 64) in [-1, 1], with four sizes.
+    Returns:
+        A network from (N, latent_width, 1, 1) to (N, image_channels, 64, 64) in [-1, 1], for four sizes.
     """
     layers: list[nn.Module] = []
     for i, (before, after) in enumerate(zip([latent_width, *channels], channels, strict=False)):
-        layers += [_up(before, after, first=i == 0), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
-    return initialised(nn.Sequential(*layers, _up(channels[-1], image_channels), nn.Tanh()))
+        stride, padding = (1, 0) if i == 0 else (2, 1)
+        up = nn.ConvTranspose2d(before, after, 4, stride, padding, bias=False)
+        layers += [up, nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+    to_image = nn.ConvTranspose2d(channels[-1], image_channels, 4, 2, 1, bias=False)
+    return init_dcgan(nn.Sequential(*layers, to_image, nn.Tanh()))
 
 
 def dcgan_trunk(channels: Sequence[int] = (64, 128, 256, 512), *, image_channels: int = 1) -> nn.Sequential:
-    """D's convolutions: Conv4 stride 2 for each size; BatchNorm from the second; leaky ReLU 0.2. No biases.
+    """D's convolutions: Conv4 with stride 2 for each size; BatchNorm from the second on; leaky ReLU 0.2; no biases.
 
-    Shape:
-        (N, image_channels, 64, 64) to (N, channels[-1], 4, 4), with four sizes.
+    Args:
+        channels: Channels of the maps of 32 x 32, 16 x 16 and so on.
+        image_channels: Channels of the images.
+
+    Returns:
+        A network from (N, image_channels, 64, 64) to (N, channels[-1], 4, 4), for four sizes.
     """
     layers: list[nn.Module] = []
     for i, (before, after) in enumerate(zip([image_channels, *channels], channels, strict=False)):
         norm = [nn.BatchNorm2d(after)] if i > 0 else []
         layers += [nn.Conv2d(before, after, 4, 2, 1, bias=False), *norm, nn.LeakyReLU(0.2, inplace=True)]
-    return initialised(nn.Sequential(*layers))
+    return init_dcgan(nn.Sequential(*layers))
 
 
 def dcgan_discriminator(channels: Sequence[int] = (64, 128, 256, 512), *, image_channels: int = 1) -> nn.Sequential:
-    """D: `dcgan_trunk`, then Conv4 to one number, then a Sigmoid; one flat `nn.Sequential`, as in the tutorial.
+    """D: `dcgan_trunk`, then Conv4 to one number and a Sigmoid; one flat `nn.Sequential`, as in the tutorial.
 
-    Shape:
-        (N, image_channels, 64, 64) to probabilities (N, 1, 1, 1).
+    Args:
+        channels: Channels of the maps of 32 x 32, 16 x 16 and so on.
+        image_channels: Channels of the images.
+
+    Returns:
+        A network from (N, image_channels, 64, 64) to probabilities (N, 1, 1, 1).
     """
     trunk = dcgan_trunk(channels, image_channels=image_channels)
-    return initialised(nn.Sequential(*trunk, nn.Conv2d(channels[-1], 1, 4, 1, 0, bias=False), nn.Sigmoid()))
+    return init_dcgan(nn.Sequential(*trunk, nn.Conv2d(channels[-1], 1, 4, 1, 0, bias=False), nn.Sigmoid()))
 
 
 class SeparateArguments(nn.Module):
-    """A generator that takes noise, category and continuous code as three arguments, as lab64-mse calls it."""
+    """A generator that takes noise, category and continuous code as three arguments, as lab64-mse calls it.
+
+    Args:
+        body: A generator of latents (N, L, 1, 1).
+    """
 
     def __init__(self, body: nn.Module) -> None:
         super().__init__()
@@ -128,21 +185,14 @@ class SeparateArguments(nn.Module):
 
     @override
     def forward(self, noise: Tensor, cat_code: Tensor, cont_code: Tensor) -> Tensor:
-        """Images (N, C, 64, 64) from noise (N, Z), category (N, K) and codes (N, D), side by side as a 1 x 1 map."""
+        """Generate images.
+
+        Args:
+            noise: Noise (N, Z).
+            cat_code: One-hot categories (N, K).
+            cont_code: Continuous codes (N, D).
+
+        Returns:
+            Images (N, C, 64, 64).
+        """
         return self.body(torch.cat([noise, cat_code, cont_code], dim=1)[..., None, None])
-
-
-def initialised(network: nn.Sequential) -> nn.Sequential:
-    """Convolutions from N(0, 0.02), BatchNorm's weights from N(1, 0.02) and biases 0, as the tutorial starts them."""
-    for module in network.modules():
-        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
-            nn.init.normal_(module.weight, std=0.02)
-        elif isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.weight, mean=1.0, std=0.02)
-            nn.init.zeros_(module.bias)
-    return network
-
-
-def _up(before: int, after: int, *, first: bool = False) -> nn.ConvTranspose2d:
-    stride, padding = (1, 0) if first else (2, 1)
-    return nn.ConvTranspose2d(before, after, 4, stride, padding, bias=False)

@@ -1,17 +1,20 @@
-"""The InfoGAN paper's MNIST, and what this library does by default."""
+"""Recipes on MNIST's 28 x 28 images: default, this library's own, and paper, that of the InfoGAN paper."""
 
 from infogan_lib.latent.continuous import Noise, Uniform
 from infogan_lib.latent.discrete import Categorical
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.losses.information import NormalNLL
-from infogan_lib.recipes.architectures import paper_discriminator, paper_generator
+from infogan_lib.recipes.architectures import paper_discriminator, paper_generator, scale_channels
 from infogan_lib.recipes.recipe import Recipe, register
 from infogan_lib.regularizers.real_information import RealImageInformation
 from infogan_lib.training import Optimizers
 
 
 def latent_with_light_styles() -> LatentSpec:
-    """The paper's latent; a small weight, and a floor under Q's scale, keep the styles from deciding the digit."""
+    """Return the paper's latent with styles that do not take over the digit.
+
+    The styles have a small weight, and the scale of their posterior has a lower bound.
+    """
     style = Uniform(2, weight=0.05, loss=NormalNLL(log_scale_range=(-1.5, 0.5)))
     return LatentSpec(z=Noise(62), digit=Categorical(10), style=style)
 
@@ -20,12 +23,15 @@ def latent_with_light_styles() -> LatentSpec:
 def default(width: float = 1.0) -> Recipe:
     """Finds the ten digits within minutes on a CPU.
 
-    The paper's networks, narrower, with a D without BatchNorm, so that Q sees real and generated images alike. Q is
-    asked to be decided about real images as well; a floor under its scale keeps the styles from crowding out the
-    digits; the average of G's last weights is shown.
+    The paper's networks, narrower. D has no BatchNorm, so that Q treats real and generated images alike. Q should be
+    confident on real images as well (`RealImageInformation`); a lower bound on the scale of the styles' posterior keeps
+    them from taking over the digits; samples come from a moving average of G's weights.
+
+    Args:
+        width: Factor on all channels.
     """
     latent = latent_with_light_styles()
-    channels, hidden = max(1, round(32 * width)), max(1, round(256 * width))
+    channels, hidden = scale_channels(width, 32, 256)
     return Recipe(
         generator=paper_generator(latent.width, channels=channels, hidden=hidden),
         discriminator=paper_discriminator(channels=channels, hidden=hidden, norm=False),
@@ -34,24 +40,24 @@ def default(width: float = 1.0) -> Recipe:
         batch_size=128,
         steps=1400,
         optimizers=Optimizers(d=5e-4),
-        trainer_kwargs={
-            "ema_decay": 0.995,
-            "regularizers": [RealImageInformation("digit", weight=2.0)],
-        },
+        trainer_kwargs={"ema_decay": 0.995, "regularizers": [RealImageInformation("digit", weight=2.0)]},
     )
 
 
 @register("paper")
 def paper(width: float = 1.0) -> Recipe:
-    """The InfoGAN paper's MNIST: nothing but the bound.
+    """The InfoGAN paper's MNIST: the bound and no further term.
 
-    From the paper: both networks, 62 noise, one code of ten, two uniform codes, Adam 1e-3 for G and 2e-4 for D with
-    beta1 0.5, batch 128, 50 epochs of 100 updates. Q is the library's own head, which has the paper's form.
+    From the paper: both networks, 62 noise, one code of ten categories, two uniform codes, Adam 1e-3 for G and 2e-4 for
+    D with beta1 0.5, batch 128, 50 epochs of 100 updates. Q is the library's own head, which has the paper's form.
+
+    Args:
+        width: Factor on all channels.
 
     Source: Chen et al., InfoGAN, NeurIPS 2016, appendix C.1.
     """
     latent = LatentSpec(z=Noise(62), digit=Categorical(10), style=Uniform(2))
-    channels, hidden = max(1, round(64 * width)), max(1, round(1024 * width))
+    channels, hidden = scale_channels(width, 64, 1024)
     return Recipe(
         generator=paper_generator(latent.width, channels=channels, hidden=hidden),
         discriminator=paper_discriminator(channels=channels, hidden=hidden),

@@ -1,4 +1,4 @@
-"""A recipe: networks, latent, losses, optimizers and data of one published InfoGAN, as ordinary objects.
+"""A recipe: networks, latent, optimizers and length of one published InfoGAN, as ordinary objects.
 
 All of it may be changed before `trainer` is called: a recipe is where an experiment starts, not a mode of the library.
 """
@@ -22,18 +22,21 @@ class Recipe:
     """The parts of a training run.
 
     Args:
-        generator: the generator.
-        discriminator: the discriminator.
-        latent: the noise and the codes.
-        image_size: the side of the square images.
-        batch_size: images in a step.
-        epochs: passes over the data; None where `steps` is given.
-        steps: steps; None where `epochs` is given.
-        q_head: a Q head of the recipe's own; None for `QHead`.
-        q_network: a Q on images of the recipe's own; None for a head.
-        tap: the layer of D whose output Q reads; None for the default.
-        optimizers: learning rates and optimizers.
-        trainer_kwargs: further keywords of `InfoGANTrainer`.
+        generator: The generator.
+        discriminator: The discriminator.
+        latent: The noise and the codes.
+        image_size: Side of the square images, in pixels.
+        batch_size: Number of real images per step.
+        epochs: Passes over the data; None if `steps` is given.
+        steps: Number of steps; None if `epochs` is given.
+        q_head: Q head on D's features; None for `QHead`.
+        q_network: Separate Q network on images; None for a head.
+        tap: Layer of D whose output the Q head reads; None for the default.
+        optimizers: Learning rates and optimizers.
+        trainer_kwargs: Further keywords of `InfoGANTrainer`.
+        name: Name of the recipe; set by `get`.
+        width: Factor on the channels of the networks; set by `get`.
+        seed: Seed of the initial weights and of the trainer; set by `get`.
     """
 
     generator: nn.Module
@@ -48,17 +51,26 @@ class Recipe:
     tap: str | Tap | None = None
     optimizers: Optimizers = field(default_factory=Optimizers)
     trainer_kwargs: dict[str, Any] = field(default_factory=dict)
+    name: str = ""
+    width: float = 1.0
+    seed: int = 0
 
     def images(self, images: Tensor) -> Tensor:
-        """Images (N, C, H, W), uint8 or float, at the recipe's size (N, C, S, S), same dtype; antialiased bilinear.
+        """Resize images to the recipe's size, as `resize_images` does.
+
+        Args:
+            images: Images (N, C, H, W), uint8 or float.
+
+        Returns:
+            Images (N, C, image_size, image_size) of the same dtype.
 
         Raises:
-            TypeError, ValueError: no images (N, C, H, W).
+            ValueError: If `images` is not a non-empty Tensor (N, C, H, W).
         """
-        return resized(images, self.image_size)
+        return resize_images(images, self.image_size)
 
     def model(self) -> InfoGAN:
-        """The model of these parts."""
+        """Build the model from the recipe's networks and latent."""
         return InfoGAN(
             self.generator,
             self.discriminator,
@@ -66,83 +78,110 @@ class Recipe:
             q_head=self.q_head,
             q_network=self.q_network,
             tap=self.tap,
-            seed=self.trainer_kwargs.get("seed", 0),
+            seed=self.seed,
         )
 
-    def trainer(self, **changes: Any) -> InfoGANTrainer:
-        """The trainer of these parts; keywords of `InfoGANTrainer` given here win over the recipe's."""
-        settings: dict[str, Any] = {"optimizers": self.optimizers, **self.trainer_kwargs, **changes}
+    def trainer(self, **overrides: Any) -> InfoGANTrainer:
+        """Build the trainer.
+
+        Args:
+            **overrides: Keywords of `InfoGANTrainer`, such as `engine=Engine("cpu")`, that replace the recipe's.
+        """
+        settings = {"optimizers": self.optimizers, "seed": self.seed, **self.trainer_kwargs, **overrides}
         return InfoGANTrainer(self.model(), **settings)
 
 
-def resized(images: Tensor, side: int) -> Tensor:
-    """Images (N, C, H, W) as (N, C, side, side), same dtype; antialiased bilinear. As they are if they have that size.
+def resize_images(images: Tensor, size: int) -> Tensor:
+    """Resize images to a square, bilinearly and with antialiasing; images of that size are returned as they are.
+
+    Args:
+        images: Images (N, C, H, W), uint8 or float.
+        size: Side of the square, in pixels.
+
+    Returns:
+        Images (N, C, size, size) of the same dtype.
 
     Raises:
-        ValueError: no images (N, C, H, W).
+        ValueError: If `images` is not a non-empty Tensor (N, C, H, W).
     """
     if not isinstance(images, Tensor) or images.ndim != 4 or len(images) == 0:
         shape = tuple(images.shape) if isinstance(images, Tensor) else describe(images)
         raise ValueError(f"images must be a Tensor (N, C, H, W) with N >= 1, but got {shape}")
-    if tuple(images.shape[2:]) == (side, side):
+    if tuple(images.shape[2:]) == (size, size):
         return images
-    return torch.cat([_at_size(part, side) for part in images.split(4096)])
+    return torch.cat([_resize_batch(batch, size) for batch in images.split(4096)])
 
 
-def _at_size(images: Tensor, side: int) -> Tensor:
-    found = F.interpolate(images.float(), (side, side), mode="bilinear", antialias=True)
-    return found.round().clamp(0, 255).to(torch.uint8) if images.dtype == torch.uint8 else found.to(images)
+def _resize_batch(images: Tensor, size: int) -> Tensor:
+    resized = F.interpolate(images.float(), (size, size), mode="bilinear", antialias=True)
+    return resized.round().clamp(0, 255).to(torch.uint8) if images.dtype == torch.uint8 else resized.to(images)
 
 
-Build = Callable[[float], Recipe]
+RecipeFunction = Callable[[float], Recipe]
+"""Builds a recipe with networks of a relative width."""
 
-_REGISTERED: dict[str, Build] = {}
+_RECIPES: dict[str, RecipeFunction] = {}
 
 
-def register(name: str) -> Callable[[Build], Build]:
-    """Make a function known to `get` under a name: it makes a recipe with networks of a relative width."""
+def register(name: str) -> Callable[[RecipeFunction], RecipeFunction]:
+    """Decorate a function `width -> Recipe` so that `get` finds it under a name.
 
-    def known(build: Build) -> Build:
-        _REGISTERED[name] = build
-        return build
+    Args:
+        name: Name of the recipe.
 
-    return known
+    Raises:
+        ValueError: If another function has that name already.
+    """
+
+    def decorate(function: RecipeFunction) -> RecipeFunction:
+        present = _RECIPES.get(name, function)
+        # Running a notebook's cell or reloading a module defines the same function once more.
+        if (present.__module__, present.__qualname__) != (function.__module__, function.__qualname__):
+            raise ValueError(
+                f"there is a recipe {name!r} already, {present.__module__}.{present.__qualname__}; choose another name"
+            )
+        _RECIPES[name] = function
+        return function
+
+    return decorate
 
 
 def available() -> list[str]:
-    """The names of all recipes."""
-    return list(_REGISTERED)
+    """Return the names of all recipes."""
+    return list(_RECIPES)
 
 
-def get(name: str, *, width: float = 1.0, seed: int = 0, **changes: Any) -> Recipe:
-    """A recipe by name, with changes.
+def get(name: str, *, width: float = 1.0, seed: int = 0, **overrides: Any) -> Recipe:
+    """Build a recipe by name.
 
     Args:
-        name: one of `names`.
-        width: a factor on the channels of all networks; less than 1 for a CPU.
-        seed: of the initial weights, and of the trainer. The global generator is left as it was.
-        **changes: fields of the `Recipe`, or keywords of `InfoGANTrainer`, which go into `trainer_kwargs`.
+        name: One of `available()`.
+        width: Factor on the channels of all networks; less than 1 for a CPU.
+        seed: Seed of the initial weights and of the trainer. The global generator is left as it was.
+        **overrides: Fields of `Recipe`, or keywords of `InfoGANTrainer`, which go into `trainer_kwargs`. A length in
+            `steps` replaces one in `epochs`, and the other way around.
 
     Raises:
-        ValueError: no recipe of that name, or a width that is not above 0.
+        TypeError: If `width` or `seed` is not a number.
+        ValueError: If there is no recipe of that name, `width` is not above 0, or `seed` is below 0.
     """
-    if name not in _REGISTERED:
+    if name not in _RECIPES:
         raise ValueError(f"there is no recipe {name!r}; there are {join_names(available())}")
-    width = check_float("width", width, above=0)
+    width, seed = check_float("width", width, above=0), check_int("seed", seed, minimum=0)
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(check_int("seed", seed, minimum=0))
-        recipe = _REGISTERED[name](width)
-    recipe.trainer_kwargs["seed"] = seed
-    own = {each.name for each in fields(recipe)}
-    for key, value in changes.items():
+        torch.default_generator.manual_seed(seed)
+        recipe = _RECIPES[name](width)
+    recipe.name, recipe.width, recipe.seed = name, width, seed
+    recipe_fields = {entry.name for entry in fields(recipe)}
+    for key, value in overrides.items():
         if key == "trainer_kwargs" and isinstance(value, Mapping):
             recipe.trainer_kwargs |= value
-        elif key in own:
+        elif key in recipe_fields:
             setattr(recipe, key, value)
         else:
             recipe.trainer_kwargs[key] = value
-    if "steps" in changes and "epochs" not in changes:
+    if "steps" in overrides and "epochs" not in overrides:
         recipe.epochs = None
-    if "epochs" in changes and "steps" not in changes:
+    if "epochs" in overrides and "steps" not in overrides:
         recipe.steps = None
     return recipe

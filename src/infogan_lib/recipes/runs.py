@@ -1,61 +1,105 @@
-"""The model of a run folder, in networks built from the recipe that the run's result names."""
+"""Run folders: a trained model beside the recipe that rebuilds its networks.
+
+A model file holds weights, not networks. ``FOLDER/recipe.json`` holds the three arguments of `recipes.get`, which build
+the same networks again: ``{"format": 1, "name": "default", "width": 1.0, "seed": 0}``.
+"""
 
 import json
 import os
 from pathlib import Path
 from typing import Any
 
-from infogan_lib.checkpoints.disk import CheckpointError
+from infogan_lib.checkpoints.disk import CheckpointError, atomic_write, fsync_dir, os_errors_as_checkpoint_errors
 from infogan_lib.model.infogan import InfoGAN
-from infogan_lib.recipes.recipe import get
+from infogan_lib.recipes.recipe import Recipe, available, get
+
+FORMAT = 1
+_MODEL, _RECIPE = "model", "recipe.json"
+_EXAMPLE_RESULT = "result.json"  # written by examples/mnist.py and sprites.py before there was a recipe.json
 
 
 class RunError(ValueError):
-    """A folder from which no model can be read; the message is one line: the folder, what is wrong, what to do."""
+    """A folder from which no model can be loaded. The message is one line: the path, the fault and what to do."""
+
+
+def save_run(folder: str | os.PathLike[str], recipe: Recipe, model: InfoGAN) -> None:
+    """Save a model with the recipe that rebuilds its networks, for `load_run` and the explorer.
+
+    Args:
+        folder: Folder of the run; created if missing. The model goes into ``FOLDER/model``.
+        recipe: Recipe from `recipes.get`, with its own networks.
+        model: Trained model, such as `trainer.model`.
+
+    Raises:
+        ValueError: If `recipe` has no registered name, so that its networks could not be rebuilt.
+        CheckpointError: If the disk reports an error.
+    """
+    if recipe.name not in available():
+        raise ValueError(
+            f"the recipe is named {recipe.name!r}, which recipes.get does not know, so its networks could not be "
+            "rebuilt; register a function for it and take the recipe from recipes.get, or use model.save"
+        )
+    folder = Path(folder)
+    model.save(folder / _MODEL)
+    fields = {"format": FORMAT, "name": recipe.name, "width": recipe.width, "seed": recipe.seed}
+    with os_errors_as_checkpoint_errors(folder / _RECIPE, "saving"):
+        atomic_write(folder / _RECIPE, (json.dumps(fields) + "\n").encode())
+        fsync_dir(folder)
 
 
 def load_run(folder: str | os.PathLike[str]) -> InfoGAN:
-    """The model that `examples/mnist.py` left in a folder.
+    """Load the model of a run, in networks that its recipe builds.
 
     Args:
-        folder: with result.json, which names the recipe, its width and seed, and with the saved model in model/.
+        folder: Folder that `save_run` wrote to. A folder with the result.json of an older example is read too.
+
+    Returns:
+        The model, on the CPU.
 
     Raises:
-        RunError: no such folder, no finished run, a recipe that is not known, or a model that is damaged.
+        RunError: If there is no such folder, no saved run in it, no such recipe, or the model is damaged.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise RunError(f"{folder}: no such folder; give the --out folder of a finished run")
-    result = _result(folder)
+    path, (name, width, seed) = _recipe_arguments(folder)
     try:
-        recipe = get(result["recipe"], width=result["width"], seed=result["seed"])
+        recipe = get(name, width=width, seed=seed)
     except (TypeError, ValueError, RuntimeError, MemoryError) as error:
-        raise RunError(f"{folder / 'result.json'}: no networks can be built from it: {_line(error)}") from error
+        raise RunError(f"{path}: no networks can be built from it: {_one_line(error)}") from error
     try:
         return InfoGAN.load(
-            folder / "model",
+            folder / _MODEL,
             generator=recipe.generator,
             discriminator=recipe.discriminator,
             q_head=recipe.q_head,
             q_network=recipe.q_network,
         )
     except CheckpointError as error:
-        raise RunError(_line(error)) from error
+        raise RunError(_one_line(error)) from error
 
 
-def _result(folder: Path) -> dict[str, Any]:
-    path = folder / "result.json"
+def _recipe_arguments(folder: Path) -> tuple[Path, list[Any]]:
+    """The file that names the recipe, and the name, width and seed in it."""
+    path, keys = folder / _RECIPE, ("name", "width", "seed")
+    if not path.exists() and (folder / _EXAMPLE_RESULT).exists():
+        path, keys = folder / _EXAMPLE_RESULT, ("recipe", "width", "seed")
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise RunError(f"{folder}: not a finished run, as it has no result.json; let the run end first") from None
+        raise RunError(f"{folder}: not a finished run, as it has no {_RECIPE}; let the run finish first") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"{path}: cannot be read: {_line(error)}") from error
-    missing = [name for name in ("recipe", "width", "seed") if not isinstance(result, dict) or name not in result]
+        raise RunError(f"{path}: cannot be read: {_one_line(error)}") from error
+    missing = [key for key in keys if not isinstance(content, dict) or key not in content]
     if missing:
-        raise RunError(f"{path}: does not say {', '.join(missing)}, so the networks cannot be built again")
-    return result
+        raise RunError(f"{path}: {', '.join(missing)} missing, so the networks cannot be rebuilt; run it again")
+    if path.name == _RECIPE and content.get("format") != FORMAT:
+        raise RunError(
+            f"{path}: format {content.get('format')!r} is not known, only {FORMAT}; load it with the version of "
+            "infogan-lib that saved it"
+        )
+    return path, [content[key] for key in keys]
 
 
-def _line(error: BaseException) -> str:
+def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:400]

@@ -1,4 +1,4 @@
-"""The InfoGAN of InfoGAN-CR on the sprites of dSprites: sprites."""
+"""The InfoGAN of InfoGAN-CR on images as in dSprites: sprites."""
 
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
@@ -6,60 +6,61 @@ from torch.nn.utils.parametrizations import spectral_norm
 from infogan_lib.latent.continuous import Noise, Uniform
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.losses.information import NormalNLL
+from infogan_lib.recipes.architectures import init_paper, scale_channels
 from infogan_lib.recipes.recipe import Recipe, register
 from infogan_lib.training import Optimizers
 
 
 @register("sprites")
 def sprites(width: float = 1.0) -> Recipe:
-    """Five continuous codes on binary images of 64 x 64, for scores of disentanglement.
+    """Five continuous codes on binary images of 64 x 64, for disentanglement scores.
 
-    The InfoGAN that InfoGAN-CR starts from, and the row "InfoGAN (modified)" of its tables: a D under spectral norm,
-    two updates of G for one of D, a small information weight. The contrastive regulariser, which the paper adds for
-    the last tenth of its run, is not part of it.
+    The InfoGAN that InfoGAN-CR starts from, the row "InfoGAN (modified)" of its tables: a D under spectral norm, two
+    updates of G for one of D, a small information weight. The contrastive regularizer, which the paper adds for the
+    last tenth of its run, is not part of it.
 
     From the paper: the layers, five codes and five noise from U(-1, 1), Adam 1e-3 for G and 2e-3 for D with beta1 0.5,
     batch 64, 28 epochs of 737,280 images, information weight 0.05.
 
-    From its authors' code, where the paper is silent: weights from N(0, 0.02) and biases 0; BatchNorm comes after the
-    activation; the leak is 0.2; Q is under spectral norm as well and learns at D's rate; Q's scale is fixed at 1. The
+    From its authors' code, where the paper is silent: weights from N(0, 0.02) and biases 0; BatchNorm after the
+    activation; leaky ReLU 0.2; Q is under spectral norm as well and learns at D's rate; Q's scale is fixed at 1. The
     information loss is then half the squared error, whose gradient fades as a code is found; under a learned scale it
     would grow with 1/scale^2, and a weight of 0.05 would no longer be small. The bound cannot rise above
     5 (ln 2 - 0.919) = -1.13 nats; "nll/code" falls from 5.43, where Q knows nothing, towards 4.59.
 
-    Different here: the second update of G draws latents of its own, and Q is updated along with G, twice a step; the
-    authors use one batch for both and update Q with D, once.
+    Different here: the second update of G draws its own latents, and Q is updated along with G, twice per step; the
+    authors use one batch for both and update Q once, with D.
+
+    Args:
+        width: Factor on all channels.
 
     Source: Lin et al., InfoGAN-CR and ModelCentrality: Self-supervised Model Training and Selection for
     Disentangling GANs, ICML 2020.
     """
-
-    def n(channels: int) -> int:
-        return max(1, round(width * channels))
-
+    n32, n64, n128 = scale_channels(width, 32, 64, 128)
     latent = LatentSpec(z=Noise(5, distribution="uniform"), code=Uniform(5, weight=0.05, loss=NormalNLL(scale=1.0)))
     generator = nn.Sequential(
-        *(nn.Linear(latent.width, n(128)), nn.ReLU(), nn.BatchNorm1d(n(128))),
-        *(nn.Linear(n(128), 16 * n(64)), nn.ReLU(), nn.BatchNorm1d(16 * n(64))),
-        nn.Unflatten(1, (n(64), 4, 4)),
-        *(nn.ConvTranspose2d(n(64), n(64), 4, 2, 1), nn.LeakyReLU(0.2), nn.BatchNorm2d(n(64))),
-        *(nn.ConvTranspose2d(n(64), n(32), 4, 2, 1), nn.LeakyReLU(0.2), nn.BatchNorm2d(n(32))),
-        *(nn.ConvTranspose2d(n(32), n(32), 4, 2, 1), nn.LeakyReLU(0.2), nn.BatchNorm2d(n(32))),
-        *(nn.ConvTranspose2d(n(32), 1, 4, 2, 1), nn.Sigmoid()),
+        *(nn.Linear(latent.width, n128), nn.ReLU(), nn.BatchNorm1d(n128)),
+        *(nn.Linear(n128, 16 * n64), nn.ReLU(), nn.BatchNorm1d(16 * n64)),
+        nn.Unflatten(1, (n64, 4, 4)),
+        *(nn.ConvTranspose2d(n64, n64, 4, 2, 1), nn.LeakyReLU(0.2), nn.BatchNorm2d(n64)),
+        *(nn.ConvTranspose2d(n64, n32, 4, 2, 1), nn.LeakyReLU(0.2), nn.BatchNorm2d(n32)),
+        *(nn.ConvTranspose2d(n32, n32, 4, 2, 1), nn.LeakyReLU(0.2), nn.BatchNorm2d(n32)),
+        *(nn.ConvTranspose2d(n32, 1, 4, 2, 1), nn.Sigmoid()),
     )
     trunk = nn.Sequential(
-        *(nn.Conv2d(1, n(32), 4, 2, 1), nn.LeakyReLU(0.2)),
-        *(nn.Conv2d(n(32), n(32), 4, 2, 1), nn.LeakyReLU(0.2)),
-        *(nn.Conv2d(n(32), n(64), 4, 2, 1), nn.LeakyReLU(0.2)),
-        *(nn.Conv2d(n(64), n(64), 4, 2, 1), nn.LeakyReLU(0.2)),
-        *(nn.Flatten(), nn.Linear(16 * n(64), n(128)), nn.LeakyReLU(0.2)),
+        *(nn.Conv2d(1, n32, 4, 2, 1), nn.LeakyReLU(0.2)),
+        *(nn.Conv2d(n32, n32, 4, 2, 1), nn.LeakyReLU(0.2)),
+        *(nn.Conv2d(n32, n64, 4, 2, 1), nn.LeakyReLU(0.2)),
+        *(nn.Conv2d(n64, n64, 4, 2, 1), nn.LeakyReLU(0.2)),
+        *(nn.Flatten(), nn.Linear(16 * n64, n128), nn.LeakyReLU(0.2)),
     )
-    d_head = nn.Sequential(nn.Linear(n(128), 1))
-    q_head = nn.Sequential(nn.Linear(n(128), n(128)), nn.LeakyReLU(0.2), nn.Linear(n(128), latent.num_outputs))
+    d_head = nn.Sequential(nn.Linear(n128, 1))
+    q_head = nn.Sequential(nn.Linear(n128, n128), nn.LeakyReLU(0.2), nn.Linear(n128, latent.num_outputs))
     return Recipe(
-        generator=_prepared(generator),
-        discriminator=nn.Sequential(_prepared(trunk, bounded=True), _prepared(d_head, bounded=True)),
-        q_head=_prepared(q_head, bounded=True),
+        generator=init_paper(generator),
+        discriminator=nn.Sequential(_with_spectral_norm(trunk), _with_spectral_norm(d_head)),
+        q_head=_with_spectral_norm(q_head),
         tap="0",
         latent=latent,
         image_size=64,
@@ -70,13 +71,9 @@ def sprites(width: float = 1.0) -> Recipe:
     )
 
 
-def _prepared(network: nn.Sequential, *, bounded: bool = False) -> nn.Sequential:
-    """Weights from N(0, 0.02) and biases 0; under spectral norm if bounded."""
+def _with_spectral_norm(network: nn.Sequential) -> nn.Sequential:
+    """Initialize the layers and put their weights under spectral norm."""
     for layer in network:
-        if isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
-            nn.init.normal_(layer.weight, std=0.02)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
-            if bounded:
-                spectral_norm(layer)
+        if isinstance(layer, (nn.Linear, nn.Conv2d)):
+            spectral_norm(init_paper(layer))
     return network

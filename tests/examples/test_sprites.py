@@ -1,4 +1,4 @@
-"""Sprites: their geometry against closed forms, the grid, and the recipe that learns them, counted by hand."""
+"""Sprites: their geometry against closed forms, the factor grid, and the example."""
 
 import json
 import math
@@ -7,12 +7,10 @@ import matplotlib.image
 import pytest
 import torch
 import torch.nn.functional as F
-from torch.nn.utils.parametrize import is_parametrized
 from torch.utils.data import DataLoader
 
 import sprites as sprites_example
-from infogan_lib import InfoGAN, recipes
-from infogan_lib.recipes.sprites import sprites as sprites_recipe
+from infogan_lib.recipes import load_run
 from sprites_data import SIDE, Sprites
 
 SPRITES = Sprites()
@@ -24,7 +22,7 @@ AREAS = {SQUARE: 2 * 16.4**2, ELLIPSE: math.pi * 16.4 * 8.2, HEART: (4 + math.pi
 
 
 def grid(**fixed):
-    """All combinations of what is not fixed, (N, 5); positions are in the middle unless asked for."""
+    """All combinations of what is not fixed, (N, 5); positions are in the middle unless given."""
     ranges = dict(zip(SPRITES.names, map(range, SPRITES.sizes), strict=True)) | {"x": [16], "y": [16]}
     given = {name: [values] if isinstance(values, int) else values for name, values in fixed.items()}
     return torch.cartesian_prod(*(torch.tensor(list(values)) for values in (ranges | given).values()))
@@ -169,97 +167,18 @@ def test_mistakes_are_named(call, error, message):
         call()
 
 
-def conv(before, after):
-    return 16 * before * after + after
-
-
-def linear(before, after):
-    return before * after + after
-
-
-def test_the_layers_are_the_papers():
-    """From the paper's table, layer by layer; each BatchNorm has two numbers a channel."""
-    groups = sprites_recipe().trainer(device="cpu").model.parameter_groups()
-    norms = 2 * (128 + 1024 + 64 + 32 + 32)
-    up = conv(64, 64) + conv(64, 32) + conv(32, 32) + conv(32, 1)
-    down = conv(1, 32) + conv(32, 32) + conv(32, 64) + conv(64, 64)
-    assert {part: sum(p.numel() for p in found) for part, found in groups.items()} == {
-        "generator": linear(10, 128) + linear(128, 1024) + up + norms,
-        "trunk": down + linear(1024, 128),
-        "d_head": linear(128, 1),
-        "q_head": linear(128, 128) + linear(128, 5),
-    }
-
-
-def test_the_settings_are_the_papers():
-    recipe = recipes.get("sprites", width=1 / 16)
-    trainer = recipe.trainer(device="cpu")
-    optimizers = trainer._step.d_optimizers + trainer._step.g_optimizers
-    assert [o.defaults["lr"] for o in optimizers] == [2e-3, 1e-3, 2e-3]
-    assert all(o.defaults["betas"][0] == 0.5 for o in optimizers)
-    assert (recipe.batch_size, recipe.epochs, trainer._g_steps, recipe.image_size) == (64, 28, 2, 64)
-    assert trainer.model.output_range == (0.0, 1.0)
-    latent = recipe.latent.sample(1000)
-    assert latent.shape == (1000, 10)
-    assert latent.abs().max() <= 1
-    assert latent.abs().mean() == pytest.approx(0.5, abs=0.02)
-
-
-def test_the_information_loss_is_half_the_squared_error():
-    code = sprites_recipe(1 / 16).latent["code"]
-    raw, value = torch.randn(7, 5), torch.rand(7, 5) * 2 - 1
-    constant = 2.5 * math.log(2 * math.pi)
-    torch.testing.assert_close(code.nll(raw, value), 0.5 * (raw - value).square().sum(1) + constant)
-    assert code.weight == 0.05
-    assert torch.equal(code.posterior(raw).mean, raw)
-
-
-def test_every_layer_of_d_and_q_is_under_spectral_norm():
-    recipe = recipes.get("sprites", width=1 / 8)
-    layers = [*recipe.discriminator[0], *recipe.discriminator[1], *recipe.q_head]
-    weighted = [layer for layer in layers if hasattr(layer, "weight")]
-    assert len(weighted) == 8
-    assert all(is_parametrized(layer, "weight") for layer in weighted)
-    recipe.trainer(device="cpu").fit(SPRITES, steps=10, batch_size=8)
-    for layer in weighted:
-        assert torch.linalg.matrix_norm(layer.eval().weight.flatten(1), 2).item() == pytest.approx(1, abs=0.15)
-        assert layer.parametrizations.weight.original.std() > 0
-    assert not any(is_parametrized(layer) for layer in recipe.generator)
-
-
-def test_two_steps_and_going_on(tmp_path):
-    def run(run_dir=None, steps=2):
-        recipe = recipes.get("sprites", width=1 / 16, seed=3)
-        trainer = recipe.trainer(device="cpu")
-        trainer.fit(SPRITES, steps=steps, batch_size=4, checkpoints=run_dir)
-        return trainer
-
-    whole = run()
-    run(tmp_path, steps=1)
-    again = run(tmp_path)
-    assert again.steps == 2
-    for name, value in whole.model.state_dict().items():
-        assert torch.equal(value, again.model.state_dict()[name]), name
-    whole.model.save(tmp_path / "model")
-    parts = recipes.get("sprites", width=1 / 16)
-    loaded = InfoGAN.load(
-        tmp_path / "model", generator=parts.generator, discriminator=parts.discriminator, q_head=parts.q_head
-    )
-    images = torch.stack(SPRITES.__getitems__([0, 5000]))
-    assert torch.equal(loaded.encode(images)["code"].mean, whole.model.encode(images)["code"].mean)
-    assert loaded.sample(2, seed=0).shape == (2, 1, 64, 64)
-
-
+@pytest.mark.slow
 def test_the_example_leaves_pictures_and_a_table(tmp_path, monkeypatch, capsys):
     arguments = ["--steps", "2", "--width", "0.0625", "--samples", "400", "--device", "cpu", "--out", str(tmp_path)]
     monkeypatch.setattr("sys.argv", ["sprites.py", *arguments])
     sprites_example.main()
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     for name in ["sprites", "curves", *(f"code_{dim}" for dim in range(5))]:
         assert matplotlib.image.imread(tmp_path / f"{name}.png").std() > 0.01, name
     result = json.loads((tmp_path / "result.json").read_text())
     assert {"FactorVAE", "BetaVAE", "mig", "sap", "modularity", "explicitness"} <= set(result["scores"])
     for name, score in result["scores"].items():
         assert 0 <= score <= 1, name
-        assert f"{name}  {score:.3f}" in said
-    assert "2 steps in" in said
+        assert f"{name}  {score:.3f}" in output
+    assert "2 steps in" in output
+    assert load_run(tmp_path).image_shape == (1, 64, 64)

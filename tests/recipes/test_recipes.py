@@ -1,4 +1,4 @@
-"""Recipes: the layers of the labs counted by hand, two steps of each, going on, and changes."""
+"""Recipes: the layers of the labs counted by hand, two steps of each, resuming, and overrides."""
 
 import pytest
 import torch
@@ -6,8 +6,10 @@ from torch import nn
 
 import infogan_lib as ig
 from infogan_lib import recipes
+from infogan_lib.training.optimizers import PARTS, check_information_trains
 
 NAMES = recipes.available()
+CPU = ig.Engine("cpu")
 LABS = ("lab64-frontend", "lab64-conditions", "lab28-normalnll", "lab64-mse", "dcgan-tutorial")
 
 
@@ -58,12 +60,20 @@ COUNTS = {
 
 
 def digits(n, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randint(0, 256, (n, 1, 28, 28), dtype=torch.uint8, generator=generator)
+    rng = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (n, 1, 28, 28), dtype=torch.uint8, generator=rng)
 
 
-def narrow(name, **changes):
-    return recipes.get(name, width=1 / 16, **changes)
+def narrow(name, **overrides):
+    return recipes.get(name, width=1 / 16, **overrides)
+
+
+def learning_rates(trainer):
+    return {name: optimizer.defaults["lr"] for name, optimizer in trainer.optimizers.items()}
+
+
+def parts_trained_by_the_information_loss(recipe):
+    return check_information_trains(recipe.trainer_kwargs.get("information_trains"), recipe.model())
 
 
 def test_all_labs_the_paper_and_the_default_are_there():
@@ -73,7 +83,7 @@ def test_all_labs_the_paper_and_the_default_are_there():
 @pytest.mark.parametrize("name", LABS)
 def test_the_layers_are_those_that_the_lab_prints(name):
     recipe = recipes.get(name)
-    groups = recipe.trainer(device="cpu").model.parameter_groups()
+    groups = recipe.trainer(engine=CPU).model.parameter_groups()
     found = [sum(p.numel() for p in groups[part]) for part in ("generator", "trunk", "d_head", "q_head")]
     expected = COUNTS[name]
     assert found[:3] == list(expected[:3])
@@ -81,19 +91,19 @@ def test_the_layers_are_those_that_the_lab_prints(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_two_steps_and_going_on(tmp_path, name):
-    def run(run_dir=None, steps=2):
+def test_two_steps_and_resuming(tmp_path, name):
+    def run(folder=None, steps=2):
         recipe = narrow(name, seed=3)
-        t = recipe.trainer(device="cpu")
-        t.fit(recipe.images(digits(8)), steps=steps, batch_size=4, checkpoints=run_dir)
+        t = recipe.trainer(engine=CPU)
+        t.fit(recipe.images(digits(8)), steps=steps, batch_size=4, checkpoints=folder)
         return t
 
     whole = run()
     run(tmp_path, steps=1)
     again = run(tmp_path)
     assert again.steps == 2
-    for name_, value in whole.model.state_dict().items():
-        assert torch.equal(value, again.model.state_dict()[name_]), name_
+    for tensor, value in whole.model.state_dict().items():
+        assert torch.equal(value, again.model.state_dict()[tensor]), tensor
     size = recipes.get(name, width=1 / 16).image_size
     assert whole.model.sample(2, seed=0).shape == (2, 1, size, size)
 
@@ -111,47 +121,46 @@ def test_changing_steps_or_epochs_replaces_the_other():
 
 def test_what_the_labs_do_in_their_own_way_is_in_use():
     mse = narrow("lab64-mse")
-    model = mse.trainer(device="cpu").model
+    model = mse.trainer(engine=CPU).model
     assert model.generator_adapter.input == "separate"
     assert model.q is None
     validity, cat_code, cont_code = mse.discriminator(torch.zeros(2, 1, 64, 64))
     assert (validity.shape, cat_code.shape, cont_code.shape) == ((2, 1), (2, 10), (2, 2))
     head = narrow("lab28-normalnll").discriminator[1]
     assert [type(layer) for layer in head] == [nn.Conv2d, nn.Sigmoid, nn.Conv2d, nn.Sigmoid]
-    assert narrow("lab28-normalnll").trainer(device="cpu").model.output_range == (0.0, 1.0)
+    assert narrow("lab28-normalnll").trainer(engine=CPU).model.output_range == (0.0, 1.0)
     assert list(narrow("lab64-conditions").latent) == ["z", "digit"]
     assert narrow("lab64-conditions").latent.width == 64
     tutorial = narrow("dcgan-tutorial")
     plain = (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid)
     assert all(type(layer) in plain for layer in [*tutorial.generator, *tutorial.discriminator])
-    frontend = narrow("lab64-frontend").trainer(device="cpu")
-    optimizers = frontend._step.d_optimizers + frontend._step.g_optimizers
-    assert [o.defaults["lr"] for o in optimizers] == [2e-4, 1e-3, 1e-3]
-    assert all(o.defaults["betas"] == (0.5, 0.99) for o in optimizers)
+    frontend = narrow("lab64-frontend").trainer(engine=CPU)
+    assert learning_rates(frontend) == {"d": 2e-4, "g": 1e-3, "q": 1e-3}
+    assert all(o.defaults["betas"] == (0.5, 0.99) for o in frontend.optimizers.values())
 
 
 def test_the_information_loss_trains_what_the_lab_says():
-    frontend = narrow("lab64-frontend").trainer(device="cpu")
-    assert frontend._step._trains == {"generator", "q_head"}
-    assert narrow("dcgan-tutorial").trainer(device="cpu")._step._trains == {"generator", "q_head", "trunk"}
+    assert parts_trained_by_the_information_loss(narrow("lab64-frontend")) == {"generator", "q_head"}
+    assert parts_trained_by_the_information_loss(narrow("lab28-normalnll")) == {"generator", "q_head"}
+    assert parts_trained_by_the_information_loss(narrow("dcgan-tutorial")) == set(PARTS)
 
 
 @pytest.mark.parametrize("name", [*LABS, "paper"])
 def test_the_settings_for_all_digits_keep_the_layers(name):
-    changes = recipes.all_digits(name)
-    theirs, ours = narrow(name), narrow(name, **changes)
-    assert str(ours.generator) == str(theirs.generator)
-    assert str(ours.discriminator) == str(theirs.discriminator)
-    assert str(ours.q_head) == str(theirs.q_head)
-    assert ours.batch_size == theirs.batch_size
-    assert list(ours.latent.slices.items()) == list(theirs.latent.slices.items())
-    assert (ours.latent == theirs.latent) == (name != "paper")  # whose styles have a smaller weight
-    t = ours.trainer(device="cpu")
+    overrides = recipes.all_digits(name)
+    lab, ours = narrow(name), narrow(name, **overrides)
+    assert str(ours.generator) == str(lab.generator)
+    assert str(ours.discriminator) == str(lab.discriminator)
+    assert str(ours.q_head) == str(lab.q_head)
+    assert ours.batch_size == lab.batch_size
+    assert list(ours.latent.slices.items()) == list(lab.latent.slices.items())
+    assert (ours.latent == lab.latent) == (name != "paper")  # whose styles have a smaller weight
+    t = ours.trainer(engine=CPU)
     t.fit(ours.images(digits(8)), steps=2, batch_size=4)
     assert t.history["regularizer/digit"].shape == (2,)
-    optimizers = t._step.d_optimizers + t._step.g_optimizers
-    assert {o.defaults["lr"] for o in optimizers} == {changes["lr_d"], changes["lr_g"]}
-    assert t._step._trains == {"generator", "q_head", "trunk"}
+    rates = overrides["optimizers"]
+    assert learning_rates(t) == {"d": rates.d, "g": rates.g, "q": rates.g if rates.q is None else rates.q}
+    assert parts_trained_by_the_information_loss(ours) == set(PARTS)
     assert t.joint_batches
 
 
@@ -171,13 +180,26 @@ def test_initial_weights_are_the_labs():
     assert (norms.mean().item(), norms.std().item()) == (pytest.approx(1, abs=3e-3), pytest.approx(0.02, rel=0.15))
 
 
-def test_changes():
+def test_overrides():
     latent = ig.LatentSpec(z=ig.Noise(5), digit=ig.Categorical(10))
-    recipe = narrow("default", batch_size=32, epochs=3, lr_g=5e-4, settings={"lr_d": 1e-4}, latent=latent)
+    recipe = narrow("default", batch_size=32, epochs=3, d_steps=2, trainer_kwargs={"g_steps": 3}, latent=latent)
     assert (recipe.batch_size, recipe.epochs, recipe.steps, recipe.latent) == (32, 3, None, latent)
-    assert (recipe.trainer_kwargs["lr_g"], recipe.trainer_kwargs["lr_d"]) == (5e-4, 1e-4)
-    t = narrow("dcgan-tutorial", lr_g=5e-4).trainer(device="cpu", lr_g=7e-4)
-    assert t._step.g_optimizers[0].defaults["lr"] == 7e-4
+    assert (recipe.trainer_kwargs["d_steps"], recipe.trainer_kwargs["g_steps"]) == (2, 3)
+    assert recipe.trainer_kwargs["ema_decay"] == 0.995
+    recipe = narrow("dcgan-tutorial", optimizers=ig.Optimizers(g=5e-4, d=1e-4))
+    assert learning_rates(recipe.trainer(engine=CPU)) == {"d": 1e-4, "g": 5e-4, "q": 5e-4}
+    assert learning_rates(recipe.trainer(engine=CPU, optimizers=ig.Optimizers(g=7e-4)))["g"] == 7e-4
+
+
+def test_the_seed_of_a_recipe_is_that_of_its_model_and_trainer():
+    recipe = narrow("paper", seed=2)
+    assert (recipe.name, recipe.width, recipe.seed) == ("paper", 1 / 16, 2)
+    one, two, three = (narrow("paper", seed=seed) for seed in (2, 2, 3))
+    heads = [torch.cat([p.flatten() for p in r.model().q.parameters()]) for r in (one, two, three)]
+    assert torch.equal(heads[0], heads[1])
+    assert not torch.equal(heads[0], heads[2])
+    latents = [r.trainer(engine=CPU).streams["latents"].initial_seed() for r in (one, two, three)]
+    assert latents[0] == latents[1] != latents[2]
 
 
 def test_a_seed_fixes_the_weights_and_leaves_the_global_generator_alone():
@@ -216,12 +238,15 @@ def test_mistakes_are_named(call, error, message):
         call()
 
 
-def test_a_recipe_of_ones_own(monkeypatch):
-    monkeypatch.setattr("infogan_lib.recipes.recipe._REGISTERED", dict(recipes.recipe._REGISTERED))
+def test_a_recipe_of_your_own(monkeypatch):
+    monkeypatch.setattr("infogan_lib.recipes.recipe._RECIPES", dict(recipes.recipe._RECIPES))
 
     @recipes.register("mine")
     def mine(width):
         return narrow("paper", steps=7)
 
-    assert recipes.get("mine").steps == 7
+    assert (recipes.get("mine").steps, recipes.get("mine").name) == (7, "mine")
     assert "mine" in recipes.available()
+    recipes.register("mine")(mine)  # as a cell of a notebook that is run again
+    with pytest.raises(ValueError, match="there is a recipe 'paper' already, .*mnist28.paper; choose another name"):
+        recipes.register("paper")(mine)

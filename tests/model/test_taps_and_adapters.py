@@ -1,4 +1,4 @@
-"""How user networks are found to want their input, and where their features and logits are."""
+"""How user networks take their input, and where their features and logits are."""
 
 import pytest
 import torch
@@ -29,10 +29,10 @@ def conv_generator(dims, width=LATENT.width):
     ],
 )
 def test_generator_input_is_found_by_a_dry_forward(generator, input, shape):
-    form, made = infer_generator_adapter(generator, LATENT)
-    assert form.input == input
-    assert made.shape == (2, *shape)
-    assert infer_generator_adapter(generator, LATENT, input=input)[0] == form
+    adapter, images_ = infer_generator_adapter(generator, LATENT)
+    assert adapter.input == input
+    assert images_.shape == (2, *shape)
+    assert infer_generator_adapter(generator, LATENT, input=input)[0] == adapter
 
 
 def test_a_dry_forward_changes_nothing():
@@ -48,10 +48,10 @@ def test_a_dry_forward_changes_nothing():
 
 
 def test_generator_of_another_width_is_told_what_was_tried():
-    with pytest.raises(ValueError, match=r"latent of width 11 \(z 5 \+ digit 4 \+ style 2\)") as caught:
+    with pytest.raises(ValueError, match=r"latent of width 11 \(z 5 \+ digit 4 \+ style 2\)") as error:
         infer_generator_adapter(dense_generator(width=12), LATENT)
-    assert "flat: RuntimeError: mat1 and mat2 shapes cannot be multiplied (2x11 and 12x16)" in str(caught.value)
-    assert "must take 11 inputs" in str(caught.value)
+    assert "flat: RuntimeError: mat1 and mat2 shapes cannot be multiplied (2x11 and 12x16)" in str(error.value)
+    assert "must take 11 inputs" in str(error.value)
 
 
 def test_generator_that_returns_no_batch_is_refused():
@@ -135,12 +135,12 @@ SIGMOIDS = {
 @pytest.mark.parametrize("how", SIGMOIDS.values(), ids=SIGMOIDS)
 def test_logits_are_what_the_last_sigmoid_was_given(how):
     discriminator = FunctionalSigmoid(how)
-    form = infer_discriminator_adapter(discriminator, images(2))
-    assert form.output == "probabilities"
+    adapter = infer_discriminator_adapter(discriminator, images(2))
+    assert adapter.output == "probabilities"
     with torch.no_grad():
         discriminator.body[-1].weight.mul_(1e4)  # probabilities of exactly 0 and 1 in float32
     x = images(64)
-    logits, _ = form(discriminator, x)
+    logits, _ = adapter(discriminator, x)
     assert torch.equal(logits, discriminator.body(x).view(-1))
     assert discriminator(x).max() == 1
 
@@ -165,8 +165,8 @@ def test_two_sigmoids_in_a_head_give_the_logits_of_the_last():
     trunk = nn.Sequential(nn.Conv2d(1, 8, 4), nn.LeakyReLU(0.1))
     head = nn.Sequential(nn.Conv2d(8, 6, 1), nn.Sigmoid(), nn.Conv2d(6, 1, 1), nn.Sigmoid())
     discriminator = nn.Sequential(trunk, head)
-    form = infer_discriminator_adapter(discriminator, images(2), tap=Tap("0"))
-    logits, features = form(discriminator, images(3))
+    adapter = infer_discriminator_adapter(discriminator, images(2), tap=Tap("0"))
+    logits, features = adapter(discriminator, images(3))
     assert torch.equal(logits, head[:3](trunk(images(3))))
     assert torch.equal(features, trunk(images(3)))
 
@@ -181,12 +181,12 @@ def test_probabilities_without_a_visible_sigmoid_are_inverted_stably():
             return (torch.tanh(self.body(x) / 2) + 1) / 2
 
     discriminator = Half().double()
-    form = DiscriminatorAdapter("probabilities")
+    adapter = DiscriminatorAdapter("probabilities")
     x = images(16, dtype=torch.float64)
-    torch.testing.assert_close(form(discriminator, x)[0], discriminator.body(x), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(adapter(discriminator, x)[0], discriminator.body(x), rtol=1e-9, atol=1e-9)
     with torch.no_grad():
         discriminator.body[-1].weight.mul_(1e6)
-    logits, _ = form(discriminator, x)
+    logits, _ = adapter(discriminator, x)
     assert logits.isfinite().all()
     logits.sum().backward()
     assert all(p.grad.isfinite().all() for p in discriminator.parameters())
@@ -197,9 +197,9 @@ def test_a_logit_discriminator_is_left_alone():
 
 
 def test_a_tuple_discriminator_holds_q_itself():
-    form = infer_discriminator_adapter(TupleDiscriminator(), images(2))
-    assert form == DiscriminatorAdapter("probabilities", None, returns_codes=True)
-    logits, codes = form(TupleDiscriminator(), images(3))
+    adapter = infer_discriminator_adapter(TupleDiscriminator(), images(2))
+    assert adapter == DiscriminatorAdapter("probabilities", None, returns_codes=True)
+    logits, codes = adapter(TupleDiscriminator(), images(3))
     assert logits.shape == (3, 1)
     assert [part.shape for part in codes] == [(3, 4), (3, 4)]
 

@@ -1,0 +1,20 @@
+"""Callbacks for `InfoGANTrainer.fit`, in one place.
+
+`ProgressBar` needs tqdm, `SampleGrid` needs matplotlib; each says so when it is used. Your own is a subclass of
+`Callback`.
+"""
+
+from infogan_lib.evaluation.collapse_monitor import CollapseMonitor, CollapseWarning
+from infogan_lib.evaluation.evaluator import Evaluator
+from infogan_lib.training.callbacks import Callback, JSONLLogger, ProgressBar
+from infogan_lib.viz.sample_grid import SampleGrid
+
+__all__ = [
+    "Callback",
+    "CollapseMonitor",
+    "CollapseWarning",
+    "Evaluator",
+    "JSONLLogger",
+    "ProgressBar",
+    "SampleGrid",
+]
