@@ -18,7 +18,6 @@ import infogan_lib as ig
 from infogan_lib import Checkpoints
 from infogan_lib.checkpoints.run_folder import Checkpoint, latest_checkpoint
 from infogan_lib.training.callbacks import JSONLLogger
-from toys import make_trainer
 
 LATENT = ig.LatentSpec(z=ig.Noise(5), digit=ig.Categorical(4), style=ig.Uniform(2, weight=0.5))
 MAX_BYTES = 2**30
@@ -46,7 +45,7 @@ def trainer(kind: Kind = Kind()) -> ig.InfoGANTrainer:
         *(nn.Flatten(), nn.Linear(64, 32), nn.BatchNorm1d(32), nn.LeakyReLU(0.1)),
         *(nn.Dropout(0.2), nn.Linear(32, 1)),
     )
-    return make_trainer(
+    return ig.InfoGANTrainer(
         generator,
         discriminator,
         LATENT,
