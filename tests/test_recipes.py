@@ -132,8 +132,8 @@ def test_what_the_labs_do_in_their_own_way_is_in_use():
 
 def test_the_information_loss_trains_what_the_lab_says():
     frontend = narrow("lab64-frontend").trainer(device="cpu")
-    assert frontend._step._trains == {"generator", "q_head"}
-    assert narrow("dcgan-tutorial").trainer(device="cpu")._step._trains == {"generator", "q_head", "trunk"}
+    assert frontend.information_trains == {"generator", "q_head"}
+    assert narrow("dcgan-tutorial").trainer(device="cpu").information_trains == {"generator", "q_head", "trunk"}
 
 
 @pytest.mark.parametrize("name", [*LABS, "paper"])
@@ -151,7 +151,7 @@ def test_the_settings_for_all_digits_keep_the_layers(name):
     assert t.history["regularizer/digit"].shape == (2,)
     optimizers = t._step.d_optimizers + t._step.g_optimizers
     assert {o.defaults["lr"] for o in optimizers} == {changes["lr_d"], changes["lr_g"]}
-    assert t._step._trains == {"generator", "q_head", "trunk"}
+    assert t.information_trains == {"generator", "q_head", "trunk"}
     assert t.joint_batches
 
 

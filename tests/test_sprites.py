@@ -197,7 +197,7 @@ def test_the_settings_are_the_papers():
     optimizers = trainer._step.d_optimizers + trainer._step.g_optimizers
     assert [o.defaults["lr"] for o in optimizers] == [2e-3, 1e-3, 2e-3]
     assert all(o.defaults["betas"][0] == 0.5 for o in optimizers)
-    assert (recipe.batch_size, recipe.epochs, trainer._g_steps, recipe.image_size) == (64, 28, 2, 64)
+    assert (recipe.batch_size, recipe.epochs, trainer._step.g_steps, recipe.image_size) == (64, 28, 2, 64)
     assert trainer.model.output_range == (0.0, 1.0)
     latent = recipe.latent.sample(1000)
     assert latent.shape == (1000, 10)

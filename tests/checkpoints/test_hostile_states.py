@@ -72,7 +72,7 @@ STATES = [
     (("streams", "latents"), torch.zeros(3, dtype=torch.uint8), "does not fit"),
     (("streams", "surplus"), torch.zeros(3, dtype=torch.uint8), "random streams"),
     (("step", "count"), "many", "does not fit"),
-    (("step", "scaler"), {"scale": 1.0}, "precision"),
+    (("step", "precision"), {"scale": 1.0}, "precision"),
     (("position", "fits"), "none", "does not fit"),
     (("position", "offset"), None, "does not fit"),
     (("history", "values"), {"loss/d": "text"}, "does not fit"),
