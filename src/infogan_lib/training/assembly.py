@@ -7,13 +7,13 @@ from torch import nn
 from torch.optim import Optimizer
 
 from infogan_lib.checkpoints.state import OptimizerState, StateList
-from infogan_lib.data.rng import GlobalRng, RandomStreams
+from infogan_lib.data.rng import GlobalRng, RandomStreams, derive_seed
 from infogan_lib.data.stream import Position
 from infogan_lib.latent import LatentSpec
-from infogan_lib.model.ema import ema_decay
+from infogan_lib.model.ema import check_ema, ema_decay, make_ema
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.state import ModelState
-from infogan_lib.regularizers import Regularizer
+from infogan_lib.regularizers.base import Regularizer, check_regularizers
 from infogan_lib.training.config import run_config
 from infogan_lib.training.history import History
 from infogan_lib.training.resume import RunLedger
@@ -35,6 +35,36 @@ def as_model(
     if discriminator is None or latent is None:
         raise TypeError("give a generator, a discriminator and a latent, or an InfoGAN in place of the three")
     return InfoGAN(generator, discriminator, latent, seed=seed)
+
+
+def prepare_regularizers(regularizers: Any, model: InfoGAN, *, seed: int) -> tuple[Regularizer, ...]:
+    """The regularizers of a trainer, checked, and their networks built on the model's device.
+
+    Args:
+        regularizers: what the trainer was given.
+        model: the model.
+        seed: the trainer's seed, from which those of the networks derive.
+
+    Raises:
+        TypeError: something that is no regularizer.
+        ValueError: a term that is not defined for this model, or that another trainer has.
+    """
+    terms = check_regularizers(regularizers, model.latent)
+    device = next(model.parameters()).device
+    for term in terms:
+        term.prepare(model.latent, model.image_shape, device, derive_seed(seed, "regularizer", term.name))
+    return terms
+
+
+def add_ema(model: InfoGAN, decay: float | None) -> None:
+    """Give a model an average of G's weights, unless it has one already or none is wanted.
+
+    Raises:
+        ValueError: a decay outside (0, 1), or another one than that of the average there is.
+    """
+    if decay is not None:
+        check_ema(model.ema_generator, decay)
+        model.ema_generator = model.ema_generator or make_ema(model.generator, decay)
 
 
 def make_ledger(
@@ -84,8 +114,13 @@ def make_ledger(
         regularizers,
         tap=str(model.discriminator_adapter.tap),
         pixel_range=model.pixel_range,
+        information_trains=sorted(step.information_trains),
+        d_steps=step.d_steps,
+        g_steps=step.g_steps,
         joint_batches=step.joint_batches,
         accumulation_steps=step.accumulation_steps,
+        precision=step.precision.name,
+        device=device.type,
         ema_decay=ema_decay(model.ema_generator),
         **config,
     )
