@@ -82,5 +82,5 @@ def test_a_weight_of_it_that_is_not_finite_is_named():
     term = Contrastive()
     trainer = make_trainer(regularizers=[term])
     term.network[1].bias.data[0] = float("nan")
-    with pytest.raises(ig.NonFiniteLossError, match="weight '1.bias' became nan in step 0"):
+    with pytest.raises(ig.NonFiniteLossError, match="weight 'contrastive.1.bias' became nan in step 0"):
         trainer.step(images(8))
