@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from infogan_lib.losses import Hinge, LeastSquares, Minimax, NonSaturating, Wasserstein
+from infogan_lib.regularizers import R1, GeneratorRegularizer
 from toys import images, make_trainer
 
 
@@ -49,3 +50,30 @@ def test_every_adversarial_loss_trains(loss):
     trainer = make_trainer(adversarial=loss)
     trainer.fit(images(64), steps=4, batch_size=16)
     assert len(trainer.history["loss/g"]) == 4
+
+
+class Counted(GeneratorRegularizer):
+    """Notes the number that it is told comes next."""
+
+    name, weight, every, after = "counted", 1.0, 2, 1
+
+    def __init__(self):
+        self.steps = []
+
+    def set_step(self, step):
+        self.steps.append(step)
+
+    def __call__(self, latent, sampled, images, generate, rng):
+        return images.square().mean()
+
+
+@pytest.mark.parametrize(("d_steps", "expected"), [(1, [2, 4, 6, 8]), (2, [4, 8]), (3, [6])])
+def test_terms_of_g_count_the_steps_that_update_g(d_steps, expected):
+    """With every=2 a term of G is in every other update of G, whichever steps of D these are."""
+    term = Counted()
+    trainer = make_trainer(d_steps=d_steps, regularizers=[term, R1(every=2)])
+    for _ in range(8):
+        trainer.step(images(8))
+    assert trainer.history.steps("regularizer/counted").tolist() == expected
+    assert trainer.history.steps("regularizer/r1").tolist() == [1, 3, 5, 7]  # terms of D count all steps
+    assert term.steps == list(range(1, 2 * len(expected), 2))

@@ -71,7 +71,6 @@ def make_ledger(
     step: InfoGANStep,
     optimizers: Sequence[Optimizer],
     regularizers: Sequence[Regularizer],
-    networks: nn.ModuleDict,
     streams: RandomStreams,
     position: Position,
     history: History,
@@ -82,10 +81,9 @@ def make_ledger(
     """The record of a trainer's fits.
 
     Args:
-        step: the step, with the model and the schedulers.
+        step: the step, with the model, the schedulers and the networks of regularizers.
         optimizers: all optimizers, D's first.
         regularizers: all regularizers.
-        networks: networks of regularizers, by the regularizer's name.
         streams: the streams of random numbers.
         position: the position in the data.
         history: the metrics so far.
@@ -104,8 +102,8 @@ def make_ledger(
         "position": position,
         "history": history,
     }
-    if networks:
-        parts["regularizers"] = networks
+    if step.networks:
+        parts["regularizers"] = step.networks
     settings = run_config(
         model.latent,
         step.adversarial,
@@ -124,6 +122,6 @@ def make_ledger(
         ema_decay=ema_decay(model.ema_generator),
         **config,
     )
-    held = [*model.parameters(), *model.buffers(), *networks.parameters(), *networks.buffers()]
+    held = [*model.parameters(), *model.buffers(), *step.networks.parameters(), *step.networks.buffers()]
     size = sum(tensor.numel() * tensor.element_size() for tensor in held)
     return RunLedger(parts, position, states, settings, steps, size)

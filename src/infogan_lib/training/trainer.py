@@ -117,9 +117,9 @@ class InfoGANTrainer:
         self.model = as_model(generator, discriminator, latent, seed=seed).to(self.device)
         add_ema(self.model, ema_decay)
         terms = prepare_regularizers(regularizers, self.model, seed=self._seed)
-        networks = nn.ModuleDict({term.name: term.network for term in terms if term.network is not None})
         trains = check_information_trains(information_trains, self.model)
-        self.optimizers = optimizer_settings.build(self.model, trains, networks.values())
+        networks = [term.network for term in terms if term.network is not None]
+        self.optimizers = optimizer_settings.build(self.model, trains, networks)
         self.schedulers = optimizer_settings.build_schedulers(self.optimizers.values())
         self.streams = RandomStreams(self._seed, self.device, STREAMS)
         self._step = InfoGANStep(
@@ -153,7 +153,6 @@ class InfoGANTrainer:
             self._step,
             list(self.optimizers.values()),
             terms,
-            networks,
             self.streams,
             self._position,
             self.history,
