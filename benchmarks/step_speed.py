@@ -84,7 +84,8 @@ def fitting(trainer: InfoGANTrainer, images: Tensor, batch_size: int) -> Loop:
 def bare_step(trainer: InfoGANTrainer, real: Tensor) -> Loop:
     """The step function alone, on one batch that lies ready."""
     trainer.model.train()
-    return repeat(lambda: trainer._step(real, trainer._draw))
+    step = trainer._step
+    return repeat(lambda: step.read(step.launch(real, trainer._draw)))
 
 
 def void(_: object) -> None:

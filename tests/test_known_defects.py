@@ -54,7 +54,7 @@ def test_the_variance_may_fall_below_one():
 @pytest.mark.parametrize("discriminator", [dense_discriminator, TupleDiscriminator])
 def test_every_parameter_is_in_exactly_one_optimizer(discriminator):
     trainer = make_trainer(dense_generator(), discriminator(), LATENT)
-    optimizers = trainer._step.d_optimizers + trainer._step.g_optimizers
+    optimizers = trainer.optimizers.values()
     held = [id(p) for o in optimizers for group in o.param_groups for p in group["params"]]
     assert sorted(held) == sorted(id(p) for p in trainer.model.parameters())
 

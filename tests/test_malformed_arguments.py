@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import infogan_lib as ig
-from infogan_lib import losses
+from infogan_lib import Checkpoints, Engine, Optimizers, losses
 from infogan_lib.data.augmentation import RandomAffine
 from infogan_lib.regularizers import RealImageInformation
 from infogan_lib.training.callbacks import JSONLLogger, ProgressBar
@@ -35,49 +35,63 @@ NO_SEED = [None, "3", -1, 1.5, True, [2]]
 NO_OBJECT = [3, "text", [1], Nothing()]
 
 
-def trainer(**changes: Any) -> ig.InfoGANTrainer:
-    parts = {"generator": dense_generator(), "discriminator": dense_discriminator(), "latent": LATENT} | changes
-    return make_trainer(**parts)
-
-
 class Argument(NamedTuple):
     """An argument: how to give it, and values that it cannot take."""
 
     name: str
     call: Callable[[Any], Any]
     bad: list[Any]
-    called: str | None = None  # by its message, where that is another name
-
-
-def of_trainer(name: str, bad: list[Any], called: str | None = None) -> Argument:
-    return Argument(f"InfoGANTrainer({name}=)", lambda value: trainer(**{name: value}), bad, called or name)
+    label: str | None = None  # what its message calls it, where that is another name
 
 
 NO_TRUTH = [None, 0, 1, "yes", [True], Nothing()]
 
 
+def of(kind: Callable[..., Any], name: str, bad: list[Any], *required: Any, label: str | None = None) -> Argument:
+    return Argument(f"{kind.__name__}({name}=)", lambda value: kind(*required, **{name: value}), bad, label or name)
+
+
+def of_trainer(name: str, bad: list[Any], label: str | None = None) -> Argument:
+    def call(value: Any) -> None:
+        parts = {"generator": dense_generator(), "discriminator": dense_discriminator(), "latent": LATENT}
+        make_trainer(**parts | {name: value})
+
+    return Argument(f"InfoGANTrainer({name}=)", call, bad, label or name)
+
+
+def of_model(name: str, bad: list[Any], label: str | None = None) -> Argument:
+    return of(ig.InfoGAN, name, bad, dense_generator(), dense_discriminator(), LATENT, label=label)
+
+
+def of_optimizers(name: str, bad: list[Any]) -> Argument:
+    return of(Optimizers, name, bad, label=f"optimizers.{name}")
+
+
+def of_engine(name: str, bad: list[Any]) -> Argument:
+    def call(value: Any) -> None:
+        make_trainer(engine=Engine(**{name: value}))  # whether a device is there is asked by the trainer
+
+    return Argument(f"Engine({name}=)", call, bad, f"engine.{name}")
+
+
 def of_fit(name: str, bad: list[Any], **more: Any) -> Argument:
     def call(value: Any) -> None:
         arguments = {"steps": 1, "batch_size": 8} | more | {name: value}
-        trainer().fit(images(16), **arguments)
+        make_trainer().fit(images(16), **arguments)
 
     return Argument(f"fit({name}=)", call, bad, name)
 
 
-def of(kind: Callable[..., Any], name: str, bad: list[Any], *required: Any, called: str | None = None) -> Argument:
-    return Argument(f"{kind.__name__}({name}=)", lambda value: kind(*required, **{name: value}), bad, called or name)
-
-
-MODEL = trainer().model
+MODEL = make_trainer().model
 ARGUMENTS = [
     of(ig.Categorical, "k", [*NO_COUNT, 1]),
     of(ig.Categorical, "weight", NO_WEIGHT, 3),
-    of(ig.Categorical, "loss", [*NO_OBJECT, losses.MSE(), losses.NormalNLL()], 3, called="Categorical"),
+    of(ig.Categorical, "loss", [*NO_OBJECT, losses.MSE(), losses.NormalNLL()], 3, label="Categorical"),
     of(ig.Uniform, "dim", NO_COUNT),
     of(ig.Uniform, "weight", NO_WEIGHT),
     of(ig.Uniform, "low", ["1", NAN, INF, 1.0, 2.0, [0]]),
     of(ig.Uniform, "high", ["1", NAN, INF, -1.0, -2.0, [0]]),
-    of(ig.Uniform, "loss", [*NO_OBJECT, losses.CrossEntropy()], called="Uniform"),
+    of(ig.Uniform, "loss", [*NO_OBJECT, losses.CrossEntropy()], label="Uniform"),
     of(ig.Gaussian, "dim", NO_COUNT),
     of(ig.Gaussian, "weight", NO_WEIGHT),
     of(ig.Bernoulli, "dim", NO_COUNT),
@@ -90,35 +104,38 @@ ARGUMENTS = [
     of_trainer("generator", [*NO_OBJECT, None, nn.Linear]),
     of_trainer("discriminator", [*NO_OBJECT, None, nn.Linear]),
     of_trainer("latent", [*NO_OBJECT, None, ig.Noise(3), {"z": ig.Noise(3)}]),
-    of_trainer("q_head", NO_OBJECT),
-    of_trainer("q_network", NO_OBJECT),
-    of_trainer("tap", [3, [1], Nothing(), "nowhere"]),
-    of_trainer("generator_input", [3, "map", None], "input"),
-    of_trainer("discriminator_output", [3, "sigmoid", None], "output"),
+    of_model("q_head", NO_OBJECT),
+    of_model("q_network", NO_OBJECT),
+    of_model("tap", [3, [1], Nothing(), "nowhere"]),
+    of_model("generator_input", [3, "map", None]),
+    of_model("discriminator_output", [3, "sigmoid", None]),
+    of_model("pixel_range", [3, "ab", (0,), (1, 0), (0, NAN)]),
+    of_trainer("optimizers", [*NO_OBJECT, Optimizers, 1e-3]),
+    *(of_optimizers(name, [*NO_POSITIVE, 0, "adam", [1], nn.Linear(2, 2)]) for name in ("g", "d", "q")),
+    *(of_optimizers(name, [None]) for name in ("g", "d")),
+    of_optimizers("betas", [3, "ab", (0.5,), (0.5, 1.0), (-0.1, 0.9), (NAN, 0.9), (0.5, 0.9, 0.99)]),
+    of_optimizers("scheduler", [3, "cosine", [1]]),
+    of_trainer("engine", [*NO_OBJECT, Engine, "cpu"]),
+    of_engine("device", [3.5, "gpu", "cuda:99", [1]]),
+    of_engine("precision", [None, 16, "float16", "FP32"]),
+    of_engine("accumulation_steps", NO_COUNT),
     of_trainer("adversarial", [*NO_OBJECT, "hinge", losses.Hinge]),
     of_trainer("information_trains", [3, "all", [], ["generator", "d_head"]]),
-    *(of_trainer(name, [*NO_POSITIVE, 0]) for name in ("lr_g", "lr_d", "lr_q")),
-    *(of_trainer(name, [3, "adam", [1]]) for name in ("g_optimizer", "d_optimizer", "q_optimizer")),
-    of_trainer("betas", [3, "ab", (0.5,), (0.5, 1.0), (-0.1, 0.9), (NAN, 0.9), (0.5, 0.9, 0.99)]),
-    of_trainer("schedule", [3, "cosine", [1]]),
-    *(of_trainer(name, NO_COUNT) for name in ("d_steps", "g_steps", "accumulation_steps")),
+    *(of_trainer(name, NO_COUNT) for name in ("d_steps", "g_steps")),
     of_trainer("joint_batches", NO_TRUTH),
     of_trainer("regularizers", [3, ["r1"], [RealImageInformation]]),
     of_trainer("ema_decay", [*NO_POSITIVE, 0, 1.0, 2]),
-    of_trainer("precision", [None, 16, "float16", "FP32"]),
-    of_trainer("pixel_range", [3, "ab", (0,), (1, 0), (0, NAN)]),
-    of_trainer("augment", [3, "flip", [1]]),
-    of_trainer("device", [3.5, "gpu", "cuda:99", [1]]),
+    *(of_trainer(name, [3, "flip", [1]]) for name in ("augment", "discriminator_augment")),
     of_trainer("seed", NO_SEED),
     of_fit("steps", [*NO_COUNT[1:]]),
     of_fit("epochs", [*NO_COUNT[1:]], steps=None),
     of_fit("batch_size", [*NO_COUNT, 17]),
-    of_fit("workers", [None, "3", -1, 1.5, True]),
+    of_fit("num_workers", [None, "3", -1, 1.5, True]),
     of_fit("callbacks", [[3], [ProgressBar], ["log"]]),
-    of_fit("run_dir", [3, 1.5, [1]]),
-    of_fit("checkpoint_every", NO_COUNT[1:], run_dir="never"),
-    of_fit("keep_checkpoints", NO_COUNT[1:], run_dir="never"),
-    of_fit("resume", [None, True, 3, [1]]),
+    of_fit("checkpoints", [3, 1.5, [1], Checkpoints, ""]),
+    of(Checkpoints, "folder", [3, 1.5, [1], ""]),
+    *(of(Checkpoints, name, NO_COUNT, "never") for name in ("every", "keep")),
+    of(Checkpoints, "resume", [None, True, 3, [1]], "never"),
     Argument("sample(n)", MODEL.sample, NO_COUNT, "n"),
     Argument("sample(seed=)", lambda value: MODEL.sample(1, seed=value), NO_SEED[1:], "seed"),
     Argument(
@@ -142,8 +159,8 @@ ARGUMENTS = [
     of(SampleGrid, "every", NO_COUNT, "never"),
     of(SampleGrid, "rows", NO_COUNT, "never"),
     of(SampleGrid, "seed", NO_SEED, "never"),
-    of(ig.Tap, "layer", [None, 3, [1]], called="tap"),
-    of(ig.Tap, "side", [None, 3, "middle"], "3"),
+    of(ig.Tap, "layer", [None, 3, [1]], label="tap"),
+    of(ig.Tap, "at", [None, 3, "middle"], "3"),
 ]
 CASES = [(argument, value) for argument in ARGUMENTS for value in argument.bad]
 REFUSED = (TypeError, ValueError, KeyError)
@@ -159,7 +176,8 @@ def test_a_value_that_cannot_be_is_refused_by_name(tmp_path, monkeypatch, argume
     with pytest.raises(REFUSED) as refusal:
         argument.call(value)
     message = str(refusal.value)
-    assert (argument.called or argument.name) in message
+    assert "unexpected keyword" not in message
+    assert (argument.label or argument.name) in message
     assert len(message) > 30, message
     assert not list(tmp_path.iterdir()), "something was written for a run that cannot begin"
 
@@ -172,10 +190,10 @@ def test_any_count_either_works_or_is_refused_by_name(value):
     works = isinstance(value, int) and not isinstance(value, bool) and value >= 1
     for argument in ("d_steps", "g_steps"):
         if works:
-            trainer(**{argument: value})
+            make_trainer(**{argument: value})
         else:
             with pytest.raises(REFUSED, match=f"{argument} must be a whole number of at least 1, but got"):
-                trainer(**{argument: value})
+                make_trainer(**{argument: value})
 
 
 @given(numbers)
@@ -185,12 +203,13 @@ def test_any_rate_either_works_or_is_refused_by_name(value):
         works = is_number and math.isfinite(float(value)) and value > 0
     except OverflowError:
         works = False
-    for argument in ("lr_g", "lr_d"):
-        if works or value is None:  # the default
-            trainer(**{argument: value})
+    wanted = "a finite number above 0" if is_number else "a learning rate, a torch Optimizer or a function"
+    for name in ("g", "d"):
+        if works:
+            make_trainer(optimizers=Optimizers(**{name: value}))
         else:
-            with pytest.raises(REFUSED, match=f"{argument} must be a finite number above 0, but got"):
-                trainer(**{argument: value})
+            with pytest.raises(REFUSED, match=f"optimizers.{name} must be {wanted}.*, but got"):
+                Optimizers(**{name: value})
 
 
 junk = st.recursive(
@@ -202,9 +221,10 @@ junk = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(junk)
 def test_any_data_either_trains_or_is_refused_before_a_step(value):
-    t = trainer()
+    t = make_trainer()
     before = [p.detach().clone() for p in t.model.parameters()]
     message = ""
     try:

@@ -187,7 +187,7 @@ def test_a_step_follows_the_closed_form_and_trains_d_alone(term, accumulate, joi
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 @pytest.mark.parametrize("term", [R1(), R2(), GradientPenalty(), Consistency()], ids=lambda term: term.name)
 def test_trains_with_batch_norm_in_mixed_precision(term, precision, accumulate):
     t = trainer(term, dense_discriminator(), precision=precision, accumulation_steps=accumulate, adversarial=None)

@@ -300,7 +300,7 @@ CODES_ALONE = ig.LatentSpec(digit=ig.Categorical(4), style=ig.Uniform(7))
         (
             lambda: plain(16).step(images(16)),
             ValueError,
-            "with accumulate=16 .* 32, as a regulari[sz]er needs 2 in each part",
+            "with accumulation_steps=16 .* 32, as a regularizer needs 2 in each part",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""A step is launched before the last one is read: nothing in a launch waits, and a bad step is rolled back exactly."""
+"""Steps are launched before the last one is read: nothing in a launch waits, and a bad step is rolled back exactly."""
 
 import copy
 from typing import Any
@@ -40,14 +40,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-def trainer(**settings):
-    torch.manual_seed(0)
-    return make_trainer(dense_generator(), dense_discriminator(), LATENT, device="cpu", **settings)
-
-
 def everything(t):
     optimizers = [optimizer.state_dict() for optimizer in t.optimizers.values()]
-    schedulers = [scheduler.state_dict() for scheduler in t._step.schedulers]
+    schedulers = [scheduler.state_dict() for scheduler in t.schedulers]
     return copy.deepcopy([t.model.state_dict(), optimizers, schedulers, t.streams.state_dict(), t.launched])
 
 
@@ -59,7 +54,7 @@ def same(a, b):
 
 
 class Quiet(ig.Callback):
-    """A callback that never looks at the model, and keeps what it was told."""
+    """A callback that never looks at the model, and keeps what it is given."""
 
     def __init__(self):
         self.steps = []
@@ -74,7 +69,7 @@ class Quiet(ig.Callback):
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 def test_a_fit_is_bit_by_bit_the_loop_of_steps(settings):
     data = images(48)
-    fitted, looped = trainer(**settings), trainer(**settings)
+    fitted, looped = make_trainer(**settings), make_trainer(**settings)
     quiet = Quiet()
     history = fitted.fit(data, steps=6, batch_size=8, callbacks=[quiet])
     for batch in TensorSource(data, 8, 0).epoch(0):
@@ -101,7 +96,7 @@ class Reads(TorchDispatchMode):
 
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 def test_a_launch_reads_nothing(settings):
-    t = trainer(**settings)
+    t = make_trainer(**settings)
     for _ in range(2):
         t.step(images(8))
     with Reads() as reads:
@@ -126,7 +121,7 @@ class GoesBad(NonSaturating):
 
 @pytest.mark.parametrize("settings", [SETTINGS["plain"], SETTINGS["average and schedule"]], ids=["plain", "average"])
 def test_a_bad_step_is_rolled_back_although_the_next_one_was_launched(settings):
-    t = trainer(adversarial=GoesBad(3), **settings)
+    t = make_trainer(adversarial=GoesBad(3), **settings)
     for seed in range(2):
         t.step(images(8, seed=seed))
     before = everything(t)
@@ -151,12 +146,12 @@ def test_a_fit_that_was_rolled_back_continues_with_the_batches_of_both_steps(tmp
         def on_step_end(self, trainer, metrics):
             seen.append(trainer.steps)
 
-    t = trainer(adversarial=GoesBad(4))
+    t = make_trainer(adversarial=GoesBad(4))
     with pytest.raises(ig.NonFiniteLossError, match="in step 3"):
         t.fit(data, steps=9, batch_size=8, callbacks=[Notes()], checkpoints=tmp_path)
     assert seen == [1, 2, 3]
     t.fit(data, steps=9, batch_size=8, callbacks=[Notes()], checkpoints=tmp_path)
-    whole = trainer(adversarial=GoesBad(100))
+    whole = make_trainer(adversarial=GoesBad(100))
     whole.fit(data, steps=9, batch_size=8)
     assert same(everything(t), everything(whole))
 
@@ -174,10 +169,10 @@ def test_a_callback_that_needs_the_model_sees_it_as_of_its_step():
                 assert trainer.launched == trainer.steps
                 self.weights[trainer.steps] = trainer.model.generator[0].weight.detach().clone()
 
-    looks, t = Looks(), trainer()
+    looks, t = Looks(), make_trainer()
     t.fit(images(48), steps=6, batch_size=8, callbacks=[looks])
     for steps, weight in looks.weights.items():
-        other = trainer()
+        other = make_trainer()
         other.fit(images(48), steps=steps, batch_size=8)
         assert torch.equal(weight, other.model.generator[0].weight)
 
@@ -188,7 +183,7 @@ def test_weights_that_g_s_last_update_spoils_are_rolled_back():
             super().step()
             self.param_groups[0]["params"][0].data.fill_(float("nan"))
 
-    t = trainer(g_optimizer=lambda p: Spoils(p, 0.1))
+    t = make_trainer(g_optimizer=lambda p: Spoils(p, 0.1))
     before = everything(t)
     with pytest.raises(ig.NonFiniteLossError, match="weight 'generator.0.weight' became nan in step 0"):
         t.step(images(8))
@@ -202,9 +197,9 @@ def test_a_scheduler_that_raises_leaves_nothing_of_the_step():
                 raise KeyError("mine")
             super().step()
 
-    t = trainer(scheduler=lambda o: Raises(o, 1.0, 0.1, 50), ema_decay=0.9)
+    t = make_trainer(scheduler=lambda o: Raises(o, 1.0, 0.1, 50), ema_decay=0.9)
     t.step(images(8))
-    for scheduler in t._step.schedulers:
+    for scheduler in t.schedulers:
         scheduler.armed = True
     before = everything(t)
     with pytest.raises(KeyError, match="mine"):

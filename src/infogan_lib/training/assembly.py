@@ -7,13 +7,13 @@ from torch import nn
 from torch.optim import Optimizer
 
 from infogan_lib.checkpoints.state import OptimizerState, StateList
-from infogan_lib.data.rng import GlobalRng, RandomStreams
+from infogan_lib.data.rng import GlobalRng, RandomStreams, derive_seed
 from infogan_lib.data.stream import Position
 from infogan_lib.latent import LatentSpec
-from infogan_lib.model.ema import ema_decay
+from infogan_lib.model.ema import check_ema, ema_decay, make_ema
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.state import ModelState
-from infogan_lib.regularizers import Regularizer
+from infogan_lib.regularizers.base import Regularizer, check_regularizers
 from infogan_lib.training.config import run_config
 from infogan_lib.training.history import History
 from infogan_lib.training.resume import RunLedger
@@ -37,11 +37,40 @@ def as_model(
     return InfoGAN(generator, discriminator, latent, seed=seed)
 
 
+def prepare_regularizers(regularizers: Any, model: InfoGAN, *, seed: int) -> tuple[Regularizer, ...]:
+    """The regularizers of a trainer, checked, and their networks built on the model's device.
+
+    Args:
+        regularizers: what the trainer was given.
+        model: the model.
+        seed: the trainer's seed, from which those of the networks derive.
+
+    Raises:
+        TypeError: something that is no regularizer.
+        ValueError: a term that is not defined for this model, or that another trainer has.
+    """
+    terms = check_regularizers(regularizers, model.latent)
+    device = next(model.parameters()).device
+    for term in terms:
+        term.prepare(model.latent, model.image_shape, device, derive_seed(seed, "regularizer", term.name))
+    return terms
+
+
+def add_ema(model: InfoGAN, decay: float | None) -> None:
+    """Give a model an average of G's weights, unless it has one already or none is wanted.
+
+    Raises:
+        ValueError: a decay outside (0, 1), or another one than that of the average there is.
+    """
+    if decay is not None:
+        check_ema(model.ema_generator, decay)
+        model.ema_generator = model.ema_generator or make_ema(model.generator, decay)
+
+
 def make_ledger(
     step: InfoGANStep,
     optimizers: Sequence[Optimizer],
     regularizers: Sequence[Regularizer],
-    networks: nn.ModuleDict,
     streams: RandomStreams,
     position: Position,
     history: History,
@@ -52,10 +81,9 @@ def make_ledger(
     """The record of a trainer's fits.
 
     Args:
-        step: the step, with the model and the schedulers.
+        step: the step, with the model, the schedulers and the networks of regularizers.
         optimizers: all optimizers, D's first.
         regularizers: all regularizers.
-        networks: networks of regularizers, by the regularizer's name.
         streams: the streams of random numbers.
         position: the position in the data.
         history: the metrics so far.
@@ -74,8 +102,8 @@ def make_ledger(
         "position": position,
         "history": history,
     }
-    if networks:
-        parts["regularizers"] = networks
+    if step.networks:
+        parts["regularizers"] = step.networks
     settings = run_config(
         model.latent,
         step.adversarial,
@@ -84,11 +112,16 @@ def make_ledger(
         regularizers,
         tap=str(model.discriminator_adapter.tap),
         pixel_range=model.pixel_range,
+        information_trains=sorted(step.information_trains),
+        d_steps=step.d_steps,
+        g_steps=step.g_steps,
         joint_batches=step.joint_batches,
         accumulation_steps=step.accumulation_steps,
+        precision=step.precision.name,
+        device=device.type,
         ema_decay=ema_decay(model.ema_generator),
         **config,
     )
-    held = [*model.parameters(), *model.buffers(), *networks.parameters(), *networks.buffers()]
+    held = [*model.parameters(), *model.buffers(), *step.networks.parameters(), *step.networks.buffers()]
     size = sum(tensor.numel() * tensor.element_size() for tensor in held)
     return RunLedger(parts, position, states, settings, steps, size)

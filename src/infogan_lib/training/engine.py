@@ -31,9 +31,11 @@ class Engine:
 
     def __post_init__(self) -> None:
         if not isinstance(self.device, (str, torch.device)):
-            raise TypeError(f"device must be 'auto' or a torch device such as 'cpu', but got {describe(self.device)}")
-        check_choice("precision", self.precision, ("fp32", "bf16", "fp16"))
-        check_int("accumulation_steps", self.accumulation_steps, minimum=1)
+            raise TypeError(
+                f"engine.device must be 'auto' or a torch device such as 'cpu', but got {describe(self.device)}"
+            )
+        check_choice("engine.precision", self.precision, ("fp32", "bf16", "fp16"))
+        check_int("engine.accumulation_steps", self.accumulation_steps, minimum=1)
 
     def torch_device(self) -> torch.device:
         """The device asked for, with its index; for "auto" CUDA where there is one, else the CPU.
@@ -48,5 +50,5 @@ class Engine:
             return torch.empty(0, device=torch.device(wanted)).device
         except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
             raise ValueError(
-                f"device must be 'auto' or a device of this machine such as 'cpu', but got {wanted!r}: {error}"
+                f"engine.device must be 'auto' or a device of this machine such as 'cpu', but got {wanted!r}: {error}"
             ) from error

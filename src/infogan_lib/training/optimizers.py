@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import nn
@@ -51,15 +51,19 @@ PAPER_BETAS = (0.5, 0.999)
 
 @dataclass(frozen=True, kw_only=True)
 class Optimizers:
-    """What updates G, D and Q: the paper's Adam, unless said otherwise.
+    """What updates G, D and Q: by default the paper's Adam.
 
     Args:
-        g: G's: a learning rate for Adam, an optimizer, or a function `parameters -> optimizer`. An optimizer that
+        g: G's learning rate for Adam, or an optimizer, or a function `parameters -> optimizer`. An optimizer that
             holds Q's parameters too serves both.
         d: D's, likewise.
-        q: Q's, likewise; None for Adam at G's learning rate, or at 1e-3 where G has an optimizer of yours.
-        betas: Adam's; (0.5, 0.999) if None.
+        q: Q's, likewise; None for Adam at G's learning rate, or at 1e-3 if G has an optimizer of yours.
+        betas: Adam's betas; (0.5, 0.999) if None.
         scheduler: a function `optimizer -> LRScheduler`, called once per optimizer; schedulers advance with each step.
+
+    Raises:
+        TypeError: something that is neither a rate nor an optimizer nor a function.
+        ValueError: a rate that is not above 0, or betas outside [0, 1).
 
     Source: Chen et al., InfoGAN, NeurIPS 2016, appendix C (Adam and its rates).
     """
@@ -70,51 +74,57 @@ class Optimizers:
     betas: tuple[float, float] | None = None
     scheduler: Callable[[Optimizer], LRScheduler] | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("g", "d", "q"):
+            choice = getattr(self, name)
+            if not (name == "q" and choice is None):
+                _check_choice(f"optimizers.{name}", choice)
+        if self.betas is not None:
+            _check_betas(self.betas)
+        if self.scheduler is not None and not callable(self.scheduler):
+            raise TypeError(
+                f"optimizers.scheduler must be a function that makes an LRScheduler, but got {describe(self.scheduler)}"
+            )
+
     def build(
-        self, model: InfoGAN, trains: frozenset[Part], networks: Iterable[nn.Module] = ()
+        self, model: InfoGAN, information_trains: frozenset[Part], networks: Iterable[nn.Module] = ()
     ) -> dict[str, Optimizer]:
         """The optimizers of "d", "g" and "q", as far as there is something to train.
 
         Args:
             model: the model.
-            trains: the parts that the information loss trains; without "q_head" Q has no optimizer.
+            information_trains: the parts that the information loss trains; without "q_head" Q has no optimizer.
             networks: networks of regularizers, which are trained with Q.
 
         Raises:
-            TypeError: something that is neither a rate nor an optimizer, and makes none.
-            ValueError: parameters that no optimizer holds or that two hold, a rate that is not above 0, or a setting
-                that would do nothing.
+            TypeError: a function that makes no optimizer.
+            ValueError: parameters that no optimizer holds or that two hold, or a setting that would do nothing.
         """
-        groups = model.parameter_groups()
-        held_by_g = _held(self.g)
-        q_parameters = [p for p in groups["q_head"] if id(p) not in held_by_g] if "q_head" in trains else []
-        q_parameters += [p for network in networks for p in network.parameters() if id(p) not in held_by_g]
-        wanted = {"d": groups["trunk"] + groups["d_head"], "g": groups["generator"], "q": q_parameters}
-        if not q_parameters and self.q is not None:
+        groups, in_g = model.parameter_groups(), _parameter_ids(self.g)
+        of_q = [*(groups["q_head"] if "q_head" in information_trains else [])]
+        of_q += [parameter for network in networks for parameter in network.parameters()]
+        of_q = [parameter for parameter in of_q if id(parameter) not in in_g]
+        parameters = {"d": groups["trunk"] + groups["d_head"], "g": groups["generator"], "q": of_q}
+        if not of_q and self.q is not None:
             raise ValueError("optimizers.q has nothing to train; leave it out")
         default_q = self.g if isinstance(self.g, (int, float)) else Optimizers.g
         choices = {"d": self.d, "g": self.g, "q": default_q if self.q is None else self.q}
-        built = {name: self._make(name, choices[name], wanted[name]) for name in wanted if wanted[name]}
+        built = {name: self._make(name, choices[name], parameters[name]) for name in parameters if parameters[name]}
         if self.betas is not None and not any(isinstance(choices[name], (int, float)) for name in built):
             raise ValueError("optimizers.betas would do nothing: no Adam is left to use them; leave it out")
-        _check_holders(wanted, built, {id(p): name for name, p in model.named_parameters()})
+        _check_each_parameter_once(parameters, built, {id(p): name for name, p in model.named_parameters()})
         return built
 
     def _make(self, name: str, choice: OptimizerChoice, parameters: list[nn.Parameter]) -> Optimizer:
         if isinstance(choice, Optimizer):
             return choice
-        if callable(choice):
-            made = choice(parameters)
-            if not isinstance(made, Optimizer):
-                raise TypeError(f"optimizers.{name} must make a torch Optimizer, but made {describe(made)}")
-            return made
-        if isinstance(choice, bool) or not isinstance(choice, (int, float)):
-            raise TypeError(
-                f"optimizers.{name} must be a learning rate, a torch Optimizer or a function that makes one for a list "
-                f"of parameters, but got {describe(choice)}"
-            )
-        lr = check_float(f"optimizers.{name}", choice, above=0)
-        return Adam(parameters, lr, _check_betas(self.betas), fused=_has_fused_kernel(parameters))
+        if isinstance(choice, (int, float)):
+            fused = all(torch.is_floating_point(p) and p.device.type in ("cpu", "cuda") for p in parameters)
+            return Adam(parameters, float(choice), PAPER_BETAS if self.betas is None else self.betas, fused=fused)
+        made = choice(parameters)
+        if not isinstance(made, Optimizer):
+            raise TypeError(f"optimizers.{name} must make a torch Optimizer, but made {describe(made)}")
+        return made
 
     def build_schedulers(self, optimizers: Iterable[Optimizer]) -> list[LRScheduler]:
         """A scheduler for each optimizer; none without `scheduler`.
@@ -125,10 +135,6 @@ class Optimizers:
         """
         if self.scheduler is None:
             return []
-        if not callable(self.scheduler):
-            raise TypeError(
-                f"optimizers.scheduler must be a function that makes an LRScheduler, but got {describe(self.scheduler)}"
-            )
         made = []
         for optimizer in optimizers:
             scheduler = self.scheduler(optimizer)
@@ -144,38 +150,41 @@ class Optimizers:
         return made
 
 
-def _check_holders(wanted: dict[str, list[nn.Parameter]], built: dict[str, Optimizer], names: dict[int, str]) -> None:
-    """Every parameter in its own optimizer and in no other."""
-    held = {name: _held(optimizer) for name, optimizer in built.items()}
-    for name, parameters in wanted.items():
-        missing = [names.get(id(p), "of a regularizer") for p in parameters if id(p) not in held.get(name, set())]
+def _check_choice(name: str, choice: object) -> None:
+    if isinstance(choice, (int, float)) and not isinstance(choice, bool):
+        check_float(name, choice, above=0)
+    elif not isinstance(choice, Optimizer) and (not callable(choice) or isinstance(choice, nn.Module)):
+        raise TypeError(
+            f"{name} must be a learning rate, a torch Optimizer or a function that makes one for a list of parameters, "
+            f"but got {describe(choice)}"
+        )
+
+
+def _check_betas(betas: object) -> None:
+    wanted = "two numbers in [0, 1)"
+    if not all(0 <= beta < 1 for beta in check_pair("optimizers.betas", betas, wanted)):
+        raise ValueError(f"optimizers.betas must be {wanted}, but got {describe(betas)}")
+
+
+def _check_each_parameter_once(
+    parameters: dict[str, list[nn.Parameter]], optimizers: dict[str, Optimizer], names: dict[int, str]
+) -> None:
+    """Every parameter is in its own optimizer and in no other."""
+    ids = {name: _parameter_ids(optimizer) for name, optimizer in optimizers.items()}
+    for name, own in parameters.items():
+        missing = [names.get(id(p), "of a regularizer") for p in own if id(p) not in ids.get(name, set())]
         if missing:
             raise ValueError(
                 f"optimizers.{name} does not hold {len(missing)} parameters that it must train, {missing[0]!r} first; "
                 "make it of all of them, or give a function that makes it of the list it is given"
             )
-        others = set().union(*(ids for other, ids in held.items() if other != name))
-        twice = [names.get(id(p), "of a regularizer") for p in parameters if id(p) in others]
+        others = set().union(*(ids[other] for other in ids if other != name))
+        twice = [names.get(id(p), "of a regularizer") for p in own if id(p) in others]
         if twice:
             raise ValueError(f"two optimizers hold {twice[0]!r}; take it out of the one that is not optimizers.{name}")
 
 
-def _held(optimizer: Any) -> set[int]:
+def _parameter_ids(optimizer: object) -> set[int]:
     if not isinstance(optimizer, Optimizer):
         return set()
     return {id(p) for group in optimizer.param_groups for p in group["params"]}
-
-
-def _check_betas(betas: Iterable[float] | None) -> tuple[float, float]:
-    if betas is None:
-        return PAPER_BETAS
-    wanted = "two numbers in [0, 1)"
-    found = check_pair("betas", betas, wanted)
-    if not all(0 <= beta < 1 for beta in found):
-        raise ValueError(f"betas must be {wanted}, but got {describe(betas)}")
-    return found
-
-
-def _has_fused_kernel(parameters: list[nn.Parameter]) -> bool:
-    """Whether torch updates all these parameters in one fused kernel."""
-    return all(torch.is_floating_point(p) and p.device.type in ("cpu", "cuda") for p in parameters)

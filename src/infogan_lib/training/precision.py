@@ -1,7 +1,7 @@
 """Numeric precision of the forward passes: float32, or mixed with bfloat16 or float16."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Literal
 
 import torch
@@ -30,11 +30,9 @@ class Precision:
         self._dtype = torch.float16 if name == "fp16" else torch.bfloat16
         self.scaler = torch.amp.GradScaler(device.type, enabled=name == "fp16")
 
-    @contextmanager
-    def forward(self) -> Iterator[None]:
+    def forward(self) -> AbstractContextManager[object]:
         """The context of a forward pass: autocasting."""
-        with torch.autocast(self._device, self._dtype, enabled=self.name != "fp32"):
-            yield
+        return torch.autocast(self._device, self._dtype, enabled=self.name != "fp32")
 
     def backward(self, loss: Tensor, parameters: list[nn.Parameter], *, retain_graph: bool = False) -> None:
         """Add the gradient of a loss to these parameters and to no others."""

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from infogan_lib._checks import check_bool, check_instance, check_int, describe
+from infogan_lib._checks import check_bool, check_instance, check_int
 from infogan_lib.data.dataset import extract_images
 from infogan_lib.data.pixels import UNKNOWN_RANGE, as_float
-from infogan_lib.data.rng import RandomStreams, derive_seed
+from infogan_lib.data.rng import RandomStreams
 from infogan_lib.data.sources import make_source
 from infogan_lib.data.stream import DataStream, Position
 from infogan_lib.data.validation import (
@@ -25,11 +25,10 @@ from infogan_lib.data.validation import (
 )
 from infogan_lib.latent import LatentSpec
 from infogan_lib.losses import AdversarialLoss, NonSaturating, PairedAdversarialLoss
-from infogan_lib.model.ema import check_ema, make_ema
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.introspection import device_and_dtype, has_batch_norm
-from infogan_lib.regularizers.base import Regularizer, check_regularizers
-from infogan_lib.training.assembly import as_model, make_ledger
+from infogan_lib.regularizers.base import Regularizer
+from infogan_lib.training.assembly import add_ema, as_model, make_ledger, prepare_regularizers
 from infogan_lib.training.callbacks import Callback, stateful_among
 from infogan_lib.training.calls import Augment
 from infogan_lib.training.checkpoint_settings import Checkpoints, as_checkpoints
@@ -78,6 +77,9 @@ class InfoGANTrainer:
         model: the `InfoGAN`.
         history: the metrics of all steps.
         device: the device that the networks are on.
+        optimizers: the optimizers by name, "d", "g" and "q", as far as each has something to train.
+        schedulers: their learning-rate schedulers, in the same order; none without `Optimizers(scheduler=)`.
+        streams: the streams of random numbers, by name a `torch.Generator` each.
 
     Raises:
         TypeError: an argument of another type.
@@ -105,31 +107,20 @@ class InfoGANTrainer:
         discriminator_augment: Augment | None = None,
         seed: int = 0,
     ) -> None:
-        update: Optimizers = check_instance("optimizers", optimizers, Optimizers) or Optimizers()
-        run_on: Engine = check_instance("engine", engine, Engine) or Engine()
+        optimizer_settings: Optimizers = check_instance("optimizers", optimizers, Optimizers) or Optimizers()
+        engine_settings: Engine = check_instance("engine", engine, Engine) or Engine()
         game = check_instance("adversarial", adversarial, AdversarialLoss, PairedAdversarialLoss) or NonSaturating()
-        for name, function in (("augment", augment), ("discriminator_augment", discriminator_augment)):
-            if function is not None and not callable(function):
-                raise TypeError(
-                    f"{name} must be a function of images and a torch.Generator, but got {describe(function)}"
-                )
+        d_steps, g_steps = check_int("d_steps", d_steps, minimum=1), check_int("g_steps", g_steps, minimum=1)
+        check_bool("joint_batches", joint_batches)
         self._seed = check_int("seed", seed, minimum=0)
-        self.device = run_on.torch_device()
+        self.device = engine_settings.torch_device()
         self.model = as_model(generator, discriminator, latent, seed=seed).to(self.device)
-        self._d_steps = check_int("d_steps", d_steps, minimum=1)
-        self._g_steps = check_int("g_steps", g_steps, minimum=1)
-        if ema_decay is not None:
-            check_ema(self.model.ema_generator, ema_decay)
-            self.model.ema_generator = self.model.ema_generator or make_ema(self.model.generator, ema_decay)
-        terms = check_regularizers(regularizers, self.model.latent)
-        for term in terms:
-            term.prepare(
-                self.model.latent, self.model.image_shape, self.device, derive_seed(seed, "regularizer", term.name)
-            )
-        networks = nn.ModuleDict({term.name: term.network for term in terms if term.network is not None})
+        add_ema(self.model, ema_decay)
+        terms = prepare_regularizers(regularizers, self.model, seed=self._seed)
         trains = check_information_trains(information_trains, self.model)
-        self.optimizers = update.build(self.model, trains, networks.values())
-        schedulers = update.build_schedulers(self.optimizers.values())
+        networks = [term.network for term in terms if term.network is not None]
+        self.optimizers = optimizer_settings.build(self.model, trains, networks)
+        self.schedulers = optimizer_settings.build_schedulers(self.optimizers.values())
         self.streams = RandomStreams(self._seed, self.device, STREAMS)
         self._step = InfoGANStep(
             self.model,
@@ -137,20 +128,22 @@ class InfoGANTrainer:
             [optimizer for name, optimizer in self.optimizers.items() if name != "d"],
             adversarial=game,
             information_trains=trains,
-            precision=Precision(run_on.precision, self.device),
-            joint_batches=check_bool("joint_batches", joint_batches),
-            accumulation_steps=run_on.accumulation_steps,
+            precision=Precision(engine_settings.precision, self.device),
+            d_steps=d_steps,
+            g_steps=g_steps,
+            joint_batches=joint_batches,
+            accumulation_steps=engine_settings.accumulation_steps,
             regularizers=terms,
             streams=self.streams,
             augment=augment,
             discriminator_augment=discriminator_augment,
-            schedulers=schedulers,
+            schedulers=self.schedulers,
         )
         self._dtype = device_and_dtype(self.model.generator)[1]
         batch_norm = has_batch_norm(self.model)
         self._batches = BatchLimits(
             max([2 if batch_norm else 1, *(term.min_batch_size for term in terms)]),
-            run_on.accumulation_steps,
+            engine_settings.accumulation_steps,
             "BatchNorm" if batch_norm else "a regularizer",
         )
         self.history = History()
@@ -160,18 +153,12 @@ class InfoGANTrainer:
             self._step,
             list(self.optimizers.values()),
             terms,
-            networks,
             self.streams,
             self._position,
             self.history,
             steps=lambda: self.steps,
             config={
-                "information_trains": sorted(trains),
                 "augmented": {"augment": augment, "discriminator_augment": discriminator_augment},
-                "d_steps": self._d_steps,
-                "g_steps": self._g_steps,
-                "precision": run_on.precision,
-                "device": self.device.type,
                 "seed": self._seed,
             },
         )
@@ -195,6 +182,16 @@ class InfoGANTrainer:
     def adversarial(self) -> AdversarialLoss | PairedAdversarialLoss:
         """The adversarial loss."""
         return self._step.adversarial
+
+    @property
+    def information_trains(self) -> frozenset[Part]:
+        """The parts that the information loss trains."""
+        return self._step.information_trains
+
+    @property
+    def scaler(self) -> torch.amp.GradScaler:
+        """The loss scaler; it does something with `Engine(precision="fp16")` only."""
+        return self._step.precision.scaler
 
     @property
     def joint_batches(self) -> bool:
@@ -321,8 +318,7 @@ class InfoGANTrainer:
         if images.dtype == torch.uint8 and self.model.pixel_range is None:
             self.model.pixel_range = UNKNOWN_RANGE
         real = as_float(images.to(self.device, non_blocking=True), self.model.display_range, self._dtype)
-        updates = self._g_steps if (self._step.count + 1) % self._d_steps == 0 else 0
-        self._pending.append((real, self._step.launch(real, self._draw, generator_updates=updates)))
+        self._pending.append((real, self._step.launch(real, self._draw)))
         self._ledger.has_stepped = True
 
     def read(self) -> dict[str, float]:

@@ -283,7 +283,7 @@ def test_activations_and_their_gradients_lie_with_the_channels_last_and_weights_
         assert all(map(_is_channels_last, maps))
     assert all(p.is_contiguous() for p in trainer.model.parameters())
     trainer.step(images(5, (3, 8, 8)))
-    states = [s for o in (*trainer._step.d_optimizers, *trainer._step.g_optimizers) for s in o.state.values()]
+    states = [s for o in trainer.optimizers.values() for s in o.state.values()]
     assert all(moment.is_contiguous() for state in states for moment in state.values())
     network = discriminator()
     with FastCPU():
@@ -327,7 +327,7 @@ def test_three_steps_are_the_plain_steps(make):
         batches = (images(n, model.image_shape, seed=n, dtype=torch.float64) for n in (6, 4, 7))
         metrics = [trainer.step(batch) for batch in batches]
         batch, latent = images(5, model.image_shape, dtype=torch.float64), model.latent.sample(5).double()
-        return metrics, model.state_dict(), model.render(latent), model.encode_raw(batch)
+        return metrics, model.state_dict(), model.decode(latent), model.q_outputs(batch)
 
     expected, found = trained(plain=True), trained(plain=False)
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)

@@ -1,0 +1,122 @@
+"""The optimizers that a trainer builds, and the settings of `Optimizers`, `Engine` and `Checkpoints`."""
+
+import pytest
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LinearLR
+
+from infogan_lib import Checkpoints, Engine, Optimizers
+from toys import (
+    LATENT,
+    dense_discriminator,
+    dense_generator,
+    images,
+    make_trainer,
+)
+
+
+def test_adam_with_the_papers_rates_by_default():
+    t = make_trainer(lr_q=5e-3)
+    d, g, q = t.optimizers["d"], t.optimizers["g"], t.optimizers["q"]
+    assert [o.defaults["lr"] for o in (d, g, q)] == [2e-4, 1e-3, 5e-3]
+    assert all(o.defaults["betas"] == (0.5, 0.999) and o.defaults["fused"] for o in (d, g, q))
+    held = [id(p) for o in (d, g, q) for group in o.param_groups for p in group["params"]]
+    assert sorted(held) == sorted(id(p) for p in t.model.parameters())
+
+
+def test_own_optimizers_and_factories():
+    generator, discriminator, head = dense_generator(), dense_discriminator(), nn.Linear(16, 8)
+    both = torch.optim.RMSprop([*generator.parameters(), *head.parameters()])
+    t = make_trainer(
+        generator, discriminator, LATENT, q_head=head, g_optimizer=both, d_optimizer=lambda p: torch.optim.SGD(p, 0.1)
+    )
+    assert t.optimizers["g"] is both
+    assert "q" not in t.optimizers
+    assert isinstance(t.optimizers["d"], torch.optim.SGD)
+    t.fit(images(16), steps=1, batch_size=8)
+
+
+def test_parameters_in_two_optimizers_are_refused():
+    generator, discriminator = dense_generator(), dense_discriminator()
+    everything = torch.optim.SGD([*generator.parameters(), *discriminator.parameters()], 0.1)
+    with pytest.raises(ValueError, match="two optimizers hold 'discriminator.1.weight'"):
+        make_trainer(generator, discriminator, LATENT, g_optimizer=everything)
+
+
+def test_q_has_gs_rate_unless_it_is_given_its_own():
+    head = nn.Linear(16, 8)
+    t = make_trainer(q_head=head, optimizers=Optimizers(g=3e-4, q=lambda p: torch.optim.SGD(p, 0.1)))
+    assert isinstance(t.optimizers["q"], torch.optim.SGD)
+    assert make_trainer(optimizers=Optimizers(g=3e-4)).optimizers["q"].defaults["lr"] == 3e-4
+    own = make_trainer(optimizers=Optimizers(g=lambda p: torch.optim.SGD(p, 0.1)))
+    assert own.optimizers["q"].defaults["lr"] == 1e-3
+
+
+def test_each_optimizer_has_a_scheduler_that_advances_with_the_steps():
+    t = make_trainer(optimizers=Optimizers(g=0.1, d=0.2, scheduler=lambda o: LinearLR(o, 1.0, 0.5, 4)))
+    assert [s.optimizer for s in t.schedulers] == list(t.optimizers.values())
+    for _ in range(4):
+        t.step(images(8))
+    assert [o.param_groups[0]["lr"] for o in t.optimizers.values()] == pytest.approx([0.1, 0.05, 0.05])
+
+
+def plateau(optimizer):
+    return torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
+
+
+def of_another(optimizer):
+    return LinearLR(torch.optim.SGD([nn.Parameter(torch.ones(1))], 0.1))
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: Optimizers(g=0.0), ValueError, "optimizers.g must be a finite number above 0, but got 0.0"),
+        (
+            lambda: Optimizers(d="adam"),
+            TypeError,
+            "optimizers.d must be a learning rate, a torch Optimizer or a function that makes one for a list of "
+            "parameters, but got 'adam'",
+        ),
+        (lambda: Optimizers(q=True), TypeError, "optimizers.q must be a learning rate.*, but got True"),
+        (lambda: Optimizers(betas=(0.5, 1)), ValueError, r"optimizers.betas must be two numbers in \[0, 1\)"),
+        (lambda: Optimizers(scheduler=3), TypeError, "optimizers.scheduler must be a function that makes an LRSched"),
+        (lambda: Optimizers(1e-3), TypeError, "positional"),
+        (
+            lambda: make_trainer(optimizers=Optimizers(scheduler=plateau)),
+            TypeError,
+            "optimizers.scheduler must make a torch LRScheduler .* one that needs no metric, but made <torch.optim.lr_",
+        ),
+        (
+            lambda: make_trainer(optimizers=Optimizers(scheduler=of_another)),
+            ValueError,
+            "optimizers.scheduler must make a scheduler of the optimizer that it is given",
+        ),
+        (lambda: make_trainer(optimizers=1e-3), TypeError, "optimizers must be of type Optimizers, but got 0.001"),
+        (lambda: make_trainer(optimizers=Optimizers), TypeError, r"did you mean Optimizers\(\)\?"),
+        (lambda: make_trainer(engine="cuda"), TypeError, "engine must be of type Engine, but got 'cuda'"),
+        (lambda: Engine(0), TypeError, "engine.device must be 'auto' or a torch device such as 'cpu', but got 0"),
+        (lambda: Engine(precision="half"), ValueError, "engine.precision must be one of 'fp32', 'bf16' and 'fp16'"),
+        (lambda: Engine(accumulation_steps=0), ValueError, "engine.accumulation_steps must be a whole number of at l"),
+        (
+            lambda: Engine("nowhere").torch_device(),
+            ValueError,
+            "engine.device must be .* of this machine",
+        ),
+        (lambda: Checkpoints(3), TypeError, "checkpoints must name a folder, but got 3"),
+        (lambda: Checkpoints("a", 3), TypeError, "positional"),
+        (lambda: Checkpoints("a", every=0), ValueError, "every must be a whole number of at least 1, but got 0"),
+        (lambda: Checkpoints("a", keep=1.5), TypeError, "keep must be a whole number of at least 1, but got 1.5"),
+        (lambda: Checkpoints("a", resume=True), TypeError, "resume must be 'auto', False or the path of a checkpoint"),
+        (lambda: Checkpoints(None), ValueError, "without a folder nothing is saved; give one, or resume= a checkpoint"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_by_name(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_settings_are_frozen():
+    for settings in (Optimizers(), Engine(), Checkpoints("a")):
+        with pytest.raises(AttributeError):
+            settings.g = 1
