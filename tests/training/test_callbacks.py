@@ -103,5 +103,5 @@ def test_history_keeps_figures_with_their_steps():
     assert h.steps("loss/d").tolist() == [1, 2, 3, 4, 5]
     assert h.steps("loss/g").tolist() == [2, 4]
     assert len(h["bound/digit"]) == 2
-    with pytest.raises(KeyError, match="no figure 'loss' in this history; it has 'loss/d'"):
+    with pytest.raises(KeyError, match="no metric 'loss' in this history; it has 'loss/d'"):
         h["loss"]
