@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from infogan_lib.data.dataset import epoch_order
-from infogan_lib.data.rng import RandomStreams, derived_seed
+from infogan_lib.data.rng import RandomStreams, derive_seed
 from toys import (
     LATENT,
     dense_discriminator,
@@ -132,7 +132,7 @@ def test_streams_are_independent_of_each_other():
     streams, others = (RandomStreams(3, device, ("latents", "data")) for _ in range(2))
     torch.rand(100, generator=streams["data"])
     assert torch.equal(torch.rand(4, generator=streams["latents"]), torch.rand(4, generator=others["latents"]))
-    assert derived_seed(3, "latents") != derived_seed(3, "data") != derived_seed(4, "data")
+    assert derive_seed(3, "latents") != derive_seed(3, "data") != derive_seed(4, "data")
     assert torch.equal(epoch_order(9, 0, 4), epoch_order(9, 0, 4))
     assert not torch.equal(epoch_order(9, 0, 4), epoch_order(9, 0, 5))
 
