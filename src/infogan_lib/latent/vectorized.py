@@ -144,7 +144,7 @@ def _group_codes(codes: Sequence[LatentCode]) -> list[list[int]]:
                 group = []
             group.append(i)
         groups.append(group)
-    return groups
+    return sorted(groups)  # so that losses come out in the order of the codes where they can
 
 
 class _RowGather:

@@ -1,7 +1,7 @@
 """Numeric precision of the forward passes: float32, or mixed with bfloat16 or float16."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
@@ -31,7 +31,9 @@ class Precision:
         self.scaler = torch.amp.GradScaler(device.type, enabled=name == "fp16")
 
     def forward(self) -> AbstractContextManager[object]:
-        """The context of a forward pass: autocasting."""
+        """The context of a forward pass: autocasting, also where the caller has turned on another kind."""
+        if self.name == "fp32" and not torch.is_autocast_enabled(self._device):
+            return nullcontext()
         return torch.autocast(self._device, self._dtype, enabled=self.name != "fp32")
 
     def backward(self, loss: Tensor, parameters: list[nn.Parameter], *, retain_graph: bool = False) -> None:

@@ -48,7 +48,10 @@ class Snapshot:
         """Copy everything."""
         self._buffers = [(m, name, b) for m in self._with_buffers for name, b in m._buffers.items() if b is not None]
         self._states = [
-            ({p: dict(state) for p, state in optimizer.state.items()}, [_settings(g) for g in optimizer.param_groups])
+            (
+                {p: dict(state) for p, state in optimizer.state.items()},
+                [_copy_group(group) for group in optimizer.param_groups],
+            )
             for optimizer in self._optimizers
         ]
         self._part_states = [part.state_dict() for part in self._parts]
@@ -75,15 +78,16 @@ class Snapshot:
         for optimizer, (states, groups) in zip(self._optimizers, self._states, strict=True):
             optimizer.state.clear()
             optimizer.state.update(states)
-            for group, settings in zip(optimizer.param_groups, groups, strict=True):
-                group.update(settings)
+            for group, copy in zip(optimizer.param_groups, groups, strict=True):
+                group.update(copy)
         for part, state in zip(self._parts, self._part_states, strict=True):
             part.load_state_dict(state)
 
 
-def _settings(group: Mapping[str, Any]) -> dict[str, Any]:
-    """What a scheduler may change in a parameter group."""
-    return {k: v.clone() if isinstance(v, Tensor) else v for k, v in group.items() if k != "params"}
+def _copy_group(group: Mapping[str, Any]) -> dict[str, Any]:
+    """A parameter group with what a scheduler may change in it."""
+    copy = dict(group)
+    return copy | {name: value.clone() for name, value in copy.items() if isinstance(value, Tensor)}
 
 
 def _is_expanded(tensor: Tensor) -> bool:
