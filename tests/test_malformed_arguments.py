@@ -54,7 +54,9 @@ def of(kind: Callable[..., Any], name: str, bad: list[Any], *required: Any, labe
 def of_trainer(name: str, bad: list[Any], label: str | None = None) -> Argument:
     def call(value: Any) -> None:
         parts = {"generator": dense_generator(), "discriminator": dense_discriminator(), "latent": LATENT}
-        make_trainer(**parts | {name: value})
+        networks = parts | {name: value}
+        positional = [networks.pop(part) for part in parts]
+        ig.InfoGANTrainer(*positional, **networks)
 
     return Argument(f"InfoGANTrainer({name}=)", call, bad, label or name)
 

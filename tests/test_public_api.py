@@ -82,6 +82,7 @@ print(all(issubclass(c, Callback) for c in (CollapseMonitor, Evaluator, JSONLLog
     assert run_python(code) == "True\n"
 
 
+@pytest.mark.slow
 def test_missing_extras_are_named_with_their_pip_command():
     code = """
 import sys

@@ -66,6 +66,7 @@ DATA = {
     "data",
     [pytest.param(make, id=name, marks=pytest.mark.slow if "workers" in name else ()) for name, make in DATA.items()],
 )
+@pytest.mark.slow
 def test_resuming_at_any_step_is_as_if_it_had_never_stopped(tmp_path, data):
     size = 2 if data is TapedDataset else 8
     whole = fit(trainer(), data(), batch_size=size)

@@ -40,11 +40,13 @@ def test_bring_your_own_gan_runs_as_printed():
     generator, discriminator = tiny_dcgan()
     images = torch.rand(8, 1, 64, 64) * 2 - 1
     names = {"generator": generator, "discriminator": discriminator, "images": images, "loader": [images] * 5}
-    first, second, third = python_blocks("docs/bring-your-own-gan.md")
+    first, second, compiling, third = python_blocks("docs/bring-your-own-gan.md")
     exec(first.replace("steps=2000", "steps=1, batch_size=4"), names)
     assert names["trainer"].steps == 1
     exec(second, names)
     assert names["trainer"].model is names["model"]
+    exec("import torch\n" + compiling.replace("fullgraph=True", 'fullgraph=True, backend="eager"'), names)
+    torch.testing.assert_close(names["logits"], names["model"].discriminate(images).logits)
     exec(third, names)
     assert names["trainer"].steps == 5
     assert "loss/g" in names["metrics"]  # the fifth update of D comes with one of G

@@ -53,6 +53,7 @@ def test_mnist_leaves_pictures_metrics_and_a_table(tmp_path):
     assert load_run(out).latent.width == 74
 
 
+@pytest.mark.slow
 def test_mnist_explains_itself(tmp_path):
     text = run(ROOT / "examples/mnist.py", "--help", cwd=tmp_path).stdout
     for option in (

@@ -67,6 +67,7 @@ def test_names_and_order_of_the_factors_do_not_matter():
     assert explicitness(codes, renamed) == pytest.approx(explicitness(codes, GRID), abs=1e-9)
 
 
+@pytest.mark.slow
 def test_random_codes_are_at_chance():
     codes = noise(4000, 5)
     factors = np.random.default_rng(1).integers(0, SIZES, (4000, 3))

@@ -73,6 +73,7 @@ def test_every_layer_of_d_and_q_is_under_spectral_norm():
     assert not any(is_parametrized(layer) for layer in recipe.generator)
 
 
+@pytest.mark.slow
 def test_two_steps_resuming_and_loading(tmp_path):
     def run(folder=None, steps=2):
         recipe = recipes.get("sprites", width=1 / 16, seed=3)

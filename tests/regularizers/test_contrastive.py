@@ -181,6 +181,7 @@ def trained(generate, steps=300):
     return sum(values[-50:]) / 50
 
 
+@pytest.mark.slow
 def test_the_default_classifier_learns_what_there_is_to_learn():
     assert trained(continuous) < 0.3
     assert trained(lambda c: c[:, :3], steps=100) == pytest.approx(math.log(K), abs=0.05)

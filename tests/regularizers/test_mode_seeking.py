@@ -188,6 +188,7 @@ def test_is_part_of_every_update_of_g_and_of_no_other():
     assert calls == 3 * [((16, 11), (16, 1, 4, 4), "cpu")]
 
 
+@pytest.mark.slow
 def test_increases_the_effect_of_noise():
     """In a game that D cannot win, G makes the images of one category differ."""
     spec = ig.LatentSpec(z=ig.Noise(9), digit=ig.Categorical(2))

@@ -208,7 +208,11 @@ def test_a_scheduler_that_raises_leaves_nothing_of_the_step():
 
 
 @pytest.mark.parametrize("discriminator", [dense_discriminator, TupleDiscriminator], ids=["tap", "tuple"])
-@pytest.mark.parametrize("adversarial", [NonSaturating(), Hinge(), RelativisticPair()], ids=repr)
+@pytest.mark.parametrize(
+    "adversarial",
+    [NonSaturating(), *(pytest.param(loss, marks=pytest.mark.slow) for loss in (Hinge(), RelativisticPair()))],
+    ids=repr,
+)
 @pytest.mark.parametrize("joint", [False, True])
 def test_a_whole_step_is_one_graph(discriminator, adversarial, joint):
     """Both updates with their optimizers, traced on tensors without values, which refuse every read."""

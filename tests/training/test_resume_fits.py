@@ -31,6 +31,7 @@ def test_epochs_are_counted_from_where_the_run_began(tmp_path):
     assert (t.steps, t.epochs) == (15, 3)
 
 
+@pytest.mark.slow
 def test_two_fits_in_one_program_resume_where_the_program_was(tmp_path):
     other = images(24, seed=9)
 

@@ -27,6 +27,7 @@ from toys import LATENT, dense_discriminator, images, make_trainer
     ],
     ids=lambda changes: "-".join(changes),
 )
+@pytest.mark.slow
 def test_every_setting_resumes(tmp_path, changes):
     whole = fit(trainer(**changes))
     fit(trainer(**changes), checkpoints=Checkpoints(tmp_path, every=1, keep=99))

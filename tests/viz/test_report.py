@@ -104,6 +104,7 @@ def test_without_labels_it_counts_the_categories(tmp_path):
     assert f"{lead} 0 zero {counts[0]} 1 {counts[1]} 2 two {counts[2]}" in page.text
 
 
+@pytest.mark.slow
 def test_curves_of_a_run(tmp_path):
     torch.manual_seed(0)
     trainer = make_trainer(dense_generator(), dense_discriminator(), LATENT, device="cpu", ema_decay=0.9)
