@@ -144,7 +144,10 @@ class DiscriminatorRegularizer(Regularizer):
 
 
 class GeneratorRegularizer(Regularizer):
-    """A term of G's loss. It trains G, and the term's own `network` where there is one."""
+    """A term of G's loss. It trains G, and the term's own `network` where there is one.
+
+    `after`, `every` and `set_step` count the steps that update G: with ``d_steps=5`` every fifth step.
+    """
 
     @abstractmethod
     def __call__(

@@ -1,4 +1,4 @@
-"""What a trainer is made of: the model, and what its checkpoints hold of all parts."""
+"""The parts of a trainer: the model, its average, its regularizers, and what a checkpoint holds of all parts."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -87,7 +87,7 @@ def make_ledger(
         streams: the streams of random numbers.
         position: the position in the data.
         history: the metrics so far.
-        steps: gives the number of steps made.
+        steps: returns the number of steps made.
         config: further settings that a resumed run must share.
     """
     model, device = step.model, next(step.model.parameters()).device

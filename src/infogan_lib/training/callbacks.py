@@ -30,7 +30,7 @@ class Callback:
         return True
 
     def on_fit_start(self, trainer: "InfoGANTrainer", total_steps: int | None) -> None:
-        """Before the first step. `total_steps` is what `trainer.steps` will be at the end, where that is known."""
+        """Before the first step; `total_steps` is the value of `trainer.steps` at the end, where that is known."""
 
     def on_step_end(self, trainer: "InfoGANTrainer", metrics: Mapping[str, float]) -> None:
         """After every step, with its metrics; `trainer.steps` counts it already."""
@@ -46,7 +46,7 @@ class Callback:
         return {}
 
     def load_state_dict(self, state: Any) -> None:
-        """Go on from what `state_dict` gave; called before `on_fit_start`."""
+        """Restore what `state_dict` returned; called before `on_fit_start`."""
 
 
 def stateful_among(callbacks: Iterable[Callback]) -> list[Callback]:
@@ -94,12 +94,12 @@ class ProgressBar(Callback):
 class JSONLLogger(Callback):
     """Writes a line of JSON per step: {"step": 1, "epoch": 0, "loss/d": ...}. Appends to what is there.
 
-    A figure that is not finite is written as null. A run that goes on from a checkpoint first takes away the lines of
-    the steps after it.
+    A metric that is not finite is written as null. A resumed run first removes the lines of the steps after its
+    checkpoint.
 
     Args:
         path: the file; its folder is made.
-        every: write every so many steps.
+        every: the number of steps from one line to the next.
 
     Raises:
         OSError: a line that cannot be written, with the file's name.
@@ -110,7 +110,7 @@ class JSONLLogger(Callback):
         self.every = check_int("every", every, minimum=1)
         self._file: TextIO | None = None
         self._start: int | None = None  # where this run's lines begin, in bytes; None before the first fit
-        self._lines = self._step = 0  # how many lines there are of this run, and the step of the last
+        self._lines = self._step = 0  # the number of this run's lines, and the step of the last one
         self._resumes = False
 
     @override
@@ -120,7 +120,7 @@ class JSONLLogger(Callback):
     @override
     def on_fit_start(self, trainer: "InfoGANTrainer", total_steps: int | None) -> None:
         self.on_fit_end(trainer)
-        with _named(self.path):
+        with _errors_with_path(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("a", encoding="utf-8", newline="\n")
             if self._resumes and self._start is not None:
@@ -130,12 +130,12 @@ class JSONLLogger(Callback):
             self._resumes = False
 
     def _cut(self, start: int) -> None:
-        """Take away what was written after the checkpoint that was loaded, if these are the lines of that run."""
-        with self.path.open("rb") as written:
-            written.seek(start)
-            kept = [line for line in islice(written, self._lines) if line.endswith(b"\n")]
-        if len(kept) == self._lines and (not kept or _step_of(kept[-1]) == self._step):
-            os.truncate(self.path, start + sum(map(len, kept)))
+        """Remove what was written after the checkpoint that was loaded, if these are the lines of that run."""
+        with self.path.open("rb") as file:
+            file.seek(start)
+            lines = [line for line in islice(file, self._lines) if line.endswith(b"\n")]
+        if len(lines) == self._lines and (not lines or _step_of(lines[-1]) == self._step):
+            os.truncate(self.path, start + sum(map(len, lines)))
             return
         warnings.warn(
             f"{self.path} is not the log that the run left, which had {self._lines} lines up to step {self._step}. New "
@@ -151,7 +151,7 @@ class JSONLLogger(Callback):
             line: dict[str, Any] = {"step": trainer.steps, "epoch": trainer.epochs, **metrics}
             # JSON has no NaN or infinity; the gradient's norm is infinite where a float16 scale was too large.
             finite = {k: v if isinstance(v, int) or math.isfinite(v) else None for k, v in line.items()}
-            with _named(self.path):
+            with _errors_with_path(self.path):
                 self._file.write(json.dumps(finite, allow_nan=False) + "\n")
             self._lines, self._step = self._lines + 1, trainer.steps
 
@@ -159,14 +159,14 @@ class JSONLLogger(Callback):
     def on_fit_end(self, trainer: "InfoGANTrainer") -> None:
         if self._file is not None:
             file, self._file = self._file, None
-            with _named(self.path):
+            with _errors_with_path(self.path):
                 file.close()
 
     @override
     def state_dict(self) -> dict[str, int]:
-        """How many lines the run has written, once they are on the disk."""
+        """The number of lines that the run has written, once they are on the disk."""
         if self._file is not None:
-            with _named(self.path):
+            with _errors_with_path(self.path):
                 self._file.flush()
                 os.fsync(self._file.fileno())
         start = -1 if self._start is None else self._start
@@ -174,7 +174,7 @@ class JSONLLogger(Callback):
 
     @override
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Remember how many there were; the rest is taken away when the fit starts."""
+        """Restore that number; later lines are removed when the fit starts."""
         start, self._lines, self._step = (int(state[name]) for name in ("start", "lines", "step"))
         self._start = None if start < 0 else start
         self._resumes = True
@@ -188,8 +188,8 @@ def _step_of(line: bytes) -> int | None:
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """A fault of the disk with the name of the file."""
+def _errors_with_path(path: Path) -> Iterator[None]:
+    """An error of the disk with the path of the file."""
     try:
         yield
     except OSError as error:
@@ -197,7 +197,7 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def summary(metrics: Mapping[str, float]) -> str:
-    """The metrics that a person follows, on a part of a line."""
+    """The losses and bounds in a few words, for a progress bar."""
     shown = [f"{short} {metrics[name]:.2f}" for name, short in (("loss/d", "D"), ("loss/g", "G")) if name in metrics]
     shown += [
         f"{name.split('/', 1)[1]} {value:.2f}{' nats' if name.startswith('bound/') else ' mse'}"

@@ -1,4 +1,4 @@
-"""Where and how the networks run: the device, the precision, and the micro-batches of a step."""
+"""Where and how the networks run: device, precision, and micro-batches of a step."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -38,7 +38,7 @@ class Engine:
         check_int("engine.accumulation_steps", self.accumulation_steps, minimum=1)
 
     def torch_device(self) -> torch.device:
-        """The device asked for, with its index; for "auto" CUDA where there is one, else the CPU.
+        """The requested device, with its index; for "auto" CUDA where there is one, else the CPU.
 
         Raises:
             ValueError: no such device on this machine.

@@ -18,7 +18,7 @@ PARTS: tuple[Part, ...] = ("generator", "q_head", "trunk")
 
 
 def check_information_trains(information_trains: Iterable[str] | None, model: InfoGAN) -> frozenset[Part]:
-    """What the information loss trains, checked: all that there is where None is given.
+    """The parts that the information loss trains, checked; all there are if None is given.
 
     Raises:
         ValueError: an unknown part, or the trunk of a D that shares nothing with Q.
@@ -51,7 +51,7 @@ PAPER_BETAS = (0.5, 0.999)
 
 @dataclass(frozen=True, kw_only=True)
 class Optimizers:
-    """What updates G, D and Q: by default the paper's Adam.
+    """The optimizers of G, D and Q: by default the paper's Adam.
 
     Args:
         g: G's learning rate for Adam, or an optimizer, or a function `parameters -> optimizer`. An optimizer that

@@ -77,12 +77,12 @@ class Precision:
         return self.scaler.is_enabled() and (not isinstance(scale, float) or scale > 1)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The loss scale and the steps since it last changed, where there are such; nothing waits for the device."""
+        """The loss scale and the number of steps since it changed; empty without one. Nothing waits for the device."""
         tracker = getattr(self.scaler, "_growth_tracker", None)
         return self.scale() if tracker is None else self.scale() | {"growth_tracker": tracker.clone()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Restore them, and forget what an interrupted step left in the scaler.
+        """Restore both, and drop what an interrupted step left in the scaler.
 
         Raises:
             ValueError: a loss scale where there is none in this precision.

@@ -1,4 +1,4 @@
-"""Copies of all that a step changes, so that it can be undone."""
+"""Copies of all that a step changes, so that it can be rolled back."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol

@@ -33,7 +33,7 @@ from infogan_lib.training.callbacks import Callback, stateful_among
 from infogan_lib.training.calls import Augment
 from infogan_lib.training.checkpoint_settings import Checkpoints, as_checkpoints
 from infogan_lib.training.engine import Engine
-from infogan_lib.training.guard import Launched, NonFiniteLossError
+from infogan_lib.training.guard import NonFiniteLossError, PendingStep
 from infogan_lib.training.history import History
 from infogan_lib.training.loop import run_fit
 from infogan_lib.training.optimizers import Optimizers, Part, check_information_trains
@@ -147,7 +147,7 @@ class InfoGANTrainer:
             "BatchNorm" if batch_norm else "a regularizer",
         )
         self.history = History()
-        self._pending: deque[tuple[Tensor, Launched]] = deque()  # launched and not read
+        self._pending: deque[tuple[Tensor, PendingStep]] = deque()  # launched and not read
         self._position = Position()
         self._ledger = make_ledger(
             self._step,
