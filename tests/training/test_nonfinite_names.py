@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from torch import nn
+from torch.distributions import Distribution
 
 from infogan_lib import Categorical, LatentSpec, Noise, NonFiniteLossError
 from infogan_lib.losses import NonSaturating
@@ -61,6 +63,26 @@ def test_nan_behind_a_code_of_ones_own_is_named_as_well():
     trainer = make_trainer(dense_generator(9), dense_discriminator(), LatentSpec(z=Noise(5), own=Own(4)))
     with torch.no_grad():
         trainer.model.q.out.bias[0] = float("nan")
+    with pytest.raises(NonFiniteLossError, match="weight 'q.out.bias' became nan in step 0"):
+        trainer.step(images(8))
+
+
+def test_nan_that_no_weight_made_is_named_by_the_output_of_q(monkeypatch):
+    class Own(Categorical):
+        def nll(self, outputs, value):
+            return -self.posterior(outputs).log_prob(value)
+
+    class Overflows(nn.Module):
+        bad = False
+
+        def forward(self, features):
+            return features[:, :4] * (float("nan") if self.bad else 1.0)
+
+    head = Overflows()
+    latent = LatentSpec(z=Noise(5), own=Own(4))
+    trainer = make_trainer(dense_generator(9), dense_discriminator(), latent, q_head=head)
+    head.bad = True
+    monkeypatch.setattr(Distribution, "_validate_args", True)  # torch.compile turns it off for the process
     with pytest.raises(NonFiniteLossError, match="output of Q became nan in step 0"):
         trainer.step(images(8))
 
