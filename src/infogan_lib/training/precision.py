@@ -26,7 +26,7 @@ class Precision:
     def __init__(self, name: PrecisionName, device: torch.device) -> None:
         check_choice("precision", name, ("fp32", "bf16", "fp16"))
         self.name = name
-        self._device = device.type
+        self._device, self._placement = device.type, device
         self._dtype = torch.float16 if name == "fp16" else torch.bfloat16
         self.scaler = torch.amp.GradScaler(device.type, enabled=name == "fp16")
 
@@ -47,7 +47,7 @@ class Precision:
         An optimizer whose scaled gradients overflowed is skipped.
         """
         gradients = [p.grad for p in parameters if p.grad is not None]
-        norm = total_norm(gradients) if gradients else torch.zeros((), device=self._device)
+        norm = total_norm(gradients) if gradients else torch.zeros((), device=self._placement)
         if self._scale is not None:
             norm = norm / self._scale
         for optimizer in optimizers:
@@ -91,6 +91,6 @@ class Precision:
             raise ValueError("it was saved in another precision")
         self.scaler = torch.amp.GradScaler(self._device, enabled=self.scaler.is_enabled())
         if state:
-            device = torch.device(self._device)
+            device = self._placement
             self.scaler._scale = state["scale"].clone().to(device)
             self.scaler._growth_tracker = state["growth_tracker"].clone().to(device)
