@@ -1,6 +1,6 @@
 """Numeric precision of the forward passes: float32, or mixed with bfloat16 or float16."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
@@ -26,15 +26,15 @@ class Precision:
     def __init__(self, name: PrecisionName, device: torch.device) -> None:
         check_choice("precision", name, ("fp32", "bf16", "fp16"))
         self.name = name
-        self._device, self._placement = device.type, device
+        self._device = device
         self._dtype = torch.float16 if name == "fp16" else torch.bfloat16
         self.scaler = torch.amp.GradScaler(device.type, enabled=name == "fp16")
 
     def forward(self) -> AbstractContextManager[object]:
         """The context of a forward pass: autocasting, also where the caller has turned on another kind."""
-        if self.name == "fp32" and not torch.is_autocast_enabled(self._device):
+        if self.name == "fp32" and not torch.is_autocast_enabled(self._device.type):
             return nullcontext()
-        return torch.autocast(self._device, self._dtype, enabled=self.name != "fp32")
+        return torch.autocast(self._device.type, self._dtype, enabled=self.name != "fp32")
 
     def backward(self, loss: Tensor, parameters: list[nn.Parameter], *, retain_graph: bool = False) -> None:
         """Add the gradient of a loss to these parameters and to no others."""
@@ -47,13 +47,12 @@ class Precision:
         An optimizer whose scaled gradients overflowed is skipped.
         """
         gradients = [p.grad for p in parameters if p.grad is not None]
-        norm = total_norm(gradients) if gradients else torch.zeros((), device=self._placement)
+        norm = total_norm(gradients) if gradients else torch.zeros((), device=self._device)
         if self._scale is not None:
             norm = norm / self._scale
         for optimizer in optimizers:
             self.scaler.step(optimizer)
-        for parameter in parameters:
-            parameter.grad = None
+        clear(parameters)
         return norm
 
     def update_scale(self) -> None:
@@ -89,8 +88,13 @@ class Precision:
         """
         if state and not self.scaler.is_enabled():
             raise ValueError("it was saved in another precision")
-        self.scaler = torch.amp.GradScaler(self._device, enabled=self.scaler.is_enabled())
+        self.scaler = torch.amp.GradScaler(self._device.type, enabled=self.scaler.is_enabled())
         if state:
-            device = self._placement
-            self.scaler._scale = state["scale"].clone().to(device)
-            self.scaler._growth_tracker = state["growth_tracker"].clone().to(device)
+            self.scaler._scale = state["scale"].clone().to(self._device)
+            self.scaler._growth_tracker = state["growth_tracker"].clone().to(self._device)
+
+
+def clear(parameters: Iterable[nn.Parameter]) -> None:
+    """Drop the gradients of parameters."""
+    for parameter in parameters:
+        parameter.grad = None
