@@ -118,7 +118,7 @@ class TextbookLoop64:
     def __init__(self, images: Tensor, batch_size: int, width: float) -> None:
         recipe = recipes.get("lab64-frontend", width=width)
         assert isinstance(recipe.discriminator, nn.Sequential)
-        assert recipe.q_head is not None
+        assert isinstance(recipe.q_head, nn.Module)
         self.g, self.q = recipe.generator, recipe.q_head
         self.trunk, self.head = recipe.discriminator
         self.opt_d = torch.optim.Adam(recipe.discriminator.parameters(), 2e-4, (0.5, 0.99))

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from infogan_lib import Categorical, InfoGAN, LatentSpec, Noise, Uniform
+from infogan_lib import Categorical, InfoGAN, LatentSpec, Noise, Tap, Uniform
 from infogan_lib.losses import MSE, PointEstimate
 from infogan_lib.model.ema import make_ema
 from toys import LATENT, PartsGenerator, TupleDiscriminator, dense_discriminator, dense_generator, images
@@ -52,7 +52,7 @@ def test_parts_partition_all_parameters():
     groups = gan.parameter_groups()
     every = [id(p) for group in groups.values() for p in group]
     assert sorted(every) == sorted(id(p) for p in gan.parameters())
-    assert [len(groups[part]) for part in ("trunk", "d_head")] == [4, 2]
+    assert [len(groups[part]) for part in ("trunk", "d_head")] == [2, 4]
 
 
 def test_own_q_head_on_a_named_tap():
@@ -211,7 +211,7 @@ def test_outputs_by_name_are_put_into_order():
 def test_the_tap_is_not_the_validity_itself():
     discriminator = nn.Sequential(nn.Flatten(), nn.Linear(16, 12), nn.ReLU(), nn.Linear(12, 1), nn.BatchNorm1d(1))
     gan = InfoGAN(dense_generator(), discriminator, LATENT)
-    assert gan.q.body[0].in_features == 12
+    assert gan.discriminator_adapter.tap == Tap("3", "input")
 
 
 def test_layers_called_by_keyword_can_be_tapped():

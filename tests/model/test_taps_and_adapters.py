@@ -1,14 +1,16 @@
 """How user networks take their input, and where their features and logits are."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils.parametrizations import spectral_norm
 
 from infogan_lib import InfoGAN, QHead, Tap
+from infogan_lib.model import BatchNormQHead
 from infogan_lib.model.adapters import DiscriminatorAdapter, infer_discriminator_adapter, infer_generator_adapter
 from infogan_lib.model.introspection import eval_mode, final_activation
-from infogan_lib.model.tap import capture_features, find_tap
+from infogan_lib.model.tap import capture_features
 from toys import LATENT, PartsGenerator, TupleDiscriminator, dense_discriminator, dense_generator, images
 
 
@@ -61,29 +63,6 @@ def test_generator_that_returns_no_batch_is_refused():
 
     with pytest.raises(ValueError, match=r"flat: returned shape \(\) for a batch of 2"):
         infer_generator_adapter(Mean(), LATENT)
-
-
-def test_the_tap_found_is_the_input_of_the_last_layer_with_parameters():
-    discriminator = dense_discriminator()
-    assert find_tap(discriminator, images(2)) == Tap("4", "input")
-
-
-def test_the_order_of_running_decides_and_not_that_of_definition():
-    class Backwards(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.last = nn.Linear(8, 1)
-            self.first = nn.Linear(16, 8)
-
-        def forward(self, x):
-            return self.last(self.first(x.flatten(1)).relu())
-
-    assert find_tap(Backwards(), images(2)) == Tap("last", "input")
-
-
-def test_spectral_norm_layers_count_as_layers_with_parameters():
-    discriminator = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), spectral_norm(nn.Linear(8, 1, bias=False)))
-    assert find_tap(discriminator, images(2)) == Tap("3", "input")
 
 
 def test_nothing_stays_hooked():
@@ -252,6 +231,37 @@ def test_q_head_takes_features_of_any_shape(shape):
     assert head(torch.randn(3, *shape)).shape == (3, 6)
 
 
-def test_q_head_averages_large_maps_down():
-    assert QHead((16, 64, 64), 3).body[0].in_features == 16 * 8 * 8
-    assert QHead((16, 4, 4), 3).body[0].in_features == 16 * 4 * 4
+def test_q_head_halves_large_maps_until_they_have_eight_positions():
+    head = QHead((16, 64, 64), 3)
+    convolutions = [layer for layer in head.body if isinstance(layer, nn.Conv2d)]
+    assert [(layer.in_channels, layer.out_channels) for layer in convolutions] == [(16, 32), (32, 64), (64, 128)]
+    assert [layer.in_features for layer in head.body if isinstance(layer, nn.Linear)] == [128 * 8 * 8]
+    assert not any(isinstance(layer, nn.Conv2d) for layer in QHead((16, 8, 8), 3).body)
+
+
+@pytest.mark.parametrize("shape", [(7,), (3, 20), (5, 12, 9), (2, 3, 9, 9)])
+def test_the_papers_head_takes_features_of_any_shape(shape):
+    assert BatchNormQHead(shape, 6, hidden=4)(torch.randn(3, *shape)).shape == (3, 6)
+
+
+def test_the_papers_head_averages_large_maps_down():
+    assert BatchNormQHead((16, 64, 64), 3).body[0].in_features == 16 * 8 * 8
+    assert BatchNormQHead((16, 4, 4), 3).body[0].in_features == 16 * 4 * 4
+
+
+@pytest.mark.parametrize("head", [QHead, BatchNormQHead])
+def test_heads_refuse_features_with_more_than_three_sides(head):
+    with pytest.raises(ValueError, match="up to three sides, but got 4"):
+        head((2, 9, 9, 9, 9), 3)
+
+
+def test_q_of_one_image_does_not_depend_on_the_others():
+    head, x = QHead((3, 12, 12), 5), torch.randn(4, 3, 12, 12)
+    torch.testing.assert_close(head(x)[:1], head(x[:1]))
+
+
+def test_a_head_can_be_made_from_the_features_shape():
+    made = InfoGAN(dense_generator(), dense_discriminator(), LATENT, q_head=partial(QHead, hidden=3), seed=1)
+    again = InfoGAN(dense_generator(), dense_discriminator(), LATENT, q_head=partial(QHead, hidden=3), seed=1)
+    assert made.q.out.in_features == 3
+    assert torch.equal(made.q.out.weight, again.q.out.weight)

@@ -11,7 +11,7 @@ from infogan_lib.data.augmentation import RandomAffine
 from infogan_lib.regularizers import RealImageInformation
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
-TERM = RealImageInformation("digit", information=1, balance=1)
+TERM = RealImageInformation("digit", information=1, balance=1, augment=lambda x, rng: x)
 
 
 def q_outputs(categories, logit=50.0):
@@ -19,6 +19,11 @@ def q_outputs(categories, logit=50.0):
     outputs = torch.zeros(len(categories), LATENT.num_outputs, dtype=torch.float64)
     outputs[torch.arange(len(categories)), torch.tensor(categories)] = logit
     return outputs
+
+
+def term_of(term, real, views):
+    """A term, where Q predicts these outputs for the real images and those for their views."""
+    return term(LATENT, torch.zeros(len(real), 1), real, lambda _: views, torch.Generator())
 
 
 CASES = {
@@ -31,12 +36,12 @@ CASES = {
 
 @pytest.mark.parametrize(("real", "views", "value"), CASES.values(), ids=CASES)
 def test_value_of_constructed_cases(real, views, value):
-    assert TERM(LATENT, q_outputs(real), q_outputs(views)).item() == pytest.approx(value, abs=1e-9)
+    assert term_of(TERM, q_outputs(real), q_outputs(views)).item() == pytest.approx(value, abs=1e-9)
 
 
 def test_a_q_without_an_opinion_scores_log_k():
     uniform = torch.zeros(4, LATENT.num_outputs, dtype=torch.float64)
-    assert TERM(LATENT, uniform, uniform).item() == pytest.approx(math.log(4))
+    assert term_of(TERM, uniform, uniform).item() == pytest.approx(math.log(4))
 
 
 def test_the_weights_are_those_of_the_formula():
@@ -45,13 +50,37 @@ def test_the_weights_are_those_of_the_formula():
     invariance = -(q * p.log()).sum(1).mean()
     entropy, marginal = -(q * q.log()).sum(1).mean(), q.mean(0)
     expected = invariance + 0.3 * (entropy + 5 * (marginal * marginal.log()).sum())
-    term = RealImageInformation("digit", information=0.3, balance=5)
-    assert term(LATENT, real, views).item() == pytest.approx(expected.item())
+    term = RealImageInformation("digit", information=0.3, balance=5, augment=lambda x, rng: x)
+    assert term_of(term, real, views).item() == pytest.approx(expected.item())
+
+
+def test_the_terms_of_several_views_add_up():
+    real, first, second = (q_outputs([0, 1, 2, 3], logit=scale) for scale in (2.0, 1.0, 0.5))
+    single = RealImageInformation("digit", augment=lambda x, rng: x)
+    double = RealImageInformation("digit", augment=lambda x, rng: x, views=2)
+    bracket = RealImageInformation("digit", augment=None)
+    expected = term_of(single, real, first) + term_of(single, real, second) - term_of(bracket, real, None)
+    torch.testing.assert_close(term_of(double, real, torch.cat([first, second])), expected)
+
+
+def test_each_view_is_drawn_anew():
+    term, seen = RealImageInformation("digit", views=3), []
+    rng, real = torch.Generator().manual_seed(0), torch.rand(2, 1, 8, 8)
+
+    def q(images):
+        seen.append(images)
+        return torch.zeros(len(images), LATENT.num_outputs)
+
+    term(LATENT, real, torch.zeros(2, LATENT.num_outputs), q, rng)
+    first, second, third = seen[0].split(2)
+    assert not torch.equal(first, second)
+    assert not torch.equal(second, third)
+    assert not torch.equal(first, real)
 
 
 def test_stays_finite_for_extreme_outputs():
     outputs = (torch.randn(8, LATENT.num_outputs) * 1e4).requires_grad_()
-    TERM(LATENT, outputs, outputs.flip(0)).backward()
+    term_of(TERM, outputs, outputs.flip(0)).backward()
     assert outputs.grad.isfinite().all()
 
 
@@ -177,6 +206,15 @@ def trainer(regularizers):
         (lambda: RealImageInformation("digit", information=-1), ValueError, "information must be a finite number"),
         (lambda: RealImageInformation("digit", balance="4"), TypeError, "balance must be a finite number"),
         (lambda: RealImageInformation("digit", augment=3), TypeError, "augment must be a function"),
+        (lambda: RealImageInformation("digit", views=0), ValueError, "views must be a whole number of at least 1"),
+        (
+            lambda: make_trainer(
+                *(torch.nn.Linear(LATENT.width, 6), torch.nn.Sequential(torch.nn.Linear(6, 1)), LATENT),
+                regularizers=[RealImageInformation("digit")],
+            ),
+            ValueError,
+            r"RandomAffine takes images \(C, H, W\), but the generator makes \(6,\)",
+        ),
     ],
 )
 def test_errors_name_the_argument(make, error, message):

@@ -138,10 +138,8 @@ def test_a_term_that_depends_on_no_weight_changes_nothing(joint):
     class Constant(RealImageRegularizer):
         name, weight = "constant", 1.0
 
-        def views(self, real, rng):
-            return real
-
-        def __call__(self, latent, q_outputs, q_outputs_of_views):
+        def __call__(self, latent, real, q_outputs, q, rng):
+            q(real)
             return q_outputs.new_ones(())
 
     states = []

@@ -150,11 +150,8 @@ def test_a_regularizer(value):
     class Spoilt(RealImageRegularizer):
         name, weight, bad = "spoilt", 0.5, False
 
-        def views(self, real, rng):
-            return real
-
-        def __call__(self, latent, q_outputs, q_outputs_of_views):
-            return (q_outputs - q_outputs_of_views).mean() + (value if self.bad else 0.0)
+        def __call__(self, latent, real, q_outputs, q, rng):
+            return (q_outputs - q(real)).mean() + (value if self.bad else 0.0)
 
     regularizer = Spoilt()
     t = make_trainer(regularizers=[regularizer, RealImageInformation("digit")])

@@ -109,7 +109,7 @@ def test_another_run_in_the_folder_is_refused_and_left_alone(tmp_path, make, opt
         ({}, {"scheduler": linear(30)}, "schedulers was .* and is absent"),
         ({}, {"pixel_range": (0, 1)}, "pixel_range"),
         ({}, {"augment": lambda x, rng: x}, "augmented.augment was False and is True"),
-        ({}, {"tap": "2"}, r"tap was .*layer='5'.* and is .*layer='2'"),
+        ({}, {"tap": "1"}, r"tap was .*layer='2'.* and is .*layer='1'"),
     ],
 )
 def test_other_settings_are_refused(tmp_path, before, after, message):

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from infogan_lib._checks import check_choice
 from infogan_lib.latent.spec import LatentSpec
+from infogan_lib.model.default_tap import default_tap
 from infogan_lib.model.introspection import device_and_dtype, dry_run, final_activation
 from infogan_lib.model.sigmoids import RecordSigmoids, SigmoidCall, find_call, logits_of
-from infogan_lib.model.tap import FeatureHook, Tap, capture_features, find_tap
+from infogan_lib.model.tap import FeatureHook, Tap, capture_features
 
 GeneratorInput = Literal["flat", "1d", "2d", "3d", "separate"]
 
@@ -212,6 +213,6 @@ def infer_discriminator_adapter(
             with RecordSigmoids(calls):
                 returned = discriminator(images)
             sigmoid = find_call(calls, returned[0] if returns_codes else returned)
-        if needs_features and not returns_codes and tap is None:
-            tap = find_tap(discriminator, images)
+    if needs_features and not returns_codes and tap is None:
+        tap = default_tap(discriminator, images)
     return DiscriminatorAdapter(output, tap if needs_features else None, returns_codes, sigmoid)

@@ -3,15 +3,16 @@
 import torch
 from torch import Tensor, nn
 
+from infogan_lib._checks import describe
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.model.adapters import DiscriminatorAdapter
 from infogan_lib.model.introspection import SharedNames, dry_run, parameters_read_by_q
-from infogan_lib.model.q_head import QHead, flat_outputs, outputs_in_order
+from infogan_lib.model.q_head import QHead, QHeadFactory, flat_outputs, outputs_in_order
 from infogan_lib.model.validation import check_q_outputs
 
 
 def attach_q(
-    q: nn.Module | None,
+    q: nn.Module | QHeadFactory | None,
     discriminator: nn.Module,
     adapter: DiscriminatorAdapter,
     images: Tensor,
@@ -22,17 +23,18 @@ def attach_q(
     """Find or make the module that is Q, and check that it fits D and the codes.
 
     Args:
-        q: the user's head or network, if there is one.
+        q: the user's head or network, or what makes a head; `QHead` if None.
         discriminator: D.
         adapter: how D is read.
         images: a batch of G's images on D's device.
         latent: the codes.
-        seed: the seed of a default head's initial weights.
+        seed: the seed of the initial weights of a head that is made here.
 
     Returns:
         Q, None where it is inside D; and the names of D's parameters that Q's outputs depend on.
 
     Raises:
+        TypeError: a head that was made and is no module.
         ValueError: a Q beside the one in D, or outputs that do not fit the codes.
     """
     if adapter.returns_codes and q is not None:
@@ -40,17 +42,21 @@ def attach_q(
             "this discriminator returns codes itself, so it takes no q_head or q_network; leave that out, "
             "or let the discriminator return the validity alone"
         )
-    if q is None and not adapter.returns_codes:
+    head = q if isinstance(q, nn.Module) else None
+    if head is None and not adapter.returns_codes:
         with dry_run(discriminator):
             _, features = adapter(discriminator, images)
             torch.default_generator.manual_seed(seed)  # dry_run restores its state
-            q = QHead(features.shape[1:], latent.num_outputs).to(features)
-    with dry_run(discriminator, *([] if q is None else [q])):
+            head = (q or QHead)(tuple(features.shape[1:]), latent.num_outputs)
+        if not isinstance(head, nn.Module):
+            raise TypeError(f"q_head must make a torch.nn.Module of the features' shape, but made {describe(head)}")
+        head = head.to(features)
+    with dry_run(discriminator, *([] if head is None else [head])):
         logits, q_input = adapter(discriminator, images)
-        outputs = outputs_in_order(q_input if q is None else q(q_input), latent)
+        outputs = outputs_in_order(q_input if head is None else head(q_input), latent)
         check_q_outputs(outputs, latent, len(images))
         q_outputs = flat_outputs(outputs, latent)
     # Scored once here, so that a code of the user's own that cannot be scored fails before training.
     codes = latent.sample(len(images), rng=torch.Generator().manual_seed(0))
     latent.nll(q_outputs, codes.to(q_outputs))
-    return q, parameters_read_by_q(discriminator, logits, q_outputs)
+    return head, parameters_read_by_q(discriminator, logits, q_outputs)

@@ -36,8 +36,8 @@ from infogan_lib.model.attach import attach_q
 from infogan_lib.model.fast_cpu import fast_cpu, has_convolutions
 from infogan_lib.model.introspection import OUTPUT_RANGES, Part, device_and_dtype, final_activation, group_parameters
 from infogan_lib.model.naming import names_from_labels
-from infogan_lib.model.q_head import flat_outputs
-from infogan_lib.model.saving import QKind, load_model, save_model
+from infogan_lib.model.q_head import QHeadFactory, flat_outputs
+from infogan_lib.model.saving import QKind, load_model, q_kind, save_model
 from infogan_lib.model.tap import FeatureHook, Tap, capture_features
 from infogan_lib.model.validation import check_arguments, check_no_shared_parameters
 
@@ -54,13 +54,15 @@ class InfoGAN(nn.Module):
             or a tuple (validity, codes, ...), which then contains Q itself.
         latent: the noise and codes of the generator's input.
         q_head: your own head, from the features at the tap to `latent.num_outputs` raw outputs, as one tensor or
-            several in the codes' order. None for `QHead`.
+            several in the codes' order; or a function `(feature_shape, outputs) -> head`, such as
+            `partial(QHead, hidden=256)`. None for `QHead`.
         q_network: your own Q on images, sharing nothing with D. Excludes `q_head` and `tap`.
-        tap: the layer of D that Q reads, by name or as a `Tap`. None for the input of D's last layer with parameters.
+        tap: the layer of D that Q reads, by name or as a `Tap`. None for one in D's first half, before any layer that
+            looks at the batch.
         generator_input: "flat", "1d", "2d", "3d" or "separate"; "auto" to infer it.
         discriminator_output: "logits" or "probabilities"; "auto" to infer it.
         pixel_range: (low, high), what uint8 images are mapped onto. None for G's own `output_range`.
-        seed: the seed of the default Q head's initial weights.
+        seed: the seed of the initial weights of a Q head that is made here.
 
     Attributes:
         image_shape: the shape of one image, without the batch.
@@ -84,7 +86,7 @@ class InfoGAN(nn.Module):
         discriminator: nn.Module,
         latent: LatentSpec,
         *,
-        q_head: nn.Module | None = None,
+        q_head: nn.Module | QHeadFactory | None = None,
         q_network: nn.Module | None = None,
         tap: str | Tap | None = None,
         generator_input: GeneratorInput | Literal["auto"] = "auto",
@@ -111,9 +113,9 @@ class InfoGAN(nn.Module):
         self.discriminator_adapter = infer_discriminator_adapter(
             discriminator, images, tap=at, needs_features=q_network is None, output=discriminator_output
         )
-        self.q_kind: QKind = "network" if q_network is not None else "head" if q_head is not None else "default"
-        own_q = q_head if q_network is None else q_network
-        self.q, self._shared = attach_q(own_q, discriminator, self.discriminator_adapter, images, latent, seed=seed)
+        self.q_kind: QKind = q_kind(q_head, q_network)
+        q = q_network if q_head is None else q_head
+        self.q, self._shared = attach_q(q, discriminator, self.discriminator_adapter, images, latent, seed=seed)
         self._generator_convolves = has_convolutions(generator)
         self._discriminator_convolves = has_convolutions(discriminator, self.q)
 
@@ -230,12 +232,10 @@ class InfoGAN(nn.Module):
         *,
         generator: nn.Module,
         discriminator: nn.Module,
-        q_head: nn.Module | None = None,
+        q_head: nn.Module | QHeadFactory | None = None,
         q_network: nn.Module | None = None,
     ) -> "InfoGAN":
         """Read a model that `save` wrote, here or in an older version, into networks of the same layers.
-
-        Networks that torch.compile or DataParallel wraps are the same as those inside, when saved and when loaded.
 
         Args:
             folder: where it was saved.
@@ -248,8 +248,9 @@ class InfoGAN(nn.Module):
             CheckpointError: damage, or networks of other layers; the message names the first tensor that differs, and
                 the networks are as they were.
         """
-        networks = {"generator": generator, "discriminator": discriminator, "q_head": q_head, "q_network": q_network}
-        return load_model(cls, folder, **networks)
+        return load_model(
+            cls, folder, generator=generator, discriminator=discriminator, q_head=q_head, q_network=q_network
+        )
 
     def sample(
         self,

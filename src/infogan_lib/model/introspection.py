@@ -1,7 +1,7 @@
 """What can be read off a module or off the graph of its output, without changing either."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Literal, NamedTuple
 
 import torch
@@ -95,23 +95,35 @@ def device_and_dtype(module: nn.Module) -> tuple[torch.device, torch.dtype]:
 @contextmanager
 def dry_run(*modules: nn.Module) -> Iterator[None]:
     """Run modules in eval mode and with a graph; their modes and torch's random state are restored afterwards."""
+    with torch.enable_grad(), restored_rng(*modules), eval_mode(*modules):
+        yield
+
+
+def eval_mode(*modules: nn.Module) -> AbstractContextManager[None]:
+    """Run modules in eval mode; afterwards every submodule is in its own mode again."""
+    return set_mode(*modules, training=False)
+
+
+@contextmanager
+def restored_rng(*modules: nn.Module) -> Iterator[None]:
+    """Restore torch's random state afterwards, on the CPU and on the devices of the modules."""
     devices = {device_and_dtype(module)[0] for module in modules}
     indices = {torch.cuda.current_device() if d.index is None else d.index for d in devices if d.type == "cuda"}
-    with torch.enable_grad(), torch.random.fork_rng(devices=sorted(indices)), eval_mode(*modules):
+    with torch.random.fork_rng(devices=sorted(indices)):
         yield
 
 
 @contextmanager
-def eval_mode(*modules: nn.Module) -> Iterator[None]:
-    """Run modules in eval mode; afterwards every submodule is in its own mode again."""
+def set_mode(*modules: nn.Module, training: bool) -> Iterator[None]:
+    """Run modules in training or in eval mode; afterwards every submodule is in its own mode again."""
     modes = [(part, part.training) for module in modules for part in module.modules()]
     for part, _ in modes:
-        part.training = False
+        part.training = training
     try:
         yield
     finally:
-        for part, training in modes:
-            part.training = training
+        for part, was_training in modes:
+            part.training = was_training
 
 
 def has_batch_norm(model: nn.Module) -> bool:

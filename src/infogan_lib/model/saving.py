@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
+from infogan_lib._checks import join_names
 from infogan_lib._version import __version__
 from infogan_lib.checkpoints.bundle import read_bundle, write_bundle
 from infogan_lib.checkpoints.compare import (
@@ -31,6 +32,7 @@ from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.model.adapters import DiscriminatorOutput, GeneratorInput
 from infogan_lib.model.ema import ema_decay, make_ema
 from infogan_lib.model.introspection import device_and_dtype
+from infogan_lib.model.q_head import LIBRARY_HEADS, QHeadFactory
 from infogan_lib.model.tap import Tap
 from infogan_lib.model.validation import check_modules
 
@@ -66,6 +68,7 @@ class ModelPlan:
     discriminator_output: DiscriminatorOutput | Literal["auto"] = "auto"
     tap: Tap | None = None
     q: QKind = "default"
+    head: str | None = "BatchNormQHead"
     ema_decay: float | None = None
     library: str = "unknown"
     torch: str = "unknown"
@@ -82,6 +85,7 @@ class ModelPlan:
             discriminator_output=model.discriminator_adapter.output,
             tap=model.discriminator_adapter.tap,
             q=model.q_kind,
+            head=None if model.q is None or model.q_kind != "default" else type(model.q).__name__,
             ema_decay=ema_decay(model.ema_generator),
             library=__version__,
             torch=torch.__version__,
@@ -100,6 +104,7 @@ class ModelPlan:
             "discriminator_output": self.discriminator_output,
             "tap": self.tap and [self.tap.layer, self.tap.at],
             "q": self.q,
+            "head": self.head,
             "ema_decay": self.ema_decay,
         }
 
@@ -130,6 +135,13 @@ class ModelPlan:
             raise CheckpointError(path, f"its plan cannot be read: {error}") from error
 
 
+def q_kind(q_head: object, q_network: object) -> QKind:
+    """Whose Q a model has, by the arguments of `InfoGAN`."""
+    if q_network is not None:
+        return "network"
+    return "default" if q_head is None or q_head in LIBRARY_HEADS.values() else "head"
+
+
 def save_model(model: "InfoGAN", folder: str | os.PathLike[str]) -> None:
     """Write a model into a folder; see `InfoGAN.save`."""
     folder, tensors = Path(folder), model.state_dict()
@@ -149,22 +161,24 @@ def load_model(
     *,
     generator: nn.Module,
     discriminator: nn.Module,
-    q_head: nn.Module | None,
+    q_head: nn.Module | QHeadFactory | None,
     q_network: nn.Module | None,
 ) -> "Model":
     """Read a model from a folder; see `InfoGAN.load`."""
     check_modules(generator, discriminator, q_head, q_network)
     folder, q = Path(folder), q_network if q_head is None else q_head
-    networks = {"generator": generator, "discriminator": discriminator} | ({} if q is None else {"q": q})
+    networks = {"generator": generator, "discriminator": discriminator} | ({"q": q} if isinstance(q, nn.Module) else {})
     own = {name: network.state_dict() for name, network in networks.items()}
     max_bytes = 8 * sum(_size(tensors) for tensors in own.values()) + 2**30
     metadata, state = read_bundle(folder, _KIND, max_bytes=max_bytes)
     plan = ModelPlan.from_dict(folder, metadata)
-    q_kind = "head" if q_head is not None else "network" if q_network is not None else "default"
-    if plan.q != q_kind:
+    kind = q_kind(q_head, q_network)
+    if plan.q != kind:
         raise CheckpointError(
-            folder, f"its Q is {_Q_KINDS.get(str(plan.q), repr(plan.q))}, but what was given is {_Q_KINDS[q_kind]}"
+            folder, f"its Q is {_Q_KINDS.get(str(plan.q), repr(plan.q))}, but what was given is {_Q_KINDS[kind]}"
         )
+    if plan.head is not None and plan.head not in LIBRARY_HEADS:
+        raise CheckpointError(folder, f"its Q head is {plan.head!r}, but this version has {join_names(LIBRARY_HEADS)}")
     tensors, versions = _split(folder, state)
     for name, network in own.items():
         check_tensors(folder, name, renamed_like(_part(tensors, name), network), network)
@@ -173,7 +187,7 @@ def load_model(
             generator,
             discriminator,
             plan.latent,
-            q_head=q_head,
+            q_head=LIBRARY_HEADS[plan.head] if kind == "default" and plan.head and plan.tap else q_head,
             q_network=q_network,
             tap=plan.tap,
             generator_input=plan.generator_input,

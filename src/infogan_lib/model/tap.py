@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from torch import Tensor, nn
-from torch.nn.utils.parametrize import is_parametrized
 
 from infogan_lib._checks import check_choice, describe
 from infogan_lib.checkpoints.compare import without_wrappers
@@ -70,7 +69,7 @@ class FeatureHook:
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any = None) -> None:
         if self.active:
-            self.features = _first_tensor(args, kwargs) if self.at == "input" else output
+            self.features = first_tensor(args, kwargs) if self.at == "input" else output
 
     def take(self) -> Any:
         """The features of the last forward pass, which are not kept any longer; None where there was none."""
@@ -104,53 +103,6 @@ def capture_features(discriminator: nn.Module, tap: Tap) -> Iterator[FeatureHook
         handle.remove()
 
 
-def find_tap(discriminator: nn.Module, images: Tensor) -> Tap:
-    """The input of the last layer with parameters that runs in D's forward: D's own features.
-
-    A layer that receives no more numbers than D returns (a norm or a scale after the last weights) has the validity
-    itself before it, so the layer before that one is taken.
-
-    Args:
-        discriminator: D.
-        images: a batch that it takes.
-
-    Raises:
-        ValueError: no layer of D has parameters.
-    """
-    layers = {
-        name: module
-        for name, module in discriminator.named_modules()
-        if name and _has_weights(module) and "parametrizations" not in name.split(".")
-    }
-    input_sizes: list[tuple[str, int]] = []
-
-    def note(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        tensor = _first_tensor(args, kwargs)
-        if tensor is not None:
-            input_sizes.append((name, tensor.numel()))
-
-    handles = [
-        module.register_forward_pre_hook(lambda _, a, k, name=name: note(name, a, k), with_kwargs=True)
-        for name, module in layers.items()
-    ]
-    try:
-        validity = discriminator(images)
-    finally:
-        for handle in handles:
-            handle.remove()
-    if not input_sizes:
-        raise ValueError(
-            "no layer with parameters was seen to run inside the discriminator, so there are no features to tap; give "
-            "the module itself instead of a compiled or traced one, or a q_network, which takes the images themselves"
-        )
-    features = [name for name, size in input_sizes if size > validity.numel()]
-    return Tap((features or [input_sizes[-1][0]])[-1], "input")
-
-
-def _first_tensor(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+def first_tensor(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+    """The first tensor among a layer's arguments."""
     return next((value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)), None)
-
-
-def _has_weights(module: nn.Module) -> bool:
-    """Whether a layer holds parameters itself, also where a parametrization (spectral norm) holds them for it."""
-    return is_parametrized(module) or any(True for _ in module.parameters(recurse=False))

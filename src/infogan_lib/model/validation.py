@@ -32,17 +32,21 @@ def check_modules(generator: Any, discriminator: Any, q_head: Any, q_network: An
     for name, module in (("generator", generator), ("discriminator", discriminator)):
         if not isinstance(module, nn.Module):
             raise TypeError(f"{name} must be a torch.nn.Module, but got {describe(module)}")
-    for name, module in (("q_head", q_head), ("q_network", q_network)):
-        if module is not None and not isinstance(module, nn.Module):
-            raise TypeError(f"{name} must be a torch.nn.Module or None, but got {describe(module)}")
+    if q_network is not None and not isinstance(q_network, nn.Module):
+        raise TypeError(f"q_network must be a torch.nn.Module or None, but got {describe(q_network)}")
+    if q_head is not None and not isinstance(q_head, nn.Module) and not callable(q_head):
+        raise TypeError(
+            "q_head must be a torch.nn.Module, or a function of the features' shape and the number of outputs that "
+            f"makes one, such as QHead, but got {describe(q_head)}"
+        )
 
 
 def check_no_shared_parameters(
-    generator: nn.Module, discriminator: nn.Module, q_head: nn.Module | None, q_network: nn.Module | None
+    generator: nn.Module, discriminator: nn.Module, q_head: object, q_network: nn.Module | None
 ) -> None:
     """Check that networks have one dtype, and that no two of them share a parameter. Raises ValueError."""
     networks = {"generator": generator, "discriminator": discriminator, "q_head": q_head, "q_network": q_network}
-    modules = {name: network for name, network in networks.items() if network is not None}
+    modules = {name: network for name, network in networks.items() if isinstance(network, nn.Module)}
     dtypes = {name: device_and_dtype(net)[1] for name, net in modules.items() if any(True for _ in net.parameters())}
     if len(set(dtypes.values())) > 1:
         raise ValueError(

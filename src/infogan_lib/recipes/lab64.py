@@ -13,6 +13,7 @@ from infogan_lib.latent.continuous import Noise, Uniform
 from infogan_lib.latent.discrete import Categorical
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.losses.information import MSE
+from infogan_lib.model import BatchNormQHead, Tap
 from infogan_lib.recipes.architectures import (
     SeparateArguments,
     dcgan_discriminator,
@@ -144,7 +145,7 @@ def lab64_mse(width: float = 1.0) -> Recipe:
 
 @register("dcgan-tutorial")
 def dcgan_tutorial(width: float = 1.0) -> Recipe:
-    """The DCGAN of PyTorch's tutorial, unmodified, and the library's Q head on its convolutions.
+    """The DCGAN of PyTorch's tutorial, unmodified, and the paper's Q head on its convolutions.
 
     From the slides and the tutorial: both networks as two plain `nn.Sequential`, 100 inputs, Adam 2e-4 with betas (0.5,
     0.999) for both, batch 128; a classification loss that trains classifier and generator together, the classifier
@@ -161,6 +162,8 @@ def dcgan_tutorial(width: float = 1.0) -> Recipe:
     return Recipe(
         generator=dcgan_generator(latent.width, channels[::-1]),
         discriminator=dcgan_discriminator(channels),
+        q_head=BatchNormQHead,
+        tap=Tap("11", "input"),
         latent=latent,
         image_size=64,
         batch_size=128,

@@ -4,6 +4,7 @@ from infogan_lib.latent.continuous import Noise, Uniform
 from infogan_lib.latent.discrete import Categorical
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.losses.information import NormalNLL
+from infogan_lib.model import BatchNormQHead, Tap
 from infogan_lib.recipes.architectures import paper_discriminator, paper_generator, scale_channels
 from infogan_lib.recipes.recipe import Recipe, register
 from infogan_lib.regularizers.real_information import RealImageInformation
@@ -49,7 +50,7 @@ def paper(width: float = 1.0) -> Recipe:
     """The InfoGAN paper's MNIST: the bound and no further term.
 
     From the paper: both networks, 62 noise, one code of ten categories, two uniform codes, Adam 1e-3 for G and 2e-4 for
-    D with beta1 0.5, batch 128, 50 epochs of 100 updates. Q is the library's own head, which has the paper's form.
+    D with beta1 0.5, batch 128, 50 epochs of 100 updates. Q is the paper's head on D's last hidden layer.
 
     Args:
         width: Factor on all channels.
@@ -61,6 +62,8 @@ def paper(width: float = 1.0) -> Recipe:
     return Recipe(
         generator=paper_generator(latent.width, channels=channels, hidden=hidden),
         discriminator=paper_discriminator(channels=channels, hidden=hidden),
+        q_head=BatchNormQHead,
+        tap=Tap("9", "input"),
         latent=latent,
         image_size=28,
         batch_size=128,

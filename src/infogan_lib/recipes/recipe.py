@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from infogan_lib._checks import check_float, check_int, describe, join_names
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.model import InfoGAN, Tap
+from infogan_lib.model.q_head import QHeadFactory
 from infogan_lib.training import InfoGANTrainer, Optimizers
 
 
@@ -29,11 +30,11 @@ class Recipe:
         batch_size: Number of real images per step.
         epochs: Passes over the data; None if `steps` is given.
         steps: Number of steps; None if `epochs` is given.
-        q_head: Q head on D's features; None for `QHead`.
+        q_head: Q head on D's features, or what makes one; None for `QHead`.
         q_network: Separate Q network on images; None for a head.
         tap: Layer of D whose output the Q head reads; None for the default.
         optimizers: Learning rates and optimizers.
-        trainer_kwargs: Further keywords of `InfoGANTrainer`.
+        trainer_kwargs: Further keywords of `InfoGANTrainer`. Without "regularizers" a recipe has none.
         name: Name of the recipe; set by `get`.
         width: Factor on the channels of the networks; set by `get`.
         seed: Seed of the initial weights and of the trainer; set by `get`.
@@ -46,7 +47,7 @@ class Recipe:
     batch_size: int
     epochs: int | None = None
     steps: int | None = None
-    q_head: nn.Module | None = None
+    q_head: nn.Module | QHeadFactory | None = None
     q_network: nn.Module | None = None
     tap: str | Tap | None = None
     optimizers: Optimizers = field(default_factory=Optimizers)
@@ -87,7 +88,8 @@ class Recipe:
         Args:
             **overrides: Keywords of `InfoGANTrainer`, such as `engine=Engine("cpu")`, that replace the recipe's.
         """
-        settings = {"optimizers": self.optimizers, "seed": self.seed, **self.trainer_kwargs, **overrides}
+        settings = {"regularizers": (), "optimizers": self.optimizers, "seed": self.seed}
+        settings |= {**self.trainer_kwargs, **overrides}
         return InfoGANTrainer(self.model(), **settings)
 
 

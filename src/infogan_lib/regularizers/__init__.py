@@ -1,4 +1,4 @@
-"""Regularizers: further terms of D's loss or of G's, none of them used unless asked for."""
+"""Regularizers: further terms of D's loss or of G's."""
 
 from infogan_lib.data.augmentation import (
     Augmentation,
@@ -18,9 +18,11 @@ from infogan_lib.regularizers.base import (
 )
 from infogan_lib.regularizers.consistency import Consistency
 from infogan_lib.regularizers.contrastive import Contrastive
+from infogan_lib.regularizers.defaults import default_regularizers
 from infogan_lib.regularizers.gradient_penalties import R1, R2, GradientPenalty
 from infogan_lib.regularizers.mode_seeking import ModeSeeking
 from infogan_lib.regularizers.real_information import RealImageInformation
+from infogan_lib.regularizers.virtual_adversarial import VirtualAdversarial
 
 __all__ = [
     "R1",
@@ -42,4 +44,6 @@ __all__ = [
     "Regularizer",
     "Saturation",
     "Translation",
+    "VirtualAdversarial",
+    "default_regularizers",
 ]

@@ -98,25 +98,23 @@ class RealImageRegularizer(Regularizer):
     """
 
     @abstractmethod
-    def views(self, real: Tensor, rng: torch.Generator) -> Tensor:
-        """Other views of the real images, which Q reads too.
-
-        Args:
-            real: Real images (N, *image_shape).
-            rng: Source of randomness, on the device of the images.
-
-        Returns:
-            Images (N, *image_shape).
-        """
-
-    @abstractmethod
-    def __call__(self, latent: LatentSpec, q_outputs: Tensor, q_outputs_of_views: Tensor) -> Tensor:
+    def __call__(
+        self,
+        latent: LatentSpec,
+        real: Tensor,
+        q_outputs: Tensor,
+        q: Callable[[Tensor], Tensor],
+        rng: torch.Generator,
+    ) -> Tensor:
         """The term.
 
         Args:
             latent: The variables.
-            q_outputs: Q's outputs (N, R) for the real images.
-            q_outputs_of_views: Q's outputs (N, R) for their views.
+            real: Real images (N, *image_shape).
+            q_outputs: Q's outputs (N, R) for them.
+            q: Q as a function from other images (n, *image_shape), such as other views of the real ones, to its outputs
+                (n, R); its graph reaches back to the images.
+            rng: Source of randomness, on the device of the images.
 
         Returns:
             A scalar.

@@ -1,7 +1,7 @@
 r"""Information of a categorical code on real images.
 
 InfoGAN's bound is about generated images only, and any ten kinds of image satisfy it. `RealImageInformation` asks for
-categories of the real images too: Q(c|x) should be invariant to a small warp x' of the image, confident for each image,
+categories of the real images too: Q(c|x) should be the same for other views x' of the image, confident for each image,
 and balanced over the batch,
 
 .. math:: L_R = E[-\textstyle\sum_c Q(c|x) \log Q(c|x')] + \alpha \big( E[H(Q(c|x))] - \beta H(E[Q(c|x)]) \big)
@@ -12,20 +12,25 @@ and a large :math:`\beta` leave Q free to regroup until the warps agree (Hu et a
 via Information Maximizing Self-Augmented Training*, ICML 2017, with 0.1 and 4).
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from typing_extensions import override
 
-from infogan_lib._checks import check_float, describe, join_names
+from infogan_lib._checks import check_float, check_int, describe, join_names
 from infogan_lib.data.augmentation import Augmentation, RandomAffine
 from infogan_lib.latent.discrete import Categorical
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.losses.information import at_least_float32
 from infogan_lib.regularizers.base import RealImageRegularizer
 
+WARP = RandomAffine()
+"""The change of an image that keeps its category, unless another is given."""
+
 
 class RealImageInformation(RealImageRegularizer):
-    """Q of a categorical code on real images: invariant to warps, confident, and balanced over the batch.
+    """Q of a categorical code on real images: the same for other views, confident, and balanced over the batch.
 
     Args:
         code: The name of a `Categorical` code.
@@ -34,8 +39,9 @@ class RealImageInformation(RealImageRegularizer):
         every: Compute the term in every `every`-th step only.
         information: alpha, the weight of confidence and balance relative to invariance.
         balance: beta, the weight of balance relative to confidence.
-        augment: Makes the other view of an image, which must keep what the category should mean; `RandomAffine()`
-            if None.
+        augment: Makes another view of each image, which must keep what the category should mean, such as
+            `RandomAffine()` for images (N, C, H, W). None for no views: the term is then the bracket alone.
+        views: The number of views of each image; their invariance terms add up.
 
     Source: Krause et al., NeurIPS 2010; Hu et al., ICML 2017.
     """
@@ -49,38 +55,72 @@ class RealImageInformation(RealImageRegularizer):
         every: int = 1,
         information: float = 0.2,
         balance: float = 4.0,
-        augment: Augmentation | None = None,
+        augment: Augmentation | None = WARP,
+        views: int = 1,
     ) -> None:
         self.code = code
         self.name = code
         self._set_schedule(weight=weight, after=after, every=every)
         self.information = check_float("information", information, minimum=0)
         self.balance = check_float("balance", balance, minimum=0)
-        self.augment = RandomAffine() if augment is None else augment
-        if not callable(self.augment):
+        if augment is not None and not callable(augment):
             raise TypeError(f"augment must be a function of images and a torch.Generator, but got {describe(augment)}")
+        self.augment = augment
+        self.views = check_int("views", views, minimum=1)
 
     @override
     def check(self, latent: LatentSpec) -> None:
-        categorical = [name for name, code in latent.items() if isinstance(code, Categorical)]
-        if self.code not in categorical:
+        check_categorical(type(self).__name__, latent, self.code)
+
+    @override
+    def prepare(self, latent: LatentSpec, image_shape: tuple[int, ...], device: torch.device, seed: int) -> None:
+        if isinstance(self.augment, RandomAffine) and len(image_shape) != 3:
             raise ValueError(
-                "RealImageInformation needs the name of a Categorical code; "
-                f"this latent has {join_names(categorical)}, "
-                f"but got {self.code!r}"
+                f"RandomAffine takes images (C, H, W), but the generator makes {image_shape}; give "
+                "RealImageInformation an augment for such data, or augment=None beside a VirtualAdversarial term"
             )
 
     @override
-    def views(self, real: Tensor, rng: torch.Generator) -> Tensor:
-        return self.augment(real, rng)
-
-    @override
-    def __call__(self, latent: LatentSpec, q_outputs: Tensor, q_outputs_of_views: Tensor) -> Tensor:
-        outputs = latent.output_slices[self.code]
-        log_q = at_least_float32(q_outputs[:, outputs]).log_softmax(1)
-        log_q_of_views = at_least_float32(q_outputs_of_views[:, outputs]).log_softmax(1)
-        q, marginal = log_q.exp(), log_q.exp().mean(0)
-        invariance = -(q.detach() * log_q_of_views).sum(1).mean()
-        entropy = -(q * log_q).sum(1).mean()
+    def __call__(
+        self,
+        latent: LatentSpec,
+        real: Tensor,
+        q_outputs: Tensor,
+        q: Callable[[Tensor], Tensor],
+        rng: torch.Generator,
+    ) -> Tensor:
+        log_q = log_posterior(latent, self.code, q_outputs)
+        posterior, marginal = log_q.exp(), log_q.exp().mean(0)
+        entropy = -(posterior * log_q).sum(1).mean()
         marginal_entropy = -torch.special.xlogy(marginal, marginal).sum()
-        return invariance + self.information * (entropy - self.balance * marginal_entropy)
+        term = self.information * (entropy - self.balance * marginal_entropy)
+        if self.augment is None:
+            return term
+        views = torch.cat([self.augment(real, rng) for _ in range(self.views)])
+        return term + self.views * cross_entropy(posterior, log_posterior(latent, self.code, q(views)))
+
+
+def check_categorical(term: str, latent: LatentSpec, code: str) -> None:
+    """Raise ValueError, naming the term, unless a latent has a categorical code of this name."""
+    categorical = [name for name, variable in latent.items() if isinstance(variable, Categorical)]
+    if code not in categorical:
+        raise ValueError(
+            f"{term} needs the name of a Categorical code; this latent has {join_names(categorical)}, but got {code!r}"
+        )
+
+
+def log_posterior(latent: LatentSpec, code: str, q_outputs: Tensor) -> Tensor:
+    """log Q(c|x) (N, k) of a categorical code from Q's outputs (N, R), in float32 at least."""
+    return at_least_float32(q_outputs[:, latent.output_slices[code]]).log_softmax(1)
+
+
+def cross_entropy(posterior: Tensor, log_posterior_of_views: Tensor) -> Tensor:
+    """The mean of -sum_c Q(c|x) log Q(c|x'), in which Q(c|x) is the target and has no gradient.
+
+    Args:
+        posterior: Q(c|x) (N, k).
+        log_posterior_of_views: log Q(c|x') (V * N, k), V views of the N images one after the other.
+    """
+    views = len(log_posterior_of_views) // len(posterior)
+    target = posterior.detach().repeat(views, 1)
+    return -(target * log_posterior_of_views).sum(1).mean()

@@ -14,6 +14,7 @@ from infogan_lib.model.ema import check_ema, ema_decay, make_ema
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.state import ModelState
 from infogan_lib.regularizers.base import Regularizer, check_regularizers
+from infogan_lib.regularizers.defaults import default_regularizers
 from infogan_lib.training.config import run_config
 from infogan_lib.training.history import History
 from infogan_lib.training.resume import RunLedger
@@ -41,7 +42,7 @@ def prepare_regularizers(regularizers: Any, model: InfoGAN, *, seed: int) -> tup
     """The regularizers of a trainer, checked, and their networks built on the model's device.
 
     Args:
-        regularizers: what the trainer was given.
+        regularizers: what the trainer was given; None for the default terms.
         model: the model.
         seed: the trainer's seed, from which those of the networks derive.
 
@@ -49,6 +50,8 @@ def prepare_regularizers(regularizers: Any, model: InfoGAN, *, seed: int) -> tup
         TypeError: something that is no regularizer.
         ValueError: a term that is not defined for this model, or that another trainer has.
     """
+    if regularizers is None:
+        regularizers = default_regularizers(model.latent, model.image_shape)
     terms = check_regularizers(regularizers, model.latent)
     device = next(model.parameters()).device
     for term in terms:

@@ -56,7 +56,8 @@ class InfoGANTrainer:
         optimizers: learning rates, optimizers and schedulers.
         engine: device, precision and gradient accumulation.
         adversarial: the adversarial loss; `NonSaturating()` if None.
-        regularizers: further terms of D's and G's losses, such as `RealImageInformation("digit")` or `R1()`.
+        regularizers: further terms of D's and G's losses, such as `R1()`; () for the paper's objective alone. None for
+            `default_regularizers`, with which a categorical code comes to mean categories of the real images.
         information_trains: the parts that the information loss trains, of "generator", "q_head" and "trunk" (the layers
             of D that Q reads through); all there are if None.
         d_steps: updates of D per update of G and Q.
@@ -97,7 +98,7 @@ class InfoGANTrainer:
         optimizers: Optimizers | None = None,
         engine: Engine | None = None,
         adversarial: AdversarialLoss | PairedAdversarialLoss | None = None,
-        regularizers: Sequence[Regularizer] = (),
+        regularizers: Sequence[Regularizer] | None = None,
         information_trains: Iterable[Part] | None = None,
         d_steps: int = 1,
         g_steps: int = 1,

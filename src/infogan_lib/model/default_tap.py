@@ -1,0 +1,143 @@
+"""The default tap: how far along the discriminator the Q head reads.
+
+Two things decide it, both found by running D on random images:
+
+- Q must judge each image by itself. Behind a layer that looks at the whole batch, such as BatchNorm in training, it
+  learns to tell images apart by their neighbors, and what it learns about generated images does not hold for real ones.
+  So Q reads before the first such layer, whatever it is called.
+- D needs layers of its own. Where Q shares the features that D judges by, D no longer judges variety. So Q reads no
+  further than half of D's layers.
+
+docs/concepts.md has the measurements.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
+
+from infogan_lib.model.introspection import device_and_dtype, restored_rng, set_mode
+from infogan_lib.model.tap import Tap, first_tensor
+
+BATCH = 4  # images in a run; minibatch statistics are usually taken over as many
+
+
+@dataclass
+class _Call:
+    """One call of a layer, and what it received and returned for the first image of the batch."""
+
+    name: str
+    layer: nn.Module
+    received: Tensor
+    returned: Tensor | None = None
+
+
+def default_tap(discriminator: nn.Module, images: Tensor) -> Tap:
+    """Where Q reads D unless told otherwise: before the first layer that looks at the batch, and within D's first half.
+
+    Args:
+        discriminator: D. Its buffers, its mode and torch's random state are left as they were.
+        images: A batch that it takes; only the shape, dtype and device matter.
+
+    Raises:
+        ValueError: No layer of D with parameters was seen to run.
+    """
+    rng = torch.Generator().manual_seed(0)
+    random = (torch.rand(2 * BATCH - 1, *images.shape[1:], generator=rng) * 2 - 1).to(images)
+    num_logits, calls = _run(discriminator, random[:BATCH])
+    _, beside_others = _run(discriminator, torch.cat([random[:1], 3 * random[BATCH:]]))
+    middle = _middle_layer(calls, num_logits)
+    for i, (call, same_call) in enumerate(zip(calls[:middle], beside_others, strict=False)):
+        if not _equal(call.received, same_call.received) and i > 0:
+            return Tap(calls[i - 1].name, "output")  # what looks at the batch is no layer, but runs before this one
+        if not _equal(call.returned, same_call.returned):
+            return Tap(call.name, "input")
+    return Tap(calls[middle].name, "input")
+
+
+def _run(discriminator: nn.Module, images: Tensor) -> tuple[int, list[_Call]]:
+    """Run D in training mode on a batch.
+
+    Returns:
+        The number of logits per image, and the calls of its layers in the order in which they began.
+    """
+    calls: list[_Call] = []
+    open_calls: list[_Call] = []
+
+    def enter(name: str, layer: nn.Module, received: Any) -> None:
+        open_calls.append(_Call(name, layer, _first_row(received)))
+        calls.append(open_calls[-1])
+
+    handles = []
+    for name, layer in discriminator.named_modules():
+        if name and "parametrizations" not in name.split(".") and (_has_parameters(layer) or not [*layer.children()]):
+            handles += [
+                layer.register_forward_pre_hook(
+                    lambda layer, args, kwargs, name=name: enter(name, layer, first_tensor(args, kwargs)),
+                    with_kwargs=True,
+                ),
+                layer.register_forward_hook(
+                    lambda _, args, output: setattr(open_calls.pop(), "returned", _first_row(output))
+                ),
+            ]
+    device = device_and_dtype(discriminator)[0]
+    buffers = [(buffer, buffer.clone()) for buffer in discriminator.buffers()]
+    try:
+        with torch.no_grad(), restored_rng(discriminator), set_mode(discriminator, training=True):
+            torch.default_generator.manual_seed(0)  # the same dropout in both runs
+            if device.type == "cuda":
+                with torch.cuda.device(device):
+                    torch.cuda.manual_seed(0)
+            validity = discriminator(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
+    return validity[0].numel(), [call for call in calls if call.received.numel()]
+
+
+def _middle_layer(calls: Sequence[_Call], num_logits: int) -> int:
+    """The index of the first call in the second half of D's layers with weights.
+
+    A layer that receives no more numbers than D returns stands behind the validity: a norm or a scale after the last
+    weights.
+    """
+    with_parameters = [i for i, call in enumerate(calls) if _has_parameters(call.layer)]
+    if not with_parameters:
+        raise ValueError(
+            "no layer with parameters was seen to run inside the discriminator, so there are no features to tap; give "
+            "the module itself instead of a compiled or traced one, or a q_network, which takes the images themselves"
+        )
+    with_weights = [i for i in with_parameters if _has_weights(calls[i].layer)] or with_parameters
+    layers = [i for i in with_weights if calls[i].received.numel() > num_logits] or with_weights[-1:]
+    return layers[len(layers) // 2]
+
+
+def _has_parameters(layer: nn.Module) -> bool:
+    """Whether a layer holds parameters itself, also where a parametrization (spectral norm) holds them for it."""
+    return is_parametrized(layer) or any(True for _ in layer.parameters(recurse=False))
+
+
+def _has_weights(layer: nn.Module) -> bool:
+    """Whether it has a weight that mixes its inputs, unlike a norm's."""
+    return is_parametrized(layer) or any(parameter.ndim > 1 for parameter in layer.parameters(recurse=False))
+
+
+def _first_row(value: Any) -> Tensor:
+    """A copy of a batch's first row; an empty tensor for anything that is no batch."""
+    return value[0].detach().clone() if _is_batch(value) else torch.empty(0)
+
+
+def _is_batch(value: Any) -> TypeGuard[Tensor]:
+    return isinstance(value, Tensor) and value.ndim > 0 and len(value) == BATCH
+
+
+def _equal(one: Tensor | None, other: Tensor | None) -> bool:
+    if one is None or other is None or one.shape != other.shape:
+        return False
+    return torch.allclose(one, other, rtol=1e-4, atol=1e-6, equal_nan=True)

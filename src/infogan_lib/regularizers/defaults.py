@@ -1,0 +1,33 @@
+"""The terms that a trainer has unless told otherwise: with them a plain GAN finds the categories of its data."""
+
+from infogan_lib.latent.discrete import Categorical
+from infogan_lib.latent.spec import LatentSpec
+from infogan_lib.regularizers.base import Regularizer
+from infogan_lib.regularizers.real_information import RealImageInformation
+from infogan_lib.regularizers.virtual_adversarial import VirtualAdversarial
+
+WEIGHT = 2.0
+
+
+def default_regularizers(latent: LatentSpec, image_shape: tuple[int, ...]) -> tuple[Regularizer, ...]:
+    """Terms about real images for a latent with one `Categorical` code; none for any other latent.
+
+    InfoGAN's own objective is about generated images alone, and any k kinds of image satisfy it. For images (C, H, W)
+    the category of a real image should be the same under a small warp; for other data, where no such change is known,
+    under the worst small change. Two categorical codes would both come to mean the same classes, so with several the
+    choice is left to the user. docs/learning.md has the measurements.
+
+    Args:
+        latent: The variables.
+        image_shape: The shape of one image, without the batch.
+    """
+    codes = [name for name, variable in latent.items() if isinstance(variable, Categorical)]
+    if len(codes) != 1:
+        return ()
+    (code,) = codes
+    if len(image_shape) == 3:
+        return (RealImageInformation(code, weight=WEIGHT),)
+    return (
+        RealImageInformation(code, weight=WEIGHT, augment=None),
+        VirtualAdversarial(code, weight=WEIGHT, after=0),
+    )
