@@ -41,7 +41,7 @@ from infogan_lib import (
     recipes,
 )
 from infogan_lib.training.callbacks import summary
-from meter.data import LabeledImages, Select, available, load
+from meter.data import LabeledImages, Select, available, default_cache, load
 from meter.figures import measure
 from meter.networks import INITS, NETWORKS, make_pair
 from meter.reference import reference
@@ -208,7 +208,6 @@ def perform_all(runs: list[Run], out: Path, cache: Path, *, jobs: int) -> list[R
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    system_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "infogan-lib" / "learning"
     parser.add_argument(
         "--data", nargs="+", choices=available(), default=["digits"], help="data sets (default: digits)"
     )
@@ -238,7 +237,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
     parser.add_argument("--out", type=Path, default=Path("runs/learning.jsonl"), help="file of results")
-    parser.add_argument("--cache", type=Path, default=system_cache, help=f"folder of the cache ({system_cache})")
+    parser.add_argument("--cache", type=Path, default=default_cache(), help=f"cache ({default_cache()})")
     parser.add_argument("--table", type=Path, nargs="+", metavar="FILE", help="only print the table of these files")
     parser.add_argument("--worker", metavar="RUN", help=argparse.SUPPRESS)
     return parser.parse_args()

@@ -4,6 +4,7 @@ With `select="train"` a sixth of the training images is held back and takes the 
 test set plays no part in any choice. With `select="test"` the test images are read.
 """
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -102,6 +103,11 @@ def load(name: str, size: int | None = None, *, select: Select = "train", folder
     if keep_some is not None:
         loaded = loaded.select(keep_some(loaded.train_labels))
     return loaded.resized(own_size if size is None else size)
+
+
+def default_cache() -> Path:
+    """The meter's folder in the cache of the user's system."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "infogan-lib" / "learning"
 
 
 def available() -> list[str]:
