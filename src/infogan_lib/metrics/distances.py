@@ -5,15 +5,22 @@ r"""Distances between real and generated images, in features that the user choos
     d_K^2 = E[k(r, r')] + E[k(g, g')] - 2 E[k(r, g)], \quad k(a, b) = (a \cdot b / D + 1)^3
 
 (Heusel et al., *GANs Trained by a Two Time-Scale Update Rule*, NeurIPS 2017, equation 6; Binkowski et al.,
-*Demystifying MMD GANs*, ICLR 2018, section 4), and precision and recall by nearest neighbors (Kynkaanniemi et al.,
-*Improved Precision and Recall Metric*, NeurIPS 2019, section 2).
+*Demystifying MMD GANs*, ICLR 2018, section 4). By nearest neighbors: precision and recall (Kynkaanniemi et al.,
+*Improved Precision and Recall Metric*, NeurIPS 2019, section 2), and density and coverage,
+
+.. math::
+    \mathrm{density} = \frac{1}{k M} \sum_{j=1}^{M} \sum_{i=1}^{N} 1[g_j \in B(r_i)], \qquad
+    \mathrm{coverage} = \frac{1}{N} \sum_{i=1}^{N} 1[\exists j: g_j \in B(r_i)]
+
+where the ball B(r_i) reaches from r_i to its k-th nearest real neighbor (Naeem et al., *Reliable Fidelity and Diversity
+Metrics for Generative Models*, ICML 2020, section 3).
 """
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from infogan_lib._checks import check_int, require_eval
-from infogan_lib.metrics._arrays import FloatArray
+from infogan_lib.metrics._arrays import FloatArray, IntArray
 
 _CHUNK = 1024
 """Rows per block of a kernel matrix, to bound memory."""
@@ -60,7 +67,7 @@ def kernel_distance(real: ArrayLike, generated: ArrayLike) -> float:
         ValueError: If features differ in width, are not finite, or have fewer than two rows.
     """
     r, g = _check_features(real, generated)
-    return _mean_kernel(r) + _mean_kernel(g) - 2 * _mean_kernel(r, g)
+    return float(_mean_kernel(r) + _mean_kernel(g) - 2 * _mean_kernel(r, g))
 
 
 def precision_recall(real: ArrayLike, generated: ArrayLike, *, neighbors: int = 3) -> tuple[float, float]:
@@ -91,11 +98,53 @@ def precision_recall(real: ArrayLike, generated: ArrayLike, *, neighbors: int = 
     return _fraction_covered(g, r, k), _fraction_covered(r, g, k)
 
 
+def density_coverage(real: ArrayLike, generated: ArrayLike, *, neighbors: int = 5) -> tuple[float, float]:
+    """Density and coverage of generated images.
+
+    Around every real image is a ball that reaches to its k-th nearest real neighbor. Density is the mean number of
+    balls that a generated image lies in, over k; coverage is the fraction of balls with a generated image in them. One
+    outlier among the real images, with its large ball, raises precision, but hardly density; an outlier among the
+    generated images raises recall, but not coverage.
+
+    Args:
+        real: Features, shape (N, D), N > k.
+        generated: Features, shape (M, D).
+        neighbors: The number of nearest neighbors, k.
+
+    Returns:
+        Density, from 0 and about 1 for equal distributions, and coverage, 0 to 1; the expected coverage of equal
+        distributions is about 1 - 2^-k for N = M.
+
+    Raises:
+        TypeError: If `neighbors` is not a whole number.
+        ValueError: If features differ in width, are not finite, or there are no more real images than `neighbors`.
+        ImportError: If scikit-learn is not installed.
+
+    Source: Naeem et al., ICML 2020, equations 3 and 4.
+    """
+    r, g = _check_features(real, generated)
+    k = check_int("neighbors", neighbors, minimum=1)
+    if len(r) <= k:
+        raise ValueError(f"{k} neighbors need more than {k} real images, but got {len(r)}")
+    with require_eval("density_coverage"):
+        from sklearn.metrics import pairwise_distances_chunked
+    center = r.mean(0)
+    r, g = r - center, g - center
+    radii = _neighbor_radii(r, k)
+
+    def count_inside(distances: FloatArray, start: int) -> IntArray:
+        return np.asarray((distances <= radii[start : start + len(distances), None]).sum(axis=1))
+
+    counts = np.concatenate([*pairwise_distances_chunked(r, g, reduce_func=count_inside)])
+    return float(counts.sum() / (k * len(g))), float((counts > 0).mean())
+
+
 def _mean_kernel(a: FloatArray, b: FloatArray | None = None) -> float:
     """Mean of k over all pairs of rows from a and b, or over the pairs of different rows of a."""
     others, total = a if b is None else b, 0.0
     for rows in np.array_split(a, -(-len(a) // _CHUNK)):
-        total += ((rows @ others.T / a.shape[1] + 1) ** 3).sum()
+        similarity = rows @ others.T / a.shape[1] + 1
+        total += (similarity * similarity * similarity).sum()  # a power of floats takes three times as long
     if b is not None:
         return total / (len(a) * len(b))
     diagonal = ((np.square(a).sum(1) / a.shape[1] + 1) ** 3).sum()
@@ -106,16 +155,23 @@ def _fraction_covered(points: FloatArray, support: FloatArray, k: int) -> float:
     """Fraction of points that lie within the distance of some support row to its k-th nearest neighbor."""
     with require_eval("precision_recall"):
         from sklearn.metrics import pairwise_distances_chunked
+    radii = _neighbor_radii(support, k)
+
+    def is_covered(distances: FloatArray, _: int) -> NDArray[np.bool_]:
+        return np.asarray((distances <= radii).any(axis=1))
+
+    return float(np.concatenate([*pairwise_distances_chunked(points, support, reduce_func=is_covered)]).mean())
+
+
+def _neighbor_radii(support: FloatArray, k: int) -> FloatArray:
+    """Distance of each row to its k-th nearest other row, a little enlarged against rounding."""
+    from sklearn.metrics import pairwise_distances_chunked
 
     def kth_smallest(distances: FloatArray, _: int) -> FloatArray:
         return np.partition(distances, k, axis=1)[:, k]  # the smallest one is the distance to itself
 
     radii = np.concatenate([*pairwise_distances_chunked(support, support, reduce_func=kth_smallest)])
-
-    def is_covered(distances: FloatArray, _: int) -> NDArray[np.bool_]:
-        return np.asarray((distances <= radii * (1 + 1e-9)).any(axis=1))
-
-    return float(np.concatenate([*pairwise_distances_chunked(points, support, reduce_func=is_covered)]).mean())
+    return radii * (1 + 1e-9)
 
 
 def _check_features(real: ArrayLike, generated: ArrayLike) -> tuple[FloatArray, FloatArray]:

@@ -1,0 +1,1 @@
+"""The meter of learning behind benchmarks/learning.py: data, networks, figures, results."""
