@@ -164,7 +164,9 @@ def main() -> None:
     from meter.data import default_cache
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", nargs="*", type=Path, default=FOLDERS, help="folders of fonts (default: the system's)")
+    parser.add_argument(
+        "folders", nargs="*", type=Path, default=FOLDERS, help="folders of fonts (default: the system's)"
+    )
     out = default_cache() / "letters.npz"
     parser.add_argument("--out", type=Path, default=out, help=f"file to write (default: {out})")
     parser.add_argument("--packages", action="store_true", help="only print the names of Debian's packages")

@@ -1,4 +1,11 @@
-"""The averaged generator: an exponential moving average of its weights and buffers, made by torch."""
+r"""The averaged generator: an exponential moving average of its weights and buffers.
+
+.. math::
+    \bar\theta_{t+1} = d_t \bar\theta_t + (1 - d_t) \theta_{t+1}, \qquad d_t = \min\Big(d, \frac{1 + t}{10 + t}\Big)
+
+after t updates; the first copies the weights. The growing decay keeps a young average from being the first weights
+(TensorFlow, `tf.train.ExponentialMovingAverage`, argument `num_updates`).
+"""
 
 from typing import Any
 
@@ -14,7 +21,7 @@ def make_ema(generator: nn.Module, decay: float) -> AveragedModel:
 
     Args:
         generator: the generator; the average is a copy of it.
-        decay: the weight of the old average in each update, in (0, 1).
+        decay: the largest weight of the old average in an update, in (0, 1).
 
     Raises:
         ValueError: a decay that is not in (0, 1), or a generator that cannot be copied.
@@ -62,20 +69,23 @@ def update_ema(ema: AveragedModel, generator: nn.Module) -> None:
     """
     pairs = [*zip(ema.module.parameters(), generator.parameters(), strict=True)]
     pairs += [*zip(ema.module.buffers(), generator.buffers(), strict=True)]
-    is_first, weight = ema.n_averaged == 0, 1 - ema.multi_avg_fn.decay  # type: ignore[union-attr]
+    count = ema.n_averaged.double()
+    decay = ((1 + count) / (10 + count)).clamp(max=ema.multi_avg_fn.decay)  # type: ignore[union-attr]
+    weight = torch.where(count == 0, 1.0, 1 - decay)
     for average, current in pairs:
         if average.is_floating_point():
-            average.lerp_(current, torch.where(is_first, average.new_ones(()), average.new_full((), weight)))
+            average.lerp_(current, weight.to(average))
         else:
             average.copy_(current)
     ema.n_averaged += 1
 
 
 class _MovingAverage:
-    """Torch's moving average as an object that can be pickled, unlike its closure."""
+    """The moving average for `AveragedModel.update_parameters`, as an object that can be pickled."""
 
     def __init__(self, decay: float) -> None:
         self.decay = decay
 
     def __call__(self, averages: Any, current: Any, count: Any) -> None:
-        get_ema_multi_avg_fn(self.decay)(averages, current, count)
+        decay = min(self.decay, (1 + float(count)) / (10 + float(count)))
+        get_ema_multi_avg_fn(decay)(averages, current, count)

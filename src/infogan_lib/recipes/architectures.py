@@ -42,6 +42,24 @@ def init_paper(network: Network) -> Network:
     return network
 
 
+def init_he(network: Network, slope: float = 0.1) -> Network:
+    """Initialize for leaky ReLU without norms: weights as He et al., *Delving Deep into Rectifiers*, 2015; biases 0.
+
+    Args:
+        network: The network, which is changed in place.
+        slope: The leaky ReLU's slope.
+
+    Returns:
+        The same network.
+    """
+    for module in network.modules():
+        if isinstance(module, (nn.Linear, nn.Conv2d)):
+            nn.init.kaiming_normal_(module.weight, slope)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    return network
+
+
 def init_dcgan(network: Network) -> Network:
     """Initialize as DCGAN does: convolutions from N(0, 0.02), BatchNorm's weights from N(1, 0.02) and its biases 0.
 
@@ -117,6 +135,32 @@ def paper_discriminator(
     ]
     norms = (nn.BatchNorm1d, nn.BatchNorm2d)
     return init_paper(nn.Sequential(*(layer for layer in layers if norm or not isinstance(layer, norms))))
+
+
+def late_norm_discriminator(*, image_channels: int = 1, channels: int = 64, hidden: int = 1024) -> nn.Sequential:
+    """D: the paper's layers, with BatchNorm only behind the convolutions, which Q shares.
+
+    Q judges each image by itself, so nothing that it reads may look at the batch; D judges variety by doing just that.
+    The convolutions begin with He's initialization, as N(0, 0.02) is for layers with a norm behind them.
+
+    Args:
+        image_channels: Channels of the images: 1 for gray, 3 for color.
+        channels: Channels of the first maps.
+        hidden: Width of D's own hidden layer.
+
+    Returns:
+        A network from (N, image_channels, 28, 28) to logits (N, 1).
+    """
+    convolutions = nn.Sequential(
+        *(nn.Conv2d(image_channels, channels, 4, 2, 1), nn.LeakyReLU(0.1)),
+        *(nn.Conv2d(channels, 2 * channels, 4, 2, 1), nn.LeakyReLU(0.1)),
+    )
+    judge = nn.Sequential(
+        *(nn.BatchNorm2d(2 * channels), nn.Flatten()),
+        *(nn.Linear(2 * channels * 49, hidden, bias=False), nn.BatchNorm1d(hidden), nn.LeakyReLU(0.1)),
+        nn.Linear(hidden, 1),
+    )
+    return nn.Sequential(*init_he(convolutions), *init_paper(judge))
 
 
 def dcgan_generator(

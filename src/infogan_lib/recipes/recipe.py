@@ -4,7 +4,7 @@ All of it may be changed before `trainer` is called: a recipe is where an experi
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from infogan_lib._checks import check_float, check_int, describe, join_names
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.model import InfoGAN, Tap
 from infogan_lib.model.q_head import QHeadFactory
-from infogan_lib.training import InfoGANTrainer, Optimizers
+from infogan_lib.training import Engine, InfoGANTrainer, LinearDecay, Optimizers
 
 
 @dataclass(kw_only=True)
@@ -34,6 +34,8 @@ class Recipe:
         q_network: Separate Q network on images; None for a head.
         tap: Layer of D whose output the Q head reads; None for the default.
         optimizers: Learning rates and optimizers.
+        decay_start: Fraction of `steps` after which the learning rates fall linearly to zero; None for constant rates.
+        engine: Device and precision.
         trainer_kwargs: Further keywords of `InfoGANTrainer`. Without "regularizers" a recipe has none.
         name: Name of the recipe; set by `get`.
         width: Factor on the channels of the networks; set by `get`.
@@ -51,6 +53,8 @@ class Recipe:
     q_network: nn.Module | None = None
     tap: str | Tap | None = None
     optimizers: Optimizers = field(default_factory=Optimizers)
+    decay_start: float | None = None
+    engine: Engine = field(default_factory=Engine)
     trainer_kwargs: dict[str, Any] = field(default_factory=dict)
     name: str = ""
     width: float = 1.0
@@ -87,8 +91,18 @@ class Recipe:
 
         Args:
             **overrides: Keywords of `InfoGANTrainer`, such as `engine=Engine("cpu")`, that replace the recipe's.
+
+        Raises:
+            ValueError: If the rates are to fall over a length in epochs.
         """
-        settings = {"regularizers": (), "optimizers": self.optimizers, "seed": self.seed}
+        optimizers = self.optimizers
+        if self.decay_start is not None:
+            if self.steps is None:
+                raise ValueError(
+                    "decay_start needs the length of the run in steps; give the recipe steps, no epochs"
+                )
+            optimizers = replace(optimizers, scheduler=LinearDecay(self.steps, self.decay_start))
+        settings = {"regularizers": (), "optimizers": optimizers, "engine": self.engine, "seed": self.seed}
         settings |= {**self.trainer_kwargs, **overrides}
         return InfoGANTrainer(self.model(), **settings)
 

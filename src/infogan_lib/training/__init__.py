@@ -5,7 +5,7 @@ from infogan_lib.training.checkpoint_settings import Checkpoints
 from infogan_lib.training.engine import Engine
 from infogan_lib.training.guard import NonFiniteLossError
 from infogan_lib.training.history import History
-from infogan_lib.training.optimizers import Optimizers
+from infogan_lib.training.optimizers import LinearDecay, Optimizers
 from infogan_lib.training.step import InfoGANStep
 from infogan_lib.training.trainer import InfoGANTrainer
 
@@ -16,6 +16,7 @@ __all__ = [
     "History",
     "InfoGANStep",
     "InfoGANTrainer",
+    "LinearDecay",
     "NonFiniteLossError",
     "Optimizers",
 ]

@@ -15,7 +15,8 @@ class Engine:
 
     Args:
         device: "auto" for CUDA where there is one, else the CPU; or any torch device.
-        precision: "fp32", or the networks under autocast with "bf16" or "fp16".
+        precision: "fp32", or the networks under autocast with "bf16" or "fp16"; "auto" for "bf16" where the device
+            computes in it, else "fp32".
         accumulation_steps: micro-batches per step, to save memory. Their gradients add up to the whole batch's, except
             through layers and terms that look at a batch (BatchNorm, `RealImageInformation`, `ModeSeeking`), which see
             one micro-batch at a time.
@@ -26,7 +27,7 @@ class Engine:
     """
 
     device: torch.device | str | Literal["auto"] = "auto"
-    precision: PrecisionName = "fp32"
+    precision: PrecisionName | Literal["auto"] = "fp32"
     accumulation_steps: int = 1
 
     def __post_init__(self) -> None:
@@ -34,7 +35,7 @@ class Engine:
             raise TypeError(
                 f"engine.device must be 'auto' or a torch device such as 'cpu', but got {describe(self.device)}"
             )
-        check_choice("engine.precision", self.precision, ("fp32", "bf16", "fp16"))
+        check_choice("engine.precision", self.precision, ("fp32", "bf16", "fp16", "auto"))
         check_int("engine.accumulation_steps", self.accumulation_steps, minimum=1)
 
     def torch_device(self) -> torch.device:
@@ -52,3 +53,17 @@ class Engine:
             raise ValueError(
                 f"engine.device must be 'auto' or a device of this machine such as 'cpu', but got {wanted!r}: {error}"
             ) from error
+
+    def precision_on(self, device: torch.device) -> PrecisionName:
+        """The precision on a device: as given, or for "auto" what the device computes in."""
+        if self.precision != "auto":
+            return self.precision
+        if device.type == "cuda":
+            return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+        return "bf16" if device.type == "cpu" and cpu_computes_bf16() else "fp32"
+
+
+def cpu_computes_bf16() -> bool:
+    """Whether the CPU has instructions for bfloat16 products; elsewhere they are slower than in float32."""
+    features = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # private in torch 2.13
+    return any(getattr(torch.cpu, name, lambda: False)() for name in features)

@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 from torch import nn
 from torch.optim import Adam, Optimizer
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
-from infogan_lib._checks import check_float, check_pair, describe, join_names
+from infogan_lib._checks import check_float, check_int, check_pair, describe, join_names
 from infogan_lib.model.infogan import InfoGAN
 
 Part = Literal["generator", "q_head", "trunk"]
@@ -49,6 +49,44 @@ OptimizerChoice = float | Optimizer | OptimizerFactory
 PAPER_BETAS = (0.5, 0.999)
 
 
+@dataclass(frozen=True)
+class LinearDecay:
+    """A schedule for `Optimizers(scheduler=)`: rates are constant at first, then fall linearly to zero.
+
+    Args:
+        steps: the number of steps of the whole run, at the end of which the rates are zero.
+        start: the fraction of them after which the rates begin to fall, 0 to 1.
+
+    Raises:
+        TypeError: an argument that is no number.
+        ValueError: fewer than one step, or a start outside [0, 1).
+
+    Source: Zhu et al., *Unpaired Image-to-Image Translation*, ICCV 2017, section 4, who begin at the half.
+    """
+
+    steps: int
+    start: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_int("steps", self.steps, minimum=1)
+        if check_float("start", self.start, minimum=0) >= 1:
+            raise ValueError(f"start must be below 1, but got {self.start}")
+
+    def __call__(self, optimizer: Optimizer) -> LRScheduler:
+        """The scheduler of one optimizer."""
+        return LambdaLR(optimizer, _Factor(self.steps, self.start))
+
+
+class _Factor:
+    """The factor on the rates after a number of steps; an object, so that a scheduler's state tells its settings."""
+
+    def __init__(self, steps: int, start: float) -> None:
+        self.steps, self.start = steps, start
+
+    def __call__(self, step: int) -> float:
+        return min(1.0, max(0.0, (1 - step / self.steps) / (1 - self.start)))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Optimizers:
     """The optimizers of G, D and Q: by default the paper's Adam.
@@ -59,7 +97,8 @@ class Optimizers:
         d: D's, likewise.
         q: Q's, likewise; None for Adam at G's learning rate, or at 1e-3 if G has an optimizer of yours.
         betas: Adam's betas; (0.5, 0.999) if None.
-        scheduler: a function `optimizer -> LRScheduler`, called once per optimizer; schedulers advance with each step.
+        scheduler: a function `optimizer -> LRScheduler`, such as `LinearDecay(5000)`, called once per optimizer;
+            schedulers advance with each step.
 
     Raises:
         TypeError: something that is neither a rate nor an optimizer nor a function.

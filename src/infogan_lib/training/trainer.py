@@ -129,7 +129,7 @@ class InfoGANTrainer:
             [optimizer for name, optimizer in self.optimizers.items() if name != "d"],
             adversarial=game,
             information_trains=trains,
-            precision=Precision(engine_settings.precision, self.device),
+            precision=Precision(engine_settings.precision_on(self.device), self.device),
             d_steps=d_steps,
             g_steps=g_steps,
             joint_batches=joint_batches,
