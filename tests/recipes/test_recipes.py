@@ -77,7 +77,7 @@ def parts_trained_by_the_information_loss(recipe):
 
 
 def test_all_labs_the_paper_and_the_default_are_there():
-    assert set(NAMES) == {*LABS, "paper", "default", "sprites"}
+    assert set(NAMES) == {*LABS, "paper", "default", "best", "sprites"}
 
 
 @pytest.mark.parametrize("name", LABS)

@@ -52,7 +52,7 @@ def test_a_loaded_model_keeps_its_average_and_names_and_trains_on(tmp_path, ema_
     average, count = ema.module[0].weight.detach().clone(), ema.n_averaged.item()
     trainer.step(images(8, seed=2))
     weight = trainer.model.generator[0].weight.detach()
-    torch.testing.assert_close(ema.module[0].weight, 0.9 * average + 0.1 * weight)
+    torch.testing.assert_close(ema.module[0].weight, 0.25 * average + 0.75 * weight)  # (1 + 2) / (10 + 2)
     assert ema.n_averaged.item() == count + 1 == 3
     assert trainer.model.sample(2, digit="three", seed=0).isfinite().all()
 

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LinearLR
 
-from infogan_lib import Checkpoints, Engine, Optimizers
+from infogan_lib import CheckpointError, Checkpoints, Engine, Optimizers
+from infogan_lib.training import LinearDecay
 from toys import (
     LATENT,
     dense_discriminator,
@@ -96,7 +97,11 @@ def of_another(optimizer):
         (lambda: make_trainer(optimizers=Optimizers), TypeError, r"did you mean Optimizers\(\)\?"),
         (lambda: make_trainer(engine="cuda"), TypeError, "engine must be of type Engine, but got 'cuda'"),
         (lambda: Engine(0), TypeError, "engine.device must be 'auto' or a torch device such as 'cpu', but got 0"),
-        (lambda: Engine(precision="half"), ValueError, "engine.precision must be one of 'fp32', 'bf16' and 'fp16'"),
+        (
+            lambda: Engine(precision="half"),
+            ValueError,
+            "engine.precision must be one of 'fp32', 'bf16', 'fp16' and 'auto'",
+        ),
         (lambda: Engine(accumulation_steps=0), ValueError, "engine.accumulation_steps must be a whole number of at l"),
         (
             lambda: Engine("nowhere").torch_device(),
@@ -120,3 +125,35 @@ def test_settings_are_frozen():
     for settings in (Optimizers(), Engine(), Checkpoints("a")):
         with pytest.raises(AttributeError):
             settings.g = 1
+
+
+def test_linear_decay_holds_the_rates_and_then_lets_them_fall_to_zero():
+    t = make_trainer(lr_g=1.0e-3, scheduler=LinearDecay(8, start=0.5))
+    rates = []
+    for _ in range(8):
+        rates.append(t.optimizers["g"].param_groups[0]["lr"])
+        t.step(images(8))
+    assert rates == pytest.approx([1e-3] * 5 + [0.75e-3, 0.5e-3, 0.25e-3])
+    assert t.optimizers["g"].param_groups[0]["lr"] == 0
+    t.step(images(8))
+    assert t.optimizers["d"].param_groups[0]["lr"] == 0
+
+
+def test_a_run_with_another_decay_is_refused(tmp_path):
+    make_trainer(scheduler=LinearDecay(8)).save_checkpoint(tmp_path / "c")
+    make_trainer(scheduler=LinearDecay(8)).load_checkpoint(tmp_path / "c")
+    with pytest.raises(CheckpointError, match=r"steps\[0\] was 8 and is 16"):
+        make_trainer(scheduler=LinearDecay(16)).load_checkpoint(tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: LinearDecay(0), ValueError, "steps must be a whole number of at least 1"),
+        (lambda: LinearDecay(10, start=1.0), ValueError, "start must be below 1, but got 1.0"),
+        (lambda: LinearDecay(10, start="half"), TypeError, "start must be a finite number"),
+    ],
+)
+def test_what_linear_decay_refuses(make, error, message):
+    with pytest.raises(error, match=message):
+        make()

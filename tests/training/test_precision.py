@@ -8,6 +8,7 @@ import torch
 import infogan_lib as ig
 from infogan_lib import losses
 from infogan_lib.training.callbacks import JSONLLogger
+from infogan_lib.training.engine import cpu_computes_bf16
 from toys import images, make_trainer
 
 
@@ -103,3 +104,23 @@ def test_samples_of_a_seed_are_the_same_on_both_devices():
     t = make_trainer(device="cuda")
     on_cuda = t.model.sample(4, seed=1).cpu()
     torch.testing.assert_close(t.model.cpu().sample(4, seed=1), on_cuda, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("computes", "expected"), [(True, "bf16"), (False, "fp32")])
+def test_auto_is_bf16_where_the_cpu_computes_in_it(monkeypatch, computes, expected):
+    monkeypatch.setattr("infogan_lib.training.engine.cpu_computes_bf16", lambda: computes)
+    assert ig.Engine("cpu", precision="auto").precision_on(torch.device("cpu")) == expected
+    assert ig.Engine("cpu", precision="fp16").precision_on(torch.device("cpu")) == "fp16"
+    seen = set()
+    t = make_trainer(precision="auto")
+    t.model.generator.register_forward_hook(lambda _, args, out: seen.add(out.dtype))
+    t.step(images(8))
+    assert seen == {torch.bfloat16 if computes else torch.float32}
+
+
+def test_what_the_cpu_computes_in_is_read_off_it(monkeypatch):
+    for name, value in (("_is_avx512_bf16_supported", False), ("_is_amx_tile_supported", True)):
+        monkeypatch.setattr(torch.cpu, name, lambda value=value: value)
+    assert cpu_computes_bf16()
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    assert not cpu_computes_bf16()

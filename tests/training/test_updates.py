@@ -21,12 +21,12 @@ def test_d_steps_and_g_steps_count_updates():
 
 
 def test_the_averaged_generator_is_the_moving_average_of_the_weights():
-    trainer = make_trainer(ema_decay=0.9)
+    trainer = make_trainer(ema_decay=0.3)
     weight, average = trainer.model.generator[0].weight, None
-    for _ in range(5):
+    for t in range(6):
         trainer.step(images(8))
-        now = weight.detach().clone()
-        average = now if average is None else 0.9 * average + 0.1 * now
+        now, decay = weight.detach().clone(), min(0.3, (1 + t) / (10 + t))
+        average = now if average is None else decay * average + (1 - decay) * now
     torch.testing.assert_close(trainer.model.ema_generator.module[0].weight.detach(), average)
     with torch.no_grad():
         trainer.model.ema_generator.module[0].weight.zero_()
@@ -36,12 +36,12 @@ def test_the_averaged_generator_is_the_moving_average_of_the_weights():
 
 
 def test_the_average_takes_in_the_running_statistics():
-    trainer = make_trainer(ema_decay=0.9)
+    trainer = make_trainer(ema_decay=0.3)
     running, average = trainer.model.generator[1].running_mean, None
-    for _ in range(5):
+    for t in range(6):
         trainer.step(images(8))
-        now = running.clone()
-        average = now if average is None else 0.9 * average + 0.1 * now
+        now, decay = running.clone(), min(0.3, (1 + t) / (10 + t))
+        average = now if average is None else decay * average + (1 - decay) * now
     torch.testing.assert_close(trainer.model.ema_generator.module[1].running_mean, average)
 
 

@@ -98,9 +98,7 @@ class Recipe:
         optimizers = self.optimizers
         if self.decay_start is not None:
             if self.steps is None:
-                raise ValueError(
-                    "decay_start needs the length of the run in steps; give the recipe steps, no epochs"
-                )
+                raise ValueError("decay_start needs the length of the run in steps; give the recipe steps, no epochs")
             optimizers = replace(optimizers, scheduler=LinearDecay(self.steps, self.decay_start))
         settings = {"regularizers": (), "optimizers": optimizers, "engine": self.engine, "seed": self.seed}
         settings |= {**self.trainer_kwargs, **overrides}

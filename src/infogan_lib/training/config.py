@@ -74,6 +74,8 @@ def _optimizer_config(optimizer: Optimizer) -> dict[str, Any]:
 def _scheduler_config(scheduler: LRScheduler) -> dict[str, Any]:
     """The class of a scheduler and its initial settings."""
     initial = {name: value for name, value in scheduler.state_dict().items() if not name.startswith("_")}
+    for i, settings in enumerate(initial.pop("lr_lambdas", [])):
+        initial |= {f"{name}[{i}]": value for name, value in (settings or {}).items()}
     return {"class": type(scheduler).__name__, **_plain_items(initial)}
 
 
