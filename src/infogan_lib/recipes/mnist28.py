@@ -55,7 +55,10 @@ def _with_late_norm(width: float, *, steps: int) -> Recipe:
     style = Uniform(2, weight=0.3, loss=NormalNLL(log_scale_range=(-1.5, 0.5)))
     latent = LatentSpec(z=Noise(62), digit=Categorical(10), style=style)
     channels, hidden = scale_channels(width, 32, 256)
-    terms = [RealImageInformation("digit", weight=2.0), VirtualAdversarial("digit", weight=2.0, after=steps // 5)]
+    terms = [
+        RealImageInformation("digit", information=0.5, views=3),
+        VirtualAdversarial("digit", weight=2.0, after=steps // 5),
+    ]
     return Recipe(
         generator=paper_generator(latent.width, channels=channels, hidden=hidden),
         discriminator=late_norm_discriminator(channels=channels, hidden=hidden),

@@ -6,8 +6,6 @@ from infogan_lib.regularizers.base import Regularizer
 from infogan_lib.regularizers.real_information import RealImageInformation
 from infogan_lib.regularizers.virtual_adversarial import VirtualAdversarial
 
-WEIGHT = 2.0
-
 
 def default_regularizers(latent: LatentSpec, image_shape: tuple[int, ...]) -> tuple[Regularizer, ...]:
     """Terms about real images for a latent with one `Categorical` code; none for any other latent.
@@ -26,8 +24,5 @@ def default_regularizers(latent: LatentSpec, image_shape: tuple[int, ...]) -> tu
         return ()
     (code,) = codes
     if len(image_shape) == 3:
-        return (RealImageInformation(code, weight=WEIGHT),)
-    return (
-        RealImageInformation(code, weight=WEIGHT, augment=None),
-        VirtualAdversarial(code, weight=WEIGHT, after=0),
-    )
+        return (RealImageInformation(code, information=0.5, views=3),)
+    return (RealImageInformation(code, augment=None), VirtualAdversarial(code, after=0))
