@@ -181,7 +181,7 @@ def main() -> None:
     fonts = read_fonts(options.folders)
     arrays = split_arrays(fonts)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(options.out, **arrays)
+    np.savez_compressed(options.out, **arrays)  # pyright: ignore[reportArgumentType] - no array is named allow_pickle
     counts = {name: len(arrays[name]) for name in ("train", "test")}
     print(f"{len(fonts)} fonts of {len(arrays['typefaces'])} typefaces, {counts}, in {options.out}")
 
