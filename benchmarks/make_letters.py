@@ -34,6 +34,9 @@ STYLES = 8
 CLONE = 2.0
 """A font whose letters differ by less than this from another typeface's, on average of 255, is a copy of it."""
 
+SYMBOLS = re.compile("symbol|keyboard|D050000L", re.IGNORECASE)
+"""Typefaces of something else in the places of letters."""
+
 PACKAGES = """
 3270 adf-accanthis adf-baskervald adf-berenis adf-gillius adf-ikarius adf-irianis adf-libris adf-mekanus adf-oldania
 adf-romande adf-solothurn adf-switzera adf-tribun adf-universalis adf-verana agave allerta anonymous-pro arapey
@@ -73,15 +76,17 @@ class Font:
 def read_font(path: Path) -> Font | None:
     """Render the letters of a font file; None if it cannot be read, or does not have ten different letters."""
     try:
-        with TTFont(path, fontNumber=0) as font:
+        with TTFont(path, fontNumber=0, lazy=True) as font:
             names, characters = font["name"], font.getBestCmap() or {}
             typeface, style = names.getBestFamilyName(), names.getBestSubFamilyName()
-            if not typeface or not all(ord(letter) in characters for letter in LETTERS):
+            if not typeface or SYMBOLS.search(typeface) or not all(ord(letter) in characters for letter in LETTERS):
                 return None
-            font.flavor = None  # as PIL may not read WOFF2
-            content = BytesIO()
-            font.save(content)
-        letters = render(content.getvalue())
+            content = path.read_bytes()
+            if font.flavor:  # WOFF and WOFF2, which PIL may not read
+                font.flavor, unpacked = None, BytesIO()
+                font.save(unpacked)
+                content = unpacked.getvalue()
+        letters = render(content)
     except (TTLibError, OSError, ValueError, KeyError, AssertionError):
         return None
     if letters is None or len({letter.tobytes() for letter in letters}) < len(LETTERS):
@@ -164,9 +169,7 @@ def main() -> None:
     from meter.data import default_cache
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "folders", nargs="*", type=Path, default=FOLDERS, help="folders of fonts (default: the system's)"
-    )
+    parser.add_argument("folders", nargs="*", type=Path, default=FOLDERS, help="folders of fonts")
     out = default_cache() / "letters.npz"
     parser.add_argument("--out", type=Path, default=out, help=f"file to write (default: {out})")
     parser.add_argument("--packages", action="store_true", help="only print the names of Debian's packages")
@@ -178,7 +181,7 @@ def main() -> None:
     fonts = read_fonts(options.folders)
     arrays = split_arrays(fonts)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(options.out, allow_pickle=False, **arrays)
+    np.savez_compressed(options.out, **arrays)  # pyright: ignore[reportArgumentType] - no array is named allow_pickle
     counts = {name: len(arrays[name]) for name in ("train", "test")}
     print(f"{len(fonts)} fonts of {len(arrays['typefaces'])} typefaces, {counts}, in {options.out}")
 

@@ -57,7 +57,7 @@ def measure(model: InfoGAN, data: LabeledImages, real: Reference, *, seed: int =
     requested = torch.arange(len(real.features)) % categories
     images = _decode(model, model.latent.replace_values(_latents(model, len(requested), rng), {code: requested}))
     features, predicted = classify(real.classifier, images)
-    styles = _styles(model, code, data.measures, real.spread, rng)
+    styles = _styles(model, code, real.spread, rng)
     return {
         "samples": len(images),
         **figures,
@@ -111,17 +111,17 @@ def _noise_distance(model: InfoGAN, code: str, rng: torch.Generator, *, styles: 
 
 
 def _styles(
-    model: InfoGAN, code: str, measures: tuple[str, ...], spread: dict[str, float], rng: torch.Generator
+    model: InfoGAN, code: str, spread: dict[str, float], rng: torch.Generator
 ) -> dict[str, dict[str, tuple[float, float]]]:
     """Rank correlation with each dimension of the continuous codes, and change along it, of every property."""
     latent, styles = model.latent, {}
     for name, dim in ((name, d) for name, c in latent.codes.items() if not c.is_discrete for d in range(c.width)):
-        pairs: dict[str, list[tuple[float, float]]] = {measure: [] for measure in measures}
+        pairs: dict[str, list[tuple[float, float]]] = {measure: [] for measure in spread}
         for category in range(latent[code].width):
             base = latent.replace_values(_latents(model, TRAVERSALS, rng), {code: category})
             images = _decode(model, latent.traverse(name, dim=dim, steps=STEPS, base=base))
             values = measure_images(images, pixel_range=(0, 1), background=0.0)
-            for measure in measures:
+            for measure in spread:
                 traversals = values[measure].reshape(TRAVERSALS, STEPS).numpy()
                 traversals = traversals[np.isfinite(traversals).all(axis=1)]  # blank images have no slant
                 if len(traversals):

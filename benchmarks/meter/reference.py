@@ -37,7 +37,7 @@ class Reference:
         classifier_accuracy: Its accuracy on labeled images that it was not trained on.
         features: Features of the first half of the real images, shape (n, 64).
         class_distance: Mean distance in pixels of two real images of a class, averaged over classes.
-        spread: Standard deviation of each measure over the real images.
+        spread: Standard deviation over the real images of each measure in which they differ.
         ceiling: The figures of the second half of the real images against the first.
     """
 
@@ -125,6 +125,7 @@ def _make(data: LabeledImages) -> dict[str, Any]:
         _class_distance(part, part_labels) for part, part_labels in ((first, labels[:n]), (second, labels[n : 2 * n]))
     )
     measured = measure_images(first, pixel_range=(0, 255), background=0.0)
+    spreads = {name: float(np.nanstd(measured[name].numpy())) for name in data.measures}
     ceiling = {
         "accuracy": accuracy,
         "classes": float(data.num_classes),
@@ -139,7 +140,7 @@ def _make(data: LabeledImages) -> dict[str, Any]:
         "classifier_accuracy": accuracy,
         "features": features,
         "class_distance": distance,
-        "spread": {name: float(np.nanstd(measured[name].numpy())) for name in data.measures},
+        "spread": {name: spread for name, spread in spreads.items() if spread > 1e-6},
         "ceiling": ceiling,
     }
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import sklearn
 
-from infogan_lib.metrics.distances import frechet_distance, kernel_distance, precision_recall
+from infogan_lib.metrics.distances import density_coverage, frechet_distance, kernel_distance, precision_recall
 
 
 def normal(n, d, *, mean=0.0, scale=1.0, seed=0):
@@ -83,6 +83,43 @@ def test_precision_and_recall_as_loops():
     assert precision_recall(real, generated, neighbors=2) == (covered(generated, real, 2), covered(real, generated, 2))
 
 
+def test_density_and_coverage_by_hand():
+    real, generated = np.array([[0.0], [1.0], [3.0], [10.0]]), np.array([[0.5], [2.0], [30.0]])
+    # Balls of the real: [-1, 1], [0, 2], [1, 5], [3, 17]; 0.5 lies in two of them, 2 in two, 30 in none.
+    assert density_coverage(real, generated, neighbors=1) == (4 / 3, 3 / 4)
+    # To the second neighbor: [-3, 3], [-1, 3], [0, 6], [1, 19]; 0.5 lies in three of them, 2 in all.
+    assert density_coverage(real, generated, neighbors=2) == (7 / (2 * 3), 1.0)
+    same = normal(60, 4)
+    point = np.repeat(same[:1], 60, axis=0)
+    assert density_coverage(same, same + 1000) == (0.0, 0.0)
+    assert density_coverage(same, same)[1] == 1.0
+    assert density_coverage(same, point)[1] < 0.5  # collapsed onto a real image
+
+
+def test_density_and_coverage_as_loops():
+    real, generated = normal(40, 2), normal(30, 2, mean=1.0, seed=1)
+    radii = [sorted(np.linalg.norm(real - r, axis=1))[3] for r in real]
+    inside = np.array([[np.linalg.norm(g - r) <= d for r, d in zip(real, radii, strict=True)] for g in generated])
+    density, coverage = density_coverage(real, generated, neighbors=3)
+    assert density == pytest.approx(inside.sum() / (3 * 30), abs=1e-12)
+    assert coverage == pytest.approx(inside.any(axis=0).mean(), abs=1e-12)
+
+
+def test_density_and_coverage_of_equal_distributions():
+    density, coverage = density_coverage(normal(4000, 2), normal(4000, 2, seed=1), neighbors=5)
+    assert density == pytest.approx(1, abs=0.03)
+    assert coverage == pytest.approx(1 - 0.5**5, abs=0.01)
+
+
+def test_an_outlier_fools_precision_and_recall_but_hardly_density_and_coverage():
+    near, far = normal(500, 2), normal(500, 2, mean=20.0, seed=1)
+    near[0] = 100  # its ball holds all of the others
+    assert precision_recall(near, far)[0] == 1.0
+    assert density_coverage(near, far) == (1 / 5, 1 / 500)
+    assert precision_recall(far, near)[1] == 1.0
+    assert density_coverage(far, near)[1] == 0.0
+
+
 def test_precision_and_recall_far_from_zero():
     real, generated = normal(80, 3, scale=0.01), normal(80, 3, scale=0.01, seed=1)
     assert precision_recall(real + 1e6, generated + 1e6) == pytest.approx(precision_recall(real, generated), abs=0.03)
@@ -91,10 +128,12 @@ def test_precision_and_recall_far_from_zero():
 def test_chunks_change_nothing(monkeypatch):
     real, generated = normal(100, 3), normal(90, 3, seed=1)
     whole = kernel_distance(real, generated), precision_recall(real, generated)
+    density = density_coverage(real, generated)
     monkeypatch.setattr("infogan_lib.metrics.distances._CHUNK", 7)
     with sklearn.config_context(working_memory=0.005):  # MiB: six rows of distances
         assert kernel_distance(real, generated) == pytest.approx(whole[0], abs=1e-10)
         assert precision_recall(real, generated) == whole[1]
+        assert density_coverage(real, generated) == density
 
 
 @pytest.mark.parametrize(
@@ -106,6 +145,8 @@ def test_chunks_change_nothing(monkeypatch):
         (lambda: kernel_distance(normal(9, 1) * np.nan, normal(9, 1)), "some are NaN or infinite"),
         (lambda: precision_recall(normal(3, 2), normal(9, 2)), "3 neighbors need more than 3 images of each kind"),
         (lambda: precision_recall(normal(9, 2), normal(9, 2), neighbors=0), "neighbors must be a whole number"),
+        (lambda: density_coverage(normal(5, 2), normal(9, 2)), "5 neighbors need more than 5 real images, but got 5"),
+        (lambda: density_coverage(normal(9, 2), normal(9, 3)), r"but got \(9, 2\), \(9, 3\)"),
     ],
 )
 def test_bad_arguments_raise(call, message):
