@@ -255,3 +255,17 @@ def test_q_head_takes_features_of_any_shape(shape):
 def test_q_head_averages_large_maps_down():
     assert QHead((16, 64, 64), 3).body[0].in_features == 16 * 8 * 8
     assert QHead((16, 4, 4), 3).body[0].in_features == 16 * 4 * 4
+
+
+def test_a_hook_that_an_interrupt_left_behind_is_not_used():
+    """Ctrl-C may come between the end of `tapping` and the removal of its hook."""
+    model = InfoGAN(dense_generator(), dense_discriminator(), LATENT)
+    with model.tapping():
+        left = model._hook
+    model._hook = left
+    x = images(4)
+    expected = model.forward_q(x)
+    assert torch.equal(model.discriminate(x).q_outputs, expected)
+    with model.tapping():
+        assert model._hook is not left
+        assert torch.equal(model.forward_q(x), expected)
