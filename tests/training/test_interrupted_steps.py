@@ -1,4 +1,4 @@
-"""An interrupt at any call of a step leaves all of the step or none of it, and training continues as if it had not been."""
+"""An interrupt at any call of a step leaves all of the step or none of it, and what follows is as without it."""
 
 import copy
 import sys
