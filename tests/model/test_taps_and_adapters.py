@@ -265,3 +265,17 @@ def test_a_head_can_be_made_from_the_features_shape():
     again = InfoGAN(dense_generator(), dense_discriminator(), LATENT, q_head=partial(QHead, hidden=3), seed=1)
     assert made.q.out.in_features == 3
     assert torch.equal(made.q.out.weight, again.q.out.weight)
+
+
+def test_a_hook_that_an_interrupt_left_behind_is_not_used():
+    """Ctrl-C may come between the end of `tapping` and the removal of its hook."""
+    model = InfoGAN(dense_generator(), dense_discriminator(), LATENT)
+    with model.tapping():
+        left = model._hook
+    model._hook = left
+    x = images(4)
+    expected = model.forward_q(x)
+    assert torch.equal(model.discriminate(x).q_outputs, expected)
+    with model.tapping():
+        assert model._hook is not left
+        assert torch.equal(model.forward_q(x), expected)

@@ -5,6 +5,7 @@ import pytest
 import infogan_lib as ig
 from infogan_lib import Checkpoints
 from resume_toys import StopsAt, fit, same_run, trainer
+from toys import images
 
 
 def test_an_older_checkpoint_is_not_resumed_beside_newer_ones(tmp_path):
@@ -67,3 +68,39 @@ def test_a_branch_takes_the_place_of_the_interrupted_call(tmp_path):
         assert t.steps == 10  # six from where the second call began
     again = fit(trainer(), steps=7, checkpoints=Checkpoints(tmp_path / "b", resume=tmp_path / "a"))
     assert again.steps == 11
+
+
+def test_a_program_that_begins_with_a_branch_resumes_its_second_call(tmp_path):
+    fit(trainer(), steps=4, checkpoints=tmp_path / "a")
+    other = images(24, seed=9)
+
+    def program(folder, stop=None):
+        t = fit(trainer(), steps=8, checkpoints=Checkpoints(folder, every=1, resume=tmp_path / "a"))
+        return fit(t, other, steps=5, callbacks=[StopsAt(stop)], checkpoints=Checkpoints(folder, every=1))
+
+    whole = program(tmp_path / "b")
+    assert whole.steps == 13
+    with pytest.raises(KeyError):
+        program(tmp_path / "c", 10)
+    assert same_run(whole, program(tmp_path / "c"))
+
+
+def test_a_branch_that_was_interrupted_is_resumed_by_the_same_trainer(tmp_path):
+    fit(trainer(), steps=4, checkpoints=tmp_path / "a")
+    t, settings = trainer(), Checkpoints(tmp_path / "b", every=2, resume=tmp_path / "a")
+    with pytest.raises(KeyError):
+        fit(t, callbacks=[StopsAt(7)], checkpoints=settings)
+    assert same_run(fit(t, checkpoints=settings), fit(trainer()))
+
+
+def test_a_branch_that_failed_at_its_start_begins_again(tmp_path):
+    class Fails(ig.Callback):
+        def on_fit_start(self, trainer, total_steps):
+            raise KeyError("a typo")
+
+    fit(trainer(), steps=4, checkpoints=tmp_path / "a")
+    for folder in (None, tmp_path / "b"):
+        t, settings = trainer(), Checkpoints(folder, resume=tmp_path / "a")
+        with pytest.raises(KeyError):
+            fit(t, callbacks=[Fails()], checkpoints=settings)
+        assert same_run(fit(t, checkpoints=settings), fit(trainer()))

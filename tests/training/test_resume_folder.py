@@ -52,7 +52,7 @@ def test_rotation_keeps_the_newest_and_never_the_last_good_one_away(tmp_path):
         folder.rotate()
         assert steps() == [10, 11, 12]  # the two newest are damaged, so the third stays
         checkpoint = read_checkpoint(tmp_path / "checkpoints" / f"step_{10:010d}", max_bytes=2**30)
-        folder.save(13, checkpoint.metadata, checkpoint.state)
+        folder.save(13, checkpoint.metadata | {"step": 13}, checkpoint.state)
         assert steps() == [12, 13]
 
 

@@ -91,13 +91,18 @@ def write_bundle(folder: Path, kind: str, metadata: dict[str, Any], state: Any, 
                 entry.unlink()
 
 
-def verify_bundle(folder: Path, kind: str) -> None:
+def verify_bundle(folder: Path, kind: str) -> dict[str, Any]:
     """Check a bundle's checksums.
+
+    Returns:
+        The metadata.
 
     Raises:
         CheckpointError: damage of any kind, or a bundle of another kind.
     """
-    _read_state(folder, _read_manifest(folder, kind))
+    manifest = _read_manifest(folder, kind)
+    _read_state(folder, manifest)
+    return manifest[_LAYOUTS[manifest["format"]].metadata]
 
 
 def read_bundle(folder: Path, *kinds: str, max_bytes: int) -> tuple[dict[str, Any], Any]:

@@ -1,4 +1,9 @@
-"""One process at a time in a run folder: a lock that dies with the process that holds it."""
+"""One process at a time in a run folder: a lock that dies with the process that holds it.
+
+What is locked is the directory RUN/checkpoints itself, by whatever path or link it is reached and whatever becomes of
+the file RUN/lock. That file says who holds the folder. It is locked as well, for systems that cannot lock a directory
+(Windows, some network file systems).
+"""
 
 import errno
 import os
@@ -9,7 +14,12 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from infogan_lib.checkpoints.disk import NO_FOLLOW, CheckpointError, os_errors_as_checkpoint_errors
+from infogan_lib.checkpoints.disk import (
+    NO_FOLLOW,
+    CheckpointError,
+    makedirs_synced,
+    os_errors_as_checkpoint_errors,
+)
 
 if os.name == "nt":
     import msvcrt
@@ -29,16 +39,28 @@ else:
         fcntl.flock(descriptor, fcntl.LOCK_UN)  # also for a fork that has not closed it yet
 
 
-_held: dict[str, int] = {}
+_IN_USE = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
+"""The errors of a lock that another process holds."""
+
+_NO_LOCKS = (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+"""The errors of a file system that cannot lock a directory."""
+
+_OWNER, _MAX_OWNER_BYTES = b"process ", 500
+"""How the text in a lock file begins, and its greatest length."""
+
+_Identity = tuple[int, int]
+"""The device and the number of a file, which are the same by whatever path it is reached."""
+
+_held: dict[_Identity, list[int]] = {}
+"""The open descriptors of each lock that this process holds, by the directory that it is of."""
 
 _mutex = threading.Lock()
 
 
 def _close_in_fork() -> None:
     """Close the files in a forked worker, which would hold the locks beyond its parent's death."""
-    for descriptor in _held.values():
-        with suppress(OSError):
-            os.close(descriptor)
+    for descriptors in _held.values():
+        _close(descriptors)
     _held.clear()
 
 
@@ -47,59 +69,132 @@ if hasattr(os, "register_at_fork"):
 
 
 class RunLock:
-    """Holds RUN/lock while the context lasts. The operating system frees it when the process ends, however it ends.
+    """Holds a run folder while the context lasts. The operating system frees it when the process ends, however it ends.
 
     Args:
-        folder: the run's folder.
+        folder: the run's folder; RUN/checkpoints is made where there is none.
 
     Raises:
         CheckpointError: another trainer holds it; the message says which process.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._path = folder / "lock"
-        self._name = os.path.realpath(self._path)
+        self._folder, self._path, self._directory = folder, folder / "lock", folder / "checkpoints"
+        self._identity: _Identity = (-1, -1)
+        self._file_identity: _Identity | None = None  # where the lock file is what keeps others out
+        self._process = -1
 
     def __enter__(self) -> "RunLock":
-        with _mutex:
-            if self._name in _held:
+        with _mutex, os_errors_as_checkpoint_errors(self._directory, "locking the run folder"):
+            makedirs_synced(self._directory)
+            self._identity, self._process = _identity(self._directory.stat()), os.getpid()
+            if self._identity in _held:
                 raise CheckpointError(
                     self._folder, "another trainer of this process is using it; give each trainer a folder of its own"
                 )
-            with os_errors_as_checkpoint_errors(self._path, "locking the run folder"):
-                descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | NO_FOLLOW, 0o666)
+            descriptors: list[int] = []
             try:
-                status = os.fstat(descriptor)
-                if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:  # it would be another file that is emptied
-                    raise CheckpointError(self._path, "this is not a lock but a link or a device; remove it")
-                self._take(descriptor)
+                is_locked = os.name != "nt" and self._lock_directory(descriptors)
+                self._lock_file(descriptors)
+                self._file_identity = None if is_locked else _identity(os.fstat(descriptors[-1]))
             except BaseException:
-                os.close(descriptor)
+                _close(descriptors)
                 raise
-            _held[self._name] = descriptor
+            _held[self._identity] = descriptors
         return self
 
-    def _take(self, descriptor: int) -> None:
+    def check(self) -> None:
+        """Check that the folder is still held: by this process, and under the path that it was locked by.
+
+        Raises:
+            CheckpointError: this process is a fork of the one that holds it, or the folder was moved or replaced.
+        """
+        if os.getpid() != self._process:
+            raise CheckpointError(
+                self._folder,
+                f"process {self._process} is using it, and this is a fork of that process; only the process that "
+                "called fit can train and save, so end the fork with os._exit",
+            )
+        is_same = _leads_to(self._directory, self._identity)
+        if not is_same or (self._file_identity is not None and not _leads_to(self._path, self._file_identity)):
+            raise CheckpointError(
+                self._directory if not is_same else self._path,
+                "it was moved, removed or replaced during the run, so that another trainer may be using what is there "
+                "now; restore it and run the same command again, or give another folder",
+            )
+
+    def _lock_directory(self, descriptors: list[int]) -> bool:
+        """Lock the directory, unless its file system cannot; returns whether it is locked."""
+        descriptor = os.open(self._directory, os.O_RDONLY)
+        descriptors.append(descriptor)
+        self._identity = _identity(os.fstat(descriptor))
+        try:
+            self._take(descriptor)
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            return False
+        return True
+
+    def _lock_file(self, descriptors: list[int]) -> None:
+        """Lock the lock file and write into it who holds the folder; a file that is no lock is never written into."""
         with os_errors_as_checkpoint_errors(self._path, "locking the run folder"):
-            try:
-                _acquire(descriptor)
-            except OSError as error:
-                if error.errno not in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
-                    raise
-                owner = "another process"
-                with suppress(OSError):
-                    owner = os.read(descriptor, 200).decode(errors="replace").strip() or owner
-                raise CheckpointError(
-                    self._folder, f"{owner} is using it; wait until it ends, stop it, or give another folder"
-                ) from error
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | NO_FOLLOW, 0o666)
+            descriptors.append(descriptor)
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:  # it would be another file that is emptied
+                raise CheckpointError(self._path, "this is not a lock but a link or a device; remove it")
+            self._take(descriptor)
+            text = os.read(descriptor, _MAX_OWNER_BYTES + 1)
+            if text and (len(text) > _MAX_OWNER_BYTES or not text.startswith(_OWNER)):
+                raise CheckpointError(self._path, "this is not a lock but another file; move it away")
             os.ftruncate(descriptor, 0)
+            os.lseek(descriptor, 0, os.SEEK_SET)
             since = time.strftime("%Y-%m-%d %H:%M:%S")
             os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}, since {since}\n".encode())
 
+    def _take(self, descriptor: int) -> None:
+        try:
+            _acquire(descriptor)
+        except OSError as error:
+            if error.errno not in _IN_USE:
+                raise
+            raise CheckpointError(
+                self._folder, f"{self._owner()} is using it; wait until it ends, stop it, or give another folder"
+            ) from error
+
+    def _owner(self) -> str:
+        """Who holds the folder, as the lock file beside the locked directory says."""
+        text = b""
+        with suppress(OSError):
+            descriptor = os.open(Path(os.path.realpath(self._directory)).with_name("lock"), os.O_RDONLY | NO_FOLLOW)
+            try:
+                text = os.read(descriptor, _MAX_OWNER_BYTES)
+            finally:
+                os.close(descriptor)
+        return text.decode(errors="replace").strip() if text.startswith(_OWNER) else "another process"
+
     def __exit__(self, *error: object) -> None:
         with _mutex:
-            descriptor = _held.pop(self._name)
-            with suppress(OSError):
-                _release(descriptor)
+            descriptors = _held.pop(self._identity, []) if os.getpid() == self._process else []  # none in a fork
+            for descriptor in descriptors:
+                with suppress(OSError):
+                    _release(descriptor)
+            _close(descriptors)
+
+
+def _identity(status: os.stat_result) -> _Identity:
+    return status.st_dev, status.st_ino
+
+
+def _leads_to(path: Path, identity: _Identity) -> bool:
+    try:
+        return _identity(path.stat()) == identity
+    except OSError:
+        return False
+
+
+def _close(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        with suppress(OSError):
             os.close(descriptor)

@@ -3,12 +3,14 @@
     RUN/lock
     RUN/checkpoints/step_0000000500/    a bundle: manifest.json and state-....safetensors
 
-Each appears as a whole or not at all (`disk.atomic_folder`). The latest checkpoint is the newest whose checksums agree.
-What a process that died has left behind is removed by the next one, which holds the lock and so is alone.
+Each appears as a whole or not at all (`disk.atomic_folder`). The latest checkpoint is the newest whose checksums agree
+and whose name is that of the step in it. What a process that died has left behind is removed by the next one, which
+holds the lock and so is alone.
 """
 
 import re
 import warnings
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +28,10 @@ from infogan_lib.checkpoints.lock import RunLock
 
 KIND = "checkpoint"
 
-_NAME = re.compile(r"step_(\d{10,})")
+_NAME = re.compile("step_([0-9]{10})")
+
+Check = Callable[[Path, Any], None]
+"""Raises CheckpointError for a state, read from a path, that should not be used."""
 
 
 class Checkpoint(NamedTuple):
@@ -52,23 +57,30 @@ class RunFolder:
 
     Args:
         folder: made where there is none.
-        keep: how many checkpoints to keep. Where none of them verifies, the newest one that does is kept as well.
+        keep: how many checkpoints to keep. Where none of them verifies, the newest one that does is kept as well; and
+            so is the one that was last saved or loaded.
         max_bytes: the largest state of this run.
+        check: checks a state beyond its checksums.
+
+    Attributes:
+        current: the checkpoint that was last saved or loaded here.
 
     Raises:
         CheckpointError: a folder that cannot be written to, or that another trainer holds.
     """
 
-    def __init__(self, folder: Path, *, keep: int, max_bytes: int) -> None:
+    def __init__(self, folder: Path, *, keep: int, max_bytes: int, check: Check | None = None) -> None:
         self.folder = folder
         self.checkpoints = folder / "checkpoints"
-        self._keep, self._max_bytes = keep, max_bytes
+        self._keep, self._max_bytes, self._check = keep, max_bytes, check
+        self.current: Path | None = None
+        self._lock = RunLock(folder)
         self._exit_stack = ExitStack()
 
     def __enter__(self) -> "RunFolder":
         with ExitStack() as stack, os_errors_as_checkpoint_errors(self.folder, "making the run folder"):
             makedirs_synced(self.checkpoints)
-            stack.enter_context(RunLock(self.folder))
+            stack.enter_context(self._lock)
             remove_leftovers(self.checkpoints)
             self._exit_stack = stack.pop_all()
         return self
@@ -77,16 +89,16 @@ class RunFolder:
         self._exit_stack.close()
 
     def newest_step(self) -> int | None:
-        """The step of the newest checkpoint, damaged or not; None if there is none."""
-        return max((step for step, _ in _list_checkpoints(self.checkpoints)), default=None)
-
-    def newest(self) -> Path | None:
-        """The newest checkpoint, damaged or not; None if there is none."""
-        return next((path for _, path in _list_checkpoints(self.checkpoints)), None)
+        """The step of the newest checkpoint that verifies; of the newest one where none does, None if there is none."""
+        checkpoints = _list_checkpoints(self.checkpoints)
+        steps = (step for step, path in checkpoints if _is_good(path))
+        return next(steps, checkpoints[0][0] if checkpoints else None)
 
     def latest(self) -> Checkpoint | None:
-        """The newest checkpoint that verifies, or None if there is none at all; see `latest_checkpoint`."""
-        return latest_checkpoint(self.folder, max_bytes=self._max_bytes)
+        """The newest checkpoint that can be used, or None if there is none at all; see `latest_checkpoint`."""
+        checkpoint = latest_checkpoint(self.folder, max_bytes=self._max_bytes, check=self._check)
+        self.current = None if checkpoint is None else checkpoint.path
+        return checkpoint
 
     def path(self, step: int) -> Path:
         """The folder of a step's checkpoint, whether it exists or not."""
@@ -104,19 +116,29 @@ class RunFolder:
             The checkpoint's folder.
 
         Raises:
-            CheckpointError: an error of the disk. Older checkpoints are still there.
+            CheckpointError: an error of the disk, or a folder that this process does not hold any longer. Older
+                checkpoints are still there.
         """
+        self._lock.check()
         path = self.path(step)  # one that is there is damaged, or of a branch that was abandoned
         with os_errors_as_checkpoint_errors(path, "saving"), atomic_folder(path) as draft:
             write_bundle(draft, KIND, metadata, state, max_bytes=self._max_bytes)
+        self.current = path
         self.rotate()
         return path
 
     def rotate(self) -> None:
-        """Remove all but the newest, once one of those that stay is known to be good."""
+        """Remove all but the newest and the one last saved or loaded, once one of those that stay is known to be good.
+
+        Raises:
+            CheckpointError: this process does not hold the folder any longer.
+        """
+        self._lock.check()
         good = False
         for i, (_, path) in enumerate(_list_checkpoints(self.checkpoints)):
             if i >= self._keep and good:
+                if path == self.current:
+                    continue
                 try:
                     remove_folder(path)
                 except OSError as error:  # the new one is safe, so training continues
@@ -125,12 +147,13 @@ class RunFolder:
                 good = _is_good(path)
 
 
-def latest_checkpoint(run: Path, *, max_bytes: int) -> Checkpoint | None:
-    """The newest checkpoint of a run that verifies; damaged ones are named in warnings.
+def latest_checkpoint(run: Path, *, max_bytes: int, check: Check | None = None) -> Checkpoint | None:
+    """The newest checkpoint of a run that can be used; those that cannot are named in warnings.
 
     Args:
         run: the run's folder.
         max_bytes: the largest state that is accepted.
+        check: checks a state beyond its checksums.
 
     Returns:
         The checkpoint, or None if the run has none at all.
@@ -143,7 +166,7 @@ def latest_checkpoint(run: Path, *, max_bytes: int) -> Checkpoint | None:
         try:
             if path.is_symlink():
                 raise CheckpointError(path, "it is a symbolic link, and links are not followed here")
-            return Checkpoint(path, *read_bundle(path, KIND, max_bytes=max_bytes))
+            return _read(path, max_bytes, check)
         except CheckpointError as error:
             warnings.warn(f"{error}; trying an earlier one", stacklevel=2)
             damage = error
@@ -156,24 +179,43 @@ def latest_checkpoint(run: Path, *, max_bytes: int) -> Checkpoint | None:
     return None
 
 
-def read_checkpoint(path: Path, *, max_bytes: int) -> Checkpoint:
+def read_checkpoint(path: Path, *, max_bytes: int, check: Check | None = None) -> Checkpoint:
     """A checkpoint, or the latest one of a run folder.
 
     Args:
         path: the checkpoint's folder, or the run's.
         max_bytes: the largest state that is accepted.
+        check: checks a state beyond its checksums.
 
     Raises:
         CheckpointError: it is damaged, or not a checkpoint at all.
     """
     if (path / "checkpoints").is_dir():
-        checkpoint = latest_checkpoint(path, max_bytes=max_bytes)
+        checkpoint = latest_checkpoint(path, max_bytes=max_bytes, check=check)
         if checkpoint is None:
             raise CheckpointError(path, "this run has no checkpoint yet")
         return checkpoint
     if not path.is_dir():
         raise CheckpointError(path, "there is no such folder; resume takes a run folder or one of its checkpoints")
-    return Checkpoint(path, *read_bundle(path, KIND, max_bytes=max_bytes))
+    return _read(path, max_bytes, check)
+
+
+def _read(path: Path, max_bytes: int, check: Check | None) -> Checkpoint:
+    checkpoint = Checkpoint(path, *read_bundle(path, KIND, max_bytes=max_bytes))
+    _check_name(path, checkpoint.metadata)
+    if check is not None:
+        check(path, checkpoint.state)
+    return checkpoint
+
+
+def _check_name(path: Path, metadata: dict[str, Any]) -> None:
+    match = _NAME.fullmatch(path.name)
+    if match is not None and metadata.get("step") != int(match[1]):
+        raise CheckpointError(
+            path,
+            f"it holds step {metadata.get('step')}, so it was renamed or copied; a copy must not have the name of "
+            "another step",
+        )
 
 
 def _list_checkpoints(checkpoints: Path) -> list[tuple[int, Path]]:
@@ -189,7 +231,7 @@ def _is_good(path: Path) -> bool:
     if path.is_symlink() or not path.is_dir():
         return False
     try:
-        verify_bundle(path, KIND)
+        _check_name(path, verify_bundle(path, KIND))
     except CheckpointError:
         return False
     return True

@@ -140,6 +140,32 @@ class GlobalRng:
         self.set_state(GlobalRngState.from_plain(state))
 
 
+class TorchRng:
+    """Torch's global generators, on the CPU and on the device of training.
+
+    Args:
+        device: The device of training.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._generators = [torch.default_generator]
+        if device.type == "cuda":
+            self._generators.append(torch.cuda.default_generators[device.index or 0])
+
+    def state_dict(self) -> list[Tensor]:
+        """The states of the generators."""
+        return [generator.get_state() for generator in self._generators]
+
+    def load_state_dict(self, states: list[Tensor]) -> None:
+        """Restore the states.
+
+        Args:
+            states: The states as `state_dict` returned them.
+        """
+        for generator, state in zip(self._generators, states, strict=True):
+            generator.set_state(state)
+
+
 @contextmanager
 def preserve_rng(device: torch.device) -> Iterator[None]:
     """Restore the global generators at the end, whatever was drawn or seeded.

@@ -8,7 +8,7 @@ that the data has not changed.
 import hashlib
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,6 +19,27 @@ _MAX_PUSHED_BACK = 2
 """Steps are read one step late, so up to two batches may have to be taken again."""
 
 
+class Target(NamedTuple):
+    """How far a call of `fit` trains: a number of steps or of epochs, and None for the other.
+
+    Attributes:
+        steps: The number of steps.
+        epochs: The number of epochs.
+    """
+
+    steps: int | None
+    epochs: int | None
+
+    def end(self, start: tuple[int, int]) -> tuple[int | None, int | None]:
+        """The step and the number of completed epochs at which a call ends that began at `start`."""
+        step, epochs = start
+        return None if self.steps is None else step + self.steps, None if self.epochs is None else epochs + self.epochs
+
+    def is_reached(self, start: tuple[int, int], now: tuple[int, int]) -> bool:
+        """Whether a call that began at `start` has come to its end."""
+        return all(end is None or reached >= end for end, reached in zip(self.end(start), now, strict=True))
+
+
 class Position:
     """The position of a run in its data, over all of its fits.
 
@@ -27,18 +48,21 @@ class Position:
         batch_index: The number of its batches that were taken.
         epochs: The number of completed epochs.
         fit_starts: The step and the number of completed epochs at which each call of `fit` began.
+        fit_target: How far the last of these calls trains.
     """
 
     def __init__(self) -> None:
         self.epoch_index = self.batch_index = self.epochs = 0
         self.fit_starts: list[tuple[int, int]] = []
+        self.fit_target = Target(None, None)
 
-    def begin_fit(self, index: int, step: int) -> tuple[int, int]:
+    def begin_fit(self, index: int, step: int, target: Target) -> tuple[int, int]:
         """Begin a call of `fit`, in a new epoch, unless it began before.
 
         Args:
             index: The index of the call.
             step: The number of steps made.
+            target: How far the call trains.
 
         Returns:
             The step and the number of completed epochs at which the call began.
@@ -47,12 +71,12 @@ class Position:
             self.fit_starts.append((step, self.epochs))
             if self.batch_index > 0:
                 self._next_epoch()
+        self.fit_target = target
         return self.fit_starts[index]
 
     def end_epoch(self) -> None:
         """Count a completed epoch."""
-        self.epochs += 1
-        self._next_epoch()
+        self.epochs, self.epoch_index, self.batch_index = self.epochs + 1, self.epoch_index + 1, 0
 
     def _next_epoch(self) -> None:
         self.epoch_index, self.batch_index = self.epoch_index + 1, 0
@@ -60,13 +84,14 @@ class Position:
     def state_dict(self) -> dict[str, Any]:
         """The position as plain data."""
         counts = {"epoch_index": self.epoch_index, "batch_index": self.batch_index, "epochs": self.epochs}
-        return counts | {"fit_starts": list(self.fit_starts)}
+        return counts | {"fit_starts": list(self.fit_starts), "fit_target": tuple(self.fit_target)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a position that `state_dict` returned."""
         self.epoch_index, self.batch_index = int(state["epoch_index"]), int(state["batch_index"])
         self.epochs = int(state["epochs"])
         self.fit_starts = [(int(step), int(epochs)) for step, epochs in state["fit_starts"]]
+        self.fit_target = Target(*state["fit_target"])
 
 
 class DataStream:
@@ -75,11 +100,15 @@ class DataStream:
     Args:
         source: The source of batches.
         position: The position of the run, which `next_batch` advances.
+
+    Attributes:
+        taken: The number of batches that were taken and not returned.
     """
 
     def __init__(self, source: BatchSource, position: Position) -> None:
         self.source = source
         self.position = position
+        self.taken = 0
         self._batches: Iterator[Tensor] | None = None  # of the epoch under way
         self._taken: list[Tensor] = []  # the last ones, as many as may be pushed back
         self._pushed_back: list[Tensor] = []
@@ -98,27 +127,26 @@ class DataStream:
     def next_batch(self) -> Tensor | None:
         """The next batch of the epoch; None at its end."""
         if self._pushed_back:
-            return self._take(self._pushed_back.pop(0))
-        if self._batches is None:
-            self._batches = self._enter_epoch()
-        batch = next(self._batches, None)
-        if batch is None:
-            return None
-        self.position.batch_index += 1
-        return self._take(batch)
-
-    def _take(self, batch: Tensor) -> Tensor:
-        self._taken = [*self._taken, batch][-_MAX_PUSHED_BACK:]
+            batch, *self._pushed_back = self._pushed_back
+        else:
+            if self._batches is None:
+                self._batches = self._enter_epoch()
+            batch = next(self._batches, None)
+            if batch is None:
+                return None
+            self.position.batch_index += 1
+        self._taken, self.taken = [*self._taken, batch][-_MAX_PUSHED_BACK:], self.taken + 1
         return batch
 
     def push_back(self, count: int = 1) -> None:
-        """Return the last batches to the stream, because the steps on them were rolled back.
+        """Return the last batches to the stream, because no steps were made on them or these were rolled back.
 
         Args:
             count: The number of batches, at most two.
         """
         keep = len(self._taken) - count
         self._taken, self._pushed_back = self._taken[:keep], self._taken[keep:] + self._pushed_back
+        self.taken -= count
 
     def _enter_epoch(self) -> Iterator[Tensor]:
         index, start = self.position.epoch_index, self.position.batch_index
@@ -162,12 +190,19 @@ class DataStream:
 
     def snapshot(self) -> dict[str, Any]:
         """The state for a stream that continues in this process, with the batches that were pushed back."""
-        return {"state": self.state_dict(), "pushed_back": list(self._pushed_back)}
+        before = _fingerprint(self._taken[-1]) if self._taken else None
+        return {"state": self.state_dict(), "pushed_back": list(self._pushed_back), "before": before}
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Continue from where `snapshot` was taken."""
+        """Continue from where `snapshot` was taken.
+
+        Batches that were pushed back are made anew where they can be: an error in them may have been mended.
+        """
         self.load_state_dict(snapshot["state"])
         self._pushed_back = list(snapshot["pushed_back"])
+        if self._pushed_back and self.source.random_access:
+            self.position.batch_index -= len(self._pushed_back)
+            self._pushed_back, self._fingerprint = [], snapshot["before"]
 
 
 def _fingerprint(images: Tensor) -> str:

@@ -82,7 +82,7 @@ class DiscriminatorAdapter:
         Raises:
             TypeError: the tapped layer did not run, or returned something other than a tensor.
         """
-        if self.tap is not None and hook is None:
+        if self.tap is not None and (hook is None or not hook.active):  # an interrupt may leave one behind
             with capture_features(discriminator, self.tap) as hook:
                 return self(discriminator, images, hook)
         if self.output == "probabilities":

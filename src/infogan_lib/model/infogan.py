@@ -162,7 +162,7 @@ class InfoGAN(nn.Module):
     def tapping(self) -> Iterator[None]:
         """Keep the tap's hook on D, instead of adding it in every forward pass, so that a step can be traced."""
         tap = self.discriminator_adapter.tap
-        if tap is None or self._hook is not None:
+        if tap is None or (self._hook is not None and self._hook.active):
             yield
             return
         with capture_features(self.discriminator, tap) as self._hook:

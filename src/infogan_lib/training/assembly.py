@@ -17,7 +17,7 @@ from infogan_lib.regularizers.base import Regularizer, check_regularizers
 from infogan_lib.regularizers.defaults import default_regularizers
 from infogan_lib.training.config import run_config
 from infogan_lib.training.history import History
-from infogan_lib.training.resume import RunLedger
+from infogan_lib.training.ledger import RunLedger
 from infogan_lib.training.step import InfoGANStep
 
 
@@ -127,4 +127,4 @@ def make_ledger(
     )
     held = [*model.parameters(), *model.buffers(), *step.networks.parameters(), *step.networks.buffers()]
     size = sum(tensor.numel() * tensor.element_size() for tensor in held)
-    return RunLedger(parts, position, states, settings, steps, size)
+    return RunLedger(parts, position, states, settings, steps, size, step.check_weights, step.check_state)

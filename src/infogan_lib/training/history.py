@@ -39,6 +39,20 @@ class History(Mapping[str, NDArray[np.float64]]):
             self._values.setdefault(name, array("d")).append(value)
             self._steps.setdefault(name, array("q")).append(step)
 
+    def truncate(self, step: int) -> None:
+        """Remove all metrics of later steps.
+
+        Args:
+            step: The last step to keep.
+        """
+        for name in list(self._values):
+            values, steps = self._values[name], self._steps.setdefault(name, array("q"))
+            while steps and steps[-1] > step:
+                steps.pop()
+            del values[len(steps) :]
+            if not steps:
+                del self._values[name], self._steps[name]
+
     def steps(self, name: str) -> NDArray[np.int64]:
         """The steps, from 1, of the values in ``history[name]``.
 

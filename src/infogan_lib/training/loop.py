@@ -1,15 +1,14 @@
 """The training loop: batches, steps, callbacks, checkpoints and signal handling."""
 
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from infogan_lib.data.stream import Target
 from infogan_lib.training.callbacks import Callback
-from infogan_lib.training.guard import NonFiniteLossError
 from infogan_lib.training.resume import FitSession
 from infogan_lib.training.signals import StopSignals, defer_sigchld
 
@@ -36,11 +35,10 @@ def run_fit(
         more_steps: The number of steps of this call; None to count epochs.
         more_epochs: The number of epochs of this call; None to count steps.
     """
-    if not session.resume():
+    target = Target(more_steps, more_epochs)
+    if not session.resume(target):
         return
-    step, epoch = session.begin()
-    last_step = None if more_steps is None else step + more_steps
-    last_epoch = None if more_epochs is None else epoch + more_epochs
+    last_step, last_epoch = session.begin(target)
     stream, total = session.stream, last_step
     if last_epoch is not None and (per_epoch := stream.source.estimated_batches) is not None:
         total = trainer.steps - stream.position.batch_index + per_epoch * (last_epoch - trainer.epochs)
@@ -78,8 +76,10 @@ class FitLoop:
     ) -> None:
         self._trainer, self._stream, self._callbacks = trainer, session.stream, callbacks
         self._session, self._stop, self._check = session, stop, check
+        self._untrained = session.stream.taken - trainer.launched  # more batches than steps, before the first
+        self._callback_raised = False
         self._lap = time.perf_counter()
-        self._speeds: deque[float] = deque()  # of the steps that were launched and not read
+        self._speeds: dict[int, float] = {}  # of the steps that were launched and not read
 
     def run(self, last_step: int | None, last_epoch: int | None) -> None:
         """Train until a number of steps or epochs were made, and save the end.
@@ -117,10 +117,7 @@ class FitLoop:
             )
         if images is None or stream.at_epoch_end:
             self._catch_up()
-            stream.end_epoch()
-            trainer.history.epochs.append(trainer.steps)
-            for callback in self._callbacks:
-                callback.on_epoch_end(trainer)
+            self._end_epoch()
         self._check_signals()
         if self._session.is_due(trainer.launched):
             self._catch_up()
@@ -136,7 +133,11 @@ class FitLoop:
                     self._check_signals()
             raise
         if images is not None and is_first and self._check is not None:
-            self._check(images)
+            try:
+                self._check(images)
+            except ValueError:
+                self._untrained += not self._stream.source.random_access  # it cannot be made anew, so it is dropped
+                raise
         return images
 
     def _step(self, images: Tensor) -> None:
@@ -144,11 +145,10 @@ class FitLoop:
         try:
             trainer.launch(images)
         except BaseException:
-            self._stream.push_back()
             self._catch_up()  # the cause may be that the step before was not finite
             raise
         now = time.perf_counter()
-        self._speeds.append(len(images) / (now - self._lap))
+        self._speeds[trainer.launched] = len(images) / (now - self._lap)
         self._lap = now
         while trainer.steps < trainer.launched - 1:
             self._read()
@@ -158,30 +158,51 @@ class FitLoop:
     def _read(self) -> None:
         """Read the earliest step that was launched and not read, and report it."""
         trainer = self._trainer
-        pending = trainer.launched - trainer.steps
-        try:
-            metrics = trainer.read()
-        except BaseException:
-            self._stream.push_back(pending)
-            raise
-        speed = {"images_per_second": self._speeds.popleft()}
+        metrics = trainer.read()
+        speed = {"images_per_second": self._speeds.pop(trainer.steps)} if trainer.steps in self._speeds else {}
         trainer.history.record(trainer.steps, speed)
+        self._report(lambda callback: callback.on_step_end(trainer, metrics | speed))
+
+    def _end_epoch(self) -> None:
+        trainer = self._trainer
+        ends = trainer.history.epochs
+        ends.append(trainer.steps)
+        try:
+            self._stream.end_epoch()
+        except BaseException:
+            del ends[trainer.epochs :]
+            raise
+        self._report(lambda callback: callback.on_epoch_end(trainer))
+
+    def _report(self, call: Callable[[Callback], None]) -> None:
+        """Call every callback, so that none misses a step because another raised; then raise the first error."""
+        errors: list[BaseException] = []
         for callback in self._callbacks:
-            callback.on_step_end(trainer, metrics | speed)
+            try:
+                call(callback)
+            except BaseException as error:
+                errors.append(error)
+        if errors:
+            self._callback_raised = True
+            raise errors[0]
 
     def _catch_up(self) -> None:
         while self._trainer.steps < self._trainer.launched:
             self._read()
 
     def _settle(self) -> None:
-        """After an error, read the remaining steps for the history alone; one that is not finite is rolled back."""
-        trainer = self._trainer
-        while trainer.steps < trainer.launched:
-            pending = trainer.launched - trainer.steps
-            try:
-                trainer.read()
-            except (NonFiniteLossError, ValueError):
-                self._stream.push_back(pending)
+        """After an error: report the steps that were made, and return the batches of those that were not.
+
+        Where a callback raised, the step after the one that it raised at is rolled back.
+        """
+        trainer, stream = self._trainer, self._stream
+        try:
+            if not self._callback_raised:
+                with suppress(Exception):  # the error that came first is the one to raise
+                    self._catch_up()
+        finally:
+            trainer.discard()
+            stream.push_back(stream.taken - trainer.launched - self._untrained)
 
     def _check_signals(self) -> None:
         if self._stop.received is None:

@@ -1,142 +1,28 @@
 """Resumable fits: what is loaded before a fit, and saved during it.
 
-A run is the work of one program with one trainer, which may call `fit` several times. Its checkpoints record where each
-of these calls began. The same program, started again, skips the calls that were completed and resumes the one that was
-interrupted.
+A run is the work of one program with one trainer in one folder, which may call `fit` several times. Its checkpoints
+record where each of these calls began. The same program, started again, skips the calls that were completed and resumes
+the one that was interrupted. A call that made neither a step nor a checkpoint is not recorded.
 """
 
 import logging
 import os
-import secrets
 import shutil
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from infogan_lib._version import __version__
-from infogan_lib.checkpoints.bundle import read_bundle, write_bundle
-from infogan_lib.checkpoints.disk import CheckpointError, makedirs_synced, os_errors_as_checkpoint_errors
-from infogan_lib.checkpoints.run_folder import KIND, Checkpoint, RunFolder, read_checkpoint
-from infogan_lib.checkpoints.state import CompositeState, OptimizerState, Stateful, StateList
-from infogan_lib.data.stream import DataStream, Position
+from infogan_lib.checkpoints.disk import CheckpointError, os_errors_as_checkpoint_errors
+from infogan_lib.checkpoints.run_folder import Checkpoint, RunFolder, read_checkpoint
+from infogan_lib.checkpoints.state import CompositeState, Stateful, StateList
+from infogan_lib.data.stream import DataStream, Target
 from infogan_lib.training.checkpoint_settings import Checkpoints
-from infogan_lib.training.config import check_config
+from infogan_lib.training.fit_calls import find_call
+from infogan_lib.training.ledger import FIT_PARTS, RunLedger, without_fit_parts
 
 _log = logging.getLogger(__name__)
-
-_STATE = "trainer state"
-
-_FORMAT = 2
-"""The version of a run's state and settings; 0.1 wrote none, which is 1."""
-
-_FIT_PARTS = ("data", "callbacks")
-"""The parts of a run's state that belong to one call of `fit`."""
-
-
-class RunLedger:
-    """A trainer's record of its fits and their folders.
-
-    Args:
-        parts: The trainer's own state, by name.
-        position: The part with the position in the data.
-        optimizers: The part with the optimizers.
-        settings: The settings that a resumed run must share.
-        step: Returns the number of steps made.
-        size: The bytes of weights and buffers, which limit the size of a checkpoint that is read.
-
-    Attributes:
-        completed_fits: The number of calls of `fit` that were completed, in this program or an earlier one.
-        has_stepped: Whether the trainer has made steps of its own or loaded a state.
-        folders: The run folders that the trainer has worked in.
-        interrupted: The folder of the call that was interrupted in this process, and a snapshot of its stream.
-        pending: The checkpoint of a later call that was interrupted, and its data and callbacks.
-        parent_checkpoint: The id of the checkpoint that the run began from, if it is a branch.
-    """
-
-    def __init__(
-        self,
-        parts: Mapping[str, Stateful],
-        position: Position,
-        optimizers: OptimizerState,
-        settings: dict[str, Any],
-        step: Callable[[], int],
-        size: int,
-    ) -> None:
-        self.parts, self.position, self.settings, self.step = parts, position, settings, step
-        self.size, self.max_bytes = size, 64 * size + 2**30
-        self.optimizers = optimizers
-        self.completed_fits = 0
-        self.has_stepped = False
-        self.folders: set[str] = set()
-        self.interrupted: tuple[str, dict[str, Any]] | None = None
-        self.pending: tuple[Path, dict[str, Any]] | None = None
-        self.parent_checkpoint: str | None = None
-
-    def metadata(self) -> dict[str, Any]:
-        """The metadata of a checkpoint of now, for its manifest."""
-        now = {"step": self.step(), "epoch": self.position.epochs, "library": __version__, "torch": torch.__version__}
-        identity = {"id": secrets.token_hex(8), "parent_checkpoint": self.parent_checkpoint}
-        return now | identity | {"run_format": _FORMAT, "settings": self.settings}
-
-    def check(self, path: Path, metadata: Mapping[str, Any], *, allow_branch: bool = False) -> bool:
-        """Check that a checkpoint can be resumed.
-
-        Args:
-            path: The checkpoint, for messages.
-            metadata: Its metadata.
-            allow_branch: Whether a new run begins from it, which may have other rates and losses.
-
-        Returns:
-            Whether its settings are the trainer's.
-
-        Raises:
-            CheckpointError: Another version of the library, or settings that differ.
-        """
-        if (run_format := metadata.get("run_format", 1)) != _FORMAT:
-            age = "an older" if isinstance(run_format, int) and run_format < _FORMAT else "another"
-            raise CheckpointError(
-                path,
-                f"it was written by infogan-lib {metadata.get('library')}, {age} version, whose runs cannot be resumed "
-                "by this one; finish the run with that version, or begin a new run in another folder",
-            )
-        is_same = check_config(path, metadata.get("settings"), self.settings, allow_branch=allow_branch)
-        if metadata.get("torch") != torch.__version__:
-            warnings.warn(
-                f"{path} was saved with torch {metadata.get('torch')}, and this is {torch.__version__}: the run "
-                "resumes, but not necessarily bitwise as it would have continued",
-                stacklevel=5,
-            )
-        return is_same
-
-    def save(self, folder: Path) -> None:
-        """Write the trainer's own state into a folder."""
-        with os_errors_as_checkpoint_errors(folder, "making the folder"):
-            makedirs_synced(folder)
-        state = CompositeState(**self.parts).state_dict()
-        write_bundle(folder, _STATE, self.metadata(), state, max_bytes=self.max_bytes)
-
-    def load(self, folder: Path) -> None:
-        """Load the state in a folder, written by `save` or by a fit.
-
-        Args:
-            folder: The folder, or a run folder or checkpoint.
-
-        Raises:
-            CheckpointError: A state that is damaged or does not fit; the trainer is as it was.
-        """
-        if (folder / "checkpoints").is_dir():
-            folder, metadata, state = read_checkpoint(folder, max_bytes=self.max_bytes)
-        else:
-            metadata, state = read_bundle(folder, _STATE, KIND, max_bytes=self.max_bytes)
-        self.check(folder, metadata)
-        CompositeState(**self.parts).load(folder, _without_fit_parts(state))
-        self.has_stepped = True
-        self.completed_fits = len(self.position.fit_starts)
-        self.interrupted = self.pending = None
 
 
 class FitSession:
@@ -156,9 +42,10 @@ class FitSession:
         self._callbacks = StateList(callbacks)
         self._state = CompositeState(**ledger.parts, data=stream, callbacks=self._callbacks)
         self._folder: RunFolder | None = None
-        self._newest: Path | None = None  # the checkpoint last saved or loaded in the folder
         self._index: int | None = None  # of this call of `fit` in the run; None until `resume` has succeeded
         self._is_completed = False
+        self._first_step = 0
+        self._unrecorded: tuple[dict[str, Any], int] | None = None  # what to restore if this call makes nothing
         self._exit_stack = ExitStack()
 
     @property
@@ -172,7 +59,9 @@ class FitSession:
         if settings is None or path is None:
             return self
         with ExitStack() as stack:
-            self._folder = stack.enter_context(RunFolder(path, keep=settings.keep, max_bytes=ledger.max_bytes))
+            self._folder = stack.enter_context(
+                RunFolder(path, keep=settings.keep, max_bytes=ledger.max_bytes, check=ledger.check_state)
+            )
             expected, free = 4 * ledger.size, shutil.disk_usage(path).free  # weights, two moments, an average
             if free < 2 * expected:
                 warnings.warn(
@@ -185,53 +74,91 @@ class FitSession:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         ledger = self._ledger
+        newest = None if self._folder is None else self._folder.current
         if self._index is None:
             pass  # it could not begin, and may be called again
         elif self._is_completed:
             ledger.completed_fits = self._index + 1
-        elif self._folder is None or self._newest is None:
-            ledger.completed_fits = len(ledger.position.fit_starts)  # it cannot be resumed
-        else:
-            ledger.interrupted = os.path.realpath(self._folder.folder), self.stream.snapshot()
+        elif self._folder is not None and newest is not None:
+            ledger.interrupted = self._name(), self.stream.snapshot(), newest
             if isinstance(error, Exception):
-                error.add_note(f"The last checkpoint of the run is {self._newest}.")
+                error.add_note(f"The last checkpoint of the run is {newest}.")
+        elif self._unrecorded is not None and ledger.step() == self._first_step:
+            position, ledger.completed_fits = self._unrecorded
+            ledger.position.load_state_dict(position)
+        else:
+            ledger.completed_fits = len(ledger.position.fit_starts)  # it cannot be resumed
         self._exit_stack.close()
 
-    def resume(self) -> bool:
+    def _name(self) -> str:
+        """The folder's real path; empty without one."""
+        return "" if self._folder is None else os.path.realpath(self._folder.folder)
+
+    def resume(self, target: Target) -> bool:
         """Load the state to resume from, if there is one.
+
+        Args:
+            target: How far this call of `fit` trains.
 
         Returns:
             False if this call of `fit` was completed before, and is to be skipped.
+
+        Raises:
+            CheckpointError: There is one that cannot be resumed by this call.
         """
-        ledger = self._ledger
-        folder = None if self._folder is None else os.path.realpath(self._folder.folder)
-        if ledger.interrupted is not None and ledger.interrupted[0] != folder:
-            ledger.interrupted, ledger.completed_fits = None, len(ledger.position.fit_starts)  # this is another fit
-        checkpoint = self._find_checkpoint()
+        ledger, position, name = self._ledger, self._ledger.position, self._name()
+        if ledger.interrupted is not None and ledger.interrupted[0] != name:
+            ledger.interrupted, ledger.completed_fits = None, len(position.fit_starts)  # this is another fit
+        checkpoint, before = self._find_checkpoint(), (position.state_dict(), ledger.completed_fits)
+        # Calls without a folder, or in another one, are no calls of the run that begins or is found in this one.
+        is_first = self._folder is not None and name not in ledger.folders
+        completed = 0 if is_first else ledger.completed_fits
         if checkpoint is not None:
-            self._load(checkpoint)
+            index = self._load(checkpoint, completed, target)
+        elif is_first:
+            position.fit_starts.clear()
+            ledger.pending, index = None, 0
         elif ledger.interrupted is not None:
-            self.stream.restore(ledger.interrupted[1])
-            self._newest = self._folder.newest() if self._folder is not None else None
-        elif ledger.pending is not None and ledger.completed_fits == len(ledger.position.fit_starts) - 1:
+            _, snapshot, newest = ledger.interrupted
+            self.stream.restore(snapshot)
+            if self._folder is not None:
+                self._folder.current = newest
+            index = completed
+        else:
+            index = self._continue(completed, target)
+        ledger.interrupted = None
+        self._index, self._first_step = completed if index is None else index, ledger.step()
+        self._unrecorded = before if self._index == len(position.fit_starts) else None
+        self._is_completed = index is None
+        if self._is_completed:
+            is_over = position.fit_target.is_reached(position.fit_starts[-1], (ledger.step(), ledger.position.epochs))
+            more = "" if is_over else "; a later call was interrupted, and is resumed when the program makes it"
+            _log.warning(
+                "this call of fit was completed before (the run is at step %d); skipped%s", ledger.step(), more
+            )
+        return not self._is_completed
+
+    def _continue(self, completed: int, target: Target) -> int | None:
+        """The index of this call in the run that the trainer is in; a call that is pending is resumed in its turn."""
+        ledger, starts = self._ledger, self._ledger.position.fit_starts
+        run = Path(self._name()) if ledger.pending is None else ledger.pending[0]
+        index = find_call(run, starts, ledger.position.fit_target, completed, target)
+        if ledger.pending is not None and index == len(starts) - 1:
             path, state = ledger.pending
             CompositeState(data=self.stream, callbacks=self._callbacks).load(path, state)
-            self._newest, ledger.pending = path, None
-        ledger.interrupted = None
-        if folder is not None:
-            ledger.folders.add(folder)
-        self._index = ledger.completed_fits
-        self._is_completed = self._index < len(ledger.position.fit_starts) - 1
-        if self._is_completed:
-            _log.warning("this call of fit was completed before (the run is at step %d); skipped", ledger.step())
-        return not self._is_completed
+            ledger.pending = None
+            if self._folder is not None and path.parent == self._folder.checkpoints:
+                self._folder.current = path
+        return index
 
     def _find_checkpoint(self) -> Checkpoint | None:
         """The checkpoint to load; None if there is none, or the trainer is ahead of all."""
         ledger, folder = self._ledger, self._folder
         resume, path = (self._settings.resume, self._settings.start) if self._settings else ("auto", None)
         newest_step = None if folder is None else folder.newest_step()
-        start = None if path is None else read_checkpoint(path, max_bytes=ledger.max_bytes)
+        if ledger.interrupted is not None:
+            return None  # the trainer is where it was interrupted
+        start = None if path is None else read_checkpoint(path, max_bytes=ledger.max_bytes, check=ledger.check_state)
         if folder is None or newest_step is None:
             return start
         is_own = os.path.realpath(folder.folder) in ledger.folders
@@ -261,58 +188,75 @@ class FitSession:
             )
         return folder.latest()
 
-    def _load(self, checkpoint: Checkpoint) -> None:
+    def _load(self, checkpoint: Checkpoint, completed: int, target: Target) -> int | None:
+        """Load a checkpoint; returns the index of this call in the run, or None if it was completed before."""
         ledger, path, state = self._ledger, checkpoint.path, checkpoint.state
         is_inside = self._folder is not None and path.parent == self._folder.checkpoints
         is_same = ledger.check(path, checkpoint.metadata, allow_branch=not is_inside)
         try:
-            index = len(state["position"]["fit_starts"]) - 1
-            fit_state = {name: state[name] for name in _FIT_PARTS}
-        except (TypeError, KeyError) as error:
+            position = state["position"]
+            starts, last = position["fit_starts"], len(position["fit_starts"]) - 1
+            fit_state = {name: state[name] for name in FIT_PARTS}
+            # A run that begins from another one takes the place of the call that was under way there.
+            index = (
+                find_call(path, starts, Target(*position["fit_target"]), min(completed, last), target)
+                if is_inside and starts
+                else last
+            )
+        except (TypeError, KeyError, IndexError, ValueError) as error:
             raise CheckpointError(path, f"its state is not that of a run: {error!r}") from error
+        if index == -1:
+            raise CheckpointError(path, "its state is not that of a run: it has no call of fit")
         if not is_same:
             state = ledger.optimizers.with_current_param_groups(path, state)
-        is_branch = self._settings is not None and self._settings.start is not None
-        if index > ledger.completed_fits and not is_branch:
+        if index is None:
             # A later call of fit was interrupted, and its data is not this call's.
-            CompositeState(**ledger.parts).load(path, _without_fit_parts(state))
+            CompositeState(**ledger.parts).load(path, without_fit_parts(state))
             ledger.pending = path, fit_state
         else:
             self._state.load(path, state)
-            ledger.completed_fits, self._newest = index, path if is_inside else None
-        ledger.parent_checkpoint = checkpoint.metadata.get("parent_checkpoint") if is_inside else checkpoint.identity
+            ledger.pending = None
+        if self._folder is not None and is_inside:
+            self._folder.current, ledger.parent_checkpoint = path, checkpoint.metadata.get("parent_checkpoint")
+            ledger.folders.add(self._name())
+            return index
+        ledger.parent_checkpoint = checkpoint.identity
+        del ledger.position.fit_starts[:-1]
+        return 0
 
-    def begin(self) -> tuple[int, int]:
-        """The step and the epoch at which this call of `fit` began: now, unless it is resumed."""
+    def begin(self, target: Target) -> tuple[int | None, int | None]:
+        """The step or epoch at which this call of `fit` ends, counted from where it first began."""
         assert self._index is not None
-        return self._ledger.position.begin_fit(self._index, self._ledger.step())
+        return target.end(self._ledger.position.begin_fit(self._index, self._ledger.step(), target))
 
     def save(self) -> Path | None:
         """Write a checkpoint of now, if there is a folder for it.
 
         Returns:
             The checkpoint's folder.
+
+        Raises:
+            NonFiniteLossError: A weight is not finite; nothing was written or removed.
         """
         if self._folder is None:
             return None
-        if self._newest == self._folder.path(self._ledger.step()):
+        self._ledger.check_weights(self._ledger.step())
+        path = self._folder.path(self._ledger.step())
+        if self._folder.current == path:
             self._folder.rotate()
-            return self._newest
+            return path
         with os_errors_as_checkpoint_errors(self._folder.folder, "saving"):  # a callback may write files too
             state = self._state.state_dict()
-        self._newest = self._folder.save(self._ledger.step(), self._ledger.metadata(), state)
-        return self._newest
+        self._folder.save(self._ledger.step(), self._ledger.metadata(), state)
+        self._ledger.folders.add(self._name())
+        return path
 
     def is_due(self, step: int) -> bool:
         """Whether a checkpoint is to be written after a step."""
         return self.saves and self._settings is not None and step % self._settings.every == 0
 
     def finish(self) -> None:
-        """Write the last checkpoint of a completed fit."""
+        """Write the last checkpoint of a completed fit, once its weights are known to be finite."""
+        self._ledger.check_weights(self._ledger.step())
         self.save()
         self._is_completed = True
-
-
-def _without_fit_parts(state: Any) -> Any:
-    """A run's state without the parts that belong to one call of `fit`."""
-    return {name: part for name, part in state.items() if name not in _FIT_PARTS} if isinstance(state, dict) else state

@@ -1,7 +1,6 @@
 """The trainer: data, devices, precision, averaging and callbacks around the step. It owns no maths."""
 
 import os
-from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,13 +32,13 @@ from infogan_lib.training.callbacks import Callback, stateful_among
 from infogan_lib.training.calls import Augment
 from infogan_lib.training.checkpoint_settings import Checkpoints, as_checkpoints
 from infogan_lib.training.engine import Engine
-from infogan_lib.training.guard import NonFiniteLossError, PendingStep
 from infogan_lib.training.history import History
 from infogan_lib.training.loop import run_fit
 from infogan_lib.training.optimizers import Optimizers, Part, check_information_trains
 from infogan_lib.training.precision import Precision
 from infogan_lib.training.resume import FitSession
 from infogan_lib.training.step import InfoGANStep
+from infogan_lib.training.step_queue import StepQueue
 
 STREAMS = ("latents", "augmentation", "discriminator_augmentation", "regularization")
 """The names of the trainer's streams of random numbers."""
@@ -148,7 +147,7 @@ class InfoGANTrainer:
             "BatchNorm" if batch_norm else "a regularizer",
         )
         self.history = History()
-        self._pending: deque[tuple[Tensor, PendingStep]] = deque()  # launched and not read
+        self._queue = StepQueue(self._step, self.history)
         self._position = Position()
         self._ledger = make_ledger(
             self._step,
@@ -167,7 +166,7 @@ class InfoGANTrainer:
     @property
     def steps(self) -> int:
         """How many steps have been made and read."""
-        return self._step.count - len(self._pending)
+        return self._queue.steps
 
     @property
     def launched(self) -> int:
@@ -298,8 +297,13 @@ class InfoGANTrainer:
             NonFiniteLossError: a loss, a gradient or a weight is NaN or infinite; the step is rolled back, and weights,
                 buffers, optimizers, schedulers and the trainer's random streams are as they were before it.
         """
-        self.launch(batch)
-        return self.read()
+        launched = self.launched
+        try:
+            self.launch(batch)
+            return self.read()
+        except BaseException:
+            self._queue.roll_back(launched)
+            raise
 
     def launch(self, batch: Any) -> None:
         """Launch a step without waiting for the device; `read` gives its metrics, and until then `steps` leaves it out.
@@ -311,15 +315,13 @@ class InfoGANTrainer:
             ValueError: images of another shape, or too few for BatchNorm or a regularizer.
             RuntimeError: two steps are waiting to be read already.
         """
-        if len(self._pending) > 1:
-            raise RuntimeError("two steps were launched and not read; call read() first")
         images = extract_images(batch)
         check_shape_and_dtype(images, self.model.image_shape)
         self._batches.check(len(images))
         if images.dtype == torch.uint8 and self.model.pixel_range is None:
             self.model.pixel_range = UNKNOWN_RANGE
         real = as_float(images.to(self.device, non_blocking=True), self.model.display_range, self._dtype)
-        self._pending.append((real, self._step.launch(real, self._draw)))
+        self._queue.launch(real, self._draw)
         self._ledger.has_stepped = True
 
     def read(self) -> dict[str, float]:
@@ -331,20 +333,11 @@ class InfoGANTrainer:
                 before that step, and a step launched after it is dropped.
             RuntimeError: no step was launched.
         """
-        if not self._pending:
-            raise RuntimeError("no step was launched that was not read; call launch(batch) first")
-        real, launched = self._pending.popleft()
-        try:
-            metrics = self._step.read(launched)
-        except NonFiniteLossError as error:
-            self._pending.clear()
-            if not real.isfinite().all():
-                raise ValueError(
-                    f"the batch of step {error.step} holds NaN or infinite values; clean the data"
-                ) from error
-            raise
-        self.history.record(self.steps, metrics)
-        return metrics
+        return self._queue.read()
+
+    def discard(self) -> None:
+        """Roll back the steps that were launched and not read."""
+        self._queue.roll_back(self.steps)
 
     def _draw(self, n: int) -> Tensor:
         return self.model.latent.sample(n, rng=self.streams["latents"], device=self.device, dtype=self._dtype)

@@ -1,0 +1,144 @@
+"""A trainer's record of its run: the state that is saved, the calls of `fit` that were made, and where."""
+
+import secrets
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from infogan_lib._version import __version__
+from infogan_lib.checkpoints.bundle import read_bundle, write_bundle
+from infogan_lib.checkpoints.disk import CheckpointError, makedirs_synced, os_errors_as_checkpoint_errors
+from infogan_lib.checkpoints.run_folder import KIND, Check, read_checkpoint
+from infogan_lib.checkpoints.state import CompositeState, OptimizerState, Stateful
+from infogan_lib.data.stream import Position
+from infogan_lib.training.config import check_config
+
+_STATE = "trainer state"
+
+_FORMAT = 2
+"""The version of a run's state and settings; 0.1 wrote none, which is 1."""
+
+FIT_PARTS = ("data", "callbacks")
+"""The parts of a run's state that belong to one call of `fit`."""
+
+
+class RunLedger:
+    """A trainer's record of its fits and their folders.
+
+    Args:
+        parts: The trainer's own state, by name.
+        position: The part with the position in the data.
+        optimizers: The part with the optimizers.
+        settings: The settings that a resumed run must share.
+        step: Returns the number of steps made.
+        size: The bytes of weights and buffers, which limit the size of a checkpoint that is read.
+        check_weights: Raises NonFiniteLossError if a weight is not finite after a number of steps.
+        check_state: Checks that the weights in a state are finite.
+
+    Attributes:
+        completed_fits: The number of calls of `fit` in the run that were completed, by this program or an earlier one.
+        has_stepped: Whether the trainer has made steps of its own or loaded a state.
+        folders: The run folders that the trainer has a checkpoint in, saved or loaded.
+        interrupted: The folder of the call that was interrupted in this process, a snapshot of its stream, and its last
+            checkpoint.
+        pending: The checkpoint of a later call that was interrupted, and its data and callbacks.
+        parent_checkpoint: The id of the checkpoint that the run began from, if it is a branch.
+    """
+
+    def __init__(
+        self,
+        parts: Mapping[str, Stateful],
+        position: Position,
+        optimizers: OptimizerState,
+        settings: dict[str, Any],
+        step: Callable[[], int],
+        size: int,
+        check_weights: Callable[[int], None],
+        check_state: Check,
+    ) -> None:
+        self.check_weights, self.check_state = check_weights, check_state
+        self.parts, self.position, self.settings, self.step = parts, position, settings, step
+        self.size, self.max_bytes = size, 64 * size + 2**30
+        self.optimizers = optimizers
+        self.completed_fits = 0
+        self.has_stepped = False
+        self.folders: set[str] = set()
+        self.interrupted: tuple[str, dict[str, Any], Path] | None = None
+        self.pending: tuple[Path, dict[str, Any]] | None = None
+        self.parent_checkpoint: str | None = None
+
+    def metadata(self) -> dict[str, Any]:
+        """The metadata of a checkpoint of now, for its manifest."""
+        now = {"step": self.step(), "epoch": self.position.epochs, "library": __version__, "torch": torch.__version__}
+        identity = {"id": secrets.token_hex(8), "parent_checkpoint": self.parent_checkpoint}
+        return now | identity | {"run_format": _FORMAT, "settings": self.settings}
+
+    def check(self, path: Path, metadata: Mapping[str, Any], *, allow_branch: bool = False) -> bool:
+        """Check that a checkpoint can be resumed.
+
+        Args:
+            path: The checkpoint, for messages.
+            metadata: Its metadata.
+            allow_branch: Whether a new run begins from it, which may have other rates and losses.
+
+        Returns:
+            Whether its settings are the trainer's.
+
+        Raises:
+            CheckpointError: Another version of the library, or settings that differ.
+        """
+        if (run_format := metadata.get("run_format", 1)) != _FORMAT:
+            age = "an older" if isinstance(run_format, int) and run_format < _FORMAT else "another"
+            raise CheckpointError(
+                path,
+                f"it was written by infogan-lib {metadata.get('library')}, {age} version, whose runs cannot be resumed "
+                "by this one; finish the run with that version, or begin a new run in another folder",
+            )
+        is_same = check_config(path, metadata.get("settings"), self.settings, allow_branch=allow_branch)
+        if metadata.get("torch") != torch.__version__:
+            warnings.warn(
+                f"{path} was saved with torch {metadata.get('torch')}, and this is {torch.__version__}: the run "
+                "resumes, but not necessarily bitwise as it would have continued",
+                stacklevel=5,
+            )
+        return is_same
+
+    def save(self, folder: Path) -> None:
+        """Write the trainer's own state into a folder.
+
+        Raises:
+            NonFiniteLossError: A weight is not finite; what was saved before is still there.
+        """
+        self.check_weights(self.step())
+        with os_errors_as_checkpoint_errors(folder, "making the folder"):
+            makedirs_synced(folder)
+        state = CompositeState(**self.parts).state_dict()
+        write_bundle(folder, _STATE, self.metadata(), state, max_bytes=self.max_bytes)
+
+    def load(self, folder: Path) -> None:
+        """Load the state in a folder, written by `save` or by a fit.
+
+        Args:
+            folder: The folder, or a run folder or checkpoint.
+
+        Raises:
+            CheckpointError: A state that is damaged or does not fit; the trainer is as it was.
+        """
+        if (folder / "checkpoints").is_dir():
+            folder, metadata, state = read_checkpoint(folder, max_bytes=self.max_bytes, check=self.check_state)
+        else:
+            metadata, state = read_bundle(folder, _STATE, KIND, max_bytes=self.max_bytes)
+        self.check(folder, metadata)
+        self.check_state(folder, state)
+        CompositeState(**self.parts).load(folder, without_fit_parts(state))
+        self.has_stepped = True
+        self.completed_fits = len(self.position.fit_starts)
+        self.interrupted = self.pending = None
+
+
+def without_fit_parts(state: Any) -> Any:
+    """A run's state without the parts that belong to one call of `fit`."""
+    return {name: part for name, part in state.items() if name not in FIT_PARTS} if isinstance(state, dict) else state
