@@ -19,12 +19,15 @@ import torch
 
 from infogan_lib._version import __version__
 from infogan_lib.checkpoints.bundle import read_bundle, write_bundle
+from infogan_lib.checkpoints.compare import known_fields
 from infogan_lib.checkpoints.disk import CheckpointError, makedirs_synced, os_errors_as_checkpoint_errors
 from infogan_lib.checkpoints.run_folder import KIND, Checkpoint, RunFolder, read_checkpoint
-from infogan_lib.checkpoints.state import CompositeState, OptimizerState, Stateful, StateList
+from infogan_lib.checkpoints.state import CompositeState, OptimizerState, Stateful, StateList, check_schema
 from infogan_lib.data.stream import DataStream, Position
+from infogan_lib.model.fingerprint import Fingerprint, warn_if_changed
 from infogan_lib.training.checkpoint_settings import Checkpoints
 from infogan_lib.training.config import check_config
+from infogan_lib.training.run_metadata import RUN_METADATA
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +50,7 @@ class RunLedger:
         settings: The settings that a resumed run must share.
         step: Returns the number of steps made.
         size: The bytes of weights and buffers, which limit the size of a checkpoint that is read.
+        fingerprint: Returns what the networks compute now from fixed inputs, in so many runs.
 
     Attributes:
         completed_fits: The number of calls of `fit` that were completed, in this program or an earlier one.
@@ -65,7 +69,9 @@ class RunLedger:
         settings: dict[str, Any],
         step: Callable[[], int],
         size: int,
+        fingerprint: Callable[[int], Fingerprint],
     ) -> None:
+        self.fingerprint = fingerprint
         self.parts, self.position, self.settings, self.step = parts, position, settings, step
         self.size, self.max_bytes = size, 64 * size + 2**30
         self.optimizers = optimizers
@@ -80,7 +86,15 @@ class RunLedger:
         """The metadata of a checkpoint of now, for its manifest."""
         now = {"step": self.step(), "epoch": self.position.epochs, "library": __version__, "torch": torch.__version__}
         identity = {"id": secrets.token_hex(8), "parent_checkpoint": self.parent_checkpoint}
-        return now | identity | {"run_format": _FORMAT, "settings": self.settings}
+        return (
+            now
+            | identity
+            | {
+                "run_format": _FORMAT,
+                "settings": self.settings,
+                "fingerprint": self.fingerprint(1),
+            }
+        )
 
     def check(self, path: Path, metadata: Mapping[str, Any], *, allow_branch: bool = False) -> bool:
         """Check that a checkpoint can be resumed.
@@ -94,7 +108,7 @@ class RunLedger:
             Whether its settings are the trainer's.
 
         Raises:
-            CheckpointError: Another version of the library, or settings that differ.
+            CheckpointError: Another version of the library, settings that differ, or metadata that is not a run's.
         """
         if (run_format := metadata.get("run_format", 1)) != _FORMAT:
             age = "an older" if isinstance(run_format, int) and run_format < _FORMAT else "another"
@@ -103,6 +117,8 @@ class RunLedger:
                 f"it was written by infogan-lib {metadata.get('library')}, {age} version, whose runs cannot be resumed "
                 "by this one; finish the run with that version, or begin a new run in another folder",
             )
+        known = known_fields(path, "metadata", metadata, RUN_METADATA)
+        check_schema(path, "metadata", known, RUN_METADATA)
         is_same = check_config(path, metadata.get("settings"), self.settings, allow_branch=allow_branch)
         if metadata.get("torch") != torch.__version__:
             warnings.warn(
@@ -134,6 +150,7 @@ class RunLedger:
             metadata, state = read_bundle(folder, _STATE, KIND, max_bytes=self.max_bytes)
         self.check(folder, metadata)
         CompositeState(**self.parts).load(folder, _without_fit_parts(state))
+        warn_if_changed(folder, metadata.get("fingerprint"), self.fingerprint(2))
         self.has_stepped = True
         self.completed_fits = len(self.position.fit_starts)
         self.interrupted = self.pending = None
@@ -270,6 +287,8 @@ class FitSession:
             fit_state = {name: state[name] for name in _FIT_PARTS}
         except (TypeError, KeyError) as error:
             raise CheckpointError(path, f"its state is not that of a run: {error!r}") from error
+        if index < 0:
+            raise CheckpointError(path, "its state does not fit: fit_starts is empty; it is damaged or forged")
         if not is_same:
             state = ledger.optimizers.with_current_param_groups(path, state)
         is_branch = self._settings is not None and self._settings.start is not None
@@ -280,6 +299,7 @@ class FitSession:
         else:
             self._state.load(path, state)
             ledger.completed_fits, self._newest = index, path if is_inside else None
+        warn_if_changed(path, checkpoint.metadata.get("fingerprint"), ledger.fingerprint(2))
         ledger.parent_checkpoint = checkpoint.metadata.get("parent_checkpoint") if is_inside else checkpoint.identity
 
     def begin(self) -> tuple[int, int]:
