@@ -265,5 +265,5 @@ def similar(own: Any) -> Kind:
     if isinstance(own, torch.Tensor):
         return Array(own.dtype, tuple(own.shape))
     if isinstance(own, (int, float)) and not isinstance(own, bool):
-        return Float(infinite=True)
+        return Float(infinite=not math.isfinite(own))
     return Plain() if own is None else OneOf((own,))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from infogan_lib._schema import MAX_INT, Array, Float, Items, Kind, MapOf, OneOf, Plain, Record
+from infogan_lib._schema import MAX_INT, Array, Float, Int, Items, Kind, ListOf, MapOf, OneOf, Plain, Record, similar
 
 _BOUNDS = {
     "lr": Float(low=0),
@@ -25,6 +25,20 @@ _BOUNDS = {
 """The bounds of settings that torch checks when an optimizer is made, but not when its state is loaded."""
 
 _NOT_NEGATIVE = {"step", "mu_product", "mu", "eta"}
+
+OUTLINE = Record(
+    {"state": MapOf(Plain(), key=Plain()), "param_groups": ListOf(Record({"params": ListOf(Plain())}, is_open=True))},
+    is_open=True,
+)
+"""What is looked at in the state of any optimizer, to compare the numbers of parameters."""
+
+_MOVING = {
+    "last_epoch": Int(low=-1),
+    "_step_count": Int(),
+    "T_cur": Float(low=-1),
+    "T_i": Float(low=1),
+}
+"""What a scheduler of torch changes in each step; its other public numbers are settings."""
 
 
 def optimizer_schema(optimizer: Optimizer) -> Record:
@@ -69,7 +83,9 @@ def misfits(optimizer: Optimizer, saved: Any, schema: Record) -> Iterator[tuple[
 
 def _torch_class(optimizer: Optimizer) -> type[Optimizer] | None:
     """The class of torch's that an optimizer is, or derives from."""
-    classes = [c for c in type(optimizer).__mro__ if c.__module__.startswith("torch.optim.") and c is not Optimizer]
+    classes = [
+        c for c in type(optimizer).__mro__ if f"{c.__module__}.".startswith("torch.optim.") and c is not Optimizer
+    ]
     return classes[0] if classes else None
 
 
@@ -111,3 +127,23 @@ def _setting(name: str, value: Any) -> Kind:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return _BOUNDS.get(name.removeprefix("initial_"), Float())
     return OneOf((value,))
+
+
+def scheduler_schema(own: Mapping[str, Any]) -> Record:
+    """The description of what the `load_state_dict` of a scheduler of torch may be given.
+
+    It would take any attribute, also in place of the scheduler's own methods.
+
+    Args:
+        own: the scheduler's `state_dict`.
+    """
+    return Record({name: _scheduled(name, value) for name, value in own.items()})
+
+
+def _scheduled(name: str, value: Any) -> Kind:
+    if name in _MOVING:
+        return _MOVING[name]
+    if name == "_schedulers":
+        return Items(tuple(map(scheduler_schema, value)))
+    is_setting = not name.startswith("_") and isinstance(value, (int, float, str))
+    return OneOf((value,)) if is_setting else similar(value)

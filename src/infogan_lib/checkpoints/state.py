@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from typing_extensions import override
 
-from infogan_lib._schema import Described, Items, Kind, ListOf, Plain, Record, Text, similar
+from infogan_lib._checks import describe
+from infogan_lib._schema import Described, Items, Kind, ListOf, Plain, Text
 from infogan_lib.checkpoints.compare import check_names, check_tensors
 from infogan_lib.checkpoints.disk import CheckpointError
-from infogan_lib.checkpoints.optimizer_schema import misfits, optimizer_schema
+from infogan_lib.checkpoints.optimizer_schema import OUTLINE, misfits, optimizer_schema, scheduler_schema
 from infogan_lib.checkpoints.tensor_file import to_plain_data
 
 
@@ -157,7 +158,6 @@ class OptimizerState(Checkable):
         self._check_sizes(path, state)
         for number, (optimizer, saved) in enumerate(zip(self._optimizers, state, strict=True)):
             schema = optimizer_schema(optimizer)
-            check_schema(path, f"optimizers[{number}]", saved, Record({"state": Plain()}, is_open=True))
             for parameter, name, value in misfits(optimizer, saved["state"], schema):
                 raise CheckpointError(
                     path,
@@ -167,11 +167,12 @@ class OptimizerState(Checkable):
             check_schema(path, f"optimizers[{number}]", saved, schema)
 
     def _check_sizes(self, path: Path, state: Any) -> None:
+        if not isinstance(state, (list, tuple)):
+            raise CheckpointError(path, f"it does not hold the state of optimizers, but {describe(state)}")
+        for number, saved in enumerate(state):
+            check_schema(path, f"optimizers[{number}]", saved, OUTLINE)
         own_sizes = [_group_sizes(optimizer.state_dict()) for optimizer in self._optimizers]
-        try:
-            saved_sizes = [_group_sizes(saved) for saved in state]
-        except (TypeError, KeyError, IndexError, AttributeError) as error:
-            raise CheckpointError(path, "it does not hold the state of optimizers") from error
+        saved_sizes = [_group_sizes(saved) for saved in state]
         if saved_sizes != own_sizes:
             raise CheckpointError(
                 path,
@@ -265,4 +266,4 @@ def _schema_of(part: Stateful) -> Kind:
     """The description of a part's state: its own, that of torch's schedulers, or none for a user's object."""
     if isinstance(part, Described):
         return part.schema
-    return similar(part.state_dict()) if type(part).__module__ == "torch.optim.lr_scheduler" else Plain()
+    return scheduler_schema(part.state_dict()) if type(part).__module__ == "torch.optim.lr_scheduler" else Plain()

@@ -5,7 +5,7 @@ what was saved tensor by tensor before anything is changed.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -157,9 +157,17 @@ class ModelPlan:
         }
         try:
             PLAN.check(plan, "plan")
-            return cls(**{name: parsers[name](value) if name in parsers else value for name, value in plan.items()})
-        except (TypeError, ValueError, AttributeError, KeyError, RecursionError) as error:
+            return cls(**{name: _parse(name, parsers.get(name), value) for name, value in plan.items()})
+        except (TypeError, ValueError) as error:
             raise CheckpointError(path, f"its plan cannot be read: {error}") from error
+
+
+def _parse(name: str, parser: Callable[[Any], Any] | None, value: Any) -> Any:
+    """A field of a plan from its JSON, or an error that names it."""
+    try:
+        return value if parser is None else parser(value)
+    except (TypeError, ValueError, KeyError, RecursionError) as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def save_model(model: "InfoGAN", folder: str | os.PathLike[str]) -> None:
@@ -195,7 +203,8 @@ def load_model(
     q_kind = "head" if q_head is not None else "network" if q_network is not None else "default"
     if plan.q != q_kind:
         raise CheckpointError(
-            folder, f"its Q is {_Q_KINDS.get(str(plan.q), repr(plan.q))}, but what was given is {_Q_KINDS[q_kind]}"
+            folder,
+            f"its Q is {_Q_KINDS.get(str(plan.q)[:20], repr(plan.q)[:60])}, but what was given is {_Q_KINDS[q_kind]}",
         )
     tensors, versions = _split(folder, state)
     for name, network in own.items():
@@ -285,7 +294,7 @@ def _split(path: Path, state: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     tensors, versions = state, state.get(_VERSIONS)
     if set(state) == {"tensors", _VERSIONS}:  # format 1
         tensors = state["tensors"]
-    if not isinstance(tensors, dict) or not isinstance(versions, dict):
+    if not isinstance(tensors, dict):
         raise CheckpointError(path, "it does not hold tensors by name")
     check_schema(path, _VERSIONS, versions, VERSIONS)
     return {str(name): value for name, value in tensors.items() if name != _VERSIONS}, versions

@@ -63,7 +63,6 @@ class ModelState(Checkable):
         own = self.state_dict()
         check_names(path, "model", state, own)
         check_schema(path, "model", state, MODEL_STATE)
-        check_counts(path, state["tensors"])
         try:
             for code, names in state["category_names"].items():
                 check_category_names(self._model.latent, code, names)
@@ -73,6 +72,7 @@ class ModelState(Checkable):
             raise CheckpointError(path, f"its model does not fit: {error}") from error
         for part in ("tensors", "unsaved_buffers"):
             check_tensors(path, "network", renamed_like(current_names(state[part]), own[part]), own[part])
+        check_counts(path, state["tensors"])
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Load the tensors, in place, and the names."""

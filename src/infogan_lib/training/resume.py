@@ -283,10 +283,12 @@ class FitSession:
         is_inside = self._folder is not None and path.parent == self._folder.checkpoints
         is_same = ledger.check(path, checkpoint.metadata, allow_branch=not is_inside)
         try:
-            index = len(state["position"]["fit_starts"]) - 1
+            position = state["position"]
             fit_state = {name: state[name] for name in _FIT_PARTS}
         except (TypeError, KeyError) as error:
             raise CheckpointError(path, f"its state is not that of a run: {error!r}") from error
+        check_schema(path, "position", position, ledger.position.schema)
+        index = len(position["fit_starts"]) - 1
         if index < 0:
             raise CheckpointError(path, "its state does not fit: fit_starts is empty; it is damaged or forged")
         if not is_same:
