@@ -260,7 +260,9 @@ def _outcome(load: Callable[[Path], object], folder: Path, forgery: Forgery) -> 
 
 
 def _loader() -> DataLoader[Any]:
-    return DataLoader(images(), batch_size=12, shuffle=True, generator=torch.Generator().manual_seed(0), drop_last=True)
+    return DataLoader(
+        list(images()), batch_size=12, shuffle=True, generator=torch.Generator().manual_seed(0), drop_last=True
+    )
 
 
 if __name__ == "__main__":

@@ -291,7 +291,8 @@ def _split(path: Path, state: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """The tensors by name and the modules' versions in a saved state."""
     if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
         raise CheckpointError(path, "it does not hold tensors by name")
-    tensors, versions = state, state.get(_VERSIONS)
+    tensors: dict[str, Any] = state
+    versions: Any = state.get(_VERSIONS)
     if set(state) == {"tensors", _VERSIONS}:  # format 1
         tensors = state["tensors"]
     if not isinstance(tensors, dict):
