@@ -18,10 +18,10 @@ HUGE = [MAX_WIDTH + 1, 2**31, 10**12, 10**30, 10**4000, 10**5000]
     [(Noise, "dim"), (Uniform, "dim"), (Gaussian, "dim"), (Bernoulli, "dim"), (Categorical, "k of Categorical")],
 )
 def test_a_width_beyond_any_latent_is_refused_by_name(kind, name, width):
-    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     with pytest.raises(ValueError, match=f"{name} must be a whole number of at most 1,048,576"):
         kind(width)
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 10 * 1024
 
 
@@ -37,11 +37,11 @@ def test_many_variables_have_no_more_columns_than_one():
 
 def test_many_codes_in_json_are_read_and_scored_in_seconds():
     text = json.dumps({f"c{i}": {"kind": "Categorical", "k": 2 + i % 7} for i in range(15_000)})
-    started = time.monotonic()
+    started = time.process_time()
     latent = LatentSpec.from_json(text)
     assert latent.sample(2).shape == (2, latent.width)
     assert latent._loss is not None
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
 
 
 def test_a_range_that_is_not_finite_is_refused():

@@ -241,7 +241,7 @@ def test_threads_do_not_change_a_fingerprint_beyond_its_tolerance(tmp_path):
 def test_a_fingerprint_costs_little():
     model = trainer().model
     model_fingerprint(model)
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(5):
         model_fingerprint(model)
-    assert (time.perf_counter() - started) / 5 < 0.2
+    assert (time.process_time() - started) / 5 < 0.2

@@ -62,8 +62,8 @@ def test_a_forged_plan_is_refused_before_anything_is_built(tmp_path, changes, me
     metadata, state = read_bundle(tmp_path, "model", max_bytes=1 << 24)
     write_bundle(tmp_path, "model", metadata | changes, state, max_bytes=1 << 24)
     generator, discriminator = dense_generator(), dense_discriminator()
-    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     with pytest.raises(ig.CheckpointError, match=message):
         ig.InfoGAN.load(tmp_path, generator=generator, discriminator=discriminator)
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 * 1024
