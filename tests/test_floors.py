@@ -9,6 +9,7 @@ import infogan_lib
 ROOT = Path(infogan_lib.__file__).parent
 FLOORS = [  # lowest first; the rooms of one floor do not import one another
     {"_checks", "_version"},
+    {"_schema"},
     {"losses", "checkpoints", "data"},
     {"latent", "metrics"},
     {"model", "regularizers"},

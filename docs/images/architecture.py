@@ -35,10 +35,11 @@ PURPOSE = {
     "checkpoints": "folders that are whole or refused",
     "data": "images, batches, streams, randomness",
     "_checks": "arguments: received, expected, what to change",
+    "_schema": "saved data: the type and the bounds of every field",
     "_version": "one number",
 }
 FACE = "__init__"  # hands on names from everywhere: it has a place, and no arrows
-GROUND = {"_checks", "_version"}  # under every room
+GROUND = {"_checks", "_schema", "_version"}  # under every room
 
 Arrow = tuple[str, str]
 
@@ -94,7 +95,7 @@ def layers(links: set[Arrow]) -> tuple[list[list[str]], list[list[str]]]:
 
     An arrow that passes a floor has a place of its own on it, named "from>to" (Sugiyama, Tagawa and Toda, 1981).
     """
-    order = [sorted(rooms) for rooms in floors()[1:]]
+    order = [sorted(rooms) for rooms in floors() if not rooms <= GROUND]
     level = {room: i for i, rooms in enumerate(order) for room in rooms}
     ways = []
     for a, b in sorted(links):

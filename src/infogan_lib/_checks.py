@@ -10,14 +10,17 @@ from typing import Any
 
 def describe(value: object) -> str:
     """The repr of a value, shortened, and its type, for an error message."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no whole number of thousands of digits
+        text = "a number of thousands of digits"
     if len(text) > 60:
         text = text[:57] + "..."
     return f"{text} ({type(value).__name__})"
 
 
-def check_int(name: str, value: object, *, minimum: int) -> int:
-    """Return `value` as an int of at least `minimum`, or raise an error that names the argument."""
+def check_int(name: str, value: object, *, minimum: int, maximum: int | None = None) -> int:
+    """Return `value` as an int within the bounds, or raise an error that names the argument."""
     message = f"{name} must be a whole number of at least {minimum}, but got {describe(value)}"
     try:
         number = None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
@@ -27,6 +30,8 @@ def check_int(name: str, value: object, *, minimum: int) -> int:
         raise TypeError(message)
     if number < minimum:
         raise ValueError(message)
+    if maximum is not None and number > maximum:
+        raise ValueError(f"{name} must be a whole number of at most {maximum:,}, but got {describe(value)}")
     return number
 
 

@@ -3,13 +3,13 @@
 import warnings
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from infogan_lib._checks import join_names
+from infogan_lib._schema import Record
 from infogan_lib.checkpoints.disk import CheckpointError
 
 
@@ -34,25 +34,23 @@ def check_names(path: Path, name: str, saved: Any, expected: Collection[Any]) ->
         raise CheckpointError(path, f"its {name} does not fit: {_describe_difference(missing, unknown)}")
 
 
-def known_fields(path: Path, name: str, saved: Mapping[str, Any], plan: type[Any]) -> dict[str, Any]:
-    """The fields of a dataclass among saved ones, so that older and newer files can be read.
+def known_fields(path: Path, name: str, saved: Mapping[str, Any], schema: Record) -> dict[str, Any]:
+    """The fields of a description among saved ones, so that older and newer files can be read.
 
-    A field with a default may be missing. A field that is not known here is ignored with a warning, unless the file
+    An optional field may be missing. A field that is not known here is ignored with a warning, unless the file
     lists it under "required".
 
     Args:
         path: where they were saved, for messages.
         name: what they are called in messages.
         saved: the saved fields.
-        plan: the dataclass.
+        schema: the description.
 
     Raises:
-        CheckpointError: a field without a default that is missing, or an unknown one that is required.
+        CheckpointError: a field that is missing, or an unknown one that is required.
     """
-    known = {field.name: field for field in fields(plan)}
-    required = saved.get("required", [])
-    needed = [field.name for field in known.values() if field.default is MISSING and field.default_factory is MISSING]
-    missing = [field for field in needed if field not in saved]
+    known, required = schema.fields, saved.get("required", [])
+    missing = [field for field in known if field not in saved and field not in schema.optional]
     unknown = [field for field in saved if field not in known and field != "required"]
     unreadable = [field for field in required if field not in known] if isinstance(required, list) else [str(required)]
     if missing:

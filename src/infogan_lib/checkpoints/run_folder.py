@@ -44,7 +44,8 @@ class Checkpoint(NamedTuple):
     @property
     def step(self) -> int:
         """The number of steps that had been made."""
-        return int(self.metadata.get("step", -1))
+        step = self.metadata.get("step")
+        return step if type(step) is int else -1
 
     @property
     def identity(self) -> str:

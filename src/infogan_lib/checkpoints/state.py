@@ -5,7 +5,7 @@ before anything is changed; if a part still refuses its state, all parts are res
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,8 +13,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from typing_extensions import override
 
-from infogan_lib.checkpoints.compare import check_names
+from infogan_lib._checks import describe
+from infogan_lib._schema import Described, Items, Kind, ListOf, Plain, Text
+from infogan_lib.checkpoints.compare import check_names, check_tensors
 from infogan_lib.checkpoints.disk import CheckpointError
+from infogan_lib.checkpoints.optimizer_schema import OUTLINE, misfits, optimizer_schema, scheduler_schema
 from infogan_lib.checkpoints.tensor_file import to_plain_data
 
 
@@ -72,8 +75,7 @@ class CompositeState:
         """
         check_names(path, "state", state, self._parts)
         for name, part in self._parts.items():
-            if isinstance(part, Checkable):
-                part.check(path, state[name])
+            _check_part(path, name, part, state[name])
         before = _clone(self.state_dict())
         loaded: list[str] = []
         try:
@@ -86,6 +88,35 @@ class CompositeState:
             if isinstance(error, CheckpointError):
                 raise
             raise CheckpointError(path, f"its {loaded[-1]} does not fit this trainer or its data: {error}") from error
+
+
+def _check_part(path: Path, name: str, part: Stateful, state: Any) -> None:
+    """Check all that can be known of a part's saved state before it is loaded."""
+    if isinstance(part, Checkable):
+        part.check(path, state)
+    if isinstance(part, Described):
+        check_schema(path, name, state, part.schema)
+    if isinstance(part, nn.Module):
+        check_names(path, name, state, part.state_dict())
+        check_tensors(path, name, state, part.state_dict())
+
+
+def check_schema(path: Path, name: str, saved: Any, schema: Kind) -> None:
+    """Check saved data against its description.
+
+    Args:
+        path: where it was saved, for messages.
+        name: what it is called in messages.
+        saved: the data.
+        schema: the description.
+
+    Raises:
+        CheckpointError: a field that is missing, unknown, of another type or out of bounds.
+    """
+    try:
+        schema.check(saved, name)
+    except ValueError as error:
+        raise CheckpointError(path, f"its state does not fit: {error}; it is damaged or forged") from error
 
 
 def _clone(state: Any) -> Any:
@@ -115,34 +146,39 @@ class OptimizerState(Checkable):
 
     @override
     def check(self, path: Path, state: Any) -> None:
-        """Check the numbers of optimizers and of parameters in their groups, and the shapes that torch does not check.
+        """Check the numbers of optimizers and parameters, and every moment and setting, before torch loads them unseen.
 
         Args:
             path: where the state was saved, for messages.
             state: the saved state.
 
         Raises:
-            CheckpointError: a number or shape that differs.
+            CheckpointError: a number, shape or setting that does not fit.
         """
+        self._check_sizes(path, state)
+        for number, (optimizer, saved) in enumerate(zip(self._optimizers, state, strict=True)):
+            schema = optimizer_schema(optimizer)
+            for parameter, name, value in misfits(optimizer, saved["state"], schema):
+                raise CheckpointError(
+                    path,
+                    f"its optimizers do not fit: {name!r} of shape {tuple(value.shape)} for a parameter of shape "
+                    f"{tuple(parameter.shape)}; it is damaged or forged",
+                )
+            check_schema(path, f"optimizers[{number}]", saved, schema)
+
+    def _check_sizes(self, path: Path, state: Any) -> None:
+        if not isinstance(state, (list, tuple)):
+            raise CheckpointError(path, f"it does not hold the state of optimizers, but {describe(state)}")
+        for number, saved in enumerate(state):
+            check_schema(path, f"optimizers[{number}]", saved, OUTLINE)
         own_sizes = [_group_sizes(optimizer.state_dict()) for optimizer in self._optimizers]
-        try:
-            saved_sizes = [_group_sizes(saved) for saved in state]
-            misfits = [
-                f"{key!r} of shape {tuple(value.shape)} for a parameter of shape {tuple(parameter.shape)}"
-                for optimizer, saved in zip(self._optimizers, state, strict=False)
-                for parameter, key, value in _fused_tensors(optimizer, saved["state"])
-                if value.shape != (parameter.shape if key != "step" else ())
-            ]
-        except (TypeError, KeyError, IndexError, AttributeError) as error:
-            raise CheckpointError(path, "it does not hold the state of optimizers") from error
+        saved_sizes = [_group_sizes(saved) for saved in state]
         if saved_sizes != own_sizes:
             raise CheckpointError(
                 path,
                 f"its optimizers hold groups of {saved_sizes} parameters, but those of this trainer {own_sizes}; use "
                 "the same optimizers and the same frozen parameters",
             )
-        if misfits:
-            raise CheckpointError(path, f"its optimizers do not fit: {misfits[0]}; it is damaged")
 
     def load_state_dict(self, states: Sequence[dict[str, Any]]) -> None:
         """Load moments and settings, each tensor in the dtype it was saved in."""
@@ -166,9 +202,9 @@ class OptimizerState(Checkable):
         Raises:
             CheckpointError: the state of other optimizers.
         """
-        self.check(path, state.get("optimizers"))
+        self._check_sizes(path, state.get("optimizers"))
         states = [
-            {"state": saved["state"], "param_groups": optimizer.state_dict()["param_groups"]}
+            saved | {"param_groups": optimizer.state_dict()["param_groups"]}
             for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True)
         ]
         return state | {"optimizers": states}
@@ -183,19 +219,7 @@ def _group_sizes(state: dict[str, Any]) -> list[int]:
     return [len(group["params"]) for group in state["param_groups"]]
 
 
-def _fused_tensors(
-    optimizer: Optimizer, state: Mapping[int, Mapping[str, Any]]
-) -> Iterator[tuple[nn.Parameter, str, Tensor]]:
-    """Parameter, name and saved value of every tensor that a fused kernel will read without a look at its shape."""
-    if any(group.get("fused") for group in optimizer.param_groups):
-        parameters = _parameters(optimizer)
-        for number, moments in state.items():
-            for key, value in moments.items():
-                if isinstance(value, Tensor) and number in range(len(parameters)):
-                    yield parameters[number], key, value
-
-
-class StateList:
+class StateList(Checkable):
     """Several parts of one kind, in order.
 
     Args:
@@ -210,20 +234,36 @@ class StateList:
         """The class name and the state of each."""
         return [[name, part.state_dict()] for name, part in zip(self._names, self._parts, strict=True)]
 
-    def load_state_dict(self, states: Sequence[Sequence[Any]]) -> None:
-        """Restore the state of each.
+    @override
+    def check(self, path: Path, state: Any) -> None:
+        """Check the classes of the parts, and the state of each as far as it is known what fits.
 
         Args:
-            states: as `state_dict` returned them.
+            path: where the state was saved, for messages.
+            state: the saved state.
 
         Raises:
-            ValueError: the states of other parts, or in another order.
+            CheckpointError: the states of other parts, in another order, or of another form.
         """
-        saved = [name for name, _ in states]
+        check_schema(path, "parts", state, ListOf(Items((Text(), Plain()))))
+        saved = [name for name, _ in state]
         if saved != self._names:
-            raise ValueError(
-                f"it was saved with {saved or 'none'}, but here are {self._names or 'none'}; give the same, in the "
-                "same order"
+            raise CheckpointError(
+                path,
+                f"its state does not fit: it was saved with {saved or 'none'}, but here are {self._names or 'none'}; "
+                "give the same, in the same order",
             )
+        for part, (name, own) in zip(self._parts, state, strict=True):
+            check_schema(path, name, own, _schema_of(part))
+
+    def load_state_dict(self, states: Sequence[Sequence[Any]]) -> None:
+        """Restore the state of each, as `state_dict` returned them and `check` has seen them."""
         for part, (_, state) in zip(self._parts, states, strict=True):
             part.load_state_dict(state)
+
+
+def _schema_of(part: Stateful) -> Kind:
+    """The description of a part's state: its own, that of torch's schedulers, or none for a user's object."""
+    if isinstance(part, Described):
+        return part.schema
+    return scheduler_schema(part.state_dict()) if type(part).__module__ == "torch.optim.lr_scheduler" else Plain()

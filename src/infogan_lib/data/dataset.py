@@ -1,7 +1,7 @@
 """Batches of a map-style data set, each made from a seed of its own, so that any of them can be made in any process."""
 
 import signal
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -10,10 +10,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 from typing_extensions import override
 
+from infogan_lib._schema import Described, Int, Kind, Nullable, Record
 from infogan_lib.data.rng import derive_seed, temporary_seed
 
 
-class BatchSource(ABC):
+class BatchSource(Described):
     """Epochs of image batches that can be entered at any batch.
 
     Attributes:
@@ -38,6 +39,13 @@ class BatchSource(ABC):
             index: The index of the epoch, from 0.
             start: The index of the first batch, in an epoch that was begun before; None to begin the epoch.
         """
+
+    @property
+    @override
+    def schema(self) -> Kind:
+        """Numbers by name; `load_state_dict` compares them."""
+        own = self.state_dict()
+        return Record(dict.fromkeys(own, Nullable(Int())), optional=frozenset(own), is_open=True)
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint saves of the data, besides the indices of the epoch and of the batch."""

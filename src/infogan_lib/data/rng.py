@@ -14,8 +14,24 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from infogan_lib._checks import join_names
+from infogan_lib._schema import Array, Described, Float, Int, Items, Kind, Nullable, Record
+
+_WORD = 2**32 - 1
+
+GLOBAL_RNG = Record(
+    {
+        "torch": Array(torch.uint8, tuple(torch.get_rng_state().shape)),
+        # numpy reads its 624 words from a position that it does not check.
+        "numpy": Items((Array(torch.int64, (624,), 0, _WORD), Int(0, 624), Int(0, 1), Float())),
+        "python": Items((Int(3, 3), Array(torch.int64, (625,), 0, _WORD), Nullable(Float()))),
+        "cuda": Array(torch.uint8, (None,)),
+    },
+    optional=frozenset({"cuda"}),
+)
+"""What `GlobalRngState.to_plain` returns."""
 
 
 def derive_seed(seed: int, *names: object) -> int:
@@ -29,7 +45,7 @@ def derive_seed(seed: int, *names: object) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-class RandomStreams:
+class RandomStreams(Described):
     """Random generators by name.
 
     Args:
@@ -40,6 +56,13 @@ class RandomStreams:
 
     def __init__(self, seed: int, device: torch.device, names: Iterable[str]) -> None:
         self._streams = {name: torch.Generator(device).manual_seed(derive_seed(seed, name)) for name in names}
+
+    @property
+    @override
+    def schema(self) -> Kind:
+        """States of the length that this device's generators have; `load_state_dict` compares the names."""
+        own = {name: Array(torch.uint8, tuple(state.shape)) for name, state in self.state_dict().items()}
+        return Record(own, optional=frozenset(own), is_open=True)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The state of every stream, by name."""
@@ -98,7 +121,7 @@ class GlobalRngState(NamedTuple):
         return cls(state["torch"], numpy_state, (version, tuple(words.tolist()), next_gauss), state.get("cuda"))
 
 
-class GlobalRng:
+class GlobalRng(Described):
     """The global generators: torch's on the CPU and on the device of training, numpy's and Python's.
 
     Args:
@@ -121,6 +144,12 @@ class GlobalRng:
         random.setstate(state.python)
         if state.cuda is not None:
             torch.cuda.set_rng_state(state.cuda, self._device)
+
+    @property
+    @override
+    def schema(self) -> Kind:
+        """States of the lengths that the generators have, with positions inside them."""
+        return GLOBAL_RNG
 
     def state_dict(self) -> dict[str, Any]:
         """The states as plain data and tensors."""

@@ -16,8 +16,9 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 from typing_extensions import override
 
 from infogan_lib._checks import describe
+from infogan_lib._schema import Array, Int, Items, Kind, ListOf, Nullable, Plain, Record
 from infogan_lib.data.dataset import BatchSource, DatasetSource, epoch_order, extract_images
-from infogan_lib.data.rng import GlobalRng, GlobalRngState, derive_seed
+from infogan_lib.data.rng import GLOBAL_RNG, GlobalRng, GlobalRngState, derive_seed
 
 
 class TensorSource(BatchSource):
@@ -125,6 +126,14 @@ class LoaderSource(BatchSource):
         for generator, state in zip(self._generators, states, strict=True):
             generator.set_state(state)
 
+    @property
+    @override
+    def schema(self) -> Kind:
+        own = ListOf(Array(torch.uint8, (None,)))
+        at_epoch = Items((GLOBAL_RNG, own))
+        fields = {"length": Nullable(Int()), "own": own, "at_start": at_epoch, "before_last": at_epoch}
+        return Record(fields, optional=frozenset(fields), is_open=True)
+
     @override
     def state_dict(self) -> dict[str, Any]:
         at_start, before_last = (
@@ -176,6 +185,11 @@ class IterableSource(BatchSource):
         if start is not None:  # what it draws to begin, it drew when the epoch began
             global_rng.set_state(now)
         return map(extract_images, batches)
+
+    @property
+    @override
+    def schema(self) -> Kind:
+        return Record({"own": Plain()}, optional=frozenset({"own"}), is_open=True)
 
     @override
     def state_dict(self) -> dict[str, Any]:

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
+from infogan_lib._schema import Described, Int, Items, Kind, ListOf, Nullable, Record, Text
 from infogan_lib.data.dataset import BatchSource
 
 _MAX_PUSHED_BACK = 2
@@ -40,7 +42,7 @@ class Target(NamedTuple):
         return all(end is None or reached >= end for end, reached in zip(self.end(start), now, strict=True))
 
 
-class Position:
+class Position(Described):
     """The position of a run in its data, over all of its fits.
 
     Attributes:
@@ -81,6 +83,14 @@ class Position:
     def _next_epoch(self) -> None:
         self.epoch_index, self.batch_index = self.epoch_index + 1, 0
 
+    @property
+    @override
+    def schema(self) -> Kind:
+        """Counts, and a pair of counts for each call of `fit`."""
+        counts = {name: Int() for name in ("epoch_index", "batch_index", "epochs")}
+        target = Items((Nullable(Int()), Nullable(Int())))
+        return Record(counts | {"fit_starts": ListOf(Items((Int(), Int()))), "fit_target": target})
+
     def state_dict(self) -> dict[str, Any]:
         """The position as plain data."""
         counts = {"epoch_index": self.epoch_index, "batch_index": self.batch_index, "epochs": self.epochs}
@@ -94,7 +104,7 @@ class Position:
         self.fit_target = Target(*state["fit_target"])
 
 
-class DataStream:
+class DataStream(Described):
     """The batches from a position on, one after the other.
 
     Args:
@@ -177,6 +187,12 @@ class DataStream:
         self._batches = None
         self.position.end_epoch()
 
+    @property
+    @override
+    def schema(self) -> Kind:
+        """The state of the source, and the SHA-256 of a batch."""
+        return Record({"source": self.source.schema, "fingerprint": Nullable(Text(64, "[0-9a-f]{64}"))})
+
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint saves of the data, with a fingerprint of the last batch."""
         counted = [*self._taken, *self._pushed_back]
@@ -184,8 +200,15 @@ class DataStream:
         return {"source": self.source.state_dict(), "fingerprint": fingerprint}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore a state of the data that `state_dict` returned; the position is restored by itself."""
+        """Restore a state of the data that `state_dict` returned; the position is restored by itself, before.
+
+        Raises:
+            ValueError: The data is not what it was, or has no batch at the position.
+        """
         self.source.load_state_dict(state["source"])
+        index, length = self.position.batch_index, self.source.batches_per_epoch
+        if length is not None and index > length:
+            raise ValueError(f"the run was at batch {index:,} of an epoch, and this data has {length:,} batches")
         self._fingerprint, self._batches, self._taken, self._pushed_back = state["fingerprint"], None, [], []
 
     def snapshot(self) -> dict[str, Any]:

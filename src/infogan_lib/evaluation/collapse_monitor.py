@@ -8,6 +8,7 @@ from typing import Any
 from typing_extensions import override
 
 from infogan_lib._checks import check_int, describe
+from infogan_lib._schema import Described, Int, Items, Kind, ListOf, Record, Text
 from infogan_lib.data.rng import derive_seed
 from infogan_lib.evaluation.alerts import AlertFilter, AlertKey
 from infogan_lib.evaluation.probe import Probe, ProbeResult
@@ -26,7 +27,7 @@ class CollapseWarning(UserWarning):
     """A symptom of collapse in a run that continues."""
 
 
-class CollapseMonitor(Callback):
+class CollapseMonitor(Callback, Described):
     """Checks the model during training and reports what is wrong, at which step, and what to try.
 
     It detects outputs that become identical, variables without an effect on the image, categories that are merged or
@@ -121,6 +122,16 @@ class CollapseMonitor(Callback):
             warnings.warn(str(symptom), CollapseWarning, stacklevel=2)
         else:
             self._on_symptom(symptom)
+
+    @property
+    @override
+    def schema(self) -> Kind:
+        """Symptoms with their fields, and keys of the alert filter."""
+        categories = ListOf(Int())
+        texts = {name: Text() for name in ("kind", "subject", "finding", "advice")}
+        keys = ListOf(Items((Text(), Text(), categories)))
+        symptom = Record(texts | {"step": Int(), "categories": categories})
+        return Record({"symptoms": ListOf(symptom), "pending": keys, "reported": keys})
 
     @override
     def state_dict(self) -> dict[str, Any]:

@@ -25,6 +25,9 @@ from infogan_lib.losses.information import InformationLoss
 Sampler = Callable[[int, torch.Generator | None, torch.device, torch.dtype], Tensor]
 """Samples n rows from a random generator, on a device, in a dtype: shape (n, columns)."""
 
+MAX_WIDTH = 2**20
+"""The most columns of a latent: a mistyped or forged width then fails before any memory is asked for."""
+
 
 class LatentVariable(ABC):
     """A part of the generator's input: noise, or a code that Q recovers."""

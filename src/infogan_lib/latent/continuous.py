@@ -10,7 +10,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from infogan_lib._checks import check_choice, check_float, check_int
-from infogan_lib.latent.base import LatentVariable, Sampler
+from infogan_lib.latent.base import MAX_WIDTH, LatentVariable, Sampler
 from infogan_lib.latent.loss_code import VectorCode, gaussian_sampler, sample_one, uniform_sampler
 from infogan_lib.losses.information import Domain, InformationLoss, NormalNLL
 
@@ -32,8 +32,8 @@ class Uniform(VectorCode):
 
     Raises:
         TypeError: An argument has the wrong type, or more than `dim` is given by position.
-        ValueError: `dim` is below 1, `low` is not below `high`, the weight is negative, or the loss does not score
-            real numbers.
+        ValueError: `dim` is below 1 or above 2**20, `low` is not below `high`, the weight is negative, or the loss does
+            not score real numbers.
 
     Example:
         >>> import torch
@@ -60,6 +60,8 @@ class Uniform(VectorCode):
             object.__setattr__(self, end, check_float(end, getattr(self, end)))
         if self.low >= self.high:
             raise ValueError(f"low must be below high in Uniform, but got low={self.low} and high={self.high}")
+        if not math.isfinite(self.high - self.low):
+            raise ValueError(f"high - low must be finite in Uniform, but got low={self.low} and high={self.high}")
         super().__post_init__()
 
     @property
@@ -97,7 +99,7 @@ class Gaussian(VectorCode):
 
     Raises:
         TypeError: An argument has the wrong type, or more than `dim` is given by position.
-        ValueError: `dim` is below 1, the weight is negative, or the loss does not score real numbers.
+        ValueError: `dim` is below 1 or above 2**20, the weight is negative, or the loss does not score real numbers.
 
     Example:
         >>> import torch
@@ -145,7 +147,7 @@ class Noise(LatentVariable):
 
     Raises:
         TypeError: `dim` is no whole number.
-        ValueError: `dim` is below 1, or the distribution is unknown.
+        ValueError: `dim` is below 1 or above 2**20, or the distribution is unknown.
 
     Example:
         >>> import torch
@@ -158,7 +160,7 @@ class Noise(LatentVariable):
     distribution: Literal["gaussian", "uniform"] = "gaussian"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "dim", check_int("dim", self.dim, minimum=1))
+        object.__setattr__(self, "dim", check_int("dim", self.dim, minimum=1, maximum=MAX_WIDTH))
         check_choice("distribution", self.distribution, ("gaussian", "uniform"))
 
     @property

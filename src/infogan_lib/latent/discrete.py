@@ -11,7 +11,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from infogan_lib._checks import check_int, describe
-from infogan_lib.latent.base import Sampler, as_finite_tensor
+from infogan_lib.latent.base import MAX_WIDTH, Sampler, as_finite_tensor
 from infogan_lib.latent.loss_code import LossCode, VectorCode
 from infogan_lib.latent.vectorized import ConstantTensor, adjacent_slices
 from infogan_lib.losses.information import BernoulliCrossEntropy, CrossEntropy, Domain, InformationLoss
@@ -32,7 +32,7 @@ class Categorical(LossCode):
 
     Raises:
         TypeError: An argument has the wrong type.
-        ValueError: `k` is below 2, the weight is negative, or the loss does not score one-hot rows.
+        ValueError: `k` is below 2 or above 2**20, the weight is negative, or the loss does not score one-hot rows.
 
     Example:
         >>> import torch
@@ -53,7 +53,7 @@ class Categorical(LossCode):
 
     @override
     def __post_init__(self) -> None:
-        object.__setattr__(self, "k", check_int("k of Categorical", self.k, minimum=2))
+        object.__setattr__(self, "k", check_int("k of Categorical", self.k, minimum=2, maximum=MAX_WIDTH))
         super().__post_init__()
 
     @property
@@ -146,7 +146,7 @@ class Bernoulli(VectorCode):
 
     Raises:
         TypeError: An argument has the wrong type, or more than `dim` is given by position.
-        ValueError: `dim` is below 1, the weight is negative, or the loss does not score bits.
+        ValueError: `dim` is below 1 or above 2**20, the weight is negative, or the loss does not score bits.
 
     Example:
         >>> import torch

@@ -10,7 +10,7 @@ from torch.distributions import Distribution
 from typing_extensions import override
 
 from infogan_lib._checks import check_int, describe, join_names
-from infogan_lib.latent.base import LatentCode, LatentVariable, Sampler, sampling_device
+from infogan_lib.latent.base import MAX_WIDTH, LatentCode, LatentVariable, Sampler, sampling_device
 from infogan_lib.latent.vectorized import ConstantTensor
 from infogan_lib.losses.information import Domain, InformationLoss
 
@@ -85,7 +85,7 @@ class VectorCode(LossCode):
 
     @override
     def __post_init__(self) -> None:
-        object.__setattr__(self, "dim", check_int("dim", self.dim, minimum=1))
+        object.__setattr__(self, "dim", check_int("dim", self.dim, minimum=1, maximum=MAX_WIDTH))
         super().__post_init__()
 
     @property

@@ -21,7 +21,7 @@ from torch.distributions import Distribution
 from typing_extensions import override
 
 from infogan_lib._checks import check_int, describe, join_names
-from infogan_lib.latent.base import LatentCode, LatentVariable, sampling_device
+from infogan_lib.latent.base import MAX_WIDTH, LatentCode, LatentVariable, sampling_device
 from infogan_lib.latent.serialization import from_dict, parse_object, to_dict
 from infogan_lib.latent.vectorized import VectorizedLoss, VectorizedSampler, adjacent_slices
 
@@ -37,7 +37,7 @@ class LatentSpec(Mapping[str, LatentVariable]):
 
     Raises:
         TypeError: A value is no `LatentVariable`, or a name is no non-empty string.
-        ValueError: There is no variable, or a name is used twice.
+        ValueError: There is no variable, a name is used twice, or the variables have more than 2**20 columns.
 
     Example:
         >>> import torch
@@ -66,6 +66,8 @@ class LatentSpec(Mapping[str, LatentVariable]):
                 raise TypeError(
                     f"{name} must be a latent variable such as Categorical(10), but got {describe(variable)}{hint}"
                 )
+        if self.width > MAX_WIDTH:
+            raise ValueError(f"a latent has at most {MAX_WIDTH:,} columns, but these variables have {self.width:,}")
 
     @override
     def __getitem__(self, name: str) -> LatentVariable:

@@ -91,7 +91,7 @@ class VectorizedLoss:
             for indices in groups
         ]
         scored = [i for indices in groups for i in indices]
-        order = [scored.index(i) for i in range(len(codes))]
+        order = sorted(range(len(codes)), key=scored.__getitem__)
         self._order = None if order == sorted(order) else ConstantTensor(order)
 
     def __call__(self, outputs: Tensor, latent: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ what was saved tensor by tensor before anything is changed.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from infogan_lib._checks import join_names
+from infogan_lib._schema import MAX_INT, Float, Int, Items, ListOf, MapOf, Nullable, OneOf, Plain, Record, Text
 from infogan_lib._version import __version__
 from infogan_lib.checkpoints.bundle import read_bundle, write_bundle
 from infogan_lib.checkpoints.compare import (
@@ -25,12 +26,14 @@ from infogan_lib.checkpoints.compare import (
     without_wrappers,
 )
 from infogan_lib.checkpoints.disk import CheckpointError, makedirs_synced, os_errors_as_checkpoint_errors
+from infogan_lib.checkpoints.state import check_schema
 from infogan_lib.checkpoints.tensor_file import to_plain_data
 from infogan_lib.data.pixels import PixelRange, pixel_range
 from infogan_lib.latent.category_names import CategoryNames
 from infogan_lib.latent.spec import LatentSpec
-from infogan_lib.model.adapters import DiscriminatorOutput, GeneratorInput
+from infogan_lib.model.adapters import GENERATOR_INPUTS, DiscriminatorOutput, GeneratorInput
 from infogan_lib.model.ema import ema_decay, make_ema
+from infogan_lib.model.fingerprint import FINGERPRINT, Fingerprint, model_fingerprint, warn_if_changed
 from infogan_lib.model.introspection import device_and_dtype
 from infogan_lib.model.q_head import LIBRARY_HEADS, QHeadFactory
 from infogan_lib.model.tap import Tap
@@ -52,12 +55,38 @@ _Q_KINDS = {
 }
 
 
+CATEGORY_NAMES = MapOf(ListOf(Nullable(Text())))
+
+PIXEL_RANGE = Nullable(Items((Float(), Float())))
+
+VERSIONS = MapOf(Record({"version": Nullable(Int())}, optional=frozenset({"version"}), is_open=True))
+
+_FIELDS = {
+    "latent": Text(),
+    "image_shape": ListOf(Int(1, 2**31), shortest=1, longest=8),
+    "category_names": CATEGORY_NAMES,
+    "pixel_range": PIXEL_RANGE,
+    "generator_input": OneOf(("auto", *GENERATOR_INPUTS)),
+    "discriminator_output": OneOf(("auto", "logits", "probabilities")),
+    "tap": Nullable(Items((Text(), OneOf(("input", "output"))))),
+    "q": Plain(),  # compared with the networks that are given
+    "head": Nullable(Text()),
+    "ema_decay": Nullable(Float(0, 1)),
+    "library": Text(),
+    "torch": Text(),
+    "fingerprint": FINGERPRINT,
+}
+
+PLAN = Record(_FIELDS, optional=frozenset(_FIELDS) - {"latent", "image_shape"})
+"""The fields of `ModelPlan` as they are saved."""
+
+
 @dataclass(frozen=True)
 class ModelPlan:
     """What a saved model holds beside its weights; the fields are those of `InfoGAN`.
 
     A field without a default is in every file. One that is added later needs a default, which then stands for the
-    models that were saved before.
+    models that were saved before, and a place in `PLAN`.
     """
 
     latent: LatentSpec
@@ -72,6 +101,7 @@ class ModelPlan:
     ema_decay: float | None = None
     library: str = "unknown"
     torch: str = "unknown"
+    fingerprint: Fingerprint | None = None
 
     @classmethod
     def of(cls, model: "InfoGAN") -> "ModelPlan":
@@ -89,6 +119,7 @@ class ModelPlan:
             ema_decay=ema_decay(model.ema_generator),
             library=__version__,
             torch=torch.__version__,
+            fingerprint=model_fingerprint(model),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -106,6 +137,7 @@ class ModelPlan:
             "q": self.q,
             "head": self.head,
             "ema_decay": self.ema_decay,
+            "fingerprint": self.fingerprint,
         }
 
     @classmethod
@@ -117,9 +149,9 @@ class ModelPlan:
             saved: JSON data.
 
         Raises:
-            CheckpointError: a field that is missing, unknown and required, or of another type.
+            CheckpointError: a field that is missing, unknown and required, of another type or out of bounds.
         """
-        plan = known_fields(path, "plan", saved, cls)
+        plan = known_fields(path, "plan", saved, PLAN)
         if plan.get("generator_input") == "parts":  # version 0.1's name
             plan["generator_input"] = "separate"
         parsers = {
@@ -130,8 +162,9 @@ class ModelPlan:
             "tap": lambda place: None if place is None else Tap(*place),
         }
         try:
-            return cls(**{name: parsers[name](value) if name in parsers else value for name, value in plan.items()})
-        except (TypeError, ValueError, AttributeError) as error:
+            PLAN.check(plan, "plan")
+            return cls(**{name: _parse(name, parsers.get(name), value) for name, value in plan.items()})
+        except (TypeError, ValueError) as error:
             raise CheckpointError(path, f"its plan cannot be read: {error}") from error
 
 
@@ -140,6 +173,14 @@ def q_kind(q_head: object, q_network: object) -> QKind:
     if q_network is not None:
         return "network"
     return "default" if q_head is None or q_head in LIBRARY_HEADS.values() else "head"
+
+
+def _parse(name: str, parser: Callable[[Any], Any] | None, value: Any) -> Any:
+    """A field of a plan from its JSON, or an error that names it."""
+    try:
+        return value if parser is None else parser(value)
+    except (TypeError, ValueError, KeyError, RecursionError) as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def save_model(model: "InfoGAN", folder: str | os.PathLike[str]) -> None:
@@ -175,7 +216,8 @@ def load_model(
     kind = q_kind(q_head, q_network)
     if plan.q != kind:
         raise CheckpointError(
-            folder, f"its Q is {_Q_KINDS.get(str(plan.q), repr(plan.q))}, but what was given is {_Q_KINDS[kind]}"
+            folder,
+            f"its Q is {_Q_KINDS.get(str(plan.q)[:20], repr(plan.q)[:60])}, but what was given is {_Q_KINDS[kind]}",
         )
     if plan.head is not None and plan.head not in LIBRARY_HEADS:
         raise CheckpointError(folder, f"its Q head is {plan.head!r}, but this version has {join_names(LIBRARY_HEADS)}")
@@ -204,6 +246,8 @@ def load_model(
         raise CheckpointError(folder, f"its images have shape {plan.image_shape}, but those here {model.image_shape}")
     model.to(*device_and_dtype(generator))
     load_tensors(model, folder, tensors, versions)
+    if plan.fingerprint is not None:
+        warn_if_changed(folder, plan.fingerprint, model_fingerprint(model, runs=2))
     return model
 
 
@@ -223,11 +267,30 @@ def load_tensors(model: nn.Module, path: Path, tensors: Mapping[str, Any], versi
     saved, versions = current_names(tensors), current_names(versions)
     tensors = renamed_like(saved, own)
     check_tensors(path, "network", tensors, own)
+    check_counts(path, tensors)
     if set(tensors) != set(saved):
         unwrapped = {without_wrappers(name): value for name, value in versions.items()}
         names = {name: without_wrappers(name) for name in module_versions(own)}
         versions = {name: unwrapped[key] for name, key in names.items() if key in unwrapped}
     model.load_state_dict(with_module_versions(tensors, versions))
+
+
+def check_counts(path: Path, tensors: Mapping[str, Any]) -> None:
+    """Check the counts that BatchNorm and the average keep, which they divide by.
+
+    Args:
+        path: where they were saved, for messages.
+        tensors: tensors by name.
+
+    Raises:
+        CheckpointError: a count below 0 or beyond any run.
+    """
+    counts = {
+        name: t for name, t in tensors.items() if name.rpartition(".")[2] in ("n_averaged", "num_batches_tracked")
+    }
+    for name, count in counts.items():
+        if isinstance(count, Tensor) and not bool(((count >= 0) & (count <= MAX_INT)).all()):
+            raise CheckpointError(path, f"its {name} must be from 0 to {MAX_INT:,}; it is damaged or forged")
 
 
 def current_names(tensors: Mapping[str, Any]) -> dict[str, Any]:
@@ -243,11 +306,13 @@ def _split(path: Path, state: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """The tensors by name and the modules' versions in a saved state."""
     if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
         raise CheckpointError(path, "it does not hold tensors by name")
-    tensors, versions = state, state.get(_VERSIONS)
+    tensors: dict[str, Any] = state
+    versions: Any = state.get(_VERSIONS)
     if set(state) == {"tensors", _VERSIONS}:  # format 1
         tensors = state["tensors"]
-    if not isinstance(tensors, dict) or not isinstance(versions, dict):
+    if not isinstance(tensors, dict):
         raise CheckpointError(path, "it does not hold tensors by name")
+    check_schema(path, _VERSIONS, versions, VERSIONS)
     return {str(name): value for name, value in tensors.items() if name != _VERSIONS}, versions
 
 

@@ -7,11 +7,25 @@ from typing import Any
 from torch import Tensor
 from typing_extensions import override
 
+from infogan_lib._schema import MapOf, Plain, Record
 from infogan_lib.checkpoints.compare import check_names, check_tensors, module_versions, renamed_like
 from infogan_lib.checkpoints.disk import CheckpointError
-from infogan_lib.checkpoints.state import Checkable
+from infogan_lib.checkpoints.state import Checkable, check_schema
+from infogan_lib.data.pixels import pixel_range
+from infogan_lib.latent.category_names import check_category_names
 from infogan_lib.model.infogan import InfoGAN
-from infogan_lib.model.saving import current_names, load_tensors
+from infogan_lib.model.saving import CATEGORY_NAMES, PIXEL_RANGE, VERSIONS, check_counts, current_names, load_tensors
+
+MODEL_STATE = Record(
+    {
+        "tensors": MapOf(Plain()),
+        "versions": VERSIONS,
+        "unsaved_buffers": MapOf(Plain()),
+        "category_names": CATEGORY_NAMES,
+        "pixel_range": PIXEL_RANGE,
+    }
+)
+"""What `ModelState.state_dict` returns; the tensors are compared with those of the model."""
 
 
 class ModelState(Checkable):
@@ -37,7 +51,7 @@ class ModelState(Checkable):
 
     @override
     def check(self, path: Path, state: Any) -> None:
-        """Check that the tensors fit by name, shape and dtype.
+        """Check that the tensors fit by name, shape and dtype, and that names and numbers are what they can be.
 
         Args:
             path: where the state was saved, for messages.
@@ -48,11 +62,17 @@ class ModelState(Checkable):
         """
         own = self.state_dict()
         check_names(path, "model", state, own)
-        for part in ("tensors", "versions", "unsaved_buffers"):
-            if not isinstance(state[part], Mapping):
-                raise CheckpointError(path, f"its {part} should be by name, but are {type(state[part]).__name__}")
+        check_schema(path, "model", state, MODEL_STATE)
+        try:
+            for code, names in state["category_names"].items():
+                check_category_names(self._model.latent, code, names)
+            if state["pixel_range"] is not None:
+                pixel_range(state["pixel_range"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(path, f"its model does not fit: {error}") from error
         for part in ("tensors", "unsaved_buffers"):
             check_tensors(path, "network", renamed_like(current_names(state[part]), own[part]), own[part])
+        check_counts(path, state["tensors"])
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Load the tensors, in place, and the names."""

@@ -11,6 +11,7 @@ from infogan_lib.data.rng import GlobalRng, RandomStreams, derive_seed
 from infogan_lib.data.stream import Position
 from infogan_lib.latent import LatentSpec
 from infogan_lib.model.ema import check_ema, ema_decay, make_ema
+from infogan_lib.model.fingerprint import Fingerprint, model_fingerprint
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.state import ModelState
 from infogan_lib.regularizers.base import Regularizer, check_regularizers
@@ -127,4 +128,8 @@ def make_ledger(
     )
     held = [*model.parameters(), *model.buffers(), *step.networks.parameters(), *step.networks.buffers()]
     size = sum(tensor.numel() * tensor.element_size() for tensor in held)
-    return RunLedger(parts, position, states, settings, steps, size, step.check_weights, step.check_state)
+
+    def fingerprint(runs: int) -> Fingerprint:
+        return model_fingerprint(model, config.get("augmented"), runs=runs)
+
+    return RunLedger(parts, position, states, settings, steps, size, step.check_weights, step.check_state, fingerprint)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from typing_extensions import override
 
 from infogan_lib._checks import check_int, describe
+from infogan_lib._schema import Described, Int, Kind, Record
 
 if TYPE_CHECKING:
     from infogan_lib.training.trainer import InfoGANTrainer
@@ -91,7 +92,7 @@ class ProgressBar(Callback):
             self._bar.close()
 
 
-class JSONLLogger(Callback):
+class JSONLLogger(Callback, Described):
     """Writes a line of JSON per step: {"step": 1, "epoch": 0, "loss/d": ...}. Appends to what is there.
 
     A metric that is not finite is written as null. A resumed run first removes the lines of the steps after its
@@ -161,6 +162,12 @@ class JSONLLogger(Callback):
             file, self._file = self._file, None
             with _errors_with_path(self.path):
                 file.close()
+
+    @property
+    @override
+    def schema(self) -> Kind:
+        """Where the run's lines begin (-1 before the first fit), their number, and the step of the last one."""
+        return Record({"start": Int(low=-1), "lines": Int(), "step": Int()})
 
     @override
     def state_dict(self) -> dict[str, int]:

@@ -12,9 +12,10 @@ from torch import Tensor
 from typing_extensions import override
 
 from infogan_lib._checks import join_names
+from infogan_lib._schema import MAX_INT, Array, Described, Int, Kind, ListOf, MapOf, Record
 
 
-class History(Mapping[str, NDArray[np.float64]]):
+class History(Mapping[str, NDArray[np.float64]], Described):
     """The metrics of all steps: ``history["loss/d"]`` is an array of values, ``history.steps("loss/d")`` their steps.
 
     A metric that some steps do not report (G's, where D is updated more often) has fewer values than there are steps.
@@ -62,6 +63,13 @@ class History(Mapping[str, NDArray[np.float64]]):
         self[name]
         return np.array(self._steps[name], dtype=np.int64)
 
+    @property
+    @override
+    def schema(self) -> Kind:
+        """Values and steps by name, of one dtype each; that they are equally long is checked when they are loaded."""
+        values, steps = Array(torch.float64, (None,)), Array(torch.int64, (None,), 1, MAX_INT)
+        return Record({"values": MapOf(values), "steps": MapOf(steps), "epochs": ListOf(Int())})
+
     def state_dict(self) -> dict[str, Any]:
         """All metrics as tensors; metrics of the same steps share the tensor of steps."""
         shared: dict[bytes, Tensor] = {}
@@ -73,7 +81,14 @@ class History(Mapping[str, NDArray[np.float64]]):
         return {"values": values, "steps": steps, "epochs": list(self.epochs)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore a state that `state_dict` returned."""
+        """Restore a state that `state_dict` returned.
+
+        Raises:
+            ValueError: A metric without steps, or with other numbers of values and steps.
+        """
+        lengths = [{name: len(numbers) for name, numbers in state[part].items()} for part in ("values", "steps")]
+        if lengths[0] != lengths[1]:
+            raise ValueError(f"its metrics have {lengths[0]} values and {lengths[1]} steps")
         self._values = {name: array("d", values.numpy().tobytes()) for name, values in state["values"].items()}
         self._steps = {name: array("q", steps.numpy().tobytes()) for name, steps in state["steps"].items()}
         self.epochs[:] = state["epochs"]

@@ -10,11 +10,14 @@ import torch
 
 from infogan_lib._version import __version__
 from infogan_lib.checkpoints.bundle import read_bundle, write_bundle
+from infogan_lib.checkpoints.compare import known_fields
 from infogan_lib.checkpoints.disk import CheckpointError, makedirs_synced, os_errors_as_checkpoint_errors
 from infogan_lib.checkpoints.run_folder import KIND, Check, read_checkpoint
-from infogan_lib.checkpoints.state import CompositeState, OptimizerState, Stateful
+from infogan_lib.checkpoints.state import CompositeState, OptimizerState, Stateful, check_schema
 from infogan_lib.data.stream import Position
+from infogan_lib.model.fingerprint import Fingerprint, warn_if_changed
 from infogan_lib.training.config import check_config
+from infogan_lib.training.run_metadata import RUN_METADATA
 
 _STATE = "trainer state"
 
@@ -37,6 +40,7 @@ class RunLedger:
         size: The bytes of weights and buffers, which limit the size of a checkpoint that is read.
         check_weights: Raises NonFiniteLossError if a weight is not finite after a number of steps.
         check_state: Checks that the weights in a state are finite.
+        fingerprint: Returns what the networks compute now from fixed inputs, in so many runs.
 
     Attributes:
         completed_fits: The number of calls of `fit` in the run that were completed, by this program or an earlier one.
@@ -58,7 +62,9 @@ class RunLedger:
         size: int,
         check_weights: Callable[[int], None],
         check_state: Check,
+        fingerprint: Callable[[int], Fingerprint],
     ) -> None:
+        self.fingerprint = fingerprint
         self.check_weights, self.check_state = check_weights, check_state
         self.parts, self.position, self.settings, self.step = parts, position, settings, step
         self.size, self.max_bytes = size, 64 * size + 2**30
@@ -74,7 +80,8 @@ class RunLedger:
         """The metadata of a checkpoint of now, for its manifest."""
         now = {"step": self.step(), "epoch": self.position.epochs, "library": __version__, "torch": torch.__version__}
         identity = {"id": secrets.token_hex(8), "parent_checkpoint": self.parent_checkpoint}
-        return now | identity | {"run_format": _FORMAT, "settings": self.settings}
+        run = {"run_format": _FORMAT, "settings": self.settings, "fingerprint": self.fingerprint(1)}
+        return now | identity | run
 
     def check(self, path: Path, metadata: Mapping[str, Any], *, allow_branch: bool = False) -> bool:
         """Check that a checkpoint can be resumed.
@@ -88,7 +95,7 @@ class RunLedger:
             Whether its settings are the trainer's.
 
         Raises:
-            CheckpointError: Another version of the library, or settings that differ.
+            CheckpointError: Another version of the library, settings that differ, or metadata that is not a run's.
         """
         if (run_format := metadata.get("run_format", 1)) != _FORMAT:
             age = "an older" if isinstance(run_format, int) and run_format < _FORMAT else "another"
@@ -97,6 +104,8 @@ class RunLedger:
                 f"it was written by infogan-lib {metadata.get('library')}, {age} version, whose runs cannot be resumed "
                 "by this one; finish the run with that version, or begin a new run in another folder",
             )
+        known = known_fields(path, "metadata", metadata, RUN_METADATA)
+        check_schema(path, "metadata", known, RUN_METADATA)
         is_same = check_config(path, metadata.get("settings"), self.settings, allow_branch=allow_branch)
         if metadata.get("torch") != torch.__version__:
             warnings.warn(
@@ -134,6 +143,7 @@ class RunLedger:
         self.check(folder, metadata)
         self.check_state(folder, state)
         CompositeState(**self.parts).load(folder, without_fit_parts(state))
+        warn_if_changed(folder, metadata.get("fingerprint"), self.fingerprint(2))
         self.has_stepped = True
         self.completed_fits = len(self.position.fit_starts)
         self.interrupted = self.pending = None

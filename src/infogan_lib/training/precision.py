@@ -7,14 +7,16 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from typing_extensions import override
 
 from infogan_lib._checks import check_choice
+from infogan_lib._schema import Array, Described, Kind, Plain, Record
 from infogan_lib.training.metrics import total_norm
 
 PrecisionName = Literal["fp32", "bf16", "fp16"]
 
 
-class Precision:
+class Precision(Described):
     """Autocasting, and loss scaling where float16 needs it. Weights and losses stay in their own precision.
 
     Args:
@@ -74,6 +76,17 @@ class Precision:
             scale: the loss scale as a float; None where it is the initial one.
         """
         return self.scaler.is_enabled() and (not isinstance(scale, float) or scale > 1)
+
+    @property
+    @override
+    def schema(self) -> Kind:
+        """The loss scale and its count where there is one; `load_state_dict` refuses both where there is none."""
+        if not self.scaler.is_enabled():
+            return Plain()
+        floats = torch.finfo(torch.float32)
+        scale, tracker = Array(torch.float32, (), floats.tiny, floats.max), Array(torch.int32, (), 0)
+        fields = {"scale": scale, "growth_tracker": tracker}
+        return Record(fields, optional=frozenset(fields))
 
     def state_dict(self) -> dict[str, Tensor]:
         """The loss scale and the number of steps since it changed; empty without one. Nothing waits for the device."""

@@ -16,8 +16,9 @@ from typing import Any
 
 from infogan_lib.checkpoints.disk import CheckpointError, os_errors_as_checkpoint_errors
 from infogan_lib.checkpoints.run_folder import Checkpoint, RunFolder, read_checkpoint
-from infogan_lib.checkpoints.state import CompositeState, Stateful, StateList
+from infogan_lib.checkpoints.state import CompositeState, Stateful, StateList, check_schema
 from infogan_lib.data.stream import DataStream, Target
+from infogan_lib.model.fingerprint import warn_if_changed
 from infogan_lib.training.checkpoint_settings import Checkpoints
 from infogan_lib.training.fit_calls import find_call
 from infogan_lib.training.ledger import FIT_PARTS, RunLedger, without_fit_parts
@@ -195,18 +196,19 @@ class FitSession:
         is_same = ledger.check(path, checkpoint.metadata, allow_branch=not is_inside)
         try:
             position = state["position"]
-            starts, last = position["fit_starts"], len(position["fit_starts"]) - 1
             fit_state = {name: state[name] for name in FIT_PARTS}
-            # A run that begins from another one takes the place of the call that was under way there.
-            index = (
-                find_call(path, starts, Target(*position["fit_target"]), min(completed, last), target)
-                if is_inside and starts
-                else last
-            )
-        except (TypeError, KeyError, IndexError, ValueError) as error:
+        except (TypeError, KeyError) as error:
             raise CheckpointError(path, f"its state is not that of a run: {error!r}") from error
-        if index == -1:
-            raise CheckpointError(path, "its state is not that of a run: it has no call of fit")
+        check_schema(path, "position", position, ledger.position.schema)
+        starts, last = position["fit_starts"], len(position["fit_starts"]) - 1
+        if last < 0:
+            raise CheckpointError(path, "its state does not fit: fit_starts is empty; it is damaged or forged")
+        # A run that begins from another one takes the place of the call that was under way there.
+        index = (
+            find_call(path, starts, Target(*position["fit_target"]), min(completed, last), target)
+            if is_inside
+            else last
+        )
         if not is_same:
             state = ledger.optimizers.with_current_param_groups(path, state)
         if index is None:
@@ -216,6 +218,7 @@ class FitSession:
         else:
             self._state.load(path, state)
             ledger.pending = None
+        warn_if_changed(path, checkpoint.metadata.get("fingerprint"), ledger.fingerprint(2))
         if self._folder is not None and is_inside:
             self._folder.current, ledger.parent_checkpoint = path, checkpoint.metadata.get("parent_checkpoint")
             ledger.folders.add(self._name())

@@ -1,0 +1,149 @@
+"""What the state of an optimizer may hold, so that no moment of another shape reaches a kernel.
+
+A fused kernel reads and writes as many numbers as the parameter has, whatever the shapes of its moments. Which moments
+an optimizer of torch keeps, and of which shapes, is read off a twin of it that makes one step with gradients of zero.
+Other optimizers keep what they like, and nobody but they can tell what fits.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from infogan_lib._schema import MAX_INT, Array, Float, Int, Items, Kind, ListOf, MapOf, OneOf, Plain, Record, similar
+
+_BOUNDS = {
+    "lr": Float(low=0),
+    "betas": Float(low=0, high=1),
+    "eps": Float(low=0),
+    "weight_decay": Float(low=0),
+    "momentum": Float(low=0),
+}
+"""The bounds of settings that torch checks when an optimizer is made, but not when its state is loaded."""
+
+_NOT_NEGATIVE = {"step", "mu_product", "mu", "eta"}
+
+OUTLINE = Record(
+    {"state": MapOf(Plain(), key=Plain()), "param_groups": ListOf(Record({"params": ListOf(Plain())}, is_open=True))},
+    is_open=True,
+)
+"""What is looked at in the state of any optimizer, to compare the numbers of parameters."""
+
+_MOVING = {
+    "last_epoch": Int(low=-1),
+    "_step_count": Int(),
+    "T_cur": Float(low=-1),
+    "T_i": Float(low=1),
+}
+"""What a scheduler of torch changes in each step; its other public numbers are settings."""
+
+
+def optimizer_schema(optimizer: Optimizer) -> Record:
+    """The description of what `optimizer.load_state_dict` may be given.
+
+    Args:
+        optimizer: the optimizer.
+    """
+    base = _torch_class(optimizer)
+    state: dict[int, Kind] = {}
+    groups: list[Kind] = []
+    for group, plain in zip(optimizer.param_groups, optimizer.state_dict()["param_groups"], strict=True):
+        numbers = plain["params"]
+        for number, parameter in zip(numbers, group["params"], strict=True):
+            moments = None if base is None else _moments(optimizer, base, group, parameter)
+            own = MapOf(Plain()) if moments is None else _parameter_schema(moments, is_open=base is not type(optimizer))
+            state[number] = own
+        # The order of parameters decides which moments are whose, and flags such as "fused" which kernel reads them.
+        settings = {} if base is not type(optimizer) else {k: _setting(k, v) for k, v in plain.items()}
+        groups.append(Record(settings | {"params": OneOf((numbers,))}, is_open=True))
+    fields = {"state": Record(state, optional=frozenset(state)), "param_groups": Items(tuple(groups))}
+    return Record(fields, is_open=base is not type(optimizer))
+
+
+def misfits(optimizer: Optimizer, saved: Any, schema: Record) -> Iterator[tuple[nn.Parameter, str, Tensor]]:
+    """Parameter, name and value of every saved moment that has another shape than the description says.
+
+    Args:
+        optimizer: the optimizer.
+        saved: the moments by the number of the parameter.
+        schema: what `optimizer_schema` returned.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    of_parameters: Any = schema.fields["state"]
+    for number, parameter in enumerate(parameters):
+        moments = saved.get(number) if isinstance(saved, Mapping) else None
+        for name, kind in getattr(of_parameters.fields[number], "fields", {}).items():
+            value = moments.get(name) if isinstance(moments, Mapping) else None
+            if isinstance(kind, Array) and isinstance(value, Tensor) and not kind.fits(value):
+                yield parameter, name, value
+
+
+def _torch_class(optimizer: Optimizer) -> type[Optimizer] | None:
+    """The class of torch's that an optimizer is, or derives from."""
+    classes = [
+        c for c in type(optimizer).__mro__ if f"{c.__module__}.".startswith("torch.optim.") and c is not Optimizer
+    ]
+    return classes[0] if classes else None
+
+
+def _moments(
+    optimizer: Optimizer, base: type[Optimizer], group: Mapping[str, Any], parameter: nn.Parameter
+) -> Mapping[str, Any] | None:
+    """What the optimizer keeps of a parameter after a step; None where it makes none with dense gradients of zero."""
+    if optimizer.state.get(parameter):
+        return optimizer.state[parameter]
+    twin = nn.Parameter(torch.zeros_like(parameter))
+    twin.grad = torch.zeros_like(twin)
+    probe = base.__new__(base)
+    groups = [{**group, "params": [twin]}]
+    probe.__setstate__({"defaults": dict(optimizer.defaults), "state": defaultdict(dict), "param_groups": groups})
+    try:
+        probe.step()
+    except Exception:  # one that needs a closure, sparse gradients or another device
+        return None
+    return probe.state[twin]
+
+
+def _parameter_schema(moments: Mapping[str, Any], *, is_open: bool) -> Record:
+    return Record({name: _moment(name, value) for name, value in moments.items()}, is_open=is_open)
+
+
+def _moment(name: str, value: Any) -> Kind:
+    low = 0 if name in _NOT_NEGATIVE else None
+    if isinstance(value, Tensor):
+        dtype = None if value.is_floating_point() else value.dtype
+        return Array(dtype, tuple(value.shape), low, None if low is None else MAX_INT)
+    return Float(low=-MAX_INT if low is None else low) if isinstance(value, (int, float)) else Plain()
+
+
+def _setting(name: str, value: Any) -> Kind:
+    if isinstance(value, (list, tuple)):
+        return Items(tuple(_setting(name, item) for item in value))
+    if isinstance(value, Tensor):
+        return Array(None, tuple(value.shape), low=0, high=MAX_INT)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return _BOUNDS.get(name.removeprefix("initial_"), Float())
+    return OneOf((value,))
+
+
+def scheduler_schema(own: Mapping[str, Any]) -> Record:
+    """The description of what the `load_state_dict` of a scheduler of torch may be given.
+
+    It would take any attribute, also in place of the scheduler's own methods.
+
+    Args:
+        own: the scheduler's `state_dict`.
+    """
+    return Record({name: _scheduled(name, value) for name, value in own.items()})
+
+
+def _scheduled(name: str, value: Any) -> Kind:
+    if name in _MOVING:
+        return _MOVING[name]
+    if name == "_schedulers":
+        return Items(tuple(map(scheduler_schema, value)))
+    is_setting = not name.startswith("_") and isinstance(value, (int, float, str))
+    return OneOf((value,)) if is_setting else similar(value)

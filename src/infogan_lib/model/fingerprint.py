@@ -1,0 +1,154 @@
+"""Fingerprints of networks: what they compute from fixed inputs, to tell networks of equal shapes apart.
+
+A weight fits any network that has a weight of that name and shape: one with GELU for ReLU loads without an error, and
+computes something else. So a few numbers that the networks compute are kept with their weights, and compared when these
+are loaded. Nothing else is touched: inputs come from a generator of their own, and the networks' modes and buffers and
+the global random generators are restored.
+"""
+
+import copy
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from infogan_lib._checks import join_names
+from infogan_lib._schema import Float, Kind, ListOf, MapOf, Nullable, Record, Text
+from infogan_lib.data.rng import preserve_rng, seed_all
+from infogan_lib.model.introspection import device_and_dtype, eval_mode
+
+if TYPE_CHECKING:
+    from infogan_lib.model.infogan import InfoGAN
+
+Fingerprint = dict[str, Any]
+"""The dtype and device of the numbers, and the numbers by the name of the network that computes them."""
+
+FINGERPRINT: Kind = Nullable(Record({"computed_in": Text(), "outputs": MapOf(ListOf(Float(), longest=1000))}))
+"""What a file holds as a fingerprint; None where there is none."""
+
+_BATCH, _AUGMENTED, _KEPT = 3, 16, 24
+
+_TOLERANCE = {True: (1e-2, 1e-4), False: (5e-2, 5e-3)}
+"""Shares of the spread and of the size of the numbers: in full precision on CPUs, and otherwise (kernels, TF32)."""
+
+Function = Callable[[], Tensor]
+
+
+def model_fingerprint(
+    model: "InfoGAN", augmentations: Mapping[str, Any] | None = None, *, runs: int = 1
+) -> Fingerprint:
+    """The fingerprint of G, D and Q in eval mode. What cannot be run so is left out.
+
+    Args:
+        model: the model.
+        augmentations: functions of images and a `torch.Generator`, by name; None for one that there is not.
+        runs: how often to run each, with other seeds; what then gives other numbers, as it is random, is left out.
+    """
+    device, dtype = device_and_dtype(model.generator)
+    rng = torch.Generator().manual_seed(0)
+    many = torch.rand(_AUGMENTED, *model.image_shape, generator=rng, dtype=torch.float64, device="cpu") * 2 - 1
+    many = many.to(*device_and_dtype(model.discriminator))
+    images = many[:_BATCH]
+
+    def generate() -> Tensor:
+        return model.generate(model.latent.sample(_BATCH, rng=rng.manual_seed(0)).to(device, dtype))
+
+    def discriminate() -> Tensor:
+        return model.discriminate(images, codes=False).logits
+
+    def infer() -> Tensor:
+        return model.forward_q(images)
+
+    def augment(function: Any) -> Function:
+        return lambda: copy.deepcopy(function)(many.clone(), torch.Generator(device).manual_seed(0))
+
+    functions = {"generator": generate, "discriminator": discriminate, "Q": infer}
+    functions |= {name: augment(f) for name, f in (augmentations or {}).items() if f is not None}
+    return fingerprint(functions, model, device, runs)
+
+
+def fingerprint(functions: Mapping[str, Function], model: nn.Module, device: torch.device, runs: int) -> Fingerprint:
+    """The numbers that functions compute.
+
+    Args:
+        functions: the functions by name.
+        model: the module whose modes and buffers are restored.
+        device: the device that they compute on.
+        runs: how often each is run.
+    """
+    outputs = {}
+    with torch.no_grad(), preserve_rng(device), eval_mode(model), _buffers_restored(model), _uncompiled():
+        for name, function in functions.items():
+            try:
+                first, *others = [_summary(function, seed, device) for seed in range(runs)]
+            except Exception:  # a fingerprint is worth less than the save or the load that asks for it
+                continue
+            if first is not None and not any(o is None or _differ(first, o, is_exact=True) for o in others):
+                outputs[name] = first
+    dtype = str(device_and_dtype(model)[1]).removeprefix("torch.")
+    return {"computed_in": f"{dtype} on {device.type}", "outputs": outputs}
+
+
+def warn_if_changed(path: Path, saved: Fingerprint | None, own: Fingerprint) -> None:
+    """Warn of networks that compute something other than those that were saved.
+
+    Args:
+        path: where the fingerprint was saved, for the message.
+        saved: the fingerprint; None where the file has none.
+        own: that of the networks here, after the weights were loaded.
+    """
+    if saved is None:
+        return
+    is_exact = saved["computed_in"] == own["computed_in"] in ("float32 on cpu", "float64 on cpu")
+    before, now = saved["outputs"], own["outputs"]
+    changed = [name for name in before if name in now and _differ(before[name], now[name], is_exact=is_exact)]
+    if changed:
+        it, does = ("it", "does") if len(changed) == 1 else ("they", "do")
+        warnings.warn(
+            f"{path}: {join_names(changed)} {does} not compute what {it} computed when this was saved, from the same "
+            "inputs and weights. All shapes fit, so it is loaded; if that is not meant, give the layers, activations "
+            "and settings of then",
+            stacklevel=5,
+        )
+
+
+def _differ(a: list[float], b: list[float], *, is_exact: bool) -> bool:
+    """Whether the largest difference is more than rounding makes of it."""
+    if len(a) != len(b):
+        return True
+    first, second = torch.tensor([a, b], dtype=torch.float64)
+    of_spread, of_size = _TOLERANCE[is_exact]
+    tolerance = of_spread * first.std(correction=0) + of_size * first.abs().max()
+    return bool(((first - second).abs() > tolerance).any())
+
+
+def _summary(function: Function, seed: int, device: torch.device) -> list[float] | None:
+    """Some of the numbers of an output, spread evenly; None if one of them is not finite."""
+    seed_all(seed, device)
+    numbers = function().detach().flatten().double()
+    places = torch.linspace(0, len(numbers) - 1, min(_KEPT, len(numbers)), device=numbers.device).round().long()
+    kept = numbers[places].cpu()
+    return kept.tolist() if len(kept) and bool(kept.isfinite().all()) else None
+
+
+@contextmanager
+def _buffers_restored(model: nn.Module) -> Iterator[None]:
+    """Restore all buffers: some layers count their calls or track statistics in eval mode too."""
+    before = [(m, name, b, b.clone()) for m in model.modules() for name, b in m._buffers.items() if b is not None]
+    try:
+        yield
+    finally:
+        for module, name, buffer, copy in before:
+            module._buffers[name] = buffer
+            if not torch.equal(buffer, copy):
+                buffer.copy_(copy)
+
+
+def _uncompiled() -> Any:
+    """A context in which compiled networks run as they are written: compiling for one small batch takes minutes."""
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()

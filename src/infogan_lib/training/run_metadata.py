@@ -1,0 +1,19 @@
+"""What the manifest of a run's checkpoint says of it."""
+
+from infogan_lib._schema import Int, Nullable, Plain, Record, Text
+from infogan_lib.model.fingerprint import FINGERPRINT
+
+_FIELDS = {
+    "step": Int(),
+    "epoch": Int(),
+    "library": Text(),
+    "torch": Text(),
+    "id": Text(),
+    "parent_checkpoint": Nullable(Text()),
+    "run_format": Int(),
+    "settings": Plain(),  # compared with those of the trainer
+    "fingerprint": FINGERPRINT,
+}
+
+RUN_METADATA = Record(_FIELDS, optional=frozenset({"fingerprint"}))
+"""The fields of `RunLedger.metadata`."""

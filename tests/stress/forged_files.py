@@ -1,0 +1,279 @@
+"""Forges saved models and checkpoints under right checksums: every field that their descriptions name, one at a time,
+is lost, joined by a stranger, or given values that the description excludes (`forgeries.py`). Each must be refused with
+a CheckpointError that names the field, or be one of those that are tolerated: a field that may be missing or unknown,
+and what a user's own object keeps. Nothing may end in another error.
+
+    python tests/stress/forged_files.py             all of them, a few minutes
+    python tests/stress/forged_files.py --every 7   every seventh
+"""
+
+import argparse
+import hashlib
+import json
+import resource
+import tempfile
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from forgeries import HUGE, Forgery, forgeries
+from small_run import LATENT, images
+from torch import nn
+from torch.optim.lr_scheduler import StepLR
+from torch.utils.data import DataLoader
+
+import infogan_lib as ig
+from infogan_lib._schema import Described, Items, Kind, Record, Text, similar
+from infogan_lib.checkpoints.bundle import read_bundle
+from infogan_lib.checkpoints.optimizer_schema import optimizer_schema, scheduler_schema
+from infogan_lib.checkpoints.run_folder import read_checkpoint
+from infogan_lib.checkpoints.tensor_file import encode
+from infogan_lib.data.sources import make_source
+from infogan_lib.data.stream import DataStream, Position
+from infogan_lib.evaluation.collapse_monitor import CollapseMonitor
+from infogan_lib.model.saving import PLAN, VERSIONS
+from infogan_lib.model.state import MODEL_STATE
+from infogan_lib.training.callbacks import JSONLLogger
+from infogan_lib.training.run_metadata import RUN_METADATA
+
+MAX_BYTES = 1 << 28
+
+LATENTS = [
+    *({"z": {"kind": "Noise", "dim": dim}} for dim in (10**9, 10**12, HUGE, 1e300, -1, 0, None, "5", [], {}, True)),
+    *({"c": {"kind": "Categorical", "k": k}} for k in (10**9, 10**12, HUGE, 1e300, -1, 1, None, "5", [], {}, True)),
+    *({"c": {"kind": "Categorical", "k": 4, "weight": w}} for w in (float("nan"), float("inf"), -1, "1", None, HUGE)),
+    *({"c": {"kind": "Uniform", "low": low}} for low in (float("nan"), -float("inf"), 5, "1", None, HUGE, -1.7e308)),
+    *({"c": {"kind": kind}} for kind in ("object", "__class__", "LatentCode", "", None, 7, [], {})),
+    *(
+        {"c": {"kind": "Uniform", "loss": loss}}
+        for loss in ({}, [], "MSE", {"kind": "object"}, {"kind": "CrossEntropy"})
+    ),
+    *(
+        {"c": {"kind": "Uniform", "loss": {"kind": "NormalNLL", "scale": s}}}
+        for s in (-1, 0, float("nan"), "1", [], HUGE)
+    ),
+    {f"c{i}": {"kind": "Categorical", "k": 10**5} for i in range(1000)},
+    {f"c{i}": {"kind": "Categorical", "k": 2} for i in range(15_000)},
+]
+"""Latents that no model here has, as JSON."""
+
+
+def networks() -> tuple[nn.Module, nn.Module]:
+    """G and D."""
+    torch.manual_seed(0)
+    generator = nn.Sequential(
+        *(nn.Linear(LATENT.width, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 64)),
+        *(nn.Unflatten(1, (1, 8, 8)), nn.Tanh()),
+    )
+    return generator, nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.LeakyReLU(0.1), nn.Linear(8, 1))
+
+
+def trainer(precision: Any = "fp32") -> ig.InfoGANTrainer:
+    return ig.InfoGANTrainer(
+        *networks(),
+        LATENT,
+        ema_decay=0.9,
+        engine=ig.Engine("cpu", precision=precision),
+        optimizers=ig.Optimizers(scheduler=lambda optimizer: StepLR(optimizer, 5)),
+    )
+
+
+_OTHER_WORDS = (
+    "it is damaged",  # JSON has no NaN, so a manifest that holds one is no manifest
+    "its Q is",  # "q" of a model
+    "groups of",  # the numbers of an optimizer's parameters
+    "whose runs cannot be resumed",  # the format of the run
+)
+"""What a refusal may say in place of the field."""
+
+
+class Target(NamedTuple):
+    """A file that is forged: its parts, their descriptions, and the program that loads it."""
+
+    name: str
+    schema: Kind
+    honest: Any
+    write: Callable[[Path, Any], None]
+    load: Callable[[Path], object]
+
+
+def write_bundle(folder: Path, kind: str, metadata: Any, state: bytes, others: Mapping[str, Any] = {}) -> None:
+    """A bundle with right checksums, whatever is in it."""
+    for path in folder.iterdir():
+        path.unlink()
+    digest = hashlib.sha256(state).hexdigest()
+    (folder / f"state-{digest[:16]}.safetensors").write_bytes(state)
+    entry = {"bytes": len(state), "sha256": digest}
+    manifest = {"kind": kind, "format": 2, "metadata": metadata, "state": entry, **others}
+    text = json.dumps(manifest, indent=1) + "\n"
+    checksum = hashlib.sha256(text.encode()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"checksum": checksum}, indent=1) + "\n")
+
+
+def model_targets(scratch: Path) -> list[Target]:
+    """The manifest and the state of a saved model."""
+    model = trainer().model
+    model.set_category_names("digit", list("abcd"))
+    model.pixel_range = (-1.0, 1.0)
+    model.save(scratch / "model")
+    metadata, state = read_bundle(scratch / "model", "model", max_bytes=MAX_BYTES)
+    data = encode(state)
+
+    def load(folder: Path) -> object:
+        generator, discriminator = networks()
+        return ig.InfoGAN.load(folder, generator=generator, discriminator=discriminator)
+
+    def write_plan(folder: Path, plan: Any) -> None:
+        write_bundle(folder, "model", plan, data)
+
+    def write_state(folder: Path, state: Any) -> None:
+        write_bundle(folder, "model", metadata, encode(state))
+
+    tensors = {name: similar(tensor) for name, tensor in state.items() if name != "versions"}
+    return [
+        Target("model: manifest", PLAN, metadata, write_plan, load),
+        Target("model: state", Record({"versions": VERSIONS, **tensors}), state, write_state, load),
+    ]
+
+
+def run_targets(scratch: Path, name: str, data: Callable[[], Any], precision: Any) -> list[Target]:
+    """The manifest and the state of a run's checkpoint."""
+    folder = scratch / name
+
+    def fit(checkpoints: ig.Checkpoints, steps: int) -> ig.InfoGANTrainer:
+        callbacks = [JSONLLogger(folder / "log.jsonl"), CollapseMonitor(every=1, after=0, samples=8)]
+        t = trainer(precision)
+        t.fit(data(), steps=steps, batch_size=12, callbacks=callbacks, checkpoints=checkpoints)
+        return t
+
+    t = fit(ig.Checkpoints(folder), 2)
+    checkpoint = read_checkpoint(folder, max_bytes=MAX_BYTES)
+    plain = encode(checkpoint.state)
+
+    def write_metadata(folder: Path, metadata: Any) -> None:
+        write_bundle(folder, "checkpoint", metadata, plain)
+
+    def write_state(folder: Path, state: Any) -> None:
+        write_bundle(folder, "checkpoint", checkpoint.metadata, encode(state))
+
+    def load(folder: Path) -> object:
+        return fit(ig.Checkpoints(None, resume=folder), 3)
+
+    schema = run_schema(t, checkpoint.state, data())
+    return [
+        Target(f"{name}: manifest", RUN_METADATA, checkpoint.metadata, write_metadata, load),
+        Target(f"{name}: state", schema, checkpoint.state, write_state, load),
+    ]
+
+
+def run_schema(t: ig.InfoGANTrainer, state: Any, data: Any) -> Record:
+    """The description of a checkpoint's state: that of each part."""
+    parts: dict[str, Kind] = {n: p.schema for n, p in t._ledger.parts.items() if isinstance(p, Described)}
+    parts["model"] = Record({**MODEL_STATE.fields, "tensors": similar(state["model"]["tensors"])})
+    parts["optimizers"] = Items(tuple(map(optimizer_schema, t.optimizers.values())))
+    own = [Items((Text(), scheduler_schema(scheduler.state_dict()))) for scheduler in t.schedulers]
+    parts["schedulers"] = Items(tuple(own))
+    log, monitor = JSONLLogger("log.jsonl"), CollapseMonitor()
+    parts["callbacks"] = Items((Items((Text(), log.schema)), Items((Text(), monitor.schema))))
+    source = make_source(data, batch_size=12, num_workers=0, seed=0, device=torch.device("cpu"))
+    return Record(parts | {"data": DataStream(source, Position()).schema})
+
+
+def latent_forgeries() -> Iterator[Forgery]:
+    """Manifests of a model whose latent is another text."""
+    texts = [json.dumps(latent) for latent in LATENTS]
+    texts += ["[" * 100_000, '{"a":' * 3000 + "1" + "}" * 3000, "", "null", '{"a": 1, "a": 2}', "9" * 5000]
+    nested = '{"kind": "CrossEntropy", "a": ' * 900 + "1" + "}" * 900
+    yield from (Forgery(("latent",), text) for text in [*texts, '{"c": {"kind": "Uniform", "loss": ' + nested + "}}"])
+
+
+def manifest_forgeries() -> Iterator[dict[str, Any]]:
+    """Fields of the manifest itself, beside the metadata."""
+    for name in ("kind", "format", "metadata", "state"):
+        yield from ({name: wrong} for wrong in (None, "words", 7, -1, 3.5, True, [], {}, HUGE))
+    for name in ("bytes", "sha256"):
+        for wrong in (None, "words", -1, 3.5, True, [], {}, HUGE, 1 << 60, "0" * 64, "../" * 21 + "0"):
+            yield {"state": {"bytes": 10, "sha256": "0" * 64} | {name: wrong}}
+
+
+def attack(every: int = 1) -> tuple[Counter[str], list[str]]:
+    """Forge files and load them.
+
+    Args:
+        every: Forge only every so manieth of them.
+
+    Returns:
+        How many by file and outcome, and a line on each that ended as it should not.
+    """
+    counts, faults = Counter[str](), []
+    with tempfile.TemporaryDirectory() as name, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        scratch, forged = Path(name), Path(name) / "forged"
+        forged.mkdir()
+        model, *others = [
+            *model_targets(scratch),
+            *run_targets(scratch, "run", images, "fp32"),
+            *run_targets(scratch, "run of a loader", _loader, "fp16"),
+        ]
+        for target in (model, *others):
+            target.write(forged, target.honest)
+            target.load(forged)  # the honest file is taken
+            more = latent_forgeries() if target is model else ()
+            for forgery in islice(chain(forgeries(target.schema, target.honest), more), 0, None, every):
+                try:
+                    target.write(forged, forgery.apply(target.honest))
+                except TypeError:  # a tensor, where only JSON can be
+                    continue
+                outcome = _outcome(target.load, forged, forgery)
+                counts[f"{target.name}: {outcome.partition(':')[0]}"] += 1
+                if outcome not in ("refused", "taken, as it may be"):
+                    faults.append(f"{target.name}: {forgery}: {outcome}")
+        data = next(forged.glob("state-*")).read_bytes()
+        for fields in islice(manifest_forgeries(), 0, None, every):
+            write_bundle(forged, "model", model.honest, data, fields)
+            outcome = _outcome(model.load, forged, Forgery((), None))
+            counts[f"any manifest: {outcome}"] += 1
+            if outcome != "refused":
+                faults.append(f"any manifest: {str(fields)[:60]}: {outcome}")
+    return counts, faults
+
+
+def _outcome(load: Callable[[Path], object], folder: Path, forgery: Forgery) -> str:
+    started = time.process_time()
+    try:
+        load(folder)
+    except ig.CheckpointError as error:
+        names = [part for part in forgery.path if isinstance(part, str)]
+        name = names[-1].removeprefix("generator.").removeprefix("discriminator.") if names else ""
+        is_named = name in str(error) or any(words in str(error) for words in _OTHER_WORDS)
+        outcome = "refused" if is_named else f"REFUSED WITHOUT A NAME: {error.reason[:200]}"
+    except BaseException as error:
+        return f"WRONG ERROR {type(error).__name__}: {str(error)[:200]}"
+    else:
+        outcome = "TAKEN" if forgery.must_be_refused else "taken, as it may be"
+    return outcome if time.process_time() - started < 10 else f"SLOW, {outcome}"
+
+
+def _loader() -> DataLoader[Any]:
+    return DataLoader(
+        list(images()), batch_size=12, shuffle=True, generator=torch.Generator().manual_seed(0), drop_last=True
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--every", type=int, default=1)
+    torch.set_num_threads(1)
+    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    counts, faults = attack(parser.parse_args().every)
+    for outcome, number in sorted(counts.items()):
+        print(f"{outcome:<60}{number:>7}")
+    print("\n".join(faults))
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    seconds = time.monotonic() - started
+    print(f"{counts.total()} forgeries, {len(faults)} faults; memory grew by {grown:.0f} MiB, {seconds:.0f} seconds")
