@@ -79,7 +79,7 @@ REFUSALS = [
         "must be Callback objects",
     ),
     (lambda: trainer(device="gpu"), ValueError, "device must be 'auto' or a device of this machine"),
-    (lambda: trainer(precision="int8"), ValueError, "precision must be one of 'fp32', 'bf16' and 'fp16'"),
+    (lambda: trainer(precision="int8"), ValueError, "precision must be one of 'fp32', 'bf16', 'fp16' and 'auto'"),
     (lambda: trainer(seed=1.5), TypeError, "seed must be a whole number"),
     (lambda: trainer(lr_g=0), ValueError, "optimizers.g must be a finite number above 0"),
     (lambda: trainer(lr_d="fast"), TypeError, "optimizers.d must be a learning rate, a torch Optimizer or a function"),
