@@ -1,0 +1,123 @@
+"""A step as a whole: launched without waiting for the device, read later, and made entirely or not at all."""
+
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from infogan_lib._schema import Described, Int, Kind, Record
+from infogan_lib.model.infogan import InfoGAN
+from infogan_lib.training.guard import Guard, NonFiniteLossError, PendingStep
+from infogan_lib.training.metrics import Terms, step_metrics
+from infogan_lib.training.precision import Precision
+
+
+class WholeStep(Described):
+    """What a step is beside its two equations, which a subclass has in `_updates`.
+
+    Args:
+        model: the InfoGAN.
+        guard: copies and restores what a step changes.
+        precision: the precision of the forward passes.
+        labels: the names of the terms, for messages.
+
+    Attributes:
+        count: the number of steps launched.
+    """
+
+    def __init__(
+        self, model: InfoGAN, guard: Guard, precision: Precision, labels: Mapping[str, str | Sequence[str]]
+    ) -> None:
+        self.model, self.precision, self.count = model, precision, 0
+        self._guard, self._labels = guard, labels
+
+    @abstractmethod
+    def _updates(self, real: Tensor, draw: Callable[[int], Tensor]) -> list[Terms]:
+        """Make all updates of a step, and return the terms of each, D's first."""
+
+    def launch(
+        self, real: Tensor, draw: Callable[[int], Tensor], pending: deque[PendingStep] | None = None
+    ) -> PendingStep:
+        """Update D and, in every `d_steps`-th step, G and Q. Nothing in it waits for the device.
+
+        Args:
+            real: real images (N, *image_shape), on the model's device.
+            draw: makes n latents (n, L) on the model's device.
+            pending: a queue that the step is added to, as the last part of it; an error leaves nothing of the step.
+        """
+        number, has_grad, before = self.count, torch.is_grad_enabled(), None
+        try:
+            before = self._guard.begin()
+            with self.model.tapping():
+                row = self._guard.row(self._updates(real, draw))
+            step = PendingStep(number, row, before, real)
+            self.count = number + 1
+            if pending is not None:
+                pending.append(step)
+        except BaseException as error:
+            torch.set_grad_enabled(has_grad)  # an interrupt may come between a context's end and its own
+            self.count = number
+            if pending is not None and pending and pending[-1].number == number:
+                pending.pop()
+            if before is not None:
+                self._guard.restore(before)
+            if (named := self._guard.named(error)) is not error:
+                raise named from error
+            raise
+        return step
+
+    def roll_back(self, step: PendingStep) -> None:
+        """Restore everything as it was before a step that was launched."""
+        self._guard.restore(step.before)
+        self.count = step.number
+
+    def check_weights(self, steps: int) -> None:
+        """Check that the weights are finite after a number of steps.
+
+        Raises:
+            NonFiniteLossError: one of them is not, though each step has left them so.
+        """
+        self._guard.check_weights(steps)
+
+    def check_state(self, path: Path, state: Any) -> None:
+        """Check that the weights in a run's state are finite.
+
+        Raises:
+            CheckpointError: one of them is not.
+        """
+        if isinstance(state, dict):
+            model = state.get("model")
+            tensors = model.get("tensors") if isinstance(model, dict) else None
+            self._guard.weights.check_state(path, [tensors, state.get("regularizers")])
+
+    def read(self, step: PendingStep) -> dict[str, float]:
+        """The metrics of a step, once the device has computed them; see `InfoGANTrainer.step`.
+
+        Raises:
+            NonFiniteLossError: a loss, gradient or weight is not finite; everything is as it was before that step.
+        """
+        try:
+            return step_metrics(self._guard.read(step, self._labels), self.model.latent)
+        except NonFiniteLossError:
+            self.count = step.number
+            raise
+
+    @property
+    @override
+    def schema(self) -> Kind:
+        """A count, and the state of the loss scale."""
+        return Record({"count": Int(), "precision": self.precision.schema})
+
+    def state_dict(self) -> dict[str, Any]:
+        """The number of steps made, and the state of the loss scale."""
+        return {"count": self.count, "precision": self.precision.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore both."""
+        self.precision.load_state_dict(state["precision"])
+        self.count = int(state["count"])
