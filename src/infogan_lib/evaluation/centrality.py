@@ -18,7 +18,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from infogan_lib._checks import check_int, describe
+from infogan_lib._checks import check_int, check_seed, describe
 from infogan_lib.metrics._arrays import check_codes
 from infogan_lib.metrics.intervention_scores import vote_score
 from infogan_lib.model.infogan import InfoGAN
@@ -104,7 +104,7 @@ def model_centrality(
     max_dims = max(len(_continuous_columns(model)) for model in models)
     num_votes = check_int("num_votes", num_votes, minimum=max_dims)
     num_samples = check_int("num_samples", num_samples, minimum=2)
-    group_size, seed = check_int("group_size", group_size, minimum=2), check_int("seed", seed, minimum=0)
+    group_size, seed = check_int("group_size", group_size, minimum=2), check_seed(seed)
     batch_size = check_int("batch_size", batch_size, minimum=1)
     scores = np.empty((len(models), len(models)))
     for j, source in enumerate(models):

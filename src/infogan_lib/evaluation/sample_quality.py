@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from infogan_lib._checks import describe
+from infogan_lib._checks import check_type, describe
 from infogan_lib.data.pixels import UNKNOWN_RANGE, as_float, check_real_images
 from infogan_lib.metrics.distances import frechet_distance, kernel_distance, precision_recall
 from infogan_lib.model.infogan import InfoGAN
@@ -68,6 +68,7 @@ def sample_quality(
             than features, or the name is empty.
         ImportError: If scikit-learn is not installed.
     """
+    check_type("model", model, InfoGAN)
     if not isinstance(name, str) or not name.strip():
         raise ValueError(f"name must say what the features are, but got {describe(name)}")
     check_real_images(images, model.image_shape, model.pixel_range)

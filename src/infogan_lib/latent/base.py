@@ -10,6 +10,7 @@ with its weight (Chen et al., *InfoGAN*, NeurIPS 2016, section 5). Both are immu
 weights of Q live in the model.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields, is_dataclass
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from infogan_lib._checks import check_float, check_int, describe
+from infogan_lib._checks import check_float, check_int, check_tensor, describe
 from infogan_lib.losses.information import InformationLoss
 
 Sampler = Callable[[int, torch.Generator | None, torch.device, torch.dtype], Tensor]
@@ -90,6 +91,19 @@ class LatentVariable(ABC):
         """Default ends of a traversal of one dimension."""
         return -1.0, 1.0
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The least and the largest value that can be set: all numbers, unless overridden."""
+        return -math.inf, math.inf
+
+    def _check_limits(self, values: Tensor, given: object) -> None:
+        low, high = self.limits
+        if values.min() < low or values.max() > high:
+            raise ValueError(
+                f"a value of {self!r} must be from {low:g} to {high:g}, far beyond its prior already, but got "
+                f"{describe(given)}"
+            )
+
     def traverse(
         self,
         base: Tensor,
@@ -116,11 +130,14 @@ class LatentVariable(ABC):
             ValueError: `dim` is out of range, `steps` is below 1, or an end is not finite.
         """
         steps = check_int("steps", 10 if steps is None else steps, minimum=1)
-        if check_int("dim", dim, minimum=0) >= self.width:
+        dim = check_int("dim", dim, minimum=0)
+        if dim >= self.width:
             raise ValueError(f"dim must be from 0 to {self.width - 1} for {self!r}, but got {dim}")
+        check_tensor("base", base, (self.width,))
         default_low, default_high = self.traversal_range
         start = default_low if low is None else check_float("low", low)
         stop = default_high if high is None else check_float("high", high)
+        self._check_limits(torch.tensor([start, stop]), (start, stop))
         values = base.repeat(steps, 1)
         values[:, dim] = torch.linspace(start, stop, steps, device=base.device, dtype=base.dtype)
         return values
@@ -140,7 +157,8 @@ class LatentVariable(ABC):
             TypeError: The value is not numeric.
             ValueError: The value has another shape, is empty or is not finite.
         """
-        tensor = as_finite_tensor(value, self)
+        n, tensor = check_int("n", n, minimum=1), as_finite_tensor(value, self)
+        self._check_limits(tensor, value)
         if tensor.ndim == 0 or tensor.shape == (self.width,):
             return tensor.expand(n, self.width).clone()
         if tensor.shape == (n, self.width):
@@ -240,6 +258,12 @@ class LatentCode(LatentVariable):
     def batched_loss(self) -> InformationLoss | None:
         """The loss that scores all codes of one shape as one tensor; None if this code is scored by its own `nll`."""
         return None
+
+
+def limits_around(low: float, high: float) -> tuple[float, float]:
+    """Limits that leave room for extrapolation: a hundred times the range of the prior to either side of its middle."""
+    middle, room = (low + high) / 2, 100 * (high - low)
+    return middle - room, middle + room
 
 
 def sample_each(variables: Sequence[LatentVariable]) -> Sampler:

@@ -199,8 +199,10 @@ class Bernoulli(VectorCode):
 
     @override
     def as_rows(self, value: Any, n: int) -> Tensor:
-        """As for any code, with all values from 0 to 1. Raises ValueError for others."""
+        """As for any code, with all values 0 or 1. Raises ValueError for others."""
         rows = super().as_rows(value, n)
         if rows.min() < 0 or rows.max() > 1:
             raise ValueError(f"bits of {self!r} are from 0 to 1, but got {describe(value)}")
+        if not torch.equal(rows, rows.round()):
+            raise ValueError(f"bits of {self!r} are 0 or 1, but got {describe(value)}")
         return rows

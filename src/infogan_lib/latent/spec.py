@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 from typing_extensions import override
 
-from infogan_lib._checks import check_int, describe, join_names
+from infogan_lib._checks import check_int, check_name, describe, join_names
 from infogan_lib.latent.base import LatentCode, LatentVariable, sampling_device
 from infogan_lib.latent.serialization import from_dict, parse_object, to_dict
 from infogan_lib.latent.vectorized import VectorizedLoss, VectorizedSampler, adjacent_slices
@@ -61,6 +61,9 @@ class LatentSpec(Mapping[str, LatentVariable]):
         for name, variable in self._variables.items():
             if not isinstance(name, str) or not name:
                 raise TypeError(f"a name in a LatentSpec must be a non-empty string, but got {describe(name)}")
+            check_name("a name in a LatentSpec", name)
+            if name.startswith("__") and name.endswith("__"):
+                raise ValueError(f"a name in a LatentSpec must not be one of Python's own, but got {describe(name)}")
             if not isinstance(variable, LatentVariable):
                 hint = f"; did you mean {variable.__name__}(...)?" if isinstance(variable, type) else ""
                 raise TypeError(
@@ -71,7 +74,7 @@ class LatentSpec(Mapping[str, LatentVariable]):
     def __getitem__(self, name: str) -> LatentVariable:
         try:
             return self._variables[name]
-        except KeyError:
+        except (KeyError, TypeError):  # a list cannot be a key
             raise KeyError(f"no {name!r} in this latent; it has {join_names(self)}") from None
 
     @override
@@ -326,11 +329,15 @@ class LatentSpec(Mapping[str, LatentVariable]):
         variables = parse_object(text, "a LatentSpec")
         return cls({name: from_dict(LatentVariable, data, name) for name, data in variables.items()})
 
-    def _check_width(self, latent: Tensor) -> None:
+    def _check_width(self, latent: Tensor, name: str = "latent") -> None:
+        if not isinstance(latent, Tensor):
+            raise TypeError(f"{name} must be a Tensor of shape (N, {self.width}), but got {describe(latent)}")
         if latent.ndim != 2 or latent.shape[1] != self.width:
             raise ValueError(f"a latent of this spec has shape (N, {self.width}), but got {tuple(latent.shape)}")
 
     def _check_outputs(self, outputs: Tensor) -> None:
+        if not isinstance(outputs, Tensor):
+            raise TypeError(f"outputs must be a Tensor of shape (N, {self.num_outputs}), but got {describe(outputs)}")
         if outputs.ndim != 2 or outputs.shape[1] != self.num_outputs:
             needs = ", ".join(f"{name} {code.num_outputs}" for name, code in self.codes.items())
             raise ValueError(

@@ -146,7 +146,9 @@ def match_categories(
 
 
 def _check_values(name: str, values: ArrayLike | Tensor) -> IntArray:
-    array = to_array(values)
+    array = to_array(name, values)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{name} must be whole numbers from 0, but got values of type {array.dtype}")
     if array.ndim != 1 or len(array) == 0:
         raise ValueError(f"{name} must have shape (N,) with N >= 1, but got {array.shape}")
     if not np.issubdtype(array.dtype, np.integer) or array.min() < 0:
@@ -158,6 +160,7 @@ def _check_count(name: str, count: int | None, values: IntArray) -> int:
     largest = int(values.max())
     if count is None:
         return largest + 1
-    if check_int(name, count, minimum=1) <= largest:
+    count = check_int(name, count, minimum=1)
+    if count <= largest:
         raise ValueError(f"{name} is {count}, but a value of {largest} was found")
     return count

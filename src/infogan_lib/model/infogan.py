@@ -18,7 +18,7 @@ from torch.distributions import Distribution
 from torch.optim.swa_utils import AveragedModel
 from typing_extensions import override
 
-from infogan_lib._checks import check_int
+from infogan_lib._checks import check_names, check_seed
 from infogan_lib.data.pixels import UNKNOWN_RANGE, PixelRange
 from infogan_lib.data.pixels import pixel_range as checked_range
 from infogan_lib.latent.category_names import CategoryNames, categorical_code, check_category_names
@@ -95,7 +95,7 @@ class InfoGAN(nn.Module):
         super().__init__()
         check_arguments(generator, discriminator, latent, q_head, q_network, tap)
         check_no_shared_parameters(generator, discriminator, q_head, q_network)
-        check_int("seed", seed, minimum=0)
+        seed = check_seed(seed)
         self.latent = latent
         self.generator = generator
         self.discriminator = discriminator
@@ -206,6 +206,7 @@ class InfoGAN(nn.Module):
             ImportError: scipy is not installed.
         """
         code = categorical_code(self.latent, code)
+        names = None if names is None else check_names("names", names)
         categories = self.encode(images)[code].mode.argmax(1)
         category_names, match = names_from_labels(categories, labels, self.latent[code].width, names)
         self.set_category_names(code, category_names)

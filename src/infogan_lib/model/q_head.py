@@ -33,8 +33,8 @@ class QHead(nn.Module):
 
     def __init__(self, feature_shape: Sequence[int], outputs: int, *, hidden: int = 128) -> None:
         super().__init__()
-        check_int("outputs", outputs, minimum=1)
-        check_int("hidden", hidden, minimum=1)
+        outputs = check_int("outputs", outputs, minimum=1)
+        hidden = check_int("hidden", hidden, minimum=1)
         channels, *sides = feature_shape
         pooled = tuple(min(side, MAX_SIDE) for side in sides)
         self.pool = _average_pool(pooled) if pooled != tuple(sides) else nn.Identity()

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infogan_lib.training.history import History
-from infogan_lib.viz.grids import new_figure
+from infogan_lib.viz.grids import escape_math, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,12 +54,12 @@ def plot_history(history: History, *, entropy: Mapping[str, float] | None = None
             steps, values = history.steps(name), history[name]
             mean = running_mean(values, max(1, len(values) // 50))
             axes.plot(steps, values, color=f"C{i}", alpha=0.18, linewidth=0.6)
-            axes.plot(steps, mean, color=f"C{i}", label=_LEGEND.get(name, name))
+            axes.plot(steps, mean, color=f"C{i}", label=escape_math(_LEGEND.get(name, name)))
         _format(axes, label)
         for name, nats in (entropy or {}).items():
             if f"bound/{name}" in names:
                 axes.axhline(nats, color="0.5", linestyle="--", linewidth=0.8)
-                axes.annotate(f"H({name})", (0, nats), fontsize=7, color="0.35")
+                axes.annotate(escape_math(f"H({name})"), (0, nats), fontsize=7, color="0.35")
     figure.axes[-1].set_xlabel("step")
     figure.axes[0].set_title("Losses, scores of D and information", fontsize=10)
     return figure
