@@ -19,7 +19,7 @@ MAX_INT = 2**63 - 1
 MAX_NAME = 200
 """The most characters of a name."""
 
-_MAX_PATH, _MAX_PATH_PART = 4096, 255
+_MAX_PATH, _MAX_PATH_PART, _MAX_PATH_PARTS = 4096, 255, 255
 
 
 def describe(value: object) -> str:
@@ -148,7 +148,9 @@ def check_path(name: str, value: object) -> Path:
         raise ValueError(f"{wanted}, but got {describe(value)}, which is no text") from error
     if not text or "\0" in text:
         raise ValueError(f"{wanted}, but got {describe(value)}, which is {'empty' if not text else 'cut by a NUL'}")
-    if len(encoded) > _MAX_PATH or any(len(os.fsencode(part)) > _MAX_PATH_PART for part in Path(text).parts):
+    parts = Path(text).parts
+    too_long = len(encoded) > _MAX_PATH or any(len(os.fsencode(part)) > _MAX_PATH_PART for part in parts)
+    if too_long or len(parts) > _MAX_PATH_PARTS:
         raise ValueError(f"{wanted}, but got {describe(value)}, which is too long: {len(encoded)} bytes")
     try:
         return Path(text).expanduser()
@@ -190,10 +192,38 @@ def check_dense(name: str, tensor: Tensor) -> Tensor:
     return tensor
 
 
+def check_device(name: str, value: Any) -> torch.device:
+    """Return a device of this machine, or raise an error that names the argument."""
+    try:
+        if isinstance(value, (str, torch.device)):
+            return torch.empty(0, device=torch.device(value)).device
+        raise TypeError(f"{name} must be a torch device such as 'cpu', but got {describe(value)}")
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(
+            f"{name} must be a device of this machine such as 'cpu', but got {value!r}: {error}"
+        ) from error
+
+
+def check_dtype(name: str, value: Any) -> torch.dtype:
+    """Return a floating dtype, torch's default for None, or raise an error that names the argument."""
+    if value is None:
+        return torch.get_default_dtype()
+    if not isinstance(value, torch.dtype) or not value.is_floating_point:
+        raise TypeError(f"{name} must be a floating dtype such as torch.float32, but got {describe(value)}")
+    return value
+
+
 def check_rng(name: str, value: object) -> torch.Generator | None:
     """Return a torch.Generator or None, or raise an error that names the argument."""
     if value is not None and not isinstance(value, torch.Generator):
         raise TypeError(f"{name} must be a torch.Generator or None, but got {describe(value)}; an int is a seed=")
+    return value
+
+
+def check_mapping(name: str, value: object) -> Mapping[Any, Any]:
+    """Return a mapping, or raise an error that names the argument."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} must be a mapping of names to values, but got {describe(value)}")
     return value
 
 
@@ -206,8 +236,10 @@ def check_function(name: str, value: object, wanted: str, arguments: int) -> Any
         wanted: What it should be, such as "a function `(images, rng) -> images`".
         arguments: The number of arguments.
     """
-    if not callable(value) or isinstance(value, type):
+    if not callable(value):
         raise TypeError(f"{name} must be {wanted}, but got {describe(value)}")
+    if isinstance(value, type):
+        return value
     try:
         signature = inspect.signature(value)
     except (TypeError, ValueError):  # functions of C have none

@@ -74,6 +74,12 @@ def as_unit(images: Tensor, from_range: PixelRange) -> Tensor:
     return ((images.detach().float() - low) / (high - low)).clamp(0, 1)
 
 
+def check_finite_images(images: Tensor) -> None:
+    """Check that images are finite. Raises ValueError."""
+    if images.is_floating_point() and not images.isfinite().all():
+        raise ValueError("images must be finite, but some values are NaN or infinite")
+
+
 def check_real_images(images: Any, image_shape: tuple[int, ...], uint8_range: PixelRange | None) -> None:
     """Check images (N, *image_shape) to encode.
 

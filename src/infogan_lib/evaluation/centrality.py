@@ -10,7 +10,7 @@ and the model with the largest :math:`s_i` is chosen (Lin et al., *InfoGAN-CR an
 Training and Selection for Disentangling GANs*, ICML 2020, section 4).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,6 +99,8 @@ def model_centrality(
 
     Source: Lin et al., 2020, section 4, who use 500 groups of 100 images for vote and score alike.
     """
+    if not isinstance(models, Iterable):
+        raise TypeError(f"models must be InfoGANs in a list, but got {describe(models)}")
     models = list(models)
     _check_models(models)
     max_dims = max(len(_continuous_columns(model)) for model in models)

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self
 
-from infogan_lib._checks import check_int, require
+from infogan_lib._checks import check_bool, check_int, require
 from infogan_lib.explorer.page import build_page
 from infogan_lib.explorer.security import HOST, SecurityMiddleware
 from infogan_lib.explorer.style import CSS, theme
@@ -44,6 +44,8 @@ def explore(model: InfoGAN, *, port: int = PORT, open_browser: bool = True, bloc
         ValueError: If the model has no images or no codes, or `port` is out of range.
         OSError: If the port is in use.
     """
+    check_bool("open_browser", open_browser)
+    check_bool("block", block)
     explorer = Explorer(model)
     page = RunningPage(lambda: build_page(explorer), port=port)
     if open_browser:

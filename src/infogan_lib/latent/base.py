@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from infogan_lib._checks import check_float, check_int, check_tensor, describe
+from infogan_lib._checks import check_dense, check_device, check_float, check_int, check_rng, check_tensor, describe
 from infogan_lib.losses.information import InformationLoss
 
 Sampler = Callable[[int, torch.Generator | None, torch.device, torch.dtype], Tensor]
@@ -96,11 +96,11 @@ class LatentVariable(ABC):
         """The least and the largest value that can be set: all numbers, unless overridden."""
         return -math.inf, math.inf
 
-    def _check_limits(self, values: Tensor, given: object) -> None:
+    def _check_limits(self, name: str, values: Tensor, given: object) -> None:
         low, high = self.limits
         if values.min() < low or values.max() > high:
             raise ValueError(
-                f"a value of {self!r} must be from {low:g} to {high:g}, far beyond its prior already, but got "
+                f"{name} of {self!r} must be from {low:g} to {high:g}, far beyond its prior already, but got "
                 f"{describe(given)}"
             )
 
@@ -137,7 +137,8 @@ class LatentVariable(ABC):
         default_low, default_high = self.traversal_range
         start = default_low if low is None else check_float("low", low)
         stop = default_high if high is None else check_float("high", high)
-        self._check_limits(torch.tensor([start, stop]), (start, stop))
+        for end, given in (("low", start), ("high", stop)):
+            self._check_limits(end, torch.tensor(given, dtype=torch.float64), given)
         values = base.repeat(steps, 1)
         values[:, dim] = torch.linspace(start, stop, steps, device=base.device, dtype=base.dtype)
         return values
@@ -158,7 +159,7 @@ class LatentVariable(ABC):
             ValueError: The value has another shape, is empty or is not finite.
         """
         n, tensor = check_int("n", n, minimum=1), as_finite_tensor(value, self)
-        self._check_limits(tensor, value)
+        self._check_limits("a value", tensor, value)
         if tensor.ndim == 0 or tensor.shape == (self.width,):
             return tensor.expand(n, self.width).clone()
         if tensor.shape == (n, self.width):
@@ -274,14 +275,24 @@ def sample_each(variables: Sequence[LatentVariable]) -> Sampler:
 
 
 def sampling_device(rng: torch.Generator | None, device: torch.device | str | None) -> torch.device:
-    """The given device, else that of the random generator, else torch's default."""
+    """The given device, else that of the random generator, else torch's default.
+
+    Raises:
+        TypeError: Another type of generator or device.
+        ValueError: No such device on this machine.
+    """
+    check_rng("rng", rng)
+    if isinstance(device, torch.device):
+        return device
     if device is not None:
-        return torch.device(device)
+        return check_device("device", device)
     return rng.device if rng is not None else torch.get_default_device()
 
 
 def as_finite_tensor(value: Any, variable: LatentVariable) -> Tensor:
     """A value given by the user as a tensor of finite numbers, or an error that names value and variable."""
+    if isinstance(value, Tensor):
+        check_dense(f"a value of {variable!r}", value)
     try:
         tensor = torch.as_tensor(value).detach().to(torch.get_default_dtype())
     except (TypeError, ValueError, RuntimeError) as error:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
 
-from infogan_lib._checks import check_int, describe
+from infogan_lib._checks import check_int, check_tensor, describe
 from infogan_lib.latent.base import Sampler, as_finite_tensor
 from infogan_lib.latent.loss_code import LossCode, VectorCode
 from infogan_lib.latent.vectorized import ConstantTensor, adjacent_slices
@@ -104,6 +104,7 @@ class Categorical(LossCode):
                 f"a traversal of {self!r} runs over its {self.k} categories; leave steps, dim, low and high out "
                 f"(got steps={steps}, dim={dim}, low={low}, high={high})"
             )
+        check_tensor("base", base, (self.k,))
         return torch.eye(self.k, device=base.device, dtype=base.dtype)
 
     @override
@@ -114,7 +115,7 @@ class Categorical(LossCode):
             TypeError: A category is no whole number.
             ValueError: A category is out of range, or the value has another shape.
         """
-        tensor = as_finite_tensor(value, self)
+        n, tensor = check_int("n", n, minimum=1), as_finite_tensor(value, self)
         if tensor.shape == (n, self.k):
             if tensor.min() < 0 or not torch.allclose(tensor.sum(1), tensor.new_ones(n)):
                 raise ValueError(f"rows of {self!r} must be shares that add up to 1, but got {describe(value)}")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from infogan_lib._checks import check_int
+from infogan_lib._checks import check_int, describe
 from infogan_lib.metrics._arrays import FloatArray, IntArray, to_floats
 
 
@@ -45,6 +45,8 @@ def reliability(confidence: ArrayLike, correct: ArrayLike, *, bins: int = 10) ->
         raise ValueError(
             f"confidence and correct must both have shape (N,), but got {probability.shape} and {hit.shape}"
         )
+    if not ((hit >= 0) & (hit <= 1)).all():
+        raise ValueError(f"correct must be true or false for each prediction, but got {describe(correct)}")
     if not ((probability >= 0) & (probability <= 1 + 1e-6)).all():
         raise ValueError(f"confidence must lie between 0 and 1, but got {probability.min():g} to {probability.max():g}")
     bins = check_int("bins", bins, minimum=1)

@@ -125,7 +125,7 @@ def match_categories(
     """
     with require_eval("match_categories", "scipy"):
         from scipy.optimize import linear_sum_assignment
-    predicted, true = _check_values("categories", categories), _check_values("labels", labels)
+    predicted, true = check_labels("categories", categories), check_labels("labels", labels)
     if len(predicted) != len(true):
         raise ValueError(f"categories and labels must be equally long, but got {len(predicted)} and {len(true)}")
     shape = (
@@ -145,7 +145,8 @@ def match_categories(
     )
 
 
-def _check_values(name: str, values: ArrayLike | Tensor) -> IntArray:
+def check_labels(name: str, values: ArrayLike | Tensor) -> IntArray:
+    """Return labels or categories (N,) as whole numbers from 0, or raise an error that names them."""
     array = to_array(name, values)
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{name} must be whole numbers from 0, but got values of type {array.dtype}")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from infogan_lib._checks import check_int
+from infogan_lib._checks import check_int, describe
 from infogan_lib.latent.spec import LatentSpec
 
 MAX_SIDE = 8
@@ -35,7 +35,12 @@ class QHead(nn.Module):
         super().__init__()
         outputs = check_int("outputs", outputs, minimum=1)
         hidden = check_int("hidden", hidden, minimum=1)
-        channels, *sides = feature_shape
+        shape = feature_shape if isinstance(feature_shape, Sequence) and not isinstance(feature_shape, str) else ()
+        if not shape:
+            raise TypeError(
+                f"feature_shape must be a shape such as (128,) or (C, H, W), but got {describe(feature_shape)}"
+            )
+        channels, *sides = (check_int("each side of feature_shape", side, minimum=1) for side in shape)
         pooled = tuple(min(side, MAX_SIDE) for side in sides)
         self.pool = _average_pool(pooled) if pooled != tuple(sides) else nn.Identity()
         features = channels * math.prod(pooled)

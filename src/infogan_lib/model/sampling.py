@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from infogan_lib._checks import check_int, check_rng, check_seed, check_tensor
-from infogan_lib.data.pixels import as_float, check_real_images
+from infogan_lib.data.pixels import as_float, check_finite_images, check_real_images
 from infogan_lib.latent.code_arguments import code_values
 from infogan_lib.model.introspection import device_and_dtype, eval_mode
 
@@ -61,7 +61,6 @@ def q_outputs(model: "InfoGAN", images: Tensor, batch_size: int) -> Tensor:
     with eval_mode(model.discriminator, *([] if model.q is None else [model.q])):
         for batch in images.split(batch_size):
             batch = as_float(batch.to(device), model.pixel_range or (0.0, 1.0), dtype)
-            if not batch.isfinite().all():
-                raise ValueError("images must be finite, but some values are NaN or infinite")
+            check_finite_images(batch)
             outputs.append(model.forward_q(batch))
     return torch.cat(outputs)

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from infogan_lib._checks import check_float, check_int, check_seed, check_type, describe, join_names
+from infogan_lib._checks import check_float, check_int, check_name, check_seed, check_type, describe, join_names
+from infogan_lib.data.pixels import check_dtype
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.model import InfoGAN, Tap
 from infogan_lib.training import InfoGANTrainer, Optimizers
@@ -60,6 +61,9 @@ class Recipe:
         for name in ("image_size", "batch_size", "epochs", "steps"):
             if name not in ("epochs", "steps") or getattr(self, name) is not None:
                 setattr(self, name, check_int(name, getattr(self, name), minimum=1))
+        if not isinstance(self.name, str):
+            raise TypeError(f"name must be a string, but got {describe(self.name)}")
+        self.width, self.seed = check_float("width", self.width, above=0), check_seed(self.seed)
         check_type("generator", self.generator, nn.Module)
         check_type("discriminator", self.discriminator, nn.Module)
         check_type("latent", self.latent, LatentSpec)
@@ -118,6 +122,8 @@ def resize_images(images: Tensor, size: int) -> Tensor:
     if not isinstance(images, Tensor) or images.ndim != 4 or len(images) == 0:
         shape = tuple(images.shape) if isinstance(images, Tensor) else describe(images)
         raise ValueError(f"images must be a Tensor (N, C, H, W) with N >= 1, but got {shape}")
+    size = check_int("size", size, minimum=1)
+    check_dtype(images)
     if tuple(images.shape[2:]) == (size, size):
         return images
     return torch.cat([_resize_batch(batch, size) for batch in images.split(4096)])
@@ -146,6 +152,8 @@ def register(name: str) -> Callable[[RecipeFunction], RecipeFunction]:
     Raises:
         ValueError: If another function has that name already.
     """
+
+    check_name("name", name)
 
     def decorate(function: RecipeFunction) -> RecipeFunction:
         present = _RECIPES.get(name, function)

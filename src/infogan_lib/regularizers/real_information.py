@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from infogan_lib._checks import check_float, describe, join_names
+from infogan_lib._checks import check_float, check_function, join_names
 from infogan_lib.data.augmentation import Augmentation, RandomAffine
 from infogan_lib.latent.discrete import Categorical
 from infogan_lib.latent.spec import LatentSpec
@@ -57,8 +57,7 @@ class RealImageInformation(RealImageRegularizer):
         self.information = check_float("information", information, minimum=0)
         self.balance = check_float("balance", balance, minimum=0)
         self.augment = RandomAffine() if augment is None else augment
-        if not callable(self.augment):
-            raise TypeError(f"augment must be a function of images and a torch.Generator, but got {describe(augment)}")
+        check_function("augment", self.augment, "a function of images and a torch.Generator", 2)
 
     @override
     def check(self, latent: LatentSpec) -> None:

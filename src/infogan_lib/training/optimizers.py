@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim import Adam, Optimizer, SparseAdam
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from infogan_lib._checks import check_float, check_pair, describe, join_names
+from infogan_lib._checks import check_float, check_function, check_pair, describe, join_names
 from infogan_lib.model.infogan import InfoGAN
 
 Part = Literal["generator", "q_head", "trunk"]
@@ -122,7 +122,7 @@ class Optimizers:
         if isinstance(choice, (int, float)):
             fused = all(torch.is_floating_point(p) and p.device.type in ("cpu", "cuda") for p in parameters)
             return Adam(parameters, float(choice), PAPER_BETAS if self.betas is None else self.betas, fused=fused)
-        made = choice(parameters)
+        made = check_function(f"optimizers.{name}", choice, "a function `parameters -> optimizer`", 1)(parameters)
         if not isinstance(made, Optimizer):
             raise TypeError(f"optimizers.{name} must make a torch Optimizer, but made {describe(made)}")
         return _check_optimizer(name, made)
@@ -136,6 +136,7 @@ class Optimizers:
         """
         if self.scheduler is None:
             return []
+        check_function("optimizers.scheduler", self.scheduler, "a function `optimizer -> LRScheduler`", 1)
         made = []
         for optimizer in optimizers:
             scheduler = self.scheduler(optimizer)

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from infogan_lib._checks import check_int, check_path, check_tensor, check_text, describe
-from infogan_lib.data.pixels import PixelRange, as_unit
+from infogan_lib.data.pixels import PixelRange, as_unit, check_dtype
 from infogan_lib.data.pixels import pixel_range as checked_range
+from infogan_lib.metrics._arrays import to_floats
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,7 +35,7 @@ def image_grid(images: Tensor, columns: int, *, pixel_range: PixelRange) -> NDAr
         ValueError: If `images` is empty or has another shape.
     """
     columns, pixel_range = check_int("columns", columns, minimum=1), checked_range(pixel_range)
-    check_tensor("images", images)
+    check_dtype(check_tensor("images", images))
     if images.ndim != 4 or images.shape[1] not in (1, 3) or len(images) == 0:
         raise ValueError(
             f"a picture needs images of shape (N, 1 or 3, H, W) with N >= 1, but got {tuple(images.shape)}"
@@ -113,7 +114,9 @@ def save_png(pixels: NDArray[np.float32], path: str | Path) -> None:
     _require_matplotlib()
     from matplotlib.image import imsave
 
-    path = check_path("path", path)
+    path, array = check_path("path", path), to_floats("pixels", pixels)
+    if array.ndim != 3 or 0 in array.shape or array.shape[2] != 3 or not np.isfinite(array).all():
+        raise ValueError(f"pixels must be finite numbers of shape (H, W, 3), but got {describe(pixels)}")
     path.parent.mkdir(parents=True, exist_ok=True)
     imsave(path, pixels)
 
@@ -121,6 +124,8 @@ def save_png(pixels: NDArray[np.float32], path: str | Path) -> None:
 def save_figure(figure: "Figure", path: str | Path) -> None:
     """Write a figure in the format of the file name's suffix, creating its folder."""
     path = check_path("path", path)
+    if not hasattr(figure, "savefig"):
+        raise TypeError(f"figure must be a matplotlib Figure, but got {describe(figure)}")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 

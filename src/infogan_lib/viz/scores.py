@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from infogan_lib._checks import check_names, check_text
+from infogan_lib._checks import check_mapping, check_names, check_text, check_type
 from infogan_lib.metrics.calibration import Coverage, Reliability
 from infogan_lib.metrics.clustering import CategoryMatch
 from infogan_lib.viz.grids import escape_math, new_figure
@@ -32,6 +32,7 @@ def plot_confusion(
         ValueError: If the number of names is not the number of labels.
         ImportError: If matplotlib is not installed.
     """
+    check_type("match", match, CategoryMatch)
     categories, labels = match.contingency.shape
     names = [str(label) for label in range(labels)] if label_names is None else check_names("label_names", label_names)
     if len(names) != labels:
@@ -68,6 +69,8 @@ def plot_calibration(curves: Mapping[str, Reliability | Coverage]) -> "Figure":
         ValueError: If `curves` is empty.
         ImportError: If matplotlib is not installed.
     """
+    for curve in check_mapping("curves", curves).values():
+        check_type("one of curves", curve, Reliability, Coverage)
     if not curves:
         raise ValueError("no code has a posterior with a confidence, so there is no calibration to plot")
     columns = min(len(curves), 4)
