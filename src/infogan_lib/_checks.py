@@ -1,19 +1,37 @@
 """Checks of arguments and optional packages, with errors of one style: expected, received, what to change."""
 
+import inspect
 import math
 import operator
-from collections.abc import Collection, Iterable, Iterator
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import Any
+
+import torch
+from torch import Tensor
+
+MAX_INT = 2**63 - 1
+"""The largest whole number that torch takes, as a seed too."""
+
+MAX_NAME = 200
+"""The most characters of a name."""
+
+_MAX_PATH, _MAX_PATH_PART, _MAX_PATH_PARTS = 4096, 255, 255
 
 
 def describe(value: object) -> str:
-    """The repr of a value, shortened, and its type, for an error message."""
+    """The repr of a value, shortened, and its type, for an error message; shape and dtype of a Tensor."""
+    if isinstance(value, Tensor):
+        return f"a Tensor of shape {tuple(value.shape)} and {value.dtype}"
     try:
         text = repr(value)
     except ValueError:  # Python writes no whole number of thousands of digits
         text = "a number of thousands of digits"
+    except Exception:  # an object whose repr fails
+        text = "something"
     if len(text) > 60:
         text = text[:57] + "..."
     return f"{text} ({type(value).__name__})"
@@ -30,9 +48,15 @@ def check_int(name: str, value: object, *, minimum: int, maximum: int | None = N
         raise TypeError(message)
     if number < minimum:
         raise ValueError(message)
-    if maximum is not None and number > maximum:
-        raise ValueError(f"{name} must be a whole number of at most {maximum:,}, but got {describe(value)}")
+    if number > (MAX_INT if maximum is None else maximum):
+        most = "2**63 - 1" if maximum is None else f"{maximum:,}"
+        raise ValueError(f"{name} must be a whole number of at most {most}, but got {describe(value)}")
     return number
+
+
+def check_seed(value: object) -> int:
+    """Return a seed as an int from 0 to 2**63 - 1, or raise an error that names the argument."""
+    return check_int("seed", value, minimum=0)
 
 
 def check_float(name: str, value: object, *, minimum: float | None = None, above: float | None = None) -> float:
@@ -77,6 +101,159 @@ def check_choice(name: str, value: object, options: Collection[str]) -> str:
     raise ValueError(f"{name} must be one of {join_names(options)}, but got {describe(value)}")
 
 
+def check_text(name: str, value: object, *, lines: bool = False) -> str:
+    """Return text that can be drawn and encoded, or raise an error that names the argument.
+
+    Args:
+        name: What errors call the argument.
+        value: What was given.
+        lines: Whether it may have several lines.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, but got {describe(value)}")
+    kept = value.replace("\n", "") if lines else value
+    # Control characters, line separators, and surrogates, which are halves of a character. Letters of any script,
+    # joiners and emoji are fine.
+    if any(ord(c) < 32 or 127 <= ord(c) < 160 or 0xD800 <= ord(c) < 0xE000 or c in "\u2028\u2029" for c in kept):
+        raise ValueError(
+            f"{name} must be text without control characters and lone surrogates, but got {describe(value)}"
+        )
+    return value
+
+
+def check_name(name: str, value: object) -> str:
+    """Return a name, which is text that is not blank and not too long, or raise an error that names the argument."""
+    text = check_text(name, value)
+    if not text.strip() or len(text) > MAX_NAME:
+        raise ValueError(f"{name} must be 1 to {MAX_NAME} characters, not all of them spaces, but got {describe(text)}")
+    return text
+
+
+def check_names(name: str, value: object) -> list[str]:
+    """Return a sequence of names as a list, or raise an error that names the argument."""
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
+        raise TypeError(f"{name} must be a sequence of strings, but got {describe(value)}")
+    return [check_name(f"one of {name}", item) for item in value]
+
+
+def check_path(name: str, value: object) -> Path:
+    """Return a path with its ~ expanded, or raise an error that names the argument."""
+    wanted = f"{name} must be the path of a file or folder"
+    try:
+        text = os.fspath(value)  # type: ignore[arg-type]
+    except TypeError:
+        text = None
+    if not isinstance(text, str):
+        raise TypeError(f"{wanted}, as a string or Path, but got {describe(value)}")
+    try:
+        encoded = os.fsencode(text)
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{wanted}, but got {describe(value)}, which is no text") from error
+    if not text or "\0" in text:
+        raise ValueError(f"{wanted}, but got {describe(value)}, which is {'empty' if not text else 'cut by a NUL'}")
+    parts = Path(text).parts
+    too_long = len(encoded) > _MAX_PATH or any(len(os.fsencode(part)) > _MAX_PATH_PART for part in parts)
+    if too_long or len(parts) > _MAX_PATH_PARTS:
+        raise ValueError(f"{wanted}, but got {describe(value)}, which is too long: {len(encoded)} bytes")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ValueError(
+            f"{wanted}, but got {describe(value)}, and there is no such user; give ./~... for a file so named"
+        ) from error
+
+
+def check_tensor(name: str, value: object, shape: tuple[int | str, ...] | None = None) -> Tensor:
+    """Return a Tensor of at least one row whose values are all there, or raise an error that names the argument.
+
+    Args:
+        name: What errors call the argument.
+        value: What was given.
+        shape: Its shape, with a letter for a side of any length from 1; None for any shape.
+    """
+    wanted = (
+        "a Tensor" if shape is None else f"a Tensor of shape ({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
+    )
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} must be {wanted}, but got {describe(value)}")
+    check_dense(name, value)
+    sides = value.shape if shape is None else shape
+    fits = len(sides) == value.ndim and all(
+        n > 0 if isinstance(side, str) else n == side for n, side in zip(value.shape, sides, strict=True)
+    )
+    if not fits:
+        raise ValueError(f"{name} must be {wanted} with at least one row, but got {describe(value)}")
+    return value
+
+
+def check_dense(name: str, tensor: Tensor) -> Tensor:
+    """Return a tensor that holds its values, which a sparse, quantized or meta tensor does not, or raise naming it."""
+    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta:
+        kind = "a meta" if tensor.is_meta else "a quantized" if tensor.is_quantized else "a sparse"
+        advice = "give the values themselves" if tensor.is_meta else "convert it, for instance with .to_dense()"
+        raise TypeError(f"{name} must be a dense Tensor, but got {kind} one of shape {tuple(tensor.shape)}; {advice}")
+    return tensor
+
+
+def check_device(name: str, value: Any) -> torch.device:
+    """Return a device of this machine, or raise an error that names the argument."""
+    try:
+        if isinstance(value, (str, torch.device)):
+            return torch.empty(0, device=torch.device(value)).device
+        raise TypeError(f"{name} must be a torch device such as 'cpu', but got {describe(value)}")
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(
+            f"{name} must be a device of this machine such as 'cpu', but got {value!r}: {error}"
+        ) from error
+
+
+def check_dtype(name: str, value: Any) -> torch.dtype:
+    """Return a floating dtype, torch's default for None, or raise an error that names the argument."""
+    if value is None:
+        return torch.get_default_dtype()
+    if not isinstance(value, torch.dtype) or not value.is_floating_point:
+        raise TypeError(f"{name} must be a floating dtype such as torch.float32, but got {describe(value)}")
+    return value
+
+
+def check_rng(name: str, value: object) -> torch.Generator | None:
+    """Return a torch.Generator or None, or raise an error that names the argument."""
+    if value is not None and not isinstance(value, torch.Generator):
+        raise TypeError(f"{name} must be a torch.Generator or None, but got {describe(value)}; an int is a seed=")
+    return value
+
+
+def check_mapping(name: str, value: object) -> Mapping[Any, Any]:
+    """Return a mapping, or raise an error that names the argument."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} must be a mapping of names to values, but got {describe(value)}")
+    return value
+
+
+def check_function(name: str, value: object, wanted: str, arguments: int) -> Any:
+    """Return a function if it can be called with so many arguments, or raise an error that names the argument.
+
+    Args:
+        name: What errors call the argument.
+        value: What was given.
+        wanted: What it should be, such as "a function `(images, rng) -> images`".
+        arguments: The number of arguments.
+    """
+    if not callable(value):
+        raise TypeError(f"{name} must be {wanted}, but got {describe(value)}")
+    if isinstance(value, type):
+        return value
+    try:
+        signature = inspect.signature(value)
+    except (TypeError, ValueError):  # functions of C have none
+        return value
+    try:
+        signature.bind(*[None] * arguments)
+    except TypeError as error:
+        raise TypeError(f"{name} must be {wanted}, but got {describe(value)}, which takes {signature}") from error
+    return value
+
+
 def join_names(names: Iterable[str]) -> str:
     """Names as a list in an error message: 'a', 'b' and 'c'."""
     quoted = [repr(name) for name in names]
@@ -116,7 +293,12 @@ def require(module: str = "gradio") -> Any:
 
 def check_instance(name: str, value: Any, *kinds: type) -> Any:
     """Return `value` if it is None or of one of the types, or raise naming the argument."""
-    if value is not None and not isinstance(value, kinds):
+    return None if value is None else check_type(name, value, *kinds)
+
+
+def check_type(name: str, value: Any, *kinds: type) -> Any:
+    """Return `value` if it is of one of the types, or raise naming the argument."""
+    if not isinstance(value, kinds):
         hint = f"; did you mean {value.__name__}()?" if isinstance(value, type) else ""
         wanted = " or ".join(kind.__name__ for kind in kinds)
         raise TypeError(f"{name} must be of type {wanted}, but got {describe(value)}{hint}")

@@ -1,14 +1,18 @@
 """The explorer's page through its HTTP API, without a browser."""
 
+import asyncio
 import json
+import os
 import socket
 import urllib.error
+from pathlib import Path
 
 import pytest
 
 from explorer_toys import ALL, GRADIO_WARNINGS, PICTURE, bare_png, request, toy
 from infogan_lib.explorer import explore
-from infogan_lib.explorer.server import SecurityMiddleware
+from infogan_lib.explorer.security import MAX_UPLOAD_FOLDER_BYTES, MAX_UPLOADS, SecurityMiddleware
+from infogan_lib.explorer.uploads import MAX_BYTES, make_room
 from infogan_lib.explorer.views import MAX_SEED, NOISE_ROWS
 
 pytestmark = GRADIO_WARNINGS
@@ -151,3 +155,122 @@ def test_a_body_longer_than_the_limit_is_cut_off():
 
 def test_seeds_are_integers_that_javascript_represents_exactly():
     assert MAX_SEED < 2**53
+
+
+def status_of(headers, *, method="POST", path="/gradio_api/upload", kind="http"):
+    """The status with which the middleware answers a request, 200 where it lets it through."""
+    sent = []
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def send(message):
+        sent.append(message)
+
+    pairs = [(name.lower().encode(), value.encode()) for name, value in {"Host": "localhost:7860", **headers}.items()]
+    scope = {"type": kind, "method": method, "path": path, "headers": pairs}
+    asyncio.run(SecurityMiddleware(app)(scope, None, send))
+    return sent[0].get("status", sent[0]["type"])
+
+
+OWN = {"Origin": "http://localhost:7860"}
+ELSEWHERE = ["http://evil.com", "null", "http://localhost:1", "http://127.0.0.1:7860", "https://localhost:7860", ""]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS", "PUT", "DELETE"])
+@pytest.mark.parametrize("origin", ELSEWHERE)
+def test_a_request_from_another_origin_is_refused(origin, method):
+    assert status_of({"Origin": origin}, method=method) == 403
+    assert status_of(OWN, method=method) == 200
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_request_that_a_browser_calls_foreign_is_refused(site):
+    assert status_of({"Sec-Fetch-Site": site}) == 403
+    assert status_of({"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate"}) == 403
+    assert status_of({"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "no-cors"}, method="GET", path="/config") == 403
+    link = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate"}
+    assert status_of(link, method="GET", path="/") == 200, "a link to the page may be followed"
+    for own in ("same-origin", "none"):
+        assert status_of({"Sec-Fetch-Site": own}) == 200
+
+
+def test_a_host_has_a_number_for_its_port_and_no_web_socket_is_opened():
+    assert status_of({"Host": "127.0.0.1:evil.com"}) == 403
+    assert status_of({"Host": "127.0.0.1:80:90"}) == 403
+    assert status_of({}, kind="websocket") == "websocket.close"
+
+
+def test_no_more_uploads_at_once_than_fit_into_the_folder(tmp_path):
+    running, statuses = asyncio.Event(), []
+
+    async def app(scope, receive, send):
+        await running.wait()
+
+    async def send(message):
+        statuses.append(message.get("status"))
+
+    async def many():
+        scope = {"type": "http", "method": "POST", "path": "/gradio_api/upload", "headers": [(b"host", b"localhost")]}
+        guarded = SecurityMiddleware(app, upload_folder=tmp_path)
+        uploads = [asyncio.ensure_future(guarded(scope, None, send)) for _ in range(MAX_UPLOADS + 2)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        running.set()
+        await asyncio.gather(*uploads)
+        await guarded(scope, None, send)
+
+    asyncio.run(many())
+    assert [status for status in statuses if status] == [503, 503]
+    assert MAX_UPLOAD_FOLDER_BYTES >= (MAX_UPLOADS + 1) * MAX_BYTES
+
+
+def test_the_oldest_uploads_make_room_for_new_ones(tmp_path):
+    for number in range(5):
+        (tmp_path / f"{number}").mkdir()
+        (tmp_path / f"{number}" / "a.png").write_bytes(bytes(100))
+        os.utime(tmp_path / f"{number}" / "a.png", (number, number))
+    make_room(tmp_path, 500)
+    assert len(list(tmp_path.glob("*/a.png"))) == 5
+    make_room(tmp_path, 250)
+    assert sorted(path.parent.name for path in tmp_path.glob("*/a.png")) == ["3", "4"]
+
+
+def test_the_page_answers_no_other_page(page):
+    own = page.url.rstrip("/")
+    assert request(page.url, Origin=own)[0] == 200
+    for url in (page.url, f"{page.url}config", f"{page.url}gradio_api/info"):
+        with pytest.raises(urllib.error.HTTPError, match="403") as refusal:
+            request(url, Origin="http://localhost:1")
+        with refusal.value:
+            assert "access-control-allow-origin" not in {name.lower() for name in refusal.value.headers}
+    for path in ("openapi.json", "gradio_api/openapi.json"):
+        with pytest.raises(urllib.error.HTTPError, match="404") as refusal:
+            request(page.url + path)
+        refusal.value.close()
+
+
+@pytest.mark.parametrize("data", [[], [1], ["<b>"] * 14, [None] * 400, {"a": 1}, "text", None, [[[]]] * 14], ids=repr)
+def test_a_malformed_call_prints_nothing(page, data, capfd):
+    for name in ("show", "encode"):
+        try:
+            call(page, name, data)
+        except urllib.error.HTTPError as error:
+            error.close()
+        except PageError:
+            pass
+    assert capfd.readouterr() == ("", "")
+
+
+def test_uploads_are_kept_in_a_folder_that_is_removed_with_the_page():
+    pytest.importorskip("gradio", reason="gradio is not installed: pip install 'infogan-lib[explore]'")
+    with explore(toy(ALL), port=0, open_browser=False, block=False) as running:
+        file = Path(upload(running, PICTURE))
+        assert file.exists()
+        folder = next(parent for parent in file.parents if parent.name.startswith("infogan-explorer-"))
+        assert encode(running, str(file))[-1] == ""
+        other = explore(toy(ALL), port=0, open_browser=False, block=False)
+        with other, pytest.raises(PageError, match="this file was not uploaded"):
+            encode(other, str(file))
+        assert file.exists()
+    assert not folder.exists()

@@ -22,7 +22,9 @@ variables = st.one_of(
     st.builds(Gaussian, st.integers(1, 4), weight=weights, loss=real_losses),
     st.builds(Bernoulli, st.integers(1, 4), weight=weights),
 )
-specs = st.dictionaries(st.text(min_size=1, max_size=6), variables, min_size=1, max_size=12).map(LatentSpec)
+letters = st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"])
+names = st.text(letters, min_size=1, max_size=6).filter(lambda name: name.strip() and name[:2] != "__")
+specs = st.dictionaries(names, variables, min_size=1, max_size=12).map(LatentSpec)
 
 
 @dataclass(frozen=True)

@@ -260,9 +260,8 @@ def _outcome(load: Callable[[Path], object], folder: Path, forgery: Forgery) -> 
 
 
 def _loader() -> DataLoader[Any]:
-    return DataLoader(
-        list(images()), batch_size=12, shuffle=True, generator=torch.Generator().manual_seed(0), drop_last=True
-    )
+    items: Any = list(images())
+    return DataLoader(items, batch_size=12, shuffle=True, generator=torch.Generator().manual_seed(0), drop_last=True)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from infogan_lib._checks import check_pair, describe
+from infogan_lib._checks import check_dense, check_pair, describe
 
 PixelRange = tuple[float, float]
 
@@ -33,11 +33,12 @@ UNKNOWN_RANGE: PixelRange = (-1.0, 1.0)
 
 
 def check_dtype(images: Tensor) -> None:
-    """Check that images are floats or bytes.
+    """Check that images are floats or bytes, in a tensor that holds its values.
 
     Raises:
-        TypeError: Any other dtype.
+        TypeError: Any other dtype; a sparse or meta tensor.
     """
+    check_dense("images", images)
     if images.dtype != torch.uint8 and not images.is_floating_point():
         raise TypeError(f"images must be floats, or uint8 from 0 to 255, but got {images.dtype}")
 
@@ -71,6 +72,12 @@ def as_unit(images: Tensor, from_range: PixelRange) -> Tensor:
     """
     low, high = from_range
     return ((images.detach().float() - low) / (high - low)).clamp(0, 1)
+
+
+def check_finite_images(images: Tensor) -> None:
+    """Check that images are finite. Raises ValueError."""
+    if images.is_floating_point() and not images.isfinite().all():
+        raise ValueError("images must be finite, but some values are NaN or infinite")
 
 
 def check_real_images(images: Any, image_shape: tuple[int, ...], uint8_range: PixelRange | None) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 from typing_extensions import override
 
-from infogan_lib._checks import describe
+from infogan_lib._checks import check_dense, describe
 from infogan_lib._schema import Array, Int, Items, Kind, ListOf, Nullable, Plain, Record
 from infogan_lib.data.dataset import BatchSource, DatasetSource, epoch_order, extract_images
 from infogan_lib.data.rng import GLOBAL_RNG, GlobalRng, GlobalRngState, derive_seed
@@ -237,6 +237,7 @@ def make_source(data: Any, *, batch_size: int, num_workers: int, seed: int, devi
             f"num_workers={num_workers} would do nothing: workers only make the items of a map-style Dataset"
         )
     if isinstance(data, Tensor):
+        check_dense("data", data)
         if data.ndim < 2:
             raise ValueError(f"data must be a Tensor of images (N, *), but got shape {tuple(data.shape)}")
         _check_enough(len(data), batch_size)

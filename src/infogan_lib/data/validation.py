@@ -41,6 +41,8 @@ def check_shape_and_dtype(images: Tensor, image_shape: tuple[int, ...]) -> None:
         TypeError: Another dtype.
         ValueError: Another shape.
     """
+    if images.ndim > 0 and len(images) == 0:
+        raise ValueError(f"a batch must hold images, but got an empty one of shape {tuple(images.shape)}")
     if tuple(images.shape[1:]) != image_shape:
         hint = ""
         if tuple(images.shape) == image_shape:

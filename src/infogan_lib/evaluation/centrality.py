@@ -10,7 +10,7 @@ and the model with the largest :math:`s_i` is chosen (Lin et al., *InfoGAN-CR an
 Training and Selection for Disentangling GANs*, ICML 2020, section 4).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from infogan_lib._checks import check_int, describe
+from infogan_lib._checks import check_int, check_seed, describe
 from infogan_lib.metrics._arrays import check_codes
 from infogan_lib.metrics.intervention_scores import vote_score
 from infogan_lib.model.infogan import InfoGAN
@@ -99,12 +99,14 @@ def model_centrality(
 
     Source: Lin et al., 2020, section 4, who use 500 groups of 100 images for vote and score alike.
     """
+    if not isinstance(models, Iterable):
+        raise TypeError(f"models must be InfoGANs in a list, but got {describe(models)}")
     models = list(models)
     _check_models(models)
     max_dims = max(len(_continuous_columns(model)) for model in models)
     num_votes = check_int("num_votes", num_votes, minimum=max_dims)
     num_samples = check_int("num_samples", num_samples, minimum=2)
-    group_size, seed = check_int("group_size", group_size, minimum=2), check_int("seed", seed, minimum=0)
+    group_size, seed = check_int("group_size", group_size, minimum=2), check_seed(seed)
     batch_size = check_int("batch_size", batch_size, minimum=1)
     scores = np.empty((len(models), len(models)))
     for j, source in enumerate(models):

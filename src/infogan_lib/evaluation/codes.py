@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Independent, Normal, OneHotCategorical
 
-from infogan_lib._checks import check_int
+from infogan_lib._checks import check_int, check_seed, check_type
 from infogan_lib.metrics.calibration import Coverage, Reliability, coverage, reliability
 from infogan_lib.model.infogan import InfoGAN
 
@@ -107,7 +107,8 @@ def calibration(model: InfoGAN, *, n: int = 2000, seed: int = 0, bins: int = 10)
 
 def _sample_and_encode(model: InfoGAN, n: int, seed: int) -> tuple[Tensor, Tensor]:
     """Latents, and Q's outputs for their images, shapes (n, width) and (n, outputs), on the CPU in at least float32."""
-    rng = torch.Generator().manual_seed(check_int("seed", seed, minimum=0))
+    check_type("model", model, InfoGAN)
+    rng = torch.Generator().manual_seed(check_seed(seed))
     latents = model.latent.sample(n, rng=rng, device="cpu")
     outputs = torch.cat([model.q_outputs(model.decode(batch)) for batch in latents.split(1024)]).cpu()
     return latents, outputs if outputs.dtype == torch.float64 else outputs.float()

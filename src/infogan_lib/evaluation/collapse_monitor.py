@@ -7,7 +7,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from infogan_lib._checks import check_int, describe
+from infogan_lib._checks import check_function, check_int
 from infogan_lib._schema import Described, Int, Items, Kind, ListOf, Record, Text
 from infogan_lib.data.rng import derive_seed
 from infogan_lib.evaluation.alerts import AlertFilter, AlertKey
@@ -61,10 +61,8 @@ class CollapseMonitor(Callback, Described):
         self.every = check_int("every", every, minimum=1)
         self.after = check_int("after", after, minimum=0)
         self.samples = check_int("samples", samples, minimum=8)
-        if on_symptom is not None and not callable(on_symptom):
-            raise TypeError(
-                f"on_symptom must be a function of a Symptom, or None to warn, but got {describe(on_symptom)}"
-            )
+        if on_symptom is not None:
+            check_function("on_symptom", on_symptom, "a function of a Symptom, or None to warn", 1)
         self._on_symptom = on_symptom
         self.symptoms: list[Symptom] = []
         self._filter = AlertFilter()

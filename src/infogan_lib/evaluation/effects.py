@@ -17,7 +17,7 @@ correlation of the two, so that "c1 is slant" becomes a measured statement.
 import numpy as np
 import torch
 
-from infogan_lib._checks import check_int
+from infogan_lib._checks import check_int, check_seed, check_type
 from infogan_lib.data.pixels import UNKNOWN_RANGE
 from infogan_lib.latent.base import LatentCode
 from infogan_lib.metrics.appearance import Effect, measure_images, rank_correlation
@@ -48,11 +48,12 @@ def code_effects(
             have shape (N, C, H, W).
         ImportError: If scipy is not installed.
     """
+    check_type("model", model, InfoGAN)
     variable = model.latent[code]
     if isinstance(variable, LatentCode) and variable.is_discrete:
         raise ValueError(f"{code!r} is discrete, so it has no traversal to measure; give a continuous code")
     n, steps = check_int("n", n, minimum=2), check_int("steps", steps, minimum=3)
-    rng = torch.Generator().manual_seed(check_int("seed", seed, minimum=0))
+    rng = torch.Generator().manual_seed(check_seed(seed))
     base = model.latent.sample(n, rng=rng, device="cpu")
     images = model.decode(torch.cat([base, model.latent.traverse(code, dim=dim, steps=steps, base=base)]))
     effects = []

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from infogan_lib._checks import check_int
-from infogan_lib.data.pixels import check_real_images
+from infogan_lib._checks import check_int, check_tensor
+from infogan_lib.data.pixels import check_finite_images, check_real_images
 from infogan_lib.data.rng import preserve_rng
 from infogan_lib.evaluation.codes import code_information
 from infogan_lib.latent.category_names import categorical_code
-from infogan_lib.metrics.clustering import match_categories
+from infogan_lib.metrics.clustering import check_labels, match_categories
 from infogan_lib.training.callbacks import Callback
 from infogan_lib.training.trainer import InfoGANTrainer
 
@@ -47,11 +47,15 @@ class Evaluator(Callback):
     ) -> None:
         if (images is None) != (labels is None):
             raise ValueError("give images and their labels together, or neither")
-        if images is not None and labels is not None and len(images) != len(labels):
-            raise ValueError(f"there must be a label for each image, but got {len(images)} and {len(labels)}")
-        self.images = images
-        self.labels = None if labels is None else torch.as_tensor(labels)
-        self.code = code
+        if images is not None and labels is not None:
+            check_tensor("images", images)
+            labels = torch.as_tensor(check_labels("labels", labels))
+            if len(images) != len(labels):
+                raise ValueError(
+                    f"images and labels: there must be a label for each image, but got {len(images)} and {len(labels)}"
+                )
+            check_finite_images(images)
+        self.images, self.labels, self.code = images, labels, code
         self.every = check_int("every", every, minimum=1)
         self.samples = check_int("samples", samples, minimum=2)
 

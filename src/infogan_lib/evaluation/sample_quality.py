@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from infogan_lib._checks import describe
+from infogan_lib._checks import check_function, check_name, check_seed, check_type, describe
 from infogan_lib.data.pixels import UNKNOWN_RANGE, as_float, check_real_images
 from infogan_lib.metrics.distances import frechet_distance, kernel_distance, precision_recall
 from infogan_lib.model.infogan import InfoGAN
@@ -68,8 +68,11 @@ def sample_quality(
             than features, or the name is empty.
         ImportError: If scikit-learn is not installed.
     """
+    check_type("model", model, InfoGAN)
     if not isinstance(name, str) or not name.strip():
         raise ValueError(f"name must say what the features are, but got {describe(name)}")
+    name, seed = check_name("name", name), check_seed(seed)
+    check_function("extractor", extractor, "a module or a function from images to features", 1)
     check_real_images(images, model.image_shape, model.pixel_range)
     device, dtype = device_and_dtype(model.generator)
     batches = (as_float(batch.to(device), model.pixel_range or UNKNOWN_RANGE, dtype) for batch in images.split(512))

@@ -5,7 +5,8 @@ import sys
 import webbrowser
 from collections.abc import Sequence
 
-from infogan_lib.explorer.server import HOST, PORT, explore
+from infogan_lib.explorer.security import HOST
+from infogan_lib.explorer.server import PORT, explore
 from infogan_lib.recipes.runs import RunError, load_run
 
 

@@ -226,10 +226,11 @@ def _add_components(control: Control) -> list[Any]:
 def _accept_only_uploads(component: Any) -> None:
     """Restrict a file component to uploaded files: Gradio would also fetch URLs and open files of this machine."""
     gr = require()
-    move, folder = component.async_move_resource_to_block_cache, Path(component.GRADIO_CACHE).resolve()
+    move = component.async_move_resource_to_block_cache
 
     async def move_upload(path: Any) -> Any:
-        if "://" in str(path) or not Path(str(path)).resolve().is_relative_to(folder):
+        folder = Path(component.GRADIO_CACHE).resolve()
+        if "://" in str(path) or "\0" in str(path) or not Path(str(path)).resolve().is_relative_to(folder):
             raise gr.Error("this file was not uploaded; choose a file on the page", print_exception=False)
         return await move(path)
 

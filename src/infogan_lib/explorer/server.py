@@ -2,28 +2,28 @@
 
 import asyncio
 import inspect
+import logging
 import os
 import socket
 import threading
 import webbrowser
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self
 
-from infogan_lib._checks import check_int, require
+from infogan_lib._checks import check_bool, check_int, require
 from infogan_lib.explorer.page import build_page
+from infogan_lib.explorer.security import HOST, SecurityMiddleware
 from infogan_lib.explorer.style import CSS, theme
 from infogan_lib.explorer.uploads import MAX_BYTES
 from infogan_lib.explorer.views import Explorer
 from infogan_lib.model.infogan import InfoGAN
 
-HOST = "127.0.0.1"
-
 PORT = 7860
 
-_MAX_REQUEST_BYTES = MAX_BYTES + 2**20
-
-_POLICY = b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'; form-action 'self'"
+_log = logging.getLogger(__name__)
 
 
 def explore(model: InfoGAN, *, port: int = PORT, open_browser: bool = True, block: bool = True) -> "RunningPage":
@@ -44,6 +44,8 @@ def explore(model: InfoGAN, *, port: int = PORT, open_browser: bool = True, bloc
         ValueError: If the model has no images or no codes, or `port` is out of range.
         OSError: If the port is in use.
     """
+    check_bool("open_browser", open_browser)
+    check_bool("block", block)
     explorer = Explorer(model)
     page = RunningPage(lambda: build_page(explorer), port=port)
     if open_browser:
@@ -74,6 +76,7 @@ class RunningPage:
             raise ValueError(f"port must be from 0 to 65535, but got {port}")
         require()
         self._server: Any = None
+        self._uploads: TemporaryDirectory[str] | None = None
         self._error: BaseException | None = None
         self._socket = socket.socket()
         if os.name == "posix":  # elsewhere the option would share a port that is in use
@@ -96,7 +99,9 @@ class RunningPage:
     def _run(self, build: Callable[[], Any]) -> None:
         async def serve() -> None:
             # Built while the event loop runs: otherwise Gradio creates event loops and leaves them open.
-            self._server = _make_server(build())
+            blocks = build()
+            self._uploads = _keep_uploads_apart(blocks)
+            self._server = _make_server(blocks, Path(self._uploads.name))
             await self._server.serve(sockets=[self._socket])
 
         try:
@@ -115,11 +120,13 @@ class RunningPage:
             self.close()
 
     def close(self) -> None:
-        """Stop serving. May be called more than once."""
+        """Stop serving, and remove what was uploaded. May be called more than once."""
         if self._server:
             self._server.should_exit = True
         self._thread.join(10)
         self._socket.close()
+        if self._uploads:
+            self._uploads.cleanup()
 
     def __enter__(self) -> Self:
         return self
@@ -128,62 +135,34 @@ class RunningPage:
         self.close()
 
 
-class SecurityMiddleware:
-    """ASGI middleware: refuses long requests and other host names, and sends a content security policy.
-
-    Args:
-        app: The application.
-        max_request_bytes: The longest body of a request; a body that turns out longer is cut off.
-    """
-
-    def __init__(self, app: Any, *, max_request_bytes: int = _MAX_REQUEST_BYTES) -> None:
-        self.app, self.max_request_bytes = app, max_request_bytes
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Handle one request."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        headers = dict(scope["headers"])
-        host = headers.get(b"host", b"").rsplit(b":", 1)[0]
-        length = headers.get(b"content-length", b"0")
-        if host not in (HOST.encode(), b"localhost"):
-            await _refuse(send, 403, "this page is served on 127.0.0.1 only")
-        elif not length.isdigit() or int(length) > self.max_request_bytes:
-            await _refuse(send, 413, f"a request may have at most {self.max_request_bytes} bytes")
-        else:
-            await self.app(scope, self._limit_body(receive), self._add_headers(send))
-
-    def _limit_body(self, receive: Any) -> Any:
-        received = 0
-
-        async def receive_limited() -> Any:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            return message if received <= self.max_request_bytes else {"type": "http.disconnect"}
-
-        return receive_limited
-
-    @staticmethod
-    def _add_headers(send: Any) -> Any:
-        headers = [(b"content-security-policy", _POLICY), (b"referrer-policy", b"no-referrer")]
-
-        async def send_with_headers(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message["headers"], *headers]}
-            await send(message)
-
-        return send_with_headers
+def _keep_uploads_apart(blocks: Any) -> "TemporaryDirectory[str]":
+    """A folder for the uploads of this page alone, within Gradio's, as Gradio reads no files from elsewhere."""
+    shared = Path(blocks.GRADIO_CACHE)
+    shared.mkdir(parents=True, exist_ok=True)
+    folder = TemporaryDirectory(prefix="infogan-explorer-", dir=shared, ignore_cleanup_errors=True)
+    for block in blocks.blocks.values():
+        block.GRADIO_CACHE = folder.name
+    return folder
 
 
-async def _refuse(send: Any, status: int, text: str) -> None:
-    headers = [(b"content-type", b"text/plain"), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": text.encode()})
+def _hide_tracebacks(blocks: Any) -> None:
+    """Answer a call that fails with an error, without printing its inputs: whoever sends it chooses them."""
+    gr, process = require(), blocks.process_api
+
+    async def process_quietly(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await process(*args, **kwargs)
+        except gr.Error as error:
+            error.print_exception = False
+            raise
+        except Exception as error:
+            _log.debug("a call of the page failed", exc_info=error)
+            raise gr.Error("this call failed; reload the page", print_exception=False) from None
+
+    blocks.process_api = process_quietly
 
 
-def _make_server(blocks: Any) -> Any:
+def _make_server(blocks: Any, upload_folder: Path) -> Any:
     gr, uvicorn, fastapi = require(), require("uvicorn"), require("fastapi")
     settings: dict[str, Any] = {
         "server_name": HOST,
@@ -200,7 +179,12 @@ def _make_server(blocks: Any) -> Any:
     }
     # Versions of Gradio differ in the settings they have.
     known = inspect.signature(gr.mount_gradio_app).parameters
+    _hide_tracebacks(blocks)
     app = fastapi.FastAPI(openapi_url=None)
     app = gr.mount_gradio_app(app, blocks, path="/", **{k: v for k, v in settings.items() if k in known})
-    config = uvicorn.Config(SecurityMiddleware(app), log_level="critical", lifespan="on", timeout_graceful_shutdown=1)
+    for route in app.routes:
+        if hasattr(getattr(route, "app", None), "uploaded_file_dir"):
+            route.app.uploaded_file_dir = str(upload_folder)
+    guarded = SecurityMiddleware(app, upload_folder=upload_folder)
+    config = uvicorn.Config(guarded, log_level="critical", lifespan="on", timeout_graceful_shutdown=1)
     return uvicorn.Server(config)

@@ -5,6 +5,8 @@ pixels is read from the header and limited, all before anything is decoded. Need
 """
 
 import io
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -43,6 +45,23 @@ _OTHER_FORMATS = {
 
 class UploadError(ValueError):
     """An upload cannot be used; the message is one line for the page."""
+
+
+def make_room(folder: Path, max_bytes: int) -> None:
+    """Remove the oldest files in a folder until those that are left have at most `max_bytes` in all."""
+    files = []
+    for path in folder.rglob("*"):
+        with suppress(OSError):  # another request may have removed it
+            status = path.stat()
+            if path.is_file():
+                files.append((status.st_mtime_ns, status.st_size, path))
+    total = sum(size for _, size, _ in files)
+    for _, size, path in sorted(files):
+        if total <= max_bytes:
+            return
+        with suppress(OSError):
+            path.unlink()
+            total -= size
 
 
 def image_tensor(

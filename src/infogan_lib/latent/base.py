@@ -10,6 +10,7 @@ with its weight (Chen et al., *InfoGAN*, NeurIPS 2016, section 5). Both are immu
 weights of Q live in the model.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields, is_dataclass
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from infogan_lib._checks import check_float, check_int, describe
+from infogan_lib._checks import check_dense, check_device, check_float, check_int, check_rng, check_tensor, describe
 from infogan_lib.losses.information import InformationLoss
 
 Sampler = Callable[[int, torch.Generator | None, torch.device, torch.dtype], Tensor]
@@ -93,6 +94,19 @@ class LatentVariable(ABC):
         """Default ends of a traversal of one dimension."""
         return -1.0, 1.0
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The least and the largest value that can be set: all numbers, unless overridden."""
+        return -math.inf, math.inf
+
+    def _check_limits(self, name: str, values: Tensor, given: object) -> None:
+        low, high = self.limits
+        if values.min() < low or values.max() > high:
+            raise ValueError(
+                f"{name} of {self!r} must be from {low:g} to {high:g}, far beyond its prior already, but got "
+                f"{describe(given)}"
+            )
+
     def traverse(
         self,
         base: Tensor,
@@ -119,11 +133,15 @@ class LatentVariable(ABC):
             ValueError: `dim` is out of range, `steps` is below 1, or an end is not finite.
         """
         steps = check_int("steps", 10 if steps is None else steps, minimum=1)
-        if check_int("dim", dim, minimum=0) >= self.width:
+        dim = check_int("dim", dim, minimum=0)
+        if dim >= self.width:
             raise ValueError(f"dim must be from 0 to {self.width - 1} for {self!r}, but got {dim}")
+        check_tensor("base", base, (self.width,))
         default_low, default_high = self.traversal_range
         start = default_low if low is None else check_float("low", low)
         stop = default_high if high is None else check_float("high", high)
+        for end, given in (("low", start), ("high", stop)):
+            self._check_limits(end, torch.tensor(given, dtype=torch.float64), given)
         values = base.repeat(steps, 1)
         values[:, dim] = torch.linspace(start, stop, steps, device=base.device, dtype=base.dtype)
         return values
@@ -143,7 +161,8 @@ class LatentVariable(ABC):
             TypeError: The value is not numeric.
             ValueError: The value has another shape, is empty or is not finite.
         """
-        tensor = as_finite_tensor(value, self)
+        n, tensor = check_int("n", n, minimum=1), as_finite_tensor(value, self)
+        self._check_limits("a value", tensor, value)
         if tensor.ndim == 0 or tensor.shape == (self.width,):
             return tensor.expand(n, self.width).clone()
         if tensor.shape == (n, self.width):
@@ -245,6 +264,12 @@ class LatentCode(LatentVariable):
         return None
 
 
+def limits_around(low: float, high: float) -> tuple[float, float]:
+    """Limits that leave room for extrapolation: a hundred times the range of the prior to either side of its middle."""
+    middle, room = (low + high) / 2, 100 * (high - low)
+    return middle - room, middle + room
+
+
 def sample_each(variables: Sequence[LatentVariable]) -> Sampler:
     """A sampler that calls the `sample` of each variable in turn."""
     return lambda n, rng, device, dtype: torch.cat(
@@ -253,14 +278,24 @@ def sample_each(variables: Sequence[LatentVariable]) -> Sampler:
 
 
 def sampling_device(rng: torch.Generator | None, device: torch.device | str | None) -> torch.device:
-    """The given device, else that of the random generator, else torch's default."""
+    """The given device, else that of the random generator, else torch's default.
+
+    Raises:
+        TypeError: Another type of generator or device.
+        ValueError: No such device on this machine.
+    """
+    check_rng("rng", rng)
+    if isinstance(device, torch.device):
+        return device
     if device is not None:
-        return torch.device(device)
+        return check_device("device", device)
     return rng.device if rng is not None else torch.get_default_device()
 
 
 def as_finite_tensor(value: Any, variable: LatentVariable) -> Tensor:
     """A value given by the user as a tensor of finite numbers, or an error that names value and variable."""
+    if isinstance(value, Tensor):
+        check_dense(f"a value of {variable!r}", value)
     try:
         tensor = torch.as_tensor(value).detach().to(torch.get_default_dtype())
     except (TypeError, ValueError, RuntimeError) as error:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from infogan_lib._checks import describe, join_names
+from infogan_lib._checks import check_name, describe, join_names
 from infogan_lib.latent.discrete import Categorical
 from infogan_lib.latent.spec import LatentSpec
 
@@ -31,6 +31,8 @@ def check_category_names(latent: LatentSpec, code: str, names: Any) -> CategoryN
     strings = [name for name in result if name is not None]
     if not all(isinstance(name, str) for name in strings):
         raise TypeError(f"names must be strings, or None for a category without one, but got {describe(names)}")
+    for name in strings:
+        check_name(f"one of the names of {code!r}", name)
     if len(result) != variable.k or len(set(strings)) != len(strings):
         raise ValueError(f"{code!r} needs {variable.k} different names, one per category, but got {describe(names)}")
     return result
@@ -51,7 +53,7 @@ def categorical_code(latent: LatentSpec, code: str | None) -> str:
     categorical = [name for name, variable in latent.codes.items() if isinstance(variable, Categorical)]
     if code is not None:
         if code not in categorical:
-            raise TypeError(f"{code!r} is {latent[code]!r}, which has no categories to name")
+            raise TypeError(f"code {code!r} is {latent[code]!r}, which has no categories to name")
         return code
     if len(categorical) != 1:
         raise ValueError(f"give the code to name as code=, as there is not exactly one: {join_names(categorical)}")

@@ -10,7 +10,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from infogan_lib._checks import check_choice, check_float, check_int
-from infogan_lib.latent.base import MAX_WIDTH, LatentVariable, Sampler
+from infogan_lib.latent.base import MAX_WIDTH, LatentVariable, Sampler, limits_around
 from infogan_lib.latent.loss_code import VectorCode, gaussian_sampler, sample_one, uniform_sampler
 from infogan_lib.losses.information import Domain, InformationLoss, NormalNLL
 
@@ -81,6 +81,11 @@ class Uniform(VectorCode):
 
     @property
     @override
+    def limits(self) -> tuple[float, float]:
+        return limits_around(*self.traversal_range)
+
+    @property
+    @override
     def traversal_range(self) -> tuple[float, float]:
         """The prior's own range."""
         return self.low, self.high
@@ -130,6 +135,11 @@ class Gaussian(VectorCode):
 
     @property
     @override
+    def limits(self) -> tuple[float, float]:
+        return limits_around(*self.traversal_range)
+
+    @property
+    @override
     def traversal_range(self) -> tuple[float, float]:
         """Two standard deviations to either side."""
         return -2.0, 2.0
@@ -167,6 +177,11 @@ class Noise(LatentVariable):
     @override
     def width(self) -> int:
         return self.dim
+
+    @property
+    @override
+    def limits(self) -> tuple[float, float]:
+        return limits_around(*self.traversal_range)
 
     @override
     def sample(self, n, *, rng=None, device=None, dtype=None) -> Tensor:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
 
-from infogan_lib._checks import check_int, describe
+from infogan_lib._checks import check_int, check_tensor, describe
 from infogan_lib.latent.base import MAX_WIDTH, Sampler, as_finite_tensor
 from infogan_lib.latent.loss_code import LossCode, VectorCode
 from infogan_lib.latent.vectorized import ConstantTensor, adjacent_slices
@@ -104,6 +104,7 @@ class Categorical(LossCode):
                 f"a traversal of {self!r} runs over its {self.k} categories; leave steps, dim, low and high out "
                 f"(got steps={steps}, dim={dim}, low={low}, high={high})"
             )
+        check_tensor("base", base, (self.k,))
         return torch.eye(self.k, device=base.device, dtype=base.dtype)
 
     @override
@@ -114,7 +115,7 @@ class Categorical(LossCode):
             TypeError: A category is no whole number.
             ValueError: A category is out of range, or the value has another shape.
         """
-        tensor = as_finite_tensor(value, self)
+        n, tensor = check_int("n", n, minimum=1), as_finite_tensor(value, self)
         if tensor.shape == (n, self.k):
             if tensor.min() < 0 or not torch.allclose(tensor.sum(1), tensor.new_ones(n)):
                 raise ValueError(f"rows of {self!r} must be shares that add up to 1, but got {describe(value)}")
@@ -199,8 +200,10 @@ class Bernoulli(VectorCode):
 
     @override
     def as_rows(self, value: Any, n: int) -> Tensor:
-        """As for any code, with all values from 0 to 1. Raises ValueError for others."""
+        """As for any code, with all values 0 or 1. Raises ValueError for others."""
         rows = super().as_rows(value, n)
         if rows.min() < 0 or rows.max() > 1:
             raise ValueError(f"bits of {self!r} are from 0 to 1, but got {describe(value)}")
+        if not torch.equal(rows, rows.round()):
+            raise ValueError(f"bits of {self!r} are 0 or 1, but got {describe(value)}")
         return rows

@@ -62,6 +62,8 @@ def parse_object(text: str, what: str) -> dict[str, Any]:
     Raises:
         ValueError: The text is anything else.
     """
+    if not isinstance(text, str):
+        raise TypeError(f"the JSON of {what} must be a string, but got {describe(text)}")
     try:
         data = json.loads(text, object_pairs_hook=_reject_duplicates)
     except (TypeError, json.JSONDecodeError, RecursionError) as error:

@@ -20,7 +20,17 @@ from torch import Tensor
 from torch.distributions import Distribution
 from typing_extensions import override
 
-from infogan_lib._checks import check_int, describe, join_names
+from infogan_lib._checks import (
+    check_dense,
+    check_dtype,
+    check_int,
+    check_mapping,
+    check_name,
+    check_tensor,
+    check_type,
+    describe,
+    join_names,
+)
 from infogan_lib.latent.base import MAX_WIDTH, LatentCode, LatentVariable, sampling_device
 from infogan_lib.latent.serialization import from_dict, parse_object, to_dict
 from infogan_lib.latent.vectorized import VectorizedLoss, VectorizedSampler, adjacent_slices
@@ -53,7 +63,7 @@ class LatentSpec(Mapping[str, LatentVariable]):
     """
 
     def __init__(self, variables: Mapping[str, LatentVariable] | None = None, /, **named: LatentVariable) -> None:
-        positional = dict(variables or {})
+        positional = {} if variables is None else dict(check_mapping("the variables of a LatentSpec", variables))
         _check_unique(positional, named)
         self._variables = positional | named
         if not self._variables:
@@ -61,6 +71,9 @@ class LatentSpec(Mapping[str, LatentVariable]):
         for name, variable in self._variables.items():
             if not isinstance(name, str) or not name:
                 raise TypeError(f"a name in a LatentSpec must be a non-empty string, but got {describe(name)}")
+            check_name("a name in a LatentSpec", name)
+            if name.startswith("__") and name.endswith("__"):
+                raise ValueError(f"a name in a LatentSpec must not be one of Python's own, but got {describe(name)}")
             if not isinstance(variable, LatentVariable):
                 hint = f"; did you mean {variable.__name__}(...)?" if isinstance(variable, type) else ""
                 raise TypeError(
@@ -73,7 +86,7 @@ class LatentSpec(Mapping[str, LatentVariable]):
     def __getitem__(self, name: str) -> LatentVariable:
         try:
             return self._variables[name]
-        except KeyError:
+        except (KeyError, TypeError):  # a list cannot be a key
             raise KeyError(f"no {name!r} in this latent; it has {join_names(self)}") from None
 
     @override
@@ -157,7 +170,7 @@ class LatentSpec(Mapping[str, LatentVariable]):
             Shape (n, width), the variables side by side in order.
         """
         n = check_int("n", n, minimum=1)
-        return self._sampler(n, rng, sampling_device(rng, device), dtype or torch.get_default_dtype())
+        return self._sampler(n, rng, sampling_device(rng, device), check_dtype("dtype", dtype))
 
     @cached_property
     def _sampler(self) -> VectorizedSampler:
@@ -174,9 +187,10 @@ class LatentSpec(Mapping[str, LatentVariable]):
         Raises:
             ValueError: A part is missing, unknown, or of another width.
         """
-        if set(parts) != set(self):
+        if set(check_mapping("parts", parts)) != set(self):
             raise ValueError(f"join needs exactly the parts {join_names(self)}, but got {join_names(parts)}")
         for name, variable in self.items():
+            check_type(f"part {name!r}", parts[name], Tensor)
             if parts[name].ndim != 2 or parts[name].shape[1] != variable.width:
                 raise ValueError(
                     f"part {name!r} must have shape (N, {variable.width}), but got {tuple(parts[name].shape)}"
@@ -211,7 +225,8 @@ class LatentSpec(Mapping[str, LatentVariable]):
 
     def center(self, n: int = 1, *, device: torch.device | str | None = None) -> Tensor:
         """n latents with zero noise, first categories and continuous codes in mid-range, shape (n, width)."""
-        return torch.cat([v.center() for v in self.values()]).to(device).repeat(n, 1)
+        n, center = check_int("n", n, minimum=1), torch.cat([v.center() for v in self.values()])
+        return (center if device is None else center.to(sampling_device(None, device))).repeat(n, 1)
 
     def replace_values(self, latent: Tensor, values: Mapping[str, Any]) -> Tensor:
         """A copy of the latents with some variables set.
@@ -230,7 +245,8 @@ class LatentSpec(Mapping[str, LatentVariable]):
             ValueError: A value is out of range or of another shape.
         """
         self._check_width(latent)
-        latent = latent.clone()
+        check_mapping("values", values)
+        latent = check_dense("latent", latent).clone()
         for name, value in values.items():
             variable = self[name]
             try:
@@ -264,8 +280,7 @@ class LatentSpec(Mapping[str, LatentVariable]):
             Shape (n * steps, width), all steps of the first base first.
         """
         variable, columns = self[name], self.slices[name]
-        bases = self.center() if base is None else base
-        self._check_width(bases)
+        bases = self.center() if base is None else check_tensor("base", base, ("N", self.width))
         latents = []
         for row in bases:
             values = variable.traverse(row[columns], dim=dim, steps=steps, low=low, high=high)
@@ -298,9 +313,11 @@ class LatentSpec(Mapping[str, LatentVariable]):
         Returns:
             The latents row by row, shape (rows * columns, width), and the number of columns.
         """
-        column, column_dim = (columns, 0) if isinstance(columns, str) else columns
+        column, column_dim = _name_and_dim("columns", columns)
+        if base is not None:
+            check_tensor("base", base, ("N", self.width))
         if isinstance(rows, (str, tuple)):
-            row, row_dim = (rows, 0) if isinstance(rows, str) else rows
+            row, row_dim = _name_and_dim("rows", rows)
             if base is None:
                 base = self.sample(1, rng=rng, device=device)
             base = self.traverse(row, dim=row_dim, steps=self.traversal_steps(row, steps), base=base)
@@ -311,8 +328,8 @@ class LatentSpec(Mapping[str, LatentVariable]):
 
     def traversal_steps(self, name: str, steps: int | None) -> int | None:
         """`steps` for a continuous variable; None for a discrete one, whose traversal has its own number of values."""
-        variable = self[name]
-        return None if isinstance(variable, LatentCode) and variable.is_discrete else steps
+        variable, count = self[name], None if steps is None else check_int("steps", steps, minimum=1)
+        return None if isinstance(variable, LatentCode) and variable.is_discrete else count
 
     def to_json(self) -> str:
         """The spec as JSON text: names, kinds and settings in order. Raises TypeError if a code is no dataclass."""
@@ -329,15 +346,28 @@ class LatentSpec(Mapping[str, LatentVariable]):
         return cls({name: from_dict(LatentVariable, data, name) for name, data in variables.items()})
 
     def _check_width(self, latent: Tensor) -> None:
+        if not isinstance(latent, Tensor):
+            raise TypeError(f"latent must be a Tensor of shape (N, {self.width}), but got {describe(latent)}")
         if latent.ndim != 2 or latent.shape[1] != self.width:
             raise ValueError(f"a latent of this spec has shape (N, {self.width}), but got {tuple(latent.shape)}")
 
     def _check_outputs(self, outputs: Tensor) -> None:
+        if not isinstance(outputs, Tensor):
+            raise TypeError(f"outputs must be a Tensor of shape (N, {self.num_outputs}), but got {describe(outputs)}")
         if outputs.ndim != 2 or outputs.shape[1] != self.num_outputs:
             needs = ", ".join(f"{name} {code.num_outputs}" for name, code in self.codes.items())
             raise ValueError(
-                f"Q must give shape (N, {self.num_outputs}) for these codes ({needs}), but got {tuple(outputs.shape)}"
+                f"outputs: Q must give shape (N, {self.num_outputs}) for these codes ({needs}), "
+                f"but got {tuple(outputs.shape)}"
             )
+
+
+def _name_and_dim(argument: str, value: object) -> tuple[str, int]:
+    """A variable's name and the dimension to vary, the first one unless another is given with the name."""
+    name, dim = value if isinstance(value, tuple) and len(value) == 2 else (value, 0)
+    if not isinstance(name, str):
+        raise TypeError(f'{argument} must be a name or a pair such as ("style", 1), but got {describe(value)}')
+    return name, dim
 
 
 def _check_unique(first: Mapping[str, Any], second: Mapping[str, Any]) -> None:

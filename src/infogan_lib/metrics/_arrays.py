@@ -7,10 +7,11 @@ no sum overflows, however large they are.
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from infogan_lib._checks import check_int
+from infogan_lib._checks import check_dense, check_seed, describe
 
 FloatArray = NDArray[np.float64]
 
@@ -19,17 +20,31 @@ IntArray = NDArray[np.int64]
 
 def make_rng(seed: int) -> np.random.Generator:
     """A random number generator seeded with an int of at least 0."""
-    return np.random.default_rng(check_int("seed", seed, minimum=0))
+    return np.random.default_rng(check_seed(seed))
 
 
-def to_array(values: ArrayLike | Tensor) -> NDArray[Any]:
-    """Convert to an array; a tensor may be on any device and require gradients."""
-    return np.asarray(values.detach().cpu().numpy() if isinstance(values, Tensor) else values)
+def to_array(name: str, values: ArrayLike | Tensor) -> NDArray[Any]:
+    """Convert to an array, or raise an error that names it; a tensor may be on any device and require gradients."""
+    if isinstance(values, Tensor):
+        dense = check_dense(name, values).detach().cpu()
+        return (dense.float() if dense.dtype == torch.bfloat16 else dense).numpy()
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError) as error:  # rows of different lengths
+        raise TypeError(f"{name} must be an array of numbers, but got {describe(values)}") from error
+
+
+def to_floats(name: str, values: ArrayLike | Tensor) -> FloatArray:
+    """Convert to an array of float64, or raise an error that names it."""
+    array = to_array(name, values)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must be real numbers, but got {describe(values)}")
+    return array.astype(np.float64)
 
 
 def check_codes(codes: ArrayLike | Tensor, *, name: str = "codes") -> FloatArray:
     """Return codes of shape (N, D) as finite float64 values, or raise naming them."""
-    array = to_array(codes)
+    array = to_array(name, codes)
     if array.ndim != 2 or 0 in array.shape:
         hint = f"; give one code as {name}[:, None]" if array.ndim == 1 and len(array) else ""
         raise ValueError(f"{name} must have shape (N, D) with N and D at least 1, but got {array.shape}{hint}")
@@ -42,7 +57,7 @@ def check_codes(codes: ArrayLike | Tensor, *, name: str = "codes") -> FloatArray
 
 def check_factors(factors: ArrayLike | Tensor) -> IntArray:
     """Return factors of shape (N, K) with the values of each column renumbered from 0, or raise naming the column."""
-    array = to_array(factors)
+    array = to_array("factors", factors)
     if array.ndim != 2 or 0 in array.shape:
         hint = "; give one factor as factors[:, None]" if array.ndim == 1 and len(array) else ""
         raise ValueError(f"factors must have shape (N, K) with N and K at least 1, but got {array.shape}{hint}")

@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from infogan_lib._checks import require_eval
+from infogan_lib._checks import check_float, check_tensor, require_eval
 from infogan_lib.data.pixels import PixelRange, as_unit
+from infogan_lib.data.pixels import pixel_range as checked_range
 
 UNITS: Mapping[str, str] = {
     "slant": "degrees to the right",
@@ -42,6 +43,10 @@ def measure_images(images: Tensor, *, pixel_range: PixelRange, background: float
     Raises:
         ValueError: If images do not have shape (N, C, H, W), or some values are not finite.
     """
+    check_tensor("images", images)
+    pixel_range = checked_range(pixel_range)
+    if background is not None:
+        background = check_float("background", background)
     if images.ndim != 4 or len(images) == 0 or min(images.shape[2:]) < 2:
         raise ValueError(f"measure_images takes images (N, C, H, W) of at least 2 x 2, but got {tuple(images.shape)}")
     low, high = (0.0, 255.0) if images.dtype == torch.uint8 else pixel_range

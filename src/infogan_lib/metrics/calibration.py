@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from infogan_lib._checks import check_int
-from infogan_lib.metrics._arrays import FloatArray, IntArray
+from infogan_lib._checks import check_int, describe
+from infogan_lib.metrics._arrays import FloatArray, IntArray, to_floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,14 +40,17 @@ def reliability(confidence: ArrayLike, correct: ArrayLike, *, bins: int = 10) ->
         TypeError: If `bins` is not a whole number.
         ValueError: If arrays differ in length or are empty, confidences lie outside 0 to 1, or `bins` is below 1.
     """
-    probability, hit = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=np.float64)
+    probability, hit = to_floats("confidence", confidence), to_floats("correct", correct)
     if probability.ndim != 1 or len(probability) == 0 or probability.shape != hit.shape:
         raise ValueError(
             f"confidence and correct must both have shape (N,), but got {probability.shape} and {hit.shape}"
         )
+    if not ((hit >= 0) & (hit <= 1)).all():
+        raise ValueError(f"correct must be true or false for each prediction, but got {describe(correct)}")
     if not ((probability >= 0) & (probability <= 1 + 1e-6)).all():
         raise ValueError(f"confidence must lie between 0 and 1, but got {probability.min():g} to {probability.max():g}")
-    edges = np.linspace(0, 1, check_int("bins", bins, minimum=1) + 1)
+    bins = check_int("bins", bins, minimum=1)
+    edges = np.linspace(0, 1, bins + 1)
     indices = np.clip(np.searchsorted(edges, probability, side="right") - 1, 0, bins - 1)
     counts = np.bincount(indices, minlength=bins)
     mean_confidence, accuracy = (_mean_per_bin(values, indices, counts) for values in (probability, hit))
@@ -81,7 +84,7 @@ def coverage(quantiles: ArrayLike, *, levels: int = 10) -> Coverage:
         TypeError: If `levels` is not a whole number.
         ValueError: If there are no quantiles, some lie outside 0 to 1, or `levels` is below 1.
     """
-    values = np.asarray(quantiles, dtype=np.float64).ravel()
+    values = to_floats("quantiles", quantiles).ravel()
     if len(values) == 0 or not ((values >= 0) & (values <= 1)).all():
         raise ValueError(f"quantiles must be numbers between 0 and 1, at least one, but got {len(values)} of them")
     nominal = np.linspace(0, 1, check_int("levels", levels, minimum=1) + 2)[1:-1]

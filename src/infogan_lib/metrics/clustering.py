@@ -125,7 +125,7 @@ def match_categories(
     """
     with require_eval("match_categories", "scipy"):
         from scipy.optimize import linear_sum_assignment
-    predicted, true = _check_values("categories", categories), _check_values("labels", labels)
+    predicted, true = check_labels("categories", categories), check_labels("labels", labels)
     if len(predicted) != len(true):
         raise ValueError(f"categories and labels must be equally long, but got {len(predicted)} and {len(true)}")
     shape = (
@@ -145,8 +145,11 @@ def match_categories(
     )
 
 
-def _check_values(name: str, values: ArrayLike | Tensor) -> IntArray:
-    array = to_array(values)
+def check_labels(name: str, values: ArrayLike | Tensor) -> IntArray:
+    """Return labels or categories (N,) as whole numbers from 0, or raise an error that names them."""
+    array = to_array(name, values)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{name} must be whole numbers from 0, but got values of type {array.dtype}")
     if array.ndim != 1 or len(array) == 0:
         raise ValueError(f"{name} must have shape (N,) with N >= 1, but got {array.shape}")
     if not np.issubdtype(array.dtype, np.integer) or array.min() < 0:
@@ -158,6 +161,7 @@ def _check_count(name: str, count: int | None, values: IntArray) -> int:
     largest = int(values.max())
     if count is None:
         return largest + 1
-    if check_int(name, count, minimum=1) <= largest:
+    count = check_int(name, count, minimum=1)
+    if count <= largest:
         raise ValueError(f"{name} is {count}, but a value of {largest} was found")
     return count

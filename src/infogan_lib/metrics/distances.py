@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from infogan_lib._checks import check_int, require_eval
-from infogan_lib.metrics._arrays import FloatArray, IntArray
+from infogan_lib.metrics._arrays import FloatArray, IntArray, to_floats
 
 _CHUNK = 1024
 """Rows per block of a kernel matrix, to bound memory."""
@@ -175,9 +175,14 @@ def _neighbor_radii(support: FloatArray, k: int) -> FloatArray:
 
 
 def _check_features(real: ArrayLike, generated: ArrayLike) -> tuple[FloatArray, FloatArray]:
-    r, g = np.asarray(real, dtype=np.float64), np.asarray(generated, dtype=np.float64)
+    r, g = to_floats("real", real), to_floats("generated", generated)
     if r.ndim != 2 or g.ndim != 2 or r.shape[1] != g.shape[1] or min(len(r), len(g)) < 2:
-        raise ValueError(f"features must be (N, D) and (M, D), N and M at least 2, but got {r.shape}, {g.shape}")
+        raise ValueError(
+            f"features must be real (N, D) and generated (M, D), N and M at least 2, but got {r.shape}, {g.shape}"
+        )
     if not (np.isfinite(r).all() and np.isfinite(g).all()):
-        raise ValueError("features must be finite, but some are NaN or infinite; check the extractor and the images")
+        raise ValueError(
+            "features of real and generated images must be finite, but some are NaN or infinite; check the extractor "
+            "and the images"
+        )
     return r, g

@@ -12,14 +12,14 @@ Factorising*, ICML 2018, section 4), and from b by a linear classifier (Higgins 
 section 3).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from infogan_lib._checks import check_float, check_int, describe, require_eval
+from infogan_lib._checks import check_float, check_function, check_int, check_type, describe, require_eval
 from infogan_lib.metrics._arrays import FloatArray, IntArray, check_codes, make_rng, max_abs, standardize
 
 Encoder = Callable[[Tensor], ArrayLike | Tensor]
@@ -44,11 +44,12 @@ class FactorGrid:
     images: Callable[[IntArray], Tensor]
 
     def __post_init__(self) -> None:
+        if isinstance(self.sizes, str) or not isinstance(self.sizes, Sequence):
+            raise TypeError(f"sizes must be a sequence such as (3, 6, 40), but got {describe(self.sizes)}")
         sizes = tuple(check_int(f"sizes[{k}]", size, minimum=2) for k, size in enumerate(self.sizes))
         if not sizes:
             raise ValueError("sizes must give the number of values of each factor, such as (3, 6, 40), but got none")
-        if not callable(self.images):
-            raise TypeError(f"images must be a function from factors to images, but got {describe(self.images)}")
+        check_function("images", self.images, "a function from factors to images", 1)
         object.__setattr__(self, "sizes", sizes)
 
     def sample(self, n: int, *, seed: int = 0) -> IntArray:
@@ -90,6 +91,7 @@ def factor_vae_score(
 
     Source: Kim and Mnih, 2018, section 4; votes are scored on other groups as in Locatello et al., 2019, appendix B.
     """
+    check_function("encode", encode, "a function from images to codes", 1)
     num_votes, group_size = _check_counts(grid, "num_votes", num_votes, group_size)
     num_samples, rng = check_int("num_samples", num_samples, minimum=2), make_rng(seed)
     fixed = np.arange(2 * num_votes) % len(grid.sizes)
@@ -135,6 +137,7 @@ def beta_vae_score(
     """
     with require_eval("beta_vae_score"):
         from sklearn.linear_model import LogisticRegression
+    check_function("encode", encode, "a function from images to codes", 1)
     num_points, group_size = _check_counts(grid, "num_points", num_points, group_size)
     fixed, rng = np.arange(2 * num_points) % len(grid.sizes), make_rng(seed)
     pairs = _sample_factors(grid, (2, 2 * num_points, group_size), rng)
@@ -208,6 +211,7 @@ def majority_accuracy(
 
 
 def _check_counts(grid: FactorGrid, name: str, count: int, group_size: int) -> tuple[int, int]:
+    check_type("grid", grid, FactorGrid)
     if len(grid.sizes) < 2:
         raise ValueError("this score compares factors, so the grid needs at least 2 of them, but it has 1")
     return check_int(name, count, minimum=len(grid.sizes)), check_int("group_size", group_size, minimum=2)

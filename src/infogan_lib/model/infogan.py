@@ -18,7 +18,7 @@ from torch.distributions import Distribution
 from torch.optim.swa_utils import AveragedModel
 from typing_extensions import override
 
-from infogan_lib._checks import check_int
+from infogan_lib._checks import check_mapping, check_names, check_seed
 from infogan_lib.data.pixels import UNKNOWN_RANGE, PixelRange
 from infogan_lib.data.pixels import pixel_range as checked_range
 from infogan_lib.latent.category_names import CategoryNames, categorical_code, check_category_names
@@ -97,7 +97,7 @@ class InfoGAN(nn.Module):
         super().__init__()
         check_arguments(generator, discriminator, latent, q_head, q_network, tap)
         check_no_shared_parameters(generator, discriminator, q_head, q_network)
-        check_int("seed", seed, minimum=0)
+        seed = check_seed(seed)
         self.latent = latent
         self.generator = generator
         self.discriminator = discriminator
@@ -208,6 +208,7 @@ class InfoGAN(nn.Module):
             ImportError: scipy is not installed.
         """
         code = categorical_code(self.latent, code)
+        names = None if names is None else check_names("names", names)
         categories = self.encode(images)[code].mode.argmax(1)
         category_names, match = names_from_labels(categories, labels, self.latent[code].width, names)
         self.set_category_names(code, category_names)
@@ -313,7 +314,7 @@ class InfoGAN(nn.Module):
         Returns:
             Shape (n * steps, *image_shape), the traversal of the first starting point first.
         """
-        if code in named or code in (codes or {}):
+        if self.latent[code] is not None and (code in named or code in check_mapping("codes", codes or {})):
             raise ValueError(f"{code!r} is what moves, so it cannot be set as well; leave {code}= out")
         base = sampling.draw_latents(self, n, seed, rng, codes, named)
         return self.decode(self.latent.traverse(code, dim=dim, steps=steps, base=base, low=low, high=high))

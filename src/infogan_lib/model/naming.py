@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from infogan_lib.latent.category_names import CategoryNames
@@ -29,7 +28,7 @@ def names_from_labels(
     """
     match = match_categories(
         categories.cpu().numpy(),
-        torch.as_tensor(labels).cpu().numpy(),
+        labels,
         category_count=category_count,
         label_count=None if names is None else len(names),
     )

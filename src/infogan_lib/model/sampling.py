@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from infogan_lib._checks import check_int
-from infogan_lib.data.pixels import as_float, check_real_images
+from infogan_lib._checks import check_int, check_rng, check_seed, check_tensor
+from infogan_lib.data.pixels import as_float, check_finite_images, check_real_images
 from infogan_lib.latent.code_arguments import code_values
 from infogan_lib.model.introspection import device_and_dtype, eval_mode
 
@@ -27,11 +27,12 @@ def draw_latents(
     named: Mapping[str, Any],
 ) -> Tensor:
     """Latents (n, L) on the CPU with given values of codes; see `InfoGAN.sample`."""
+    check_rng("rng", rng)
     values = code_values(model.latent, model.category_names, codes, named)
     if seed is not None:
         if rng is not None:
             raise ValueError("give either seed or rng, not both")
-        rng = torch.Generator().manual_seed(check_int("seed", seed, minimum=0))
+        rng = torch.Generator().manual_seed(check_seed(seed))
     latent = model.latent.sample(n, rng=rng, device="cpu")
     return model.latent.replace_values(latent, values)
 
@@ -39,23 +40,27 @@ def draw_latents(
 @torch.no_grad()
 def decode(model: "InfoGAN", latent: Tensor, batch_size: int) -> Tensor:
     """Images of latents (N, L), from the averaged generator where there is one; see `InfoGAN.decode`."""
+    latent = check_tensor("latent", latent, ("N", model.latent.width))
+    batch_size = check_int("batch_size", batch_size, minimum=1)
     generator = model.generator if model.ema_generator is None else model.ema_generator.module
     device, dtype = device_and_dtype(generator)
     with eval_mode(generator):
-        batches = latent.to(device, dtype).split(batch_size)
-        return torch.cat([model.run_generator(generator, batch) for batch in batches])
+        latent = latent.to(device, dtype)
+        if not latent.isfinite().all():
+            raise ValueError(f"latent must be finite, but some values are NaN or infinite in {dtype}")
+        return torch.cat([model.run_generator(generator, batch) for batch in latent.split(batch_size)])
 
 
 @torch.no_grad()
 def q_outputs(model: "InfoGAN", images: Tensor, batch_size: int) -> Tensor:
     """Q's raw outputs (N, R) for images that are checked first; see `InfoGAN.q_outputs`."""
+    batch_size = check_int("batch_size", batch_size, minimum=1)
     check_real_images(images, model.image_shape, model.pixel_range)
     device, dtype = device_and_dtype(model.discriminator)
     outputs = []
     with eval_mode(model.discriminator, *([] if model.q is None else [model.q])):
         for batch in images.split(batch_size):
             batch = as_float(batch.to(device), model.pixel_range or (0.0, 1.0), dtype)
-            if not batch.isfinite().all():
-                raise ValueError("images must be finite, but some values are NaN or infinite")
+            check_finite_images(batch)
             outputs.append(model.forward_q(batch))
     return torch.cat(outputs)

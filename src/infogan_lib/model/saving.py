@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
-from infogan_lib._checks import join_names
+from infogan_lib._checks import check_path, join_names
 from infogan_lib._schema import MAX_INT, Float, Int, Items, ListOf, MapOf, Nullable, OneOf, Plain, Record, Text
 from infogan_lib._version import __version__
 from infogan_lib.checkpoints.bundle import read_bundle, write_bundle
@@ -185,7 +185,7 @@ def _parse(name: str, parser: Callable[[Any], Any] | None, value: Any) -> Any:
 
 def save_model(model: "InfoGAN", folder: str | os.PathLike[str]) -> None:
     """Write a model into a folder; see `InfoGAN.save`."""
-    folder, tensors = Path(folder), model.state_dict()
+    folder, tensors = check_path("folder", folder), model.state_dict()
     metadata = ModelPlan.of(model).to_dict()
     with os_errors_as_checkpoint_errors(folder, "making the folder"):
         makedirs_synced(folder)
@@ -207,7 +207,7 @@ def load_model(
 ) -> "Model":
     """Read a model from a folder; see `InfoGAN.load`."""
     check_modules(generator, discriminator, q_head, q_network)
-    folder, q = Path(folder), q_network if q_head is None else q_head
+    folder, q = check_path("folder", folder), q_network if q_head is None else q_head
     networks = {"generator": generator, "discriminator": discriminator} | ({"q": q} if isinstance(q, nn.Module) else {})
     own = {name: network.state_dict() for name, network in networks.items()}
     max_bytes = 8 * sum(_size(tensors) for tensors in own.values()) + 2**30

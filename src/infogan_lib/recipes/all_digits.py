@@ -48,7 +48,7 @@ def all_digits(name: str) -> dict[str, Any]:
     """
     if name == "default":
         return {}
-    if name not in _OPTIMIZERS:
+    if not isinstance(name, str) or name not in _OPTIMIZERS:
         raise ValueError(
             f"no settings for all digits are known for {name!r}; there are some for {join_names(_OPTIMIZERS)}"
         )

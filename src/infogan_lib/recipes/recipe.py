@@ -3,6 +3,7 @@
 All of it may be changed before `trainer` is called: a recipe is where an experiment starts, not a mode of the library.
 """
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -11,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from infogan_lib._checks import check_float, check_int, describe, join_names
+from infogan_lib._checks import check_float, check_int, check_name, check_seed, check_type, describe, join_names
+from infogan_lib.data.pixels import check_dtype
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.model import InfoGAN, Tap
 from infogan_lib.model.q_head import QHeadFactory
@@ -59,6 +61,19 @@ class Recipe:
     name: str = ""
     width: float = 1.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("image_size", "batch_size", "epochs", "steps"):
+            if name not in ("epochs", "steps") or getattr(self, name) is not None:
+                setattr(self, name, check_int(name, getattr(self, name), minimum=1))
+        if not isinstance(self.name, str):
+            raise TypeError(f"name must be a string, but got {describe(self.name)}")
+        self.width, self.seed = check_float("width", self.width, above=0), check_seed(self.seed)
+        check_type("generator", self.generator, nn.Module)
+        check_type("discriminator", self.discriminator, nn.Module)
+        check_type("latent", self.latent, LatentSpec)
+        check_type("optimizers", self.optimizers, Optimizers)
+        check_type("trainer_kwargs", self.trainer_kwargs, dict)
 
     def images(self, images: Tensor) -> Tensor:
         """Resize images to the recipe's size, as `resize_images` does.
@@ -121,6 +136,8 @@ def resize_images(images: Tensor, size: int) -> Tensor:
     if not isinstance(images, Tensor) or images.ndim != 4 or len(images) == 0:
         shape = tuple(images.shape) if isinstance(images, Tensor) else describe(images)
         raise ValueError(f"images must be a Tensor (N, C, H, W) with N >= 1, but got {shape}")
+    size = check_int("size", size, minimum=1)
+    check_dtype(images)
     if tuple(images.shape[2:]) == (size, size):
         return images
     return torch.cat([_resize_batch(batch, size) for batch in images.split(4096)])
@@ -134,6 +151,9 @@ def _resize_batch(images: Tensor, size: int) -> Tensor:
 RecipeFunction = Callable[[float], Recipe]
 """Builds a recipe with networks of a relative width."""
 
+MAX_WIDTH = 16
+"""The largest factor on the channels: the paper's networks then have about two billion weights."""
+
 _RECIPES: dict[str, RecipeFunction] = {}
 
 
@@ -146,6 +166,8 @@ def register(name: str) -> Callable[[RecipeFunction], RecipeFunction]:
     Raises:
         ValueError: If another function has that name already.
     """
+
+    check_name("name", name)
 
     def decorate(function: RecipeFunction) -> RecipeFunction:
         present = _RECIPES.get(name, function)
@@ -179,23 +201,28 @@ def get(name: str, *, width: float = 1.0, seed: int = 0, **overrides: Any) -> Re
         TypeError: If `width` or `seed` is not a number.
         ValueError: If there is no recipe of that name, `width` is not above 0, or `seed` is below 0.
     """
-    if name not in _RECIPES:
+    if not isinstance(name, str) or name not in _RECIPES:
         raise ValueError(f"there is no recipe {name!r}; there are {join_names(available())}")
-    width, seed = check_float("width", width, above=0), check_int("seed", seed, minimum=0)
+    width, seed = check_float("width", width, above=0), check_seed(seed)
+    if width > MAX_WIDTH:
+        raise ValueError(f"width must be at most {MAX_WIDTH}, as it is a factor on all channels, but got {width:g}")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         recipe = _RECIPES[name](width)
-    recipe.name, recipe.width, recipe.seed = name, width, seed
-    recipe_fields = {entry.name for entry in fields(recipe)}
-    for key, value in overrides.items():
-        if key == "trainer_kwargs" and isinstance(value, Mapping):
-            recipe.trainer_kwargs |= value
-        elif key in recipe_fields:
-            setattr(recipe, key, value)
-        else:
-            recipe.trainer_kwargs[key] = value
+    own = [entry.name for entry in fields(recipe)]
+    keywords = [*inspect.signature(InfoGANTrainer).parameters]
+    unknown = [key for key in overrides if key not in own and key not in keywords]
+    if unknown:
+        raise TypeError(
+            f"unexpected keyword argument {join_names(unknown)}, neither a field of Recipe nor a keyword of "
+            f"InfoGANTrainer; there are {join_names(sorted({*own, *keywords}))}"
+        )
+    changes: dict[str, Any] = {key: value for key, value in overrides.items() if key in own}
+    more = {key: value for key, value in overrides.items() if key not in own}
+    if isinstance(changes.get("trainer_kwargs", {}), Mapping):
+        changes["trainer_kwargs"] = {**recipe.trainer_kwargs, **changes.get("trainer_kwargs", {}), **more}
     if "steps" in overrides and "epochs" not in overrides:
-        recipe.epochs = None
+        changes["epochs"] = None
     if "epochs" in overrides and "steps" not in overrides:
-        recipe.steps = None
-    return recipe
+        changes["steps"] = None
+    return replace(recipe, **{"name": name, "width": width, "seed": seed} | changes)

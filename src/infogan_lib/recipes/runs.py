@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from infogan_lib._checks import check_path, check_type
 from infogan_lib.checkpoints.disk import CheckpointError, atomic_write, fsync_dir, os_errors_as_checkpoint_errors
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.recipes.recipe import Recipe, available, get
@@ -34,12 +35,14 @@ def save_run(folder: str | os.PathLike[str], recipe: Recipe, model: InfoGAN) -> 
         ValueError: If `recipe` has no registered name, so that its networks could not be rebuilt.
         CheckpointError: If the disk reports an error.
     """
+    folder = check_path("folder", folder)
+    check_type("recipe", recipe, Recipe)
+    check_type("model", model, InfoGAN)
     if recipe.name not in available():
         raise ValueError(
             f"the recipe is named {recipe.name!r}, which recipes.get does not know, so its networks could not be "
             "rebuilt; register a function for it and take the recipe from recipes.get, or use model.save"
         )
-    folder = Path(folder)
     model.save(folder / _MODEL)
     fields = {"format": FORMAT, "name": recipe.name, "width": recipe.width, "seed": recipe.seed}
     with os_errors_as_checkpoint_errors(folder / _RECIPE, "saving"):
@@ -59,7 +62,7 @@ def load_run(folder: str | os.PathLike[str]) -> InfoGAN:
     Raises:
         RunError: If there is no such folder, no saved run in it, no such recipe, or the model is damaged.
     """
-    folder = Path(folder)
+    folder = check_path("folder", folder)
     if not folder.is_dir():
         raise RunError(f"{folder}: no such folder; give the --out folder of a finished run")
     path, (name, width, seed) = _recipe_arguments(folder)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from infogan_lib._checks import check_bool, describe
+from infogan_lib._checks import check_bool, check_function
 from infogan_lib.data.augmentation import Augmentation, Translation
 from infogan_lib.losses.information import at_least_float32
 from infogan_lib.regularizers.base import DiscriminatorRegularizer
@@ -50,8 +50,7 @@ class Consistency(DiscriminatorRegularizer):
     ) -> None:
         self._set_schedule(weight=weight, after=after, every=every)
         self.augment = Translation() if augment is None else augment
-        if not callable(self.augment):
-            raise TypeError(f"augment must be a function of images and a torch.Generator, but got {describe(augment)}")
+        check_function("augment", self.augment, "a function of images and a torch.Generator", 2)
         self.balanced = check_bool("balanced", balanced)
 
     @override

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from infogan_lib._checks import check_float, check_int, describe, join_names
+from infogan_lib._checks import check_float, check_function, check_int, join_names
 from infogan_lib.data.augmentation import Augmentation, RandomAffine
 from infogan_lib.latent.discrete import Categorical
 from infogan_lib.latent.spec import LatentSpec
@@ -63,8 +63,8 @@ class RealImageInformation(RealImageRegularizer):
         self._set_schedule(weight=weight, after=after, every=every)
         self.information = check_float("information", information, minimum=0)
         self.balance = check_float("balance", balance, minimum=0)
-        if augment is not None and not callable(augment):
-            raise TypeError(f"augment must be a function of images and a torch.Generator, but got {describe(augment)}")
+        if augment is not None:
+            check_function("augment", augment, "a function of images and a torch.Generator", 2)
         self.augment = augment
         self.views = check_int("views", views, minimum=1)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from typing_extensions import override
 
-from infogan_lib._checks import check_int, describe
+from infogan_lib._checks import check_int, check_path, describe
 from infogan_lib._schema import Described, Int, Kind, Record
 
 if TYPE_CHECKING:
@@ -50,15 +50,25 @@ class Callback:
         """Restore what `state_dict` returned; called before `on_fit_start`."""
 
 
-def stateful_among(callbacks: Iterable[Callback]) -> list[Callback]:
-    """Those with a state of their own, which checkpoints keep.
+def check_callbacks(callbacks: Any) -> tuple[Callback, ...]:
+    """The `callbacks` argument of `fit` as a tuple.
 
     Raises:
-        TypeError: something that is no callback.
+        TypeError: something that is no sequence of callbacks.
     """
-    for callback in callbacks:
+    wanted = "callbacks must be Callback objects in a list, such as [ProgressBar()]"
+    if isinstance(callbacks, (str, bytes, Mapping)) or not isinstance(callbacks, Iterable):
+        raise TypeError(f"{wanted}, but got {describe(callbacks)}")
+    result = tuple(callbacks)
+    for callback in result:
         if not isinstance(callback, Callback):
-            raise TypeError(f"callbacks must be Callback objects, but got {describe(callback)}")
+            hint = f"; did you mean {callback.__name__}()?" if isinstance(callback, type) else ""
+            raise TypeError(f"{wanted}, but one of them is {describe(callback)}{hint}")
+    return result
+
+
+def stateful_among(callbacks: Iterable[Callback]) -> list[Callback]:
+    """Those with a state of their own, which checkpoints keep."""
     return [callback for callback in callbacks if type(callback).state_dict is not Callback.state_dict]
 
 
@@ -107,7 +117,7 @@ class JSONLLogger(Callback, Described):
     """
 
     def __init__(self, path: str | os.PathLike[str], *, every: int = 1) -> None:
-        self.path = Path(path)
+        self.path = check_path("path", path)
         self.every = check_int("every", every, minimum=1)
         self._file: TextIO | None = None
         self._start: int | None = None  # where this run's lines begin, in bytes; None before the first fit

@@ -5,7 +5,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Literal
 
-from infogan_lib._checks import check_int, describe
+from infogan_lib._checks import check_int, check_path, describe
 
 Resume = Literal["auto", False] | str | os.PathLike[str]
 
@@ -33,14 +33,18 @@ class Checkpoints:
     resume: Resume = "auto"
 
     def __post_init__(self) -> None:
-        if self.folder is not None and (not isinstance(self.folder, (str, os.PathLike)) or not os.fspath(self.folder)):
-            raise TypeError(f"checkpoints must name a folder, but got {describe(self.folder)}")
-        check_int("every", self.every, minimum=1)
-        check_int("keep", self.keep, minimum=1)
+        if self.folder is not None:
+            if not isinstance(self.folder, (str, os.PathLike)):
+                raise TypeError(f"checkpoints must name a folder, but got {describe(self.folder)}")
+            check_path("the folder of checkpoints", self.folder)
+        for name in ("every", "keep"):
+            object.__setattr__(self, name, check_int(name, getattr(self, name), minimum=1))
         if self.resume is not False and not isinstance(self.resume, (str, os.PathLike)):
             raise TypeError(
                 f"resume must be 'auto', False or the path of a checkpoint, but got {describe(self.resume)}"
             )
+        if self.resume is not False:
+            check_path("resume", self.resume)
         if self.folder is None and self.start is None:
             raise ValueError("without a folder nothing is saved; give one, or resume= a checkpoint to begin from")
 

@@ -36,7 +36,8 @@ class Engine:
                 f"engine.device must be 'auto' or a torch device such as 'cpu', but got {describe(self.device)}"
             )
         check_choice("engine.precision", self.precision, ("fp32", "bf16", "fp16", "auto"))
-        check_int("engine.accumulation_steps", self.accumulation_steps, minimum=1)
+        steps = check_int("engine.accumulation_steps", self.accumulation_steps, minimum=1)
+        object.__setattr__(self, "accumulation_steps", steps)
 
     def torch_device(self) -> torch.device:
         """The requested device, with its index; for "auto" CUDA where there is one, else the CPU.

@@ -95,7 +95,7 @@ class History(Mapping[str, NDArray[np.float64]], Described):
 
     @override
     def __getitem__(self, name: str) -> NDArray[np.float64]:
-        if name not in self._values:
+        if not isinstance(name, str) or name not in self._values:
             raise KeyError(f"no metric {name!r} in this history; it has {join_names(self)}")
         return np.array(self._values[name], dtype=np.float64)
 

@@ -1,15 +1,16 @@
 """Which optimizer updates which parameters: the paper's Adam by default, or the user's own, checked."""
 
+import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Adam, Optimizer, SparseAdam
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
-from infogan_lib._checks import check_float, check_int, check_pair, describe, join_names
+from infogan_lib._checks import check_float, check_function, check_int, check_pair, describe, join_names
 from infogan_lib.model.infogan import InfoGAN
 
 Part = Literal["generator", "q_head", "trunk"]
@@ -156,14 +157,14 @@ class Optimizers:
 
     def _make(self, name: str, choice: OptimizerChoice, parameters: list[nn.Parameter]) -> Optimizer:
         if isinstance(choice, Optimizer):
-            return choice
+            return _check_optimizer(name, choice)
         if isinstance(choice, (int, float)):
             fused = all(torch.is_floating_point(p) and p.device.type in ("cpu", "cuda") for p in parameters)
             return Adam(parameters, float(choice), PAPER_BETAS if self.betas is None else self.betas, fused=fused)
-        made = choice(parameters)
+        made = check_function(f"optimizers.{name}", choice, "a function `parameters -> optimizer`", 1)(parameters)
         if not isinstance(made, Optimizer):
             raise TypeError(f"optimizers.{name} must make a torch Optimizer, but made {describe(made)}")
-        return made
+        return _check_optimizer(name, made)
 
     def build_schedulers(self, optimizers: Iterable[Optimizer]) -> list[LRScheduler]:
         """A scheduler for each optimizer; none without `scheduler`.
@@ -174,6 +175,7 @@ class Optimizers:
         """
         if self.scheduler is None:
             return []
+        check_function("optimizers.scheduler", self.scheduler, "a function `optimizer -> LRScheduler`", 1)
         made = []
         for optimizer in optimizers:
             scheduler = self.scheduler(optimizer)
@@ -197,6 +199,19 @@ def _check_choice(name: str, choice: object) -> None:
             f"{name} must be a learning rate, a torch Optimizer or a function that makes one for a list of parameters, "
             f"but got {describe(choice)}"
         )
+
+
+def _check_optimizer(name: str, optimizer: Optimizer) -> Optimizer:
+    """An optimizer whose step needs the gradients of the parameters and nothing else."""
+    closure = inspect.signature(type(optimizer).step).parameters.get("closure")
+    kind = f"optimizers.{name} is of class {type(optimizer).__name__}"
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise ValueError(f"{kind}, whose step calls a closure several times; give one that takes a gradient, as Adam")
+    if isinstance(optimizer, SparseAdam):
+        raise ValueError(f"{kind}, which takes sparse gradients only; give one for dense gradients, such as Adam")
+    if any(group.get("differentiable") for group in optimizer.param_groups):
+        raise ValueError(f"{kind} with differentiable=True, which keeps the graph of every step; leave it out")
+    return optimizer
 
 
 def _check_betas(betas: object) -> None:

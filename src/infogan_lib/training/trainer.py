@@ -2,14 +2,13 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from infogan_lib._checks import check_bool, check_instance, check_int
+from infogan_lib._checks import check_bool, check_instance, check_int, check_path, check_seed
 from infogan_lib.data.dataset import extract_images
 from infogan_lib.data.pixels import UNKNOWN_RANGE, as_float
 from infogan_lib.data.rng import RandomStreams
@@ -28,7 +27,7 @@ from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.introspection import device_and_dtype, has_batch_norm
 from infogan_lib.regularizers.base import Regularizer
 from infogan_lib.training.assembly import add_ema, as_model, make_ledger, prepare_regularizers
-from infogan_lib.training.callbacks import Callback, stateful_among
+from infogan_lib.training.callbacks import Callback, check_callbacks, stateful_among
 from infogan_lib.training.calls import Augment
 from infogan_lib.training.checkpoint_settings import Checkpoints, as_checkpoints
 from infogan_lib.training.engine import Engine
@@ -112,7 +111,7 @@ class InfoGANTrainer:
         game = check_instance("adversarial", adversarial, AdversarialLoss, PairedAdversarialLoss) or NonSaturating()
         d_steps, g_steps = check_int("d_steps", d_steps, minimum=1), check_int("g_steps", g_steps, minimum=1)
         check_bool("joint_batches", joint_batches)
-        self._seed = check_int("seed", seed, minimum=0)
+        self._seed = check_seed(seed)
         self.device = engine_settings.torch_device()
         self.model = as_model(generator, discriminator, latent, seed=seed).to(self.device)
         add_ema(self.model, ema_decay)
@@ -247,7 +246,8 @@ class InfoGANTrainer:
         more = {f"more_{name}": check_int(name, number, minimum=1) for name, number in asked.items()}
         batch_size = check_int("batch_size", batch_size, minimum=1)
         num_workers = check_int("num_workers", num_workers, minimum=0)
-        stateful, saving = stateful_among(callbacks), as_checkpoints(checkpoints)
+        called, saving = check_callbacks(callbacks), as_checkpoints(checkpoints)
+        stateful = stateful_among(called)
         source = make_source(data, batch_size=batch_size, num_workers=num_workers, seed=self._seed, device=self.device)
         if source.not_resumable and saving is not None:
             raise ValueError(f"a run that can be resumed needs data with a position: {source.not_resumable}")
@@ -257,7 +257,7 @@ class InfoGANTrainer:
             self._check_data(data)
         check = None if isinstance(data, Tensor) else self._check_data  # a Tensor was checked as a whole
         with FitSession(self._ledger, saving, DataStream(source, self._position), stateful) as session:
-            run_fit(self, session, callbacks, check, **more)
+            run_fit(self, session, called, check, **more)
         return self.history
 
     def _check_data(self, images: Tensor) -> None:
@@ -270,7 +270,7 @@ class InfoGANTrainer:
         Args:
             folder: made where there is none; a checkpoint in it is replaced, or stays if there is a CheckpointError.
         """
-        self._ledger.save(Path(folder))
+        self._ledger.save(check_path("folder", folder))
 
     def load_checkpoint(self, folder: str | os.PathLike[str]) -> None:
         """Resume from what `save_checkpoint` saved, or from a run folder or checkpoint of `fit`.
@@ -278,7 +278,7 @@ class InfoGANTrainer:
         Raises:
             CheckpointError: damage, other settings or other networks; the trainer is then as it was.
         """
-        self._ledger.load(Path(folder))
+        self._ledger.load(check_path("folder", folder))
 
     def step(self, batch: Any) -> dict[str, float]:
         """Make one step on a batch, for those who own their loop.

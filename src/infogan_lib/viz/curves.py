@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from infogan_lib._checks import check_bool, check_float, check_int, check_mapping, check_type
+from infogan_lib.metrics._arrays import to_floats
 from infogan_lib.training.history import History
-from infogan_lib.viz.grids import new_figure
+from infogan_lib.viz.grids import escape_math, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,6 +39,9 @@ def plot_history(history: History, *, entropy: Mapping[str, float] | None = None
         ValueError: If the history has no steps.
         ImportError: If matplotlib is not installed.
     """
+    check_type("history", history, History)
+    for name, nats in {} if entropy is None else check_mapping("entropy", entropy).items():
+        check_float(f"the entropy of {name!r}", nats)
     if not history:
         raise ValueError("the history holds no steps yet; call fit first")
     panels = {
@@ -54,12 +59,12 @@ def plot_history(history: History, *, entropy: Mapping[str, float] | None = None
             steps, values = history.steps(name), history[name]
             mean = running_mean(values, max(1, len(values) // 50))
             axes.plot(steps, values, color=f"C{i}", alpha=0.18, linewidth=0.6)
-            axes.plot(steps, mean, color=f"C{i}", label=_LEGEND.get(name, name))
+            axes.plot(steps, mean, color=f"C{i}", label=escape_math(_LEGEND.get(name, name)))
         _format(axes, label)
         for name, nats in (entropy or {}).items():
             if f"bound/{name}" in names:
                 axes.axhline(nats, color="0.5", linestyle="--", linewidth=0.8)
-                axes.annotate(f"H({name})", (0, nats), fontsize=7, color="0.35")
+                axes.annotate(escape_math(f"H({name})"), (0, nats), fontsize=7, color="0.35")
     figure.axes[-1].set_xlabel("step")
     figure.axes[0].set_title("Losses, scores of D and information", fontsize=10)
     return figure
@@ -76,6 +81,8 @@ def plot_epochs(history: History, *, total: bool = False) -> "Figure":
         ValueError: If the history has no complete epoch.
         ImportError: If matplotlib is not installed.
     """
+    check_type("history", history, History)
+    check_bool("total", total)
     if not history.epochs:
         raise ValueError("the history holds no whole epoch yet; use plot_history, or train longer")
     figure = new_figure((7.5, 3.4))
@@ -106,6 +113,7 @@ def epoch_means(history: History, name: str) -> NDArray[np.float64]:
     Returns:
         The means, shape (epochs,); NaN for an epoch in which the metric was not recorded.
     """
+    check_type("history", history, History)
     steps, values = history.steps(name), history[name]
     ends = np.searchsorted(steps, history.epochs, side="right")
     starts = np.concatenate([[0], ends[:-1]])
@@ -122,8 +130,11 @@ def running_mean(values: Sequence[float] | NDArray[np.float64], width: int) -> N
     Returns:
         The means, shape (N,).
     """
-    sums = np.concatenate([[0.0], np.cumsum(values)])
-    ends = np.arange(1, len(values) + 1)
+    width, numbers = check_int("width", width, minimum=1), to_floats("values", values)
+    if numbers.ndim != 1:
+        raise ValueError(f"values must have shape (N,), but got {numbers.shape}")
+    sums = np.concatenate([[0.0], np.cumsum(numbers)])
+    ends = np.arange(1, len(numbers) + 1)
     starts = np.maximum(ends - width, 0)
     return (sums[ends] - sums[starts]) / (ends - starts)
 

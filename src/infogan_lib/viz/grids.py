@@ -9,8 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from infogan_lib._checks import check_int
-from infogan_lib.data.pixels import PixelRange, as_unit
+from infogan_lib._checks import check_int, check_path, check_tensor, check_text, describe
+from infogan_lib.data.pixels import PixelRange, as_unit, check_dtype
+from infogan_lib.data.pixels import pixel_range as checked_range
+from infogan_lib.metrics._arrays import to_floats
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,7 +34,8 @@ def image_grid(images: Tensor, columns: int, *, pixel_range: PixelRange) -> NDAr
     Raises:
         ValueError: If `images` is empty or has another shape.
     """
-    columns = check_int("columns", columns, minimum=1)
+    columns, pixel_range = check_int("columns", columns, minimum=1), checked_range(pixel_range)
+    check_dtype(check_tensor("images", images))
     if images.ndim != 4 or images.shape[1] not in (1, 3) or len(images) == 0:
         raise ValueError(
             f"a picture needs images of shape (N, 1 or 3, H, W) with N >= 1, but got {tuple(images.shape)}"
@@ -87,6 +90,8 @@ def plot_grid(
         ValueError: If `images` has a shape that `image_grid` refuses, or the number of labels is wrong.
         ImportError: If matplotlib is not installed.
     """
+    texts = {"title": title, "xlabel": xlabel, "ylabel": ylabel}
+    title, xlabel, ylabel = (escape_math(check_text(name, text, lines=True)) for name, text in texts.items())
     grid = image_grid(images, columns, pixel_range=pixel_range)
     height, width = images.shape[2:]
     rows = -(-len(images) // columns)
@@ -96,8 +101,8 @@ def plot_grid(
     axes.set_title(title, fontsize=10)
     axes.set_xlabel(xlabel, fontsize=9)
     axes.set_ylabel(ylabel, fontsize=9)
-    _set_labels(axes.set_xticks, column_labels, columns, width)
-    _set_labels(axes.set_yticks, row_labels, rows, height)
+    _set_labels("column_labels", axes.set_xticks, column_labels, columns, width)
+    _set_labels("row_labels", axes.set_yticks, row_labels, rows, height)
     axes.tick_params(length=0, labelsize=8)
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -109,13 +114,19 @@ def save_png(pixels: NDArray[np.float32], path: str | Path) -> None:
     _require_matplotlib()
     from matplotlib.image import imsave
 
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    path, array = check_path("path", path), to_floats("pixels", pixels)
+    if array.ndim != 3 or 0 in array.shape or array.shape[2] != 3 or not np.isfinite(array).all():
+        raise ValueError(f"pixels must be finite numbers of shape (H, W, 3), but got {describe(pixels)}")
+    path.parent.mkdir(parents=True, exist_ok=True)
     imsave(path, pixels)
 
 
 def save_figure(figure: "Figure", path: str | Path) -> None:
     """Write a figure in the format of the file name's suffix, creating its folder."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    path = check_path("path", path)
+    if not hasattr(figure, "savefig"):
+        raise TypeError(f"figure must be a matplotlib Figure, but got {describe(figure)}")
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 
 
@@ -134,11 +145,19 @@ def _require_matplotlib() -> None:
         raise ImportError("pictures need matplotlib: pip install 'infogan-lib[viz]'") from error
 
 
-def _set_labels(set_ticks: Any, labels: Sequence[str] | None, count: int, side: int) -> None:
+def escape_math(text: str) -> str:
+    """Text that matplotlib draws as it is: what stands between two dollar signs would be a formula."""
+    return text.replace("$", r"\$")
+
+
+def _set_labels(name: str, set_ticks: Any, labels: Sequence[str] | None, count: int, side: int) -> None:
     """Put one label at the middle of each of `count` images of `side` pixels."""
     if labels is None:
         set_ticks([])
         return
+    if isinstance(labels, str) or not isinstance(labels, Sequence):
+        raise TypeError(f"{name} must be a sequence of strings, but got {describe(labels)}")
     if len(labels) != count:
-        raise ValueError(f"{count} labels are needed, but got {len(labels)}")
-    set_ticks([i * (side + _GAP) + (side - 1) / 2 for i in range(count)], labels)
+        raise ValueError(f"{name}: {count} labels are needed, but got {len(labels)}")
+    texts = [escape_math(check_text(f"one of {name}", label, lines=True)) for label in labels]
+    set_ticks([i * (side + _GAP) + (side - 1) / 2 for i in range(count)], texts)

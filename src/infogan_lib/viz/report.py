@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from infogan_lib._checks import check_int, describe
+from infogan_lib._checks import check_instance, check_names, check_path, check_seed, check_text, check_type, describe
 from infogan_lib._version import __version__
 from infogan_lib.data.pixels import check_real_images
 from infogan_lib.evaluation.codes import CodeInformation, calibration, code_information
@@ -71,10 +71,15 @@ def write_report(
         ImportError: If matplotlib, scipy or scikit-learn is not installed.
         OSError: If the file cannot be written.
     """
-    seed = check_int("seed", seed, minimum=0)
+    # All arguments are checked before minutes of evaluation.
+    seed, title, path = check_seed(seed), check_text("title", title, lines=True), check_path("out", out)
+    check_type("model", model, InfoGAN)
     if settings is not None and not isinstance(settings, Mapping):
         raise TypeError(f"settings must be a mapping of names to values, but got {describe(settings)}")
+    check_instance("history", history, History)
+    label_names = None if label_names is None else check_names("label_names", label_names)
     check_real_images(images, model.image_shape, model.pixel_range)
+    path.parent.mkdir(parents=True, exist_ok=True)
     posteriors = model.encode(images)
     match = None if labels is None else _match(model, posteriors, labels, code, label_names)
     information = code_information(model, seed=seed)
@@ -93,9 +98,8 @@ def write_report(
             html.figure(plot_history(history, entropy=model.latent.entropy), "Losses, scores and bounds by step"),
         ]
     parts += _settings(model, settings or {})
-    path = Path(out)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(html.page(title, parts), encoding="utf-8")
+    # A setting may be a file's name that is no text; a surrogate in it is written as its number.
+    path.write_text(html.page(title, parts), encoding="utf-8", errors="backslashreplace")
     return path
 
 
@@ -109,8 +113,7 @@ def _match(
     code = categorical_code(model.latent, code)
     categories = posteriors[code].mode.argmax(1).cpu().numpy()
     label_count = None if label_names is None else len(label_names)
-    labels_array = torch.as_tensor(labels).cpu().numpy()
-    return match_categories(categories, labels_array, category_count=model.latent[code].width, label_count=label_count)
+    return match_categories(categories, labels, category_count=model.latent[code].width, label_count=label_count)
 
 
 def _lead(model: InfoGAN) -> str:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from infogan_lib._checks import check_float, check_int
+from infogan_lib._checks import check_float, check_int, check_path, check_seed
 from infogan_lib.training.callbacks import Callback
 from infogan_lib.training.trainer import InfoGANTrainer
 from infogan_lib.viz.grids import image_grid, save_png
@@ -30,10 +30,10 @@ class SampleGrid(Callback):
     """
 
     def __init__(self, folder: str | Path, *, every: int = 500, rows: int = 10, seed: int = 0) -> None:
-        self.folder = Path(folder)
+        self.folder = check_path("folder", folder)
         self.every = check_int("every", every, minimum=1)
         self.rows = check_int("rows", rows, minimum=1)
-        self.seed = check_int("seed", seed, minimum=0)
+        self.seed = check_seed(seed)
         self.latents: Tensor | None = None
         self.columns: int | None = None
 
@@ -78,7 +78,8 @@ def animate_folder(folder: str | Path, path: str | Path, *, seconds: float = 0.3
         from PIL import Image
     except ImportError as error:
         raise ImportError("animations need pillow: pip install 'infogan-lib[viz]'") from error
-    files = sorted(Path(folder).glob("step_*.png"))
+    folder, path = check_path("folder", folder), check_path("path", path)
+    files = sorted(folder.glob("step_*.png"))
     if not files:
         raise ValueError(f"there is no picture step_*.png in {folder}; SampleGrid writes them")
     frames = [Image.open(file).convert("RGB") for file in files]
@@ -86,7 +87,7 @@ def animate_folder(folder: str | Path, path: str | Path, *, seconds: float = 0.3
     if len(sizes) > 1:
         raise ValueError(f"the pictures in {folder} have different sizes, {sorted(sizes)}; use one folder per run")
     milliseconds = round(1000 * seconds)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     durations = [milliseconds] * (len(frames) - 1) + [5 * milliseconds]
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)
     return len(frames)

@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from infogan_lib._checks import check_int
+from infogan_lib._checks import check_int, check_names, check_seed, check_text, check_type
 from infogan_lib.latent.base import LatentCode
 from infogan_lib.latent.category_names import categorical_code
+from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.viz.grids import plot_grid
 
@@ -36,6 +37,7 @@ def plot_categories(
         ValueError: If the code is not discrete, or a value is one that its code cannot take.
         TypeError: If a value has a type that its code cannot take.
     """
+    seed, title = check_seed(seed), check_text("title", title, lines=True)
     if not _is_discrete(model, code):
         raise ValueError(f"plot_categories shows a code with finitely many values; for {code!r} use plot_traversal")
     rows = check_int("rows", rows, minimum=1)
@@ -65,7 +67,7 @@ def plot_fixed_noise(model: InfoGAN, *, code: str | None = None, rows: int = 1, 
         TypeError: If the code has no categories.
         ValueError: If `code` is None and there is not exactly one categorical code.
     """
-    code = categorical_code(model.latent, code)
+    code = categorical_code(_latent(model), code)
     return plot_categories(model, code, rows=rows, seed=seed, title=f"every category of {code}, same noise per row")
 
 
@@ -86,7 +88,8 @@ def plot_fixed_category(
         TypeError: If the code has no categories, or `category` is neither a number nor a name.
         ValueError: If there is no such category, or `code` is None and there is not exactly one categorical code.
     """
-    code = categorical_code(model.latent, code)
+    code, seed = categorical_code(_latent(model), code), check_seed(seed)
+    columns, rows = check_int("columns", columns, minimum=1), check_int("rows", rows, minimum=1)
     values: dict[str, Any] = {code: category}
     images = model.sample(columns * rows, seed=seed, codes=values)
     return _plot(model, images, columns, title=f"{code} = {category}, random noise and other codes")
@@ -108,8 +111,11 @@ def plot_requests(
         TypeError: If the code has no categories.
         ValueError: If no category has a requested name; see `InfoGAN.set_category_names`.
     """
-    code = categorical_code(model.latent, code)
-    values: dict[str, Any] = {code: [*requests] * rows}
+    code, seed = categorical_code(_latent(model), code), check_seed(seed)
+    requests, rows = check_names("requests", requests), check_int("rows", rows, minimum=1)
+    if not requests:
+        raise ValueError("requests must name at least one category, but got none")
+    values: dict[str, Any] = {code: requests * rows}
     return _plot(
         model,
         model.sample(rows * len(requests), seed=seed, codes=values),
@@ -146,12 +152,15 @@ def plot_traversal(
         KeyError: If there is no code of that name.
         ValueError: If the code is discrete, or has no such dimension.
     """
+    seed, title = check_seed(seed), check_text("title", title, lines=True)
+    steps = check_int("steps", steps, minimum=1)
     if _is_discrete(model, code):
         raise ValueError(f"plot_traversal moves a continuous code; for {code!r} use plot_categories")
     if isinstance(columns, str):
         bases = model.latent.traverse(columns, steps=model.latent.traversal_steps(columns, steps))
         xlabel, labels = f"{columns}, zero noise", category_labels(model, columns, len(bases))
     else:
+        columns = check_int("columns", columns, minimum=1)
         bases = model.latent.sample(columns, rng=torch.Generator().manual_seed(seed), device="cpu")
         xlabel, labels = "random noise and other codes per column", None
     latents = model.latent.traverse(code, dim=dim, steps=steps, base=bases)
@@ -177,8 +186,13 @@ def category_labels(model: InfoGAN, code: str, count: int) -> list[str]:
     return [f"({number})" if name is None else name for number, name in enumerate(names)]
 
 
+def _latent(model: InfoGAN) -> LatentSpec:
+    """The latent of a model, which is checked to be one."""
+    return check_type("model", model, InfoGAN).latent
+
+
 def _is_discrete(model: InfoGAN, name: str) -> bool:
-    variable = model.latent[name]
+    variable = _latent(model)[name]
     return isinstance(variable, LatentCode) and variable.is_discrete
 
 

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from infogan_lib._checks import check_mapping, check_names, check_text, check_type
 from infogan_lib.metrics.calibration import Coverage, Reliability
 from infogan_lib.metrics.clustering import CategoryMatch
-from infogan_lib.viz.grids import new_figure
+from infogan_lib.viz.grids import escape_math, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,10 +32,12 @@ def plot_confusion(
         ValueError: If the number of names is not the number of labels.
         ImportError: If matplotlib is not installed.
     """
+    check_type("match", match, CategoryMatch)
     categories, labels = match.contingency.shape
-    names = [str(label) for label in range(labels)] if label_names is None else list(label_names)
+    names = [str(label) for label in range(labels)] if label_names is None else check_names("label_names", label_names)
     if len(names) != labels:
-        raise ValueError(f"{labels} label names are needed, but got {len(names)}")
+        raise ValueError(f"label_names: {labels} label names are needed, but got {len(names)}")
+    title = escape_math(check_text("title", title, lines=True))
     unmatched_last = np.where(match.label_per_category < 0, labels, match.label_per_category)
     order = np.argsort(unmatched_last, kind="stable")
     counts = match.contingency[order]
@@ -47,7 +50,7 @@ def plot_confusion(
             if count:
                 color = "white" if fractions[row, column] > 0.55 else "0.25"
                 axes.text(column, row, str(count), ha="center", va="center", fontsize=7, color=color)
-    axes.set_xticks(range(labels), names)
+    axes.set_xticks(range(labels), [escape_math(name) for name in names])
     axes.set_yticks(range(categories), [str(category) for category in order])
     axes.tick_params(length=0, labelsize=8)
     axes.set_xlabel("label", fontsize=9)
@@ -66,6 +69,8 @@ def plot_calibration(curves: Mapping[str, Reliability | Coverage]) -> "Figure":
         ValueError: If `curves` is empty.
         ImportError: If matplotlib is not installed.
     """
+    for curve in check_mapping("curves", curves).values():
+        check_type("one of curves", curve, Reliability, Coverage)
     if not curves:
         raise ValueError("no code has a posterior with a confidence, so there is no calibration to plot")
     columns = min(len(curves), 4)
@@ -80,7 +85,7 @@ def plot_calibration(curves: Mapping[str, Reliability | Coverage]) -> "Figure":
             axes.plot(curve.levels, curve.covered, marker="o", markersize=3)
             axes.set_xlabel("nominal coverage", fontsize=8)
             axes.set_ylabel("empirical coverage", fontsize=8)
-        axes.set_title(f"{name}: error {curve.error:.3f}", fontsize=9)
+        axes.set_title(f"{escape_math(name)}: error {curve.error:.3f}", fontsize=9)
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1.02)
         axes.tick_params(labelsize=7)

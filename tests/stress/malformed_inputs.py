@@ -1,0 +1,79 @@
+"""Malformed input at every public door, counted: refused by name, refused otherwise, raw errors, accepted.
+
+    PYTHONPATH=src:tests:examples python tests/stress/malformed_inputs.py [PART OF A DOOR'S NAME]
+
+The table is `tests/doors.py`. Each value is tried in this process, in a folder that is thrown away, for at most 20 s.
+"""
+
+import collections
+import os
+import re
+import signal
+import sys
+import tempfile
+import traceback
+import warnings
+from types import FrameType
+
+from doors import OWN_ERRORS, Row, cases
+
+NAMED, OTHERWISE, RAW, ACCEPTED, HANGS = "refused by name", "refused without the name", "raw", "accepted", "no end"
+
+
+class _TooLongError(BaseException):
+    pass
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    raise _TooLongError
+
+
+def attempt(row: Row, value: object) -> tuple[str, str]:
+    """What a door does with a value, and its message."""
+    signal.alarm(20)
+    try:
+        row.call(value)
+    except _TooLongError:
+        return HANGS, ""
+    except OWN_ERRORS as error:
+        if re.search(row.label, str(error)):
+            return NAMED, ""
+        own = "infogan_lib" in traceback.extract_tb(error.__traceback__)[-1].filename
+        return OTHERWISE if own else RAW, f"{type(error).__name__}: {error}"
+    except Exception as error:
+        return RAW, f"{type(error).__name__}: {error}"
+    finally:
+        signal.alarm(0)
+    return ACCEPTED, ""
+
+
+def main() -> int:
+    """Print every value that is not refused by name, and the counts. Returns the number of those values."""
+    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
+    signal.signal(signal.SIGALRM, _stop)
+    warnings.simplefilter("ignore")
+    counts: collections.Counter[str] = collections.Counter()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        for row, value in cases():
+            if wanted in row.door:
+                outcome, message = attempt(row, value)
+                counts[outcome] += 1
+                if outcome != NAMED:
+                    text = " ".join(f"{row.door}({row.argument}={_shorten(value)}) {message}".split())
+                    print(f"{outcome:25} {ascii(text)[1:230]}", flush=True)
+        os.chdir("/")
+    print(f"{counts.total()} tried: {', '.join(f'{n} {outcome}' for outcome, n in counts.most_common())}")
+    return counts.total() - counts[NAMED]
+
+
+def _shorten(value: object) -> str:
+    try:
+        text = repr(value)
+    except Exception:
+        text = "<an object without a repr>"
+    return text.encode("ascii", "backslashreplace").decode()[:50]
+
+
+if __name__ == "__main__":
+    sys.exit(main() > 0)
