@@ -25,8 +25,8 @@ def double_trainer(g: nn.Module, d: nn.Module, latent: ig.LatentSpec, **settings
 
 def narrow(name: str, width: float) -> ig.InfoGANTrainer:
     recipe = recipes.get(name, width=width)
-    head = {} if recipe.q_head is None else {"q_head": recipe.q_head.double()}
-    return double_trainer(recipe.generator, recipe.discriminator, recipe.latent, tap=recipe.tap, **head)
+    head = recipe.q_head.double() if isinstance(recipe.q_head, nn.Module) else recipe.q_head
+    return double_trainer(recipe.generator, recipe.discriminator, recipe.latent, tap=recipe.tap, q_head=head)
 
 
 TRAINERS = {

@@ -11,10 +11,14 @@ import torch
 from torch import nn
 
 import infogan_lib as ig
+from infogan_lib import Tap
 from infogan_lib.checkpoints.bundle import read_bundle, write_bundle
 from infogan_lib.data.augmentation import Brightness, Translation
 from infogan_lib.model.fingerprint import model_fingerprint
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
+
+
+TAP = Tap("4", "input")  # Q reads D's last hidden layer, so that it changes with D
 
 
 def generator(activation=nn.ReLU):
@@ -35,7 +39,7 @@ def head(activation=nn.ReLU):
 
 def trainer(g=generator, d=discriminator, q=None, **settings):
     torch.manual_seed(0)
-    return make_trainer(g(), d(), LATENT, **({} if q is None else {"q_head": q()}), **settings)
+    return make_trainer(g(), d(), LATENT, tap=TAP, **({} if q is None else {"q_head": q()}), **settings)
 
 
 def flip(x, rng):

@@ -122,7 +122,7 @@ def test_other_settings_are_refused(tmp_path, before, after, message):
     ("options", "error", "message"),
     [
         ({"checkpoints": 3}, TypeError, r"checkpoints must be a folder or Checkpoints\(...\), but got 3"),
-        ({"checkpoints": ""}, TypeError, "checkpoints must name a folder, but got ''"),
+        ({"checkpoints": ""}, ValueError, "the folder of checkpoints must be the path .*, which is empty"),
         ({"num_workers": 1}, ValueError, "num_workers=1 would do nothing"),
         ({"num_workers": -1}, ValueError, "num_workers must be a whole number of at least 0"),
     ],

@@ -24,5 +24,5 @@ def default_regularizers(latent: LatentSpec, image_shape: tuple[int, ...]) -> tu
         return ()
     (code,) = codes
     if len(image_shape) == 3:
-        return (RealImageInformation(code, information=0.5, views=3),)
+        return (RealImageInformation(code, weight=2.0, information=0.5, views=3),)
     return (RealImageInformation(code, augment=None), VirtualAdversarial(code, after=0))
