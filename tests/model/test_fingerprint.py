@@ -37,9 +37,9 @@ def head(activation=nn.ReLU):
     return nn.Sequential(nn.Linear(16, 8), activation(), nn.Linear(8, 8))
 
 
-def trainer(g=generator, d=discriminator, q=None, **settings):
+def trainer(g=generator, d=discriminator, q=None, tap=TAP, **settings):
     torch.manual_seed(0)
-    return make_trainer(g(), d(), LATENT, tap=TAP, **({} if q is None else {"q_head": q()}), **settings)
+    return make_trainer(g(), d(), LATENT, tap=tap, **({} if q is None else {"q_head": q()}), **settings)
 
 
 def flip(x, rng):
@@ -125,7 +125,8 @@ QUIET = {
             nn.utils.parametrizations.spectral_norm(nn.Linear(16, 16)),
             nn.ReLU(),
             nn.Linear(16, 1),
-        )
+        ),
+        "tap": Tap("3", "input"),
     },
 }
 
