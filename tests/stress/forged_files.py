@@ -25,7 +25,7 @@ from forgeries import HUGE, Forgery, forgeries
 from small_run import LATENT, images
 from torch import nn
 from torch.optim.lr_scheduler import StepLR
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
 import infogan_lib as ig
 from infogan_lib._schema import Described, Items, Kind, Record, Text, similar
@@ -260,8 +260,9 @@ def _outcome(load: Callable[[Path], object], folder: Path, forgery: Forgery) -> 
 
 
 def _loader() -> DataLoader[Any]:
-    items: Any = list(images())
-    return DataLoader(items, batch_size=12, shuffle=True, generator=torch.Generator().manual_seed(0), drop_last=True)
+    return DataLoader(
+        TensorDataset(images()), batch_size=12, shuffle=True, generator=torch.Generator().manual_seed(0), drop_last=True
+    )
 
 
 if __name__ == "__main__":
