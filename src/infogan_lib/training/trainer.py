@@ -64,15 +64,12 @@ class InfoGANTrainer:
         g_steps: updates of G and Q in a step that updates them, each with new latents.
         joint_batches: whether D and Q see real and generated images in one batch. For a D with layers that look at a
             batch, such as BatchNorm: they then treat both kinds alike, and in evaluation as in training. D then holds
-            the activations of both at once, and G's update shows D the real images as well. By default each kind has a
-            batch of its own, as in the DCGAN paper.
+            the activations of both at once, also in G's update. By default each kind has a batch of its own.
         ema_decay: decay of an average of G's weights, such as 0.999, which `model.sample` then uses; None for none.
         augment: augmentation of real images, `(images, rng) -> images`, once per batch.
-        discriminator_augment: augmentation of all images that D and Q see, real and generated, likewise, with gradients
-            through it.
+        discriminator_augment: likewise, of all images that D and Q see, real and generated, with gradients through it.
         seed: seed of the trainer's streams of random numbers (latents, data order, augmentation) and, item by item, of
-            the global generators while a Dataset is read. Dropout in your networks and a shuffling DataLoader of yours
-            draw from torch's global generator, which is not seeded.
+            the global generators while a Dataset is read. Dropout and a shuffling DataLoader of yours are not seeded.
 
     Attributes:
         model: the `InfoGAN`.
@@ -81,6 +78,7 @@ class InfoGANTrainer:
         optimizers: the optimizers by name, "d", "g" and "q", as far as each has something to train.
         schedulers: their learning-rate schedulers, in the same order; none without `Optimizers(scheduler=)`.
         streams: the streams of random numbers, by name a `torch.Generator` each.
+        last_batch: the real images of the last step read, on the device and before `augment`; None before the first.
 
     Raises:
         TypeError: an argument of another type.
@@ -148,6 +146,7 @@ class InfoGANTrainer:
             "BatchNorm" if batch_norm else "a regularizer",
         )
         self.history = History()
+        self.last_batch: Tensor | None = None
         self._pending: deque[tuple[Tensor, PendingStep]] = deque()  # launched and not read
         self._position = Position()
         self._ledger = make_ledger(
@@ -343,6 +342,7 @@ class InfoGANTrainer:
                     f"the batch of step {error.step} holds NaN or infinite values; clean the data"
                 ) from error
             raise
+        self.last_batch = real
         self.history.record(self.steps, metrics)
         return metrics
 
