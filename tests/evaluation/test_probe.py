@@ -143,10 +143,10 @@ def test_a_run_with_a_monitor_is_bitwise_the_same_as_without(joint):
         trainer = make_trainer(g, d, LATENT, device="cpu", ema_decay=0.9, joint_batches=joint)
         torch.manual_seed(4)
         np.random.seed(4)  # noqa: NPY002
-        trainer.fit(images(64), steps=12, batch_size=8, callbacks=callbacks)
+        trainer.fit(images(64), steps=12, batch_size=16, callbacks=callbacks)
         return trainer
 
-    monitor = CollapseMonitor(every=1, after=0, on_symptom=lambda symptom: None)
+    monitor = CollapseMonitor(every=1, after=0, real_after=0, on_symptom=lambda symptom: None)
     alone, watched = train([]), train([monitor])
     for (name, a), (other, b) in zip(alone.model.state_dict().items(), watched.model.state_dict().items(), strict=True):
         assert name == other

@@ -17,7 +17,6 @@ from infogan_lib.data.augmentation import Brightness, Translation
 from infogan_lib.model.fingerprint import model_fingerprint
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
-
 TAP = Tap("4", "input")  # Q reads D's last hidden layer, so that it changes with D
 
 

@@ -108,6 +108,19 @@ def test_a_launch_reads_nothing(settings):
     assert reads.seen  # they are seen where there are some
 
 
+def test_the_last_batch_is_that_of_the_last_step_read():
+    t = make_trainer()
+    assert t.last_batch is None
+    t.launch(((images(8) + 1) * 127.5).round().to(torch.uint8))
+    t.launch(images(8, seed=1))
+    assert t.last_batch is None
+    t.read()
+    assert t.last_batch.dtype == torch.float32
+    assert torch.allclose(t.last_batch, images(8), atol=1 / 255 + 1e-6)  # in the range of the model
+    t.read()
+    assert torch.equal(t.last_batch, images(8, seed=1))
+
+
 class GoesBad(NonSaturating):
     """Not finite at one call of G's loss."""
 

@@ -12,6 +12,7 @@ from infogan_lib._schema import Described, Int, Items, Kind, ListOf, Record, Tex
 from infogan_lib.data.rng import derive_seed
 from infogan_lib.evaluation.alerts import AlertFilter, AlertKey
 from infogan_lib.evaluation.probe import Probe, ProbeResult
+from infogan_lib.evaluation.real_images import RealImageProbe, real_image_symptoms
 from infogan_lib.evaluation.symptoms import (
     Symptom,
     image_symptoms,
@@ -31,13 +32,15 @@ class CollapseMonitor(Callback, Described):
     """Checks the model during training and reports what is wrong, at which step, and what to try.
 
     It detects outputs that become identical, variables without an effect on the image, categories that are merged or
-    unused, a Q that predicts differently in training and eval mode, a flat bound, a saturated discriminator, and
-    vanishing or exploding gradients. A symptom that two consecutive checks find is reported once, and again if it
-    recurs. The monitor does not affect training: the run is bitwise the same without it.
+    unused, categories that mean nothing for the real images, a Q that predicts differently in training and eval mode, a
+    flat bound, a saturated discriminator, and vanishing or exploding gradients. A symptom that two consecutive checks
+    find is reported once, and again if it recurs. The monitor does not affect training: the run is bitwise the same
+    without it.
 
     Args:
         every: Number of steps between checks.
         after: First step at which a check may run, as every run begins with a G that has learned nothing.
+        real_after: First step at which the categories of real images may be checked, once the bound is nearly full.
         samples: Images per batch of a check, which generates up to 33 batches, or 49 if Q reads through BatchNorm; use
             fewer if memory is short.
         on_symptom: Called with each reported `Symptom`; None to warn with a `CollapseWarning`.
@@ -55,11 +58,13 @@ class CollapseMonitor(Callback, Described):
         *,
         every: int = 100,
         after: int = 500,
+        real_after: int = 200,
         samples: int = 64,
         on_symptom: Callable[[Symptom], object] | None = None,
     ) -> None:
         self.every = check_int("every", every, minimum=1)
         self.after = check_int("after", after, minimum=0)
+        self.real_after = check_int("real_after", real_after, minimum=0)
         self.samples = check_int("samples", samples, minimum=8)
         if on_symptom is not None:
             check_function("on_symptom", on_symptom, "a function of a Symptom, or None to warn", 1)
@@ -80,11 +85,16 @@ class CollapseMonitor(Callback, Described):
 
     @override
     def on_step_end(self, trainer: InfoGANTrainer, metrics: Mapping[str, float]) -> None:
-        if trainer.steps % self.every or trainer.steps < self.after or not _has_updated_g(trainer):
+        if trainer.steps % self.every or not _has_updated_g(trainer):
             return
-        result, symptoms = self._check(trainer)
+        symptoms: list[Symptom] = []
+        perturbed: set[str] = set()
+        if trainer.steps >= self.after:
+            result, symptoms = self._check(trainer)
+            perturbed = {str(factor) for factor in result.total_effects}
+        if trainer.steps >= self.real_after:
+            symptoms = [*symptoms, *self._check_real_images(trainer)]
         by_key = {AlertKey(symptom.kind, symptom.subject, symptom.categories): symptom for symptom in symptoms}
-        perturbed = {str(factor) for factor in result.total_effects}
         for key in self._filter(by_key, perturbed):
             self._report(by_key[key])
 
@@ -99,20 +109,33 @@ class CollapseMonitor(Callback, Described):
         """
         if not _has_updated_g(trainer):
             raise ValueError("there is nothing to check before the first update of G; make some steps first")
-        return self._check(trainer)[1]
+        return [*self._check(trainer)[1], *self._check_real_images(trainer)]
 
     def _check(self, trainer: InfoGANTrainer) -> tuple[ProbeResult, list[Symptom]]:
         model, history = trainer.model, trainer.history
         probe = Probe(model, samples=self.samples, joint=trainer.joint_batches)
         result = probe(derive_seed(0, "monitor", trainer.steps), trainer.steps // self.every)
-        fractions = {name: known_fraction(history, name, code, self.every) for name, code in model.latent.codes.items()}
-        known = {name: fraction for name, fraction in fractions.items() if fraction is not None}
+        known = self._known(trainer)
         counts = parameter_counts(model.parameter_groups())
         symptoms = [
             *image_symptoms(result, model.latent, known),
             *metric_symptoms(history, model.latent, trainer.adversarial, counts, self.every),
         ]
         return result, [replace(symptom, step=trainer.steps) for symptom in symptoms]
+
+    def _check_real_images(self, trainer: InfoGANTrainer) -> list[Symptom]:
+        if trainer.last_batch is None:
+            return []
+        model, seed = trainer.model, derive_seed(0, "monitor/real", trainer.steps)
+        result = RealImageProbe(model, joint=trainer.joint_batches)(trainer.last_batch, seed)
+        symptoms = real_image_symptoms(result, model.latent, model.image_shape, self._known(trainer))
+        return [replace(symptom, step=trainer.steps) for symptom in symptoms]
+
+    def _known(self, trainer: InfoGANTrainer) -> dict[str, float]:
+        """Fraction of each code that Q recovers, by name, where it is defined."""
+        codes, history = trainer.model.latent.codes.items(), trainer.history
+        fractions = {name: known_fraction(history, name, code, self.every) for name, code in codes}
+        return {name: fraction for name, fraction in fractions.items() if fraction is not None}
 
     def _report(self, symptom: Symptom) -> None:
         self.symptoms.append(symptom)

@@ -91,7 +91,7 @@ class Probe:
         factors = self._factors_at(index)
         base, fresh = self._sample(rng), self._sample(rng)
         eval_confusion, differences = {}, []
-        with self._without_side_effects(device):
+        with no_side_effects(self._snapshot, device):
             base_images = self._generate(base, seed, device)
             for factor in factors:
                 images = self._generate(self._redraw(base, fresh, factor), seed, device)
@@ -163,14 +163,21 @@ class Probe:
         seed_all(seed, device)  # the same dropout masks for images that are compared
         return self._model.generate(latents.to(*device_and_dtype(self._model.generator)))
 
-    @contextmanager
-    def _without_side_effects(self, device: torch.device) -> Iterator[None]:
-        self._snapshot.take()
-        with preserve_rng(device):
-            try:
-                yield
-            finally:
-                self._snapshot.restore()
+
+@contextmanager
+def no_side_effects(snapshot: Snapshot, device: torch.device) -> Iterator[None]:
+    """Restore what a snapshot covers and the global random number generators afterwards.
+
+    Args:
+        snapshot: Covers the buffers of the model.
+        device: The model's device.
+    """
+    snapshot.take()
+    with preserve_rng(device):
+        try:
+            yield
+        finally:
+            snapshot.restore()
 
 
 def _factors(latent: LatentSpec) -> Iterator[Factor]:

@@ -27,7 +27,8 @@ class Symptom:
 
     Attributes:
         kind: "identical outputs", "inactive code", "merged categories", "unused categories", "train/eval mismatch",
-            "flat bound", "discriminator saturated", "vanishing gradient" or "exploding gradient".
+            "flat bound", "categories not of the data", "discriminator saturated", "vanishing gradient" or "exploding
+            gradient".
         subject: The code, variable or network concerned; "" for the whole model.
         finding: What was found, with its value.
         advice: What to try.

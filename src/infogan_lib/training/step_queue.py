@@ -18,11 +18,15 @@ class StepQueue:
     Args:
         step: the step.
         history: receives the metrics of each step that is read.
+
+    Attributes:
+        last_batch: the real images of the last step read; None before the first.
     """
 
     def __init__(self, step: InfoGANStep, history: History) -> None:
         self._step, self._history = step, history
         self._pending: deque[PendingStep] = deque()
+        self.last_batch: Tensor | None = None
 
     @property
     def steps(self) -> int:
@@ -48,6 +52,7 @@ class StepQueue:
             metrics = self._step.read(step)
             self._history.record(number + 1, metrics)
             self._pending.popleft()
+            self.last_batch = step.real
         except NonFiniteLossError as error:
             self._pending.clear()
             if not step.real.isfinite().all():

@@ -62,15 +62,12 @@ class InfoGANTrainer:
         g_steps: updates of G and Q in a step that updates them, each with new latents.
         joint_batches: whether D and Q see real and generated images in one batch. For a D with layers that look at a
             batch, such as BatchNorm: they then treat both kinds alike, and in evaluation as in training. D then holds
-            the activations of both at once, and G's update shows D the real images as well. By default each kind has a
-            batch of its own, as in the DCGAN paper.
+            the activations of both at once, also in G's update. By default each kind has a batch of its own.
         ema_decay: decay of an average of G's weights, such as 0.999, which `model.sample` then uses; None for none.
         augment: augmentation of real images, `(images, rng) -> images`, once per batch.
-        discriminator_augment: augmentation of all images that D and Q see, real and generated, likewise, with gradients
-            through it.
+        discriminator_augment: likewise, of all images that D and Q see, real and generated, with gradients through it.
         seed: seed of the trainer's streams of random numbers (latents, data order, augmentation) and, item by item, of
-            the global generators while a Dataset is read. Dropout in your networks and a shuffling DataLoader of yours
-            draw from torch's global generator, which is not seeded.
+            the global generators while a Dataset is read. Dropout and a shuffling DataLoader of yours are not seeded.
 
     Attributes:
         model: the `InfoGAN`.
@@ -171,6 +168,11 @@ class InfoGANTrainer:
     def launched(self) -> int:
         """How many steps have been launched; at most two more than `steps`."""
         return self._step.count
+
+    @property
+    def last_batch(self) -> Tensor | None:
+        """The real images of the last step read, on the device and before `augment`; None before the first."""
+        return self._queue.last_batch
 
     @property
     def epochs(self) -> int:
