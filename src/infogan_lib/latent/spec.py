@@ -26,17 +26,17 @@ from infogan_lib._checks import (
     check_int,
     check_mapping,
     check_name,
-    check_tensor,
     check_type,
     describe,
     join_names,
 )
 from infogan_lib.latent.base import MAX_WIDTH, LatentCode, LatentVariable, sampling_device
 from infogan_lib.latent.serialization import from_dict, parse_object, to_dict
+from infogan_lib.latent.traversal import Traversable
 from infogan_lib.latent.vectorized import VectorizedLoss, VectorizedSampler, adjacent_slices
 
 
-class LatentSpec(Mapping[str, LatentVariable]):
+class LatentSpec(Traversable):
     """Named latent variables in order: the layout of the generator's input and of Q's outputs. Immutable.
 
     ``spec_a + spec_b`` has the variables of both.
@@ -256,81 +256,6 @@ class LatentSpec(Mapping[str, LatentVariable]):
             latent[:, self.slices[name]] = rows.to(latent)
         return latent
 
-    def traverse(
-        self,
-        name: str,
-        *,
-        dim: int = 0,
-        steps: int | None = None,
-        base: Tensor | None = None,
-        low: float | None = None,
-        high: float | None = None,
-    ) -> Tensor:
-        """Latents in which one variable changes: k categories in order, or one dimension from low to high.
-
-        Args:
-            name: The variable.
-            dim: The dimension that changes.
-            steps: Number of values; 10, or the number of categories, if None.
-            base: Latents to start from, shape (n, width); `center()` if None.
-            low: First value; that of the variable's `traversal_range` if None.
-            high: Last value; that of the variable's `traversal_range` if None.
-
-        Returns:
-            Shape (n * steps, width), all steps of the first base first.
-        """
-        variable, columns = self[name], self.slices[name]
-        bases = self.center() if base is None else check_tensor("base", base, ("N", self.width))
-        latents = []
-        for row in bases:
-            values = variable.traverse(row[columns], dim=dim, steps=steps, low=low, high=high)
-            rows = row.repeat(len(values), 1)
-            rows[:, columns] = values
-            latents.append(rows)
-        return torch.cat(latents)
-
-    def grid(
-        self,
-        *,
-        rows: int | str | tuple[str, int],
-        columns: str | tuple[str, int],
-        steps: int | None = None,
-        base: Tensor | None = None,
-        rng: torch.Generator | None = None,
-        device: torch.device | str | None = None,
-    ) -> tuple[Tensor, int]:
-        """Latents for a grid of images in which one variable changes along the columns.
-
-        Args:
-            rows: A number of rows, each with its own sample of everything else (or a row of `base`); or a second
-                variable that changes along the rows while everything else is the same everywhere.
-            columns: The variable along the columns; ``("style", 1)`` names its second dimension.
-            steps: Number of values of a continuous variable; 10 if None.
-            base: Latents to start from: (rows, width), or (1, width) if two variables change.
-            rng: Random generator of the samples; torch's global one if None.
-            device: Device of the samples; that of `rng`, else torch's default, if None.
-
-        Returns:
-            The latents row by row, shape (rows * columns, width), and the number of columns.
-        """
-        column, column_dim = _name_and_dim("columns", columns)
-        if base is not None:
-            check_tensor("base", base, ("N", self.width))
-        if isinstance(rows, (str, tuple)):
-            row, row_dim = _name_and_dim("rows", rows)
-            if base is None:
-                base = self.sample(1, rng=rng, device=device)
-            base = self.traverse(row, dim=row_dim, steps=self.traversal_steps(row, steps), base=base)
-        elif base is None:
-            base = self.sample(check_int("rows", rows, minimum=1), rng=rng, device=device)
-        latents = self.traverse(column, dim=column_dim, steps=self.traversal_steps(column, steps), base=base)
-        return latents, len(latents) // len(base)
-
-    def traversal_steps(self, name: str, steps: int | None) -> int | None:
-        """`steps` for a continuous variable; None for a discrete one, whose traversal has its own number of values."""
-        variable, count = self[name], None if steps is None else check_int("steps", steps, minimum=1)
-        return None if isinstance(variable, LatentCode) and variable.is_discrete else count
-
     def to_json(self) -> str:
         """The spec as JSON text: names, kinds and settings in order. Raises TypeError if a code is no dataclass."""
         return json.dumps({name: to_dict(variable) for name, variable in self.items()})
@@ -360,14 +285,6 @@ class LatentSpec(Mapping[str, LatentVariable]):
                 f"outputs: Q must give shape (N, {self.num_outputs}) for these codes ({needs}), "
                 f"but got {tuple(outputs.shape)}"
             )
-
-
-def _name_and_dim(argument: str, value: object) -> tuple[str, int]:
-    """A variable's name and the dimension to vary, the first one unless another is given with the name."""
-    name, dim = value if isinstance(value, tuple) and len(value) == 2 else (value, 0)
-    if not isinstance(name, str):
-        raise TypeError(f'{argument} must be a name or a pair such as ("style", 1), but got {describe(value)}')
-    return name, dim
 
 
 def _check_unique(first: Mapping[str, Any], second: Mapping[str, Any]) -> None:

@@ -246,8 +246,7 @@ class InfoGAN(nn.Module):
             q_network: likewise, where the model was made with one.
 
         Raises:
-            CheckpointError: damage, or networks of other layers; the message names the first tensor that differs, and
-                the networks are as they were.
+            CheckpointError: damage, or networks of other layers; the networks are then as they were.
         """
         return load_model(
             cls, folder, generator=generator, discriminator=discriminator, q_head=q_head, q_network=q_network
