@@ -6,7 +6,8 @@
 Every combination is a run in a process of its own, on one thread. Its line of JSON is appended to the file when it
 ends; runs that are in the file already are skipped, so that the same command continues after it was stopped. What the
 figures mean is written in benchmarks/meter/figures.py. Beside them are the figures of real images: one half of them
-against the other.
+against the other, and as accuracy that of the meter's classifier, which is trained with labels, on images it was not
+trained on.
 
 Settings are to be chosen with --select train, the default, which measures on a sixth of the training images that is
 held back. --select test trains on all training images and measures on the test images; it is for the final report.

@@ -76,7 +76,7 @@ class Font:
 def read_font(path: Path) -> Font | None:
     """Render the letters of a font file; None if it cannot be read, or does not have ten different letters."""
     try:
-        with TTFont(path, fontNumber=0, lazy=True) as font:
+        with path.open("rb") as file, TTFont(file, fontNumber=0, lazy=True) as font:
             names, characters = font["name"], font.getBestCmap() or {}
             typeface, style = names.getBestFamilyName(), names.getBestSubFamilyName()
             if not typeface or SYMBOLS.search(typeface) or not all(ord(letter) in characters for letter in LETTERS):

@@ -156,7 +156,7 @@ def _letters(folder: Path) -> LabeledImages:
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}; make it with benchmarks/make_letters.py --out {path}")
     with np.load(path) as arrays:
-        parts = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+        parts = {name: torch.from_numpy(arrays[name]) for name in arrays.files if name != "typefaces"}
     return LabeledImages(
         name="letters",
         train=parts["train"][:, None],

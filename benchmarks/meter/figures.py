@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from infogan_lib import Categorical, InfoGAN
@@ -70,6 +71,11 @@ def measure(model: InfoGAN, data: LabeledImages, real: Reference, *, seed: int =
     }
 
 
+def count_classes(contingency: NDArray[np.int64]) -> int:
+    """Number of distinct majority classes among the categories that have images, from a table (categories, classes)."""
+    return len(set(contingency.argmax(axis=1)[contingency.any(axis=1)].tolist()))
+
+
 def _categories(model: InfoGAN, code: str, data: LabeledImages) -> tuple[dict[str, float], Tensor]:
     """How Q's categories of the real images agree with the labels, and the label matched to each category."""
     outputs = model.q_outputs(data.test).cpu()[:, model.latent.output_slices[code]]
@@ -84,7 +90,7 @@ def _categories(model: InfoGAN, code: str, data: LabeledImages) -> tuple[dict[st
     figures = {
         "accuracy": match.accuracy,
         "class_accuracy": float(np.mean(right)),
-        "classes": len(set(table.argmax(1)[match.category_counts > 0].tolist())),
+        "classes": count_classes(table),
     }
     return figures, torch.from_numpy(match.label_per_category)
 

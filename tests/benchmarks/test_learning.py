@@ -90,7 +90,7 @@ def made_cache(tmp_path_factory):
         images = rng.integers(0, 50, (1200, 28, 28))
         images[np.arange(1200), 7 * labels + 3] += 200
         parts |= {name: images.astype(np.uint8), f"{name}_labels": labels, f"{name}_typefaces": np.arange(1200) // 4}
-    np.savez(folder / "letters.npz", **parts)
+    np.savez(folder / "letters.npz", **parts, typefaces=np.array([f"typeface {k}" for k in range(300)]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("meter.reference.train_classifier", partial(train_classifier, steps=10))
         reference(load("letters", folder=folder), folder)

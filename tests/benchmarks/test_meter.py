@@ -1,6 +1,7 @@
 """The figures of the meter of learning against closed forms and real data, and its data, networks and classifier."""
 
 import math
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import nn
 from infogan_lib import Categorical, InfoGAN, LatentSpec, Noise, Uniform
 from meter.classifier import classify, make_classifier, train_classifier
 from meter.data import LabeledImages, available, load, unequal
-from meter.figures import measure
+from meter.figures import count_classes, measure
 from meter.networks import INITS, MAPS, NETWORKS, make_pair
 from meter.reference import Reference, as_requested, pairwise_distance, reference
 
@@ -144,6 +145,11 @@ def test_classes_are_counted_by_the_majority_of_each_category(data, real):
     assert figures["classes"] == 3
 
 
+def test_classes_are_counted_by_hand():
+    # The second category is matched to the second class, but most of its images are of the first.
+    assert count_classes(np.array([[50, 0, 0], [40, 10, 0], [0, 0, 0], [1, 1, 9]])) == 2
+
+
 def test_accuracy_of_unequal_classes(data, real):
     model = model_of(Bars())
     model.q = Permuted()
@@ -178,8 +184,9 @@ def test_the_reference_comes_from_the_cache(data, real, tmp_path, monkeypatch):
     torch.testing.assert_close(
         classify(first.classifier, data.test)[0], classify(second.classifier, data.test)[0], rtol=0, atol=0
     )
-    with pytest.raises(TypeError, match="not callable"):  # other images need another one
-        reference(data.select(torch.arange(799)), tmp_path)
+    for part in ("train", "train_labels", "test", "test_labels"):  # other images or labels need another one
+        with pytest.raises(TypeError, match="not callable"):
+            reference(replace(data, **{part: getattr(data, part).flip(0)}), tmp_path)
 
 
 def test_half_of_the_real_images_is_measured_against_the_other(real):
