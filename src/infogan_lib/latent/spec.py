@@ -25,14 +25,13 @@ from infogan_lib._checks import (
     check_dtype,
     check_int,
     check_mapping,
-    check_name,
     check_type,
-    describe,
     join_names,
 )
 from infogan_lib.latent.base import MAX_WIDTH, LatentCode, LatentVariable, sampling_device
 from infogan_lib.latent.serialization import from_dict, parse_object, to_dict
 from infogan_lib.latent.traversal import Traversable
+from infogan_lib.latent.variable_names import check_unique, check_variable
 from infogan_lib.latent.vectorized import VectorizedLoss, VectorizedSampler, adjacent_slices
 
 
@@ -64,21 +63,12 @@ class LatentSpec(Traversable):
 
     def __init__(self, variables: Mapping[str, LatentVariable] | None = None, /, **named: LatentVariable) -> None:
         positional = {} if variables is None else dict(check_mapping("the variables of a LatentSpec", variables))
-        _check_unique(positional, named)
+        check_unique(positional, named)
         self._variables = positional | named
         if not self._variables:
             raise ValueError("a LatentSpec needs at least one variable, such as LatentSpec(z=Noise(62))")
         for name, variable in self._variables.items():
-            if not isinstance(name, str) or not name:
-                raise TypeError(f"a name in a LatentSpec must be a non-empty string, but got {describe(name)}")
-            check_name("a name in a LatentSpec", name)
-            if name.startswith("__") and name.endswith("__"):
-                raise ValueError(f"a name in a LatentSpec must not be one of Python's own, but got {describe(name)}")
-            if not isinstance(variable, LatentVariable):
-                hint = f"; did you mean {variable.__name__}(...)?" if isinstance(variable, type) else ""
-                raise TypeError(
-                    f"{name} must be a latent variable such as Categorical(10), but got {describe(variable)}{hint}"
-                )
+            check_variable(name, variable)
         if self.width > MAX_WIDTH:
             raise ValueError(f"a latent has at most {MAX_WIDTH:,} columns, but these variables have {self.width:,}")
 
@@ -115,7 +105,7 @@ class LatentSpec(Traversable):
     def __add__(self, other: object) -> "LatentSpec":
         if not isinstance(other, LatentSpec):
             return NotImplemented
-        _check_unique(self, other)
+        check_unique(self, other)
         return LatentSpec({**self, **other})
 
     @cached_property
@@ -271,23 +261,15 @@ class LatentSpec(Traversable):
         return cls({name: from_dict(LatentVariable, data, name) for name, data in variables.items()})
 
     def _check_width(self, latent: Tensor) -> None:
-        if not isinstance(latent, Tensor):
-            raise TypeError(f"latent must be a Tensor of shape (N, {self.width}), but got {describe(latent)}")
+        check_type("latent", latent, Tensor)
         if latent.ndim != 2 or latent.shape[1] != self.width:
             raise ValueError(f"a latent of this spec has shape (N, {self.width}), but got {tuple(latent.shape)}")
 
     def _check_outputs(self, outputs: Tensor) -> None:
-        if not isinstance(outputs, Tensor):
-            raise TypeError(f"outputs must be a Tensor of shape (N, {self.num_outputs}), but got {describe(outputs)}")
+        check_type("outputs", outputs, Tensor)
         if outputs.ndim != 2 or outputs.shape[1] != self.num_outputs:
             needs = ", ".join(f"{name} {code.num_outputs}" for name, code in self.codes.items())
             raise ValueError(
                 f"outputs: Q must give shape (N, {self.num_outputs}) for these codes ({needs}), "
                 f"but got {tuple(outputs.shape)}"
             )
-
-
-def _check_unique(first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
-    duplicates = [name for name in first if name in second]
-    if duplicates:
-        raise ValueError(f"the name {join_names(duplicates)} is used twice in the latent; rename one of them")
