@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ import torch
 from torch import nn
 
 import infogan_lib as ig
+from infogan_lib import CheckpointError, InfoGAN, QHead
+from infogan_lib.checkpoints import read_bundle, write_bundle
+from infogan_lib.model import BatchNormQHead
 from toys import LATENT, PartsGenerator, TupleDiscriminator, dense_discriminator, dense_generator, images, make_trainer
 
 
@@ -258,3 +262,32 @@ def test_samples_by_name():
         model.sample(2, digit="two")
     with pytest.raises(KeyError, match="no 'color'"):
         model.sample(2, color="red")
+
+
+@pytest.mark.parametrize("make", [None, QHead, BatchNormQHead])
+def test_the_heads_of_the_library_load_without_being_given(tmp_path, make):
+    model = InfoGAN(dense_generator(), dense_discriminator(), LATENT, q_head=make, seed=3)
+    model.save(tmp_path)
+    loaded = InfoGAN.load(tmp_path, generator=dense_generator(), discriminator=dense_discriminator())
+    assert type(loaded.q) is (make or QHead)
+    assert loaded.discriminator_adapter.tap == model.discriminator_adapter.tap
+    assert torch.equal(loaded.q_outputs(images(4)), model.q_outputs(images(4)))
+
+
+def test_a_head_that_a_function_makes_loads_with_the_function(tmp_path):
+    head = partial(QHead, hidden=3)
+    model = InfoGAN(dense_generator(), dense_discriminator(), LATENT, q_head=head)
+    model.save(tmp_path)
+    networks = {"generator": dense_generator(), "discriminator": dense_discriminator()}
+    with pytest.raises(CheckpointError, match="its Q is a q_head of the user's"):
+        InfoGAN.load(tmp_path, **networks)
+    loaded = InfoGAN.load(tmp_path, **networks, q_head=head)
+    assert torch.equal(loaded.q_outputs(images(4)), model.q_outputs(images(4)))
+
+
+def test_a_head_of_an_unknown_name_is_refused(tmp_path):
+    InfoGAN(dense_generator(), dense_discriminator(), LATENT).save(tmp_path)
+    metadata, state = read_bundle(tmp_path, "model", max_bytes=2**20)
+    write_bundle(tmp_path, "model", metadata | {"head": "OtherHead"}, state, max_bytes=2**20)
+    with pytest.raises(CheckpointError, match="its Q head is 'OtherHead', but this version has 'QHead' and 'BatchNorm"):
+        InfoGAN.load(tmp_path, generator=dense_generator(), discriminator=dense_discriminator())
