@@ -6,9 +6,6 @@ from torch import Tensor, nn
 
 FEATURES = 64
 STEPS = 1900
-PASSES = 100
-"""The classifier is trained for that many steps, but for no more passes over the images than this."""
-
 BATCH_SIZE = 128
 
 
@@ -26,20 +23,18 @@ def make_classifier(size: int, image_channels: int, num_classes: int) -> nn.Sequ
     return nn.Sequential(*layers, *body, nn.Dropout(0.3), nn.Linear(FEATURES, num_classes))
 
 
-def train_classifier(images: Tensor, labels: Tensor, *, num_classes: int, steps: int | None = None) -> nn.Sequential:
+def train_classifier(images: Tensor, labels: Tensor, *, num_classes: int, steps: int = STEPS) -> nn.Sequential:
     """Train the classifier on labeled images.
 
     Args:
         images: Images (N, C, H, H), uint8.
         labels: Labels (N,), int64.
         num_classes: Number of classes.
-        steps: Number of steps; None for `STEPS`, or `PASSES` passes if that is less.
+        steps: Number of steps.
 
     Returns:
         The network, in eval mode.
     """
-    if steps is None:
-        steps = min(STEPS, PASSES * -(-len(images) // BATCH_SIZE))
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         network = make_classifier(images.shape[-1], images.shape[1], num_classes)
