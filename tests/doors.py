@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 import infogan_lib as ig
 from infogan_lib import callbacks, evaluation, explorer, losses, metrics, recipes, regularizers, viz
+from infogan_lib.latent.traversal import Traversable
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
 MODULES = {
@@ -55,6 +56,9 @@ CALLED_BY_THE_LIBRARY = {
     "LatentCode.*": "abstract: the spec calls it",
     "*.sample_many": "the spec's sampler calls it",
     "Optimizers.build*": "the trainer's own parts",
+    "Engine.precision_on": "the trainer's own device",
+    "LinearDecay.__call__": "the trainer's own optimizers",
+    "History.truncate": "the trainer's own metrics",
     "metrics.CategoryMatch": "a result",
     "metrics.Coverage": "a result",
     "metrics.DCI": "a result",
@@ -82,7 +86,8 @@ def find_doors() -> dict[str, list[str]]:
             if inspect.isclass(thing):
                 if not inspect.isabstract(thing):
                     doors[prefix + name] = _parameters(thing)
-                for method, function in vars(thing).items():
+                inherited = dict(vars(Traversable)) if thing is ig.LatentSpec else {}
+                for method, function in (inherited | dict(vars(thing))).items():
                     inner = getattr(function, "__func__", function)
                     if inspect.isfunction(inner) and (method[0] != "_" or method in ("__call__", "__getitem__")):
                         doors[f"{prefix}{name}.{method}"] = _parameters(inner)[1:]
@@ -364,7 +369,7 @@ rows(
     folder=[*PATH, None],
     generator=[*MODULE, None],
     discriminator=[*MODULE, None],
-    q_head=MODULE,
+    q_head=[value for value in MODULE if not callable(value)],
     q_network=MODULE,
 )
 GIVEN = [None, "x", NAN, [1, 2, 3, 4], SPARSE, META, {"a": 1}, Nothing()]
@@ -451,6 +456,13 @@ SCHEDULER = [
 ]
 SCHEDULER += [lambda o: torch.optim.lr_scheduler.StepLR(torch.optim.SGD([torch.zeros(1)], 1), 1)]
 rows(
+    "LinearDecay",
+    ig.LinearDecay,
+    lambda: {"steps": 10},
+    steps=[*COUNT, None],
+    start=[*WEIGHT, None, 1.0, 2],
+)
+rows(
     "Optimizers",
     optimizers,
     g=[*OPTIMIZER, None, called("optimizers.g")],
@@ -480,7 +492,7 @@ rows(
     optimizers=[*OBJECT, ig.Optimizers, 1e-3],
     engine=[*OBJECT, ig.Engine, "cpu"],
     adversarial=[*OBJECT, "hinge", losses.Hinge],
-    regularizers=[3, None, "r1", ["r1"], [regularizers.RealImageInformation]],
+    regularizers=[3, "r1", ["r1"], [regularizers.RealImageInformation]],
     information_trains=[3, "all", [], ["generator", "d_head"], [[1]]],
     d_steps=[*COUNT, None],
     g_steps=[*COUNT, None],
@@ -552,6 +564,7 @@ rows(
     callbacks.CollapseMonitor,
     every=[*COUNT, None],
     after=["3", -1, 1.5, True, None],
+    real_after=["3", -1, 1.5, True, None],
     samples=[*COUNT, None, 7],
     on_symptom=FUNCTION,
 )
@@ -629,7 +642,24 @@ rows(
     information=[*WEIGHT, None],
     balance=[*WEIGHT, None],
     augment=FUNCTION,
+    views=[*COUNT, None],
     **SCHEDULE,
+)
+rows(
+    "regularizers.VirtualAdversarial",
+    lambda **settings: make_trainer(regularizers=[regularizers.VirtualAdversarial(**({"code": "digit"} | settings))]),
+    code=[*NO_CODE, None, "style", "z", called(OF_CODE)],
+    weight=[*WEIGHT, None],
+    radius=[*POSITIVE, None],
+    probe=[*POSITIVE, None],
+    **SCHEDULE,
+)
+rows(
+    "regularizers.default_regularizers",
+    regularizers.default_regularizers,
+    lambda: {"latent": LATENT, "image_shape": (1, 4, 4)},
+    latent=[*OBJECT, None, ig.Noise(3)],
+    image_shape=[None, 3, "ab", (), (0,), (1.5,), Nothing()],
 )
 FRACTION = [*WEIGHT, None, 1.5]
 rows("regularizers.Translation", regularizers.Translation, fraction=FRACTION)
@@ -672,7 +702,7 @@ rows(
     label_count=[*COUNT, 1],
 )
 FEATURES = [*ARRAY, np.full((8, 2), NAN), np.ones((8, 3)), np.ones(8)]
-for name in ("frechet_distance", "kernel_distance", "precision_recall"):
+for name in ("frechet_distance", "kernel_distance", "precision_recall", "density_coverage"):
     function = getattr(metrics, name)
     rows(
         f"metrics.{name}",
@@ -684,6 +714,12 @@ for name in ("frechet_distance", "kernel_distance", "precision_recall"):
 rows(
     "metrics.precision_recall",
     metrics.precision_recall,
+    lambda: {"real": CODES[:8], "generated": CODES[8:16]},
+    neighbors=[*COUNT, None, 8],
+)
+rows(
+    "metrics.density_coverage",
+    metrics.density_coverage,
     lambda: {"real": CODES[:8], "generated": CODES[8:16]},
     neighbors=[*COUNT, None, 8],
 )
@@ -978,6 +1014,8 @@ rows(
     q_network=MODULE,
     tap=[3, [1], "nowhere", Nothing()],
     optimizers=[*OBJECT, None, ig.Optimizers],
+    decay_start=[*WEIGHT, 1.0, 2],
+    engine=[*OBJECT, None, ig.Engine],
     trainer_kwargs=[3, "text", [1], None, Nothing()],
     name=[3, None, [1], b"x", Nothing()],
     width=[*POSITIVE, None],

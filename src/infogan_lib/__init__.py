@@ -18,6 +18,7 @@ from infogan_lib.training import (
     Engine,
     History,
     InfoGANTrainer,
+    LinearDecay,
     NonFiniteLossError,
     Optimizers,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "InfoGANTrainer",
     "LatentCode",
     "LatentSpec",
+    "LinearDecay",
     "Noise",
     "NonFiniteLossError",
     "Optimizers",

@@ -4,7 +4,7 @@ import inspect
 import math
 import operator
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -184,6 +184,14 @@ def check_tensor(name: str, value: object, shape: tuple[int | str, ...] | None =
     if not fits:
         raise ValueError(f"{name} must be {wanted} with at least one row, but got {describe(value)}")
     return value
+
+
+def check_shape(name: str, value: object) -> tuple[int, ...]:
+    """Return a shape as a tuple of at least one side, or raise an error that names the argument."""
+    sides = value if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else ()
+    if not sides:
+        raise TypeError(f"{name} must be a shape such as (128,) or (C, H, W), but got {describe(value)}")
+    return tuple(check_int(f"each side of {name}", side, minimum=1) for side in sides)
 
 
 def check_dense(name: str, tensor: Tensor) -> Tensor:

@@ -74,7 +74,7 @@ def test_the_run_is_bitwise_the_same_as_without():
     ("call", "error", "message"),
     [
         (lambda: Evaluator(images(8)), ValueError, "give images and their labels together"),
-        (lambda: Evaluator(images(8), torch.zeros(7)), ValueError, "a label for each image, but got 8 and 7"),
+        (lambda: Evaluator(images(8), torch.zeros(7).long()), ValueError, "a label for each image, but got 8 and 7"),
         (lambda: Evaluator(every=0), ValueError, "every must be a whole number of at least 1"),
         (lambda: Evaluator(samples=1), ValueError, "samples must be a whole number of at least 2"),
         (

@@ -5,8 +5,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LinearLR
 
-from infogan_lib import CheckpointError, Checkpoints, Engine, Optimizers
-from infogan_lib.training import LinearDecay
+from infogan_lib import CheckpointError, Checkpoints, Engine, LinearDecay, Optimizers
 from toys import (
     LATENT,
     dense_discriminator,

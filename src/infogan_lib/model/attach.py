@@ -47,7 +47,7 @@ def attach_q(
         with dry_run(discriminator):
             _, features = adapter(discriminator, images)
             torch.default_generator.manual_seed(seed)  # dry_run restores its state
-            head = (q or QHead)(tuple(features.shape[1:]), latent.num_outputs)
+            head = _make_head(q or QHead, tuple(features.shape[1:]), latent.num_outputs)
         if not isinstance(head, nn.Module):
             raise TypeError(f"q_head must make a torch.nn.Module of the features' shape, but made {describe(head)}")
         head = head.to(features)
@@ -60,3 +60,15 @@ def attach_q(
     codes = latent.sample(len(images), rng=torch.Generator().manual_seed(0))
     latent.nll(q_outputs, codes.to(q_outputs))
     return head, parameters_read_by_q(discriminator, logits, q_outputs)
+
+
+def _make_head(factory: QHeadFactory, feature_shape: tuple[int, ...], outputs: int) -> nn.Module:
+    try:
+        return factory(feature_shape, outputs)
+    except Exception as error:  # whatever a user's function raises belongs in the message
+        if factory is QHead:
+            raise
+        raise TypeError(
+            f"q_head must be a module, or a function that makes one of the features' shape {feature_shape} and "
+            f"{outputs} outputs, but it raised {type(error).__name__}: {error}"
+        ) from error

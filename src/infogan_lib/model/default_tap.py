@@ -97,7 +97,8 @@ def _run(discriminator: nn.Module, images: Tensor) -> tuple[int, list[_Call]]:
             handle.remove()
         with torch.no_grad():
             for buffer, before in buffers:
-                buffer.copy_(before)
+                if not torch.equal(buffer, before):  # one that shares its memory cannot be written to
+                    buffer.copy_(before)
     return validity[0].numel(), [call for call in calls if call.received.numel()]
 
 

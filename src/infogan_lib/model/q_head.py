@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from infogan_lib._checks import check_int, describe
+from infogan_lib._checks import check_int, check_shape
 from infogan_lib.latent.spec import LatentSpec
 
 QHeadFactory = Callable[[Sequence[int], int], nn.Module]
@@ -41,9 +41,9 @@ class QHead(nn.Module):
 
     def __init__(self, feature_shape: Sequence[int], outputs: int, *, hidden: int = 128) -> None:
         super().__init__()
-        check_int("outputs", outputs, minimum=1)
-        check_int("hidden", hidden, minimum=1)
-        channels, *sides = feature_shape
+        outputs = check_int("outputs", outputs, minimum=1)
+        hidden = check_int("hidden", hidden, minimum=1)
+        channels, *sides = check_shape("feature_shape", feature_shape)
         layers: list[nn.Module] = []
         while sides and max(sides) > MAX_SIDE:
             wider = max(32, min(2 * channels, MAX_CHANNELS))
@@ -87,12 +87,7 @@ class BatchNormQHead(nn.Module):
         super().__init__()
         outputs = check_int("outputs", outputs, minimum=1)
         hidden = check_int("hidden", hidden, minimum=1)
-        shape = feature_shape if isinstance(feature_shape, Sequence) and not isinstance(feature_shape, str) else ()
-        if not shape:
-            raise TypeError(
-                f"feature_shape must be a shape such as (128,) or (C, H, W), but got {describe(feature_shape)}"
-            )
-        channels, *sides = (check_int("each side of feature_shape", side, minimum=1) for side in shape)
+        channels, *sides = check_shape("feature_shape", feature_shape)
         pooled = tuple(min(side, MAX_SIDE) for side in sides)
         self.pool = _average_pool(pooled) if pooled != tuple(sides) else nn.Identity()
         features = channels * math.prod(pooled)

@@ -73,6 +73,9 @@ class Recipe:
         check_type("discriminator", self.discriminator, nn.Module)
         check_type("latent", self.latent, LatentSpec)
         check_type("optimizers", self.optimizers, Optimizers)
+        check_type("engine", self.engine, Engine)
+        if self.decay_start is not None and check_float("decay_start", self.decay_start, minimum=0) >= 1:
+            raise ValueError(f"decay_start must be below 1, but got {self.decay_start}")
         check_type("trainer_kwargs", self.trainer_kwargs, dict)
 
     def images(self, images: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """The terms that a trainer has unless told otherwise: with them a plain GAN finds the categories of its data."""
 
+from infogan_lib._checks import check_shape, check_type
 from infogan_lib.latent.discrete import Categorical
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.regularizers.base import Regularizer
@@ -18,8 +19,14 @@ def default_regularizers(latent: LatentSpec, image_shape: tuple[int, ...]) -> tu
     Args:
         latent: The variables.
         image_shape: The shape of one image, without the batch.
+
+    Raises:
+        TypeError: If `latent` is no `LatentSpec`, or `image_shape` no shape.
     """
-    codes = [name for name, variable in latent.items() if isinstance(variable, Categorical)]
+    image_shape = check_shape("image_shape", image_shape)
+    codes = [
+        name for name, variable in check_type("latent", latent, LatentSpec).items() if isinstance(variable, Categorical)
+    ]
     if len(codes) != 1:
         return ()
     (code,) = codes
