@@ -69,10 +69,10 @@ def discriminator():
     return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(64, 1))
 
 
-def symptoms(steps=400, *, latent=None, g=None, every=100, after=200, **settings):
-    """What the monitor reports for a run on the blobs."""
+def symptoms(steps=400, *, latent=None, g=None, every=100, after=200, real_after=10_000, **settings):
+    """What the monitor reports for a run on the blobs; test_real_image_runs.py has the categories of real images."""
     torch.manual_seed(0)
-    monitor = CollapseMonitor(every=every, after=after, on_symptom=lambda symptom: None)
+    monitor = CollapseMonitor(every=every, after=after, real_after=real_after, on_symptom=lambda symptom: None)
     trainer = make_trainer((g or generator)(), discriminator(), latent or spec(), device="cpu", **settings)
     trainer.fit(blobs(), steps=steps, batch_size=64, callbacks=[monitor])
     return monitor.symptoms
@@ -111,6 +111,11 @@ def test_a_healthy_run_has_no_symptoms():
 @pytest.mark.slow
 def test_a_long_healthy_run_has_no_symptoms():
     assert symptoms(1500) == []
+
+
+@pytest.mark.slow
+def test_a_healthy_run_with_the_default_terms_has_no_symptoms():
+    assert symptoms(regularizers=None, real_after=200) == []
 
 
 @pytest.mark.slow
@@ -230,7 +235,7 @@ class Faint(nn.Module):
 def far_apart(*, joint, momentum=0.1):
     """A run whose real and generated images lie far apart for BatchNorm in D, and the reported symptoms."""
     torch.manual_seed(0)
-    monitor = CollapseMonitor(every=50, after=200, on_symptom=lambda symptom: None)
+    monitor = CollapseMonitor(every=50, after=200, real_after=10_000, on_symptom=lambda symptom: None)
     trainer = make_trainer(
         Faint(),
         nn.Sequential(
