@@ -11,6 +11,7 @@ from infogan_lib.data.pixels import check_finite_images, check_real_images
 from infogan_lib.data.rng import preserve_rng
 from infogan_lib.evaluation.codes import code_information
 from infogan_lib.latent.category_names import categorical_code
+from infogan_lib.metrics._arrays import to_array
 from infogan_lib.metrics.clustering import check_labels, match_categories
 from infogan_lib.training.callbacks import Callback
 from infogan_lib.training.trainer import InfoGANTrainer
@@ -49,11 +50,12 @@ class Evaluator(Callback):
             raise ValueError("give images and their labels together, or neither")
         if images is not None and labels is not None:
             check_tensor("images", images)
-            labels = torch.as_tensor(check_labels("labels", labels))
-            if len(images) != len(labels):
+            array = to_array("labels", labels)
+            if array.ndim > 0 and len(images) != len(array):
                 raise ValueError(
-                    f"images and labels: there must be a label for each image, but got {len(images)} and {len(labels)}"
+                    f"images and labels: there must be a label for each image, but got {len(images)} and {len(array)}"
                 )
+            labels = torch.as_tensor(check_labels("labels", array))
             check_finite_images(images)
         self.images, self.labels, self.code = images, labels, code
         self.every = check_int("every", every, minimum=1)
