@@ -86,6 +86,8 @@ def trainer(precision: Any = "fp32") -> ig.InfoGANTrainer:
 _OTHER_WORDS = (
     "it is damaged",  # JSON has no NaN, so a manifest that holds one is no manifest
     "its Q is",  # "q" of a model
+    "is not in it",  # names what is missing, in a whole dict that was lost
+    "was no DataLoader",  # lacks one of its fields
     "groups of",  # the numbers of an optimizer's parameters
     "whose runs cannot be resumed",  # the format of the run
 )
