@@ -28,15 +28,15 @@ class Precision(Described):
     def __init__(self, name: PrecisionName, device: torch.device) -> None:
         check_choice("precision", name, ("fp32", "bf16", "fp16"))
         self.name = name
-        self._device = device
+        self.device = device
         self._dtype = torch.float16 if name == "fp16" else torch.bfloat16
         self.scaler = torch.amp.GradScaler(device.type, enabled=name == "fp16")
 
     def forward(self) -> AbstractContextManager[object]:
         """The context of a forward pass: autocasting, also where the caller has turned on another kind."""
-        if self.name == "fp32" and not torch.is_autocast_enabled(self._device.type):
+        if self.name == "fp32" and not torch.is_autocast_enabled(self.device.type):
             return nullcontext()
-        return torch.autocast(self._device.type, self._dtype, enabled=self.name != "fp32")
+        return torch.autocast(self.device.type, self._dtype, enabled=self.name != "fp32")
 
     def backward(self, loss: Tensor, parameters: list[nn.Parameter], *, retain_graph: bool = False) -> None:
         """Add the gradient of a loss to these parameters and to no others."""
@@ -49,11 +49,15 @@ class Precision(Described):
         An optimizer whose scaled gradients overflowed is skipped.
         """
         gradients = [p.grad for p in parameters if p.grad is not None]
-        norm = total_norm(gradients) if gradients else torch.zeros((), device=self._device)
+        norm = total_norm(gradients) if gradients else torch.zeros((), device=self.device)
         if self._scale is not None:
             norm = norm / self._scale
         for optimizer in optimizers:
-            self.scaler.step(optimizer)
+            try:
+                self.scaler.step(optimizer)
+            finally:  # an interrupt leaves what the scaler lends to a fused optimizer, and the next step would use it
+                for lent in ("grad_scale", "found_inf"):
+                    vars(optimizer).pop(lent, None)
         clear(parameters)
         return norm
 
@@ -101,13 +105,45 @@ class Precision(Described):
         """
         if state and not self.scaler.is_enabled():
             raise ValueError("it was saved in another precision")
-        self.scaler = torch.amp.GradScaler(self._device.type, enabled=self.scaler.is_enabled())
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.scaler.is_enabled())
         if state:
-            self.scaler._scale = state["scale"].clone().to(self._device)
-            self.scaler._growth_tracker = state["growth_tracker"].clone().to(self._device)
+            self.scaler._scale = state["scale"].clone().to(self.device)
+            self.scaler._growth_tracker = state["growth_tracker"].clone().to(self.device)
 
 
 def clear(parameters: Iterable[nn.Parameter]) -> None:
     """Drop the gradients of parameters."""
     for parameter in parameters:
         parameter.grad = None
+
+
+class ContextState:
+    """Whether gradients are recorded and what is autocast, to be restored after an error.
+
+    An interrupt may come inside the end of a context, which is then not ended: autocasting would go on, and its cache
+    would keep weights of before.
+
+    Args:
+        device: the device whose autocasting is looked at.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device.type
+        self._has_grad = torch.is_grad_enabled()
+        self._autocast = torch.is_autocast_enabled(self._device)
+        self._dtype = torch.get_autocast_dtype(self._device)
+        self._nesting = _autocast_nesting()
+
+    def restore(self) -> None:
+        """Make everything as it was."""
+        torch.set_grad_enabled(self._has_grad)
+        torch.set_autocast_enabled(self._device, self._autocast)
+        torch.set_autocast_dtype(self._device, self._dtype)
+        while _autocast_nesting() > self._nesting:
+            torch.autocast_decrement_nesting()
+        torch.clear_autocast_cache()
+
+
+def _autocast_nesting() -> int:
+    torch.autocast_increment_nesting()
+    return torch.autocast_decrement_nesting()

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 from typing_extensions import override
 
@@ -14,7 +13,7 @@ from infogan_lib._schema import Described, Int, Kind, Record
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.training.guard import Guard, NonFiniteLossError, PendingStep
 from infogan_lib.training.metrics import Terms, step_metrics
-from infogan_lib.training.precision import Precision
+from infogan_lib.training.precision import ContextState, Precision
 
 
 class WholeStep(Described):
@@ -50,7 +49,7 @@ class WholeStep(Described):
             draw: makes n latents (n, L) on the model's device.
             pending: a queue that the step is added to, as the last part of it; an error leaves nothing of the step.
         """
-        number, has_grad, before = self.count, torch.is_grad_enabled(), None
+        number, contexts, before = self.count, ContextState(self.precision.device), None
         try:
             before = self._guard.begin()
             with self.model.tapping():
@@ -60,7 +59,7 @@ class WholeStep(Described):
             if pending is not None:
                 pending.append(step)
         except BaseException as error:
-            torch.set_grad_enabled(has_grad)  # an interrupt may come between a context's end and its own
+            contexts.restore()
             self.count = number
             if pending is not None and pending and pending[-1].number == number:
                 pending.pop()
