@@ -2,6 +2,7 @@
 
     RUN/lock
     RUN/checkpoints/step_0000000500/    a bundle: manifest.json and state-....safetensors
+    RUN/history/                        the segments that the manifests name (`segments`)
 
 Each appears as a whole or not at all (`disk.atomic_folder`). The latest checkpoint is the newest whose checksums agree.
 What a process that died has left behind is removed by the next one, which holds the lock and so is alone.
@@ -9,11 +10,11 @@ What a process that died has left behind is removed by the next one, which holds
 
 import re
 import warnings
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from infogan_lib.checkpoints.bundle import read_bundle, verify_bundle, write_bundle
+from infogan_lib.checkpoints.bundle import MANIFEST, read_bundle, read_metadata, verify_bundle, write_bundle
 from infogan_lib.checkpoints.disk import (
     CheckpointError,
     atomic_folder,
@@ -23,8 +24,9 @@ from infogan_lib.checkpoints.disk import (
     remove_leftovers,
 )
 from infogan_lib.checkpoints.lock import RunLock
+from infogan_lib.checkpoints.segments import FOLDER, make_segment_folder, remove_unnamed
 
-KIND = "checkpoint"
+KIND, TRAINER_STATE = "checkpoint", "trainer state"
 
 _NAME = re.compile(r"step_(\d{10,})")
 
@@ -61,7 +63,7 @@ class RunFolder:
 
     def __init__(self, folder: Path, *, keep: int, max_bytes: int) -> None:
         self.folder = folder
-        self.checkpoints = folder / "checkpoints"
+        self.checkpoints, self.segments = folder / "checkpoints", folder / FOLDER
         self._keep, self._max_bytes = keep, max_bytes
         self._exit_stack = ExitStack()
 
@@ -70,6 +72,7 @@ class RunFolder:
             makedirs_synced(self.checkpoints)
             stack.enter_context(RunLock(self.folder))
             remove_leftovers(self.checkpoints)
+            make_segment_folder(self.folder)
             self._exit_stack = stack.pop_all()
         return self
 
@@ -113,7 +116,7 @@ class RunFolder:
         return path
 
     def rotate(self) -> None:
-        """Remove all but the newest, once one of those that stay is known to be good."""
+        """Remove all but the newest, once one of those that stay is known to be good, and segments that none names."""
         good = False
         for i, (_, path) in enumerate(_list_checkpoints(self.checkpoints)):
             if i >= self._keep and good:
@@ -123,6 +126,7 @@ class RunFolder:
                     warnings.warn(f"the old checkpoint {path} could not be removed: {error}", stacklevel=2)
             elif not good:
                 good = _is_good(path)
+        remove_unnamed_segments(self.folder)
 
 
 def latest_checkpoint(run: Path, *, max_bytes: int) -> Checkpoint | None:
@@ -166,7 +170,7 @@ def read_checkpoint(path: Path, *, max_bytes: int) -> Checkpoint:
     Raises:
         CheckpointError: it is damaged, or not a checkpoint at all.
     """
-    if (path / "checkpoints").is_dir():
+    if is_run_folder(path):
         checkpoint = latest_checkpoint(path, max_bytes=max_bytes)
         if checkpoint is None:
             raise CheckpointError(path, "this run has no checkpoint yet")
@@ -174,6 +178,24 @@ def read_checkpoint(path: Path, *, max_bytes: int) -> Checkpoint:
     if not path.is_dir():
         raise CheckpointError(path, "there is no such folder; resume takes a run folder or one of its checkpoints")
     return Checkpoint(path, *read_bundle(path, KIND, max_bytes=max_bytes))
+
+
+def remove_unnamed_segments(run: Path) -> None:
+    """Remove the segments of the history that no checkpoint names.
+
+    Args:
+        run: a run folder, or the folder of a trainer's state.
+    """
+    manifests = [path for _, path in _list_checkpoints(run / "checkpoints")]
+    if (run / MANIFEST).exists():
+        manifests.append(run)
+    with suppress(CheckpointError):  # one of them is damaged, and nobody knows what it names
+        remove_unnamed(run / FOLDER, [read_metadata(path, KIND, TRAINER_STATE) for path in manifests])
+
+
+def is_run_folder(path: Path) -> bool:
+    """Whether a folder is a run's; a checkpoint is none, whatever else is in it."""
+    return (path / "checkpoints").is_dir() and not (path / MANIFEST).exists()
 
 
 def _list_checkpoints(checkpoints: Path) -> list[tuple[int, Path]]:

@@ -100,7 +100,6 @@ def make_ledger(
         "streams": streams,
         "global_rng": GlobalRng(device),
         "position": position,
-        "history": history,
     }
     if step.networks:
         parts["regularizers"] = step.networks
@@ -124,4 +123,4 @@ def make_ledger(
     )
     held = [*model.parameters(), *model.buffers(), *step.networks.parameters(), *step.networks.buffers()]
     size = sum(tensor.numel() * tensor.element_size() for tensor in held)
-    return RunLedger(parts, position, states, settings, steps, size)
+    return RunLedger(parts, position, states, history, settings, steps, size)

@@ -1,32 +1,49 @@
-"""The metrics of a run, step by step, in memory."""
+"""The metrics of a run, step by step.
 
-import hashlib
+What was recorded since the last checkpoint is in memory. A checkpoint writes it into a segment, a file that never
+changes (`checkpoints.segments`), and small segments are merged into larger ones, as in a log-structured merge tree
+(O'Neil et al., 1996): a value is rewritten O(log n) times up to the largest size, so neither a save nor the list of
+segments grows with the run. Segments are read when their values are asked for, and the newest stay in memory.
+"""
+
+import warnings
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from typing_extensions import override
 
 from infogan_lib._checks import join_names
+from infogan_lib.checkpoints.disk import CheckpointError, fsync_dir, os_errors_as_checkpoint_errors
+from infogan_lib.checkpoints.segments import Segment, to_manifest
+from infogan_lib.training.records import Column, Records, concatenate, read_records, write_records
+
+_SEGMENT_BYTES = 2**22
+"""The size up to which segments are merged; more in a history of which this is less than a thousandth."""
+
+_MEMORY_BYTES = 2**28
+"""The size of the segments that stay in memory."""
 
 
 class History(Mapping[str, NDArray[np.float64]]):
     """The metrics of all steps: ``history["loss/d"]`` is an array of values, ``history.steps("loss/d")`` their steps.
 
     A metric that some steps do not report (G's, where D is updated more often) has fewer values than there are steps.
-
-    Attributes:
-        epochs: The number of steps at the end of each completed epoch.
+    A long history is read from the run folder; metrics that cannot be read any more are named in a warning and left
+    out.
     """
 
     def __init__(self) -> None:
-        self._values: dict[str, array[float]] = {}
+        self._segments: list[Segment] = []
+        self._in_memory: dict[str, Records] = {}  # of segments, by digest
+        self._lost: set[str] = set()
+        self._values: dict[str, array[float]] = {}  # since the last segment
         self._steps: dict[str, array[int]] = {}
-        self.epochs: list[int] = []
+        self._epochs = array("q")
 
     def record(self, step: int, metrics: Mapping[str, float]) -> None:
         """Add metrics of a step.
@@ -39,41 +56,229 @@ class History(Mapping[str, NDArray[np.float64]]):
             self._values.setdefault(name, array("d")).append(value)
             self._steps.setdefault(name, array("q")).append(step)
 
+    def record_epoch(self, step: int) -> None:
+        """Add the end of an epoch.
+
+        Args:
+            step: The number of steps at its end.
+        """
+        self._epochs.append(step)
+
+    @property
+    def epochs(self) -> list[int]:
+        """The number of steps at the end of each completed epoch, in a new list."""
+        sealed = [records.epochs for records in map(self._read, self._segments) if records is not None]
+        return np.concatenate([*sealed, np.array(self._epochs, np.int64)]).tolist()
+
     def steps(self, name: str) -> NDArray[np.int64]:
         """The steps, from 1, of the values in ``history[name]``.
 
         Raises:
             KeyError: No metric of that name.
         """
-        self[name]
-        return np.array(self._steps[name], dtype=np.int64)
+        self._check_name(name)
+        return np.concatenate([steps for steps, _ in self._columns(name)])
+
+    def last(self, name: str, count: int) -> NDArray[np.float64]:
+        """The newest values of a metric, as ``history[name][-count:]``, without reading those before.
+
+        Args:
+            name: The metric.
+            count: The number of values, at least 1; all if there are fewer.
+
+        Raises:
+            KeyError: No metric of that name.
+        """
+        self._check_name(name)
+        parts = [np.array(self._values.get(name, ())[-count:], np.float64)]
+        for segment in reversed(self._segments):
+            if (missing := count - sum(map(len, parts))) <= 0:
+                break
+            if name in segment.names and (records := self._read(segment)) is not None:
+                parts.insert(0, records.column(name)[1][-missing:])
+        return np.concatenate(parts)
 
     def state_dict(self) -> dict[str, Any]:
         """All metrics as tensors; metrics of the same steps share the tensor of steps."""
-        shared: dict[bytes, Tensor] = {}
-        steps = {}
-        for name, numbers in self._steps.items():
-            digest = hashlib.sha256(numbers).digest()
-            steps[name] = shared.setdefault(digest, torch.from_numpy(np.array(numbers, dtype=np.int64)))
-        values = {name: torch.from_numpy(np.array(metric, dtype=np.float64)) for name, metric in self._values.items()}
-        return {"values": values, "steps": steps, "epochs": list(self.epochs)}
+        sealed = [records for records in map(self._read, self._segments) if records is not None]
+        records = concatenate([*sealed, self._recent_records()])
+        values, steps = {}, {}
+        for table in records.tables:
+            shared = torch.from_numpy(table.steps)
+            for name, row in zip(table.names, table.values, strict=True):
+                values[name], steps[name] = torch.from_numpy(row), shared
+        ordered = {name: values[name] for name in self}
+        return {"values": ordered, "steps": {name: steps[name] for name in self}, "epochs": records.epochs.tolist()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a state that `state_dict` returned."""
-        self._values = {name: array("d", values.numpy().tobytes()) for name, values in state["values"].items()}
-        self._steps = {name: array("q", steps.numpy().tobytes()) for name, steps in state["steps"].items()}
-        self.epochs[:] = state["epochs"]
+        self.restore([])
+        for name, values in state["values"].items():
+            if len(values):
+                self._values[name] = array("d", values.numpy().tobytes())
+                self._steps[name] = array("q", state["steps"][name].numpy().tobytes())
+        self._epochs = array("q", state["epochs"])
+
+    def seal(self, folder: Path) -> dict[str, Any]:
+        """Write what was recorded since the last call, and make all segments be in a folder.
+
+        Args:
+            folder: An existing folder of segments.
+
+        Returns:
+            What the manifest of a checkpoint says of the history.
+
+        Raises:
+            CheckpointError: An error of the disk; the history is as it was.
+        """
+        with os_errors_as_checkpoint_errors(folder, "saving the history"):
+            segments = self._sealed(folder)
+            kept = [segment if segment.folder == folder else self._moved(segment, folder) for segment in segments]
+            if kept != self._segments:
+                fsync_dir(folder)
+        if segments != self._segments:
+            self._values, self._steps, self._epochs = {}, {}, array("q")
+        self._segments = kept
+        self._trim()
+        return to_manifest(kept)
+
+    def restore(self, segments: Sequence[Segment], checkpoint: Path | None = None) -> None:
+        """Replace the history by that of a checkpoint. The newest segments are read, and older ones when asked for.
+
+        Args:
+            segments: The segments that the checkpoint names. A warning says which are missing or damaged.
+            checkpoint: The checkpoint, for the warning.
+        """
+        self._segments, self._in_memory, self._lost = list(segments), {}, set()
+        self._values, self._steps, self._epochs = {}, {}, array("q")
+        free, reasons = _MEMORY_BYTES, list[str]()
+        for segment in reversed(segments):
+            free -= segment.size
+            try:
+                if free >= 0:
+                    self._in_memory[segment.digest] = read_records(segment)
+                else:
+                    segment.check_presence()
+            except CheckpointError as error:
+                self._lost.add(segment.digest)
+                reasons.append(str(error))
+        if reasons:
+            lost = _spans([segment for segment in segments if segment.digest in self._lost])
+            warnings.warn(
+                f"{checkpoint}: the weights and everything else are loaded, but {len(reasons)} of the {len(segments)} "
+                f"files of its history cannot be read ({reasons[0]}), so the metrics of steps {lost} are lost, unless "
+                f"you copy these files to {segments[0].folder} and load it again",
+                stacklevel=3,
+            )
 
     @override
     def __getitem__(self, name: str) -> NDArray[np.float64]:
-        if name not in self._values:
-            raise KeyError(f"no metric {name!r} in this history; it has {join_names(self)}")
-        return np.array(self._values[name], dtype=np.float64)
+        self._check_name(name)
+        return np.concatenate([values for _, values in self._columns(name)])
+
+    @override
+    def __contains__(self, name: object) -> bool:
+        return name in self._names()
 
     @override
     def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
+        return iter(self._names())
 
     @override
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self._names())
+
+    def _names(self) -> dict[str, None]:
+        """The metrics that can be read, in the order in which they were first recorded."""
+        sealed = dict.fromkeys(segment.names for segment in self._segments if segment.digest not in self._lost)
+        return dict.fromkeys([name for names in [*sealed, self._values] for name in names])
+
+    def _check_name(self, name: str) -> None:
+        if name not in self._names():
+            raise KeyError(f"no metric {name!r} in this history; it has {join_names(self)}")
+
+    def _columns(self, name: str) -> Iterator[Column]:
+        """A metric's steps and values, segment by segment, and those since the last segment."""
+        for segment in self._segments:
+            if name in segment.names and (records := self._read(segment)) is not None:
+                yield records.column(name)
+        yield self._recent(name)
+
+    def _recent(self, name: str) -> Column:
+        """A metric's steps and values since the last segment."""
+        return np.array(self._steps.get(name, ()), np.int64), np.array(self._values.get(name, ()), np.float64)
+
+    def _recent_records(self) -> Records:
+        """All that was recorded since the last segment."""
+        columns = {name: self._recent(name) for name, values in self._values.items() if values}
+        return Records.of(columns, np.array(self._epochs, np.int64))
+
+    def _read(self, segment: Segment) -> Records | None:
+        """The records of a segment; None if they are lost, of which a warning says so the first time."""
+        if segment.digest in self._lost:
+            return None
+        records = self._in_memory.get(segment.digest)
+        if records is None:
+            try:
+                records = read_records(segment)
+            except CheckpointError as error:
+                self._lost.add(segment.digest)
+                warnings.warn(f"{error}; the metrics of steps {_spans([segment])} are lost", stacklevel=4)
+                return None
+            self._in_memory[segment.digest] = records
+            self._trim()
+        return records
+
+    def _sealed(self, folder: Path) -> list[Segment]:
+        """All segments, the last of them new if anything was recorded."""
+        merged = [self._recent_records()]
+        size = merged[0].nbytes
+        if not size:
+            return self._segments
+        segments = list(self._segments)
+        limit = max(_SEGMENT_BYTES, sum(segment.size for segment in segments) // 1024)
+        while segments and segments[-1].size <= min(2 * size, limit - size):
+            records = self._read(segments[-1])
+            if records is None:
+                break
+            size += segments.pop().size
+            merged.insert(0, records)
+        records = concatenate(merged)
+        segment = write_records(folder, records)
+        self._in_memory[segment.digest] = records
+        return [*segments, segment]
+
+    def _moved(self, segment: Segment, folder: Path) -> Segment:
+        """A segment in another folder, if it can be read."""
+        if segment.digest in self._lost:
+            return segment
+        records = self._in_memory.get(segment.digest)
+        try:
+            return segment.in_folder(folder)
+        except CheckpointError:
+            if records is not None:
+                return write_records(folder, records)
+            self._read(segment)  # warns of the loss
+            return segment
+
+    def _trim(self) -> None:
+        """Forget the records of old segments, which can be read again, and those of segments that were merged."""
+        free, kept = _MEMORY_BYTES, dict[str, Records]()
+        for segment in reversed(self._segments):
+            if segment.digest in self._in_memory:
+                free -= segment.size
+                if free < 0:
+                    break
+                kept[segment.digest] = self._in_memory[segment.digest]
+        self._in_memory = kept
+
+
+def _spans(segments: Sequence[Segment]) -> str:
+    """The steps of segments in order, such as "1 to 500, 1001 to 1500"."""
+    spans: list[tuple[int, int]] = []
+    for segment in segments:
+        if spans and segment.first <= spans[-1][1] + 1:
+            spans[-1] = spans[-1][0], segment.last
+        else:
+            spans.append((segment.first, segment.last))
+    return ", ".join(f"{first} to {last}" for first, last in spans)

@@ -118,7 +118,7 @@ class FitLoop:
         if images is None or stream.at_epoch_end:
             self._catch_up()
             stream.end_epoch()
-            trainer.history.epochs.append(trainer.steps)
+            trainer.history.record_epoch(trainer.steps)
             for callback in self._callbacks:
                 callback.on_epoch_end(trainer)
         self._check_signals()

@@ -20,15 +20,24 @@ import torch
 from infogan_lib._version import __version__
 from infogan_lib.checkpoints.bundle import read_bundle, write_bundle
 from infogan_lib.checkpoints.disk import CheckpointError, makedirs_synced, os_errors_as_checkpoint_errors
-from infogan_lib.checkpoints.run_folder import KIND, Checkpoint, RunFolder, read_checkpoint
+from infogan_lib.checkpoints.holding import hold_for_writing
+from infogan_lib.checkpoints.run_folder import (
+    KIND,
+    TRAINER_STATE,
+    Checkpoint,
+    RunFolder,
+    is_run_folder,
+    read_checkpoint,
+    remove_unnamed_segments,
+)
+from infogan_lib.checkpoints.segments import from_manifest, make_segment_folder
 from infogan_lib.checkpoints.state import CompositeState, OptimizerState, Stateful, StateList
 from infogan_lib.data.stream import DataStream, Position
 from infogan_lib.training.checkpoint_settings import Checkpoints
 from infogan_lib.training.config import check_config
+from infogan_lib.training.history import History
 
 _log = logging.getLogger(__name__)
-
-_STATE = "trainer state"
 
 _FORMAT = 2
 """The version of a run's state and settings; 0.1 wrote none, which is 1."""
@@ -44,6 +53,7 @@ class RunLedger:
         parts: The trainer's own state, by name.
         position: The part with the position in the data.
         optimizers: The part with the optimizers.
+        history: The metrics so far, which are saved beside the state.
         settings: The settings that a resumed run must share.
         step: Returns the number of steps made.
         size: The bytes of weights and buffers, which limit the size of a checkpoint that is read.
@@ -62,13 +72,14 @@ class RunLedger:
         parts: Mapping[str, Stateful],
         position: Position,
         optimizers: OptimizerState,
+        history: History,
         settings: dict[str, Any],
         step: Callable[[], int],
         size: int,
     ) -> None:
         self.parts, self.position, self.settings, self.step = parts, position, settings, step
         self.size, self.max_bytes = size, 64 * size + 2**30
-        self.optimizers = optimizers
+        self.optimizers, self.history = optimizers, history
         self.completed_fits = 0
         self.has_stepped = False
         self.folders: set[str] = set()
@@ -76,11 +87,13 @@ class RunLedger:
         self.pending: tuple[Path, dict[str, Any]] | None = None
         self.parent_checkpoint: str | None = None
 
-    def metadata(self) -> dict[str, Any]:
-        """The metadata of a checkpoint of now, for its manifest."""
+    def metadata(self, segments: Path) -> dict[str, Any]:
+        """The metadata of a checkpoint of now, for its manifest; the history is written into a folder of segments."""
         now = {"step": self.step(), "epoch": self.position.epochs, "library": __version__, "torch": torch.__version__}
         identity = {"id": secrets.token_hex(8), "parent_checkpoint": self.parent_checkpoint}
-        return now | identity | {"run_format": _FORMAT, "settings": self.settings}
+        return (
+            now | identity | {"run_format": _FORMAT, "settings": self.settings, "history": self.history.seal(segments)}
+        )
 
     def check(self, path: Path, metadata: Mapping[str, Any], *, allow_branch: bool = False) -> bool:
         """Check that a checkpoint can be resumed.
@@ -117,7 +130,11 @@ class RunLedger:
         with os_errors_as_checkpoint_errors(folder, "making the folder"):
             makedirs_synced(folder)
         state = CompositeState(**self.parts).state_dict()
-        write_bundle(folder, _STATE, self.metadata(), state, max_bytes=self.max_bytes)
+        with hold_for_writing(folder) as is_alone:
+            metadata = self.metadata(make_segment_folder(folder))
+            write_bundle(folder, TRAINER_STATE, metadata, state, max_bytes=self.max_bytes, sweep=is_alone)
+            if is_alone:
+                remove_unnamed_segments(folder)
 
     def load(self, folder: Path) -> None:
         """Load the state in a folder, written by `save` or by a fit.
@@ -128,12 +145,14 @@ class RunLedger:
         Raises:
             CheckpointError: A state that is damaged or does not fit; the trainer is as it was.
         """
-        if (folder / "checkpoints").is_dir():
+        if is_run_folder(folder):
             folder, metadata, state = read_checkpoint(folder, max_bytes=self.max_bytes)
         else:
-            metadata, state = read_bundle(folder, _STATE, KIND, max_bytes=self.max_bytes)
+            metadata, state = read_bundle(folder, TRAINER_STATE, KIND, max_bytes=self.max_bytes)
         self.check(folder, metadata)
+        segments = from_manifest(folder, metadata)
         CompositeState(**self.parts).load(folder, _without_fit_parts(state))
+        self.history.restore(segments, folder)
         self.has_stepped = True
         self.completed_fits = len(self.position.fit_starts)
         self.interrupted = self.pending = None
@@ -265,6 +284,7 @@ class FitSession:
         ledger, path, state = self._ledger, checkpoint.path, checkpoint.state
         is_inside = self._folder is not None and path.parent == self._folder.checkpoints
         is_same = ledger.check(path, checkpoint.metadata, allow_branch=not is_inside)
+        segments = from_manifest(path, checkpoint.metadata)
         try:
             index = len(state["position"]["fit_starts"]) - 1
             fit_state = {name: state[name] for name in _FIT_PARTS}
@@ -280,6 +300,7 @@ class FitSession:
         else:
             self._state.load(path, state)
             ledger.completed_fits, self._newest = index, path if is_inside else None
+        ledger.history.restore(segments, path)
         ledger.parent_checkpoint = checkpoint.metadata.get("parent_checkpoint") if is_inside else checkpoint.identity
 
     def begin(self) -> tuple[int, int]:
@@ -300,7 +321,7 @@ class FitSession:
             return self._newest
         with os_errors_as_checkpoint_errors(self._folder.folder, "saving"):  # a callback may write files too
             state = self._state.state_dict()
-        self._newest = self._folder.save(self._ledger.step(), self._ledger.metadata(), state)
+        self._newest = self._folder.save(self._ledger.step(), self._ledger.metadata(self._folder.segments), state)
         return self._newest
 
     def is_due(self, step: int) -> bool:
