@@ -20,6 +20,7 @@ from typing_extensions import override
 from infogan_lib._checks import join_names
 from infogan_lib.checkpoints.disk import CheckpointError, fsync_dir, os_errors_as_checkpoint_errors
 from infogan_lib.checkpoints.segments import Segment, to_manifest
+from infogan_lib.checkpoints.tensor_file import encode
 from infogan_lib.training.records import Column, Records, concatenate, read_records, write_records
 
 _SEGMENT_BYTES = 2**22
@@ -55,6 +56,20 @@ class History(Mapping[str, NDArray[np.float64]]):
         for name, value in metrics.items():
             self._values.setdefault(name, array("d")).append(value)
             self._steps.setdefault(name, array("q")).append(step)
+
+    def truncate(self, step: int) -> None:
+        """Remove the metrics of later steps, which no checkpoint holds yet.
+
+        Args:
+            step: The last step to keep.
+        """
+        for name in list(self._values):
+            values, steps = self._values[name], self._steps[name]
+            while steps and steps[-1] > step:
+                steps.pop()
+                values.pop()
+            if not steps:
+                del self._values[name], self._steps[name]
 
     def record_epoch(self, step: int) -> None:
         """Add the end of an epoch.
@@ -232,9 +247,9 @@ class History(Mapping[str, NDArray[np.float64]]):
     def _sealed(self, folder: Path) -> list[Segment]:
         """All segments, the last of them new if anything was recorded."""
         merged = [self._recent_records()]
-        size = merged[0].nbytes
-        if not size:
+        if not merged[0].tables and not len(merged[0].epochs):
             return self._segments
+        size = len(encode(merged[0].state_dict()))
         segments = list(self._segments)
         limit = max(_SEGMENT_BYTES, sum(segment.size for segment in segments) // 1024)
         while segments and segments[-1].size <= min(2 * size, limit - size):

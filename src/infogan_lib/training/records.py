@@ -28,8 +28,9 @@ class Table(NamedTuple):
 
 
 class Records(NamedTuple):
-    """What was recorded over some steps: each metric is in one table."""
+    """What was recorded over some steps: the metrics in the order in which they came, each in one table."""
 
+    names: Sequence[str]
     tables: list[Table]
     epochs: NDArray[np.int64]
 
@@ -43,17 +44,15 @@ class Records(NamedTuple):
             Table(names, columns[names[0]][0], np.stack([columns[name][1] for name in names]))
             for names in groups.values()
         ]
-        return cls(tables, epochs)
+        return cls(list(columns), tables, epochs)
 
-    @property
-    def names(self) -> list[str]:
-        """The metrics."""
-        return [name for table in self.tables for name in table.names]
-
-    @property
-    def nbytes(self) -> int:
-        """The size in bytes."""
-        return self.epochs.nbytes + sum(table.steps.nbytes + table.values.nbytes for table in self.tables)
+    def state_dict(self) -> dict[str, Any]:
+        """The content of a segment."""
+        tables = [
+            {"names": names, "steps": torch.from_numpy(steps), "values": torch.from_numpy(values)}
+            for names, steps, values in self.tables
+        ]
+        return {"tables": tables, "epochs": torch.from_numpy(self.epochs)}
 
     def column(self, name: str) -> Column:
         """The steps and values of a metric; empty if it was not recorded."""
@@ -80,14 +79,9 @@ def write_records(folder: Path, records: Records) -> Segment:
     Raises:
         OSError: An error of the disk.
     """
-    tables = [
-        {"names": names, "steps": torch.from_numpy(steps), "values": torch.from_numpy(values)}
-        for names, steps, values in records.tables
-    ]
-    state = {"tables": tables, "epochs": torch.from_numpy(records.epochs)}
     steps = [steps for steps in (*(table.steps for table in records.tables), records.epochs) if len(steps)]
     first, last = min(int(part[0]) for part in steps), max(int(part[-1]) for part in steps)
-    return write_segment(folder, state, records.names, first, last)
+    return write_segment(folder, records.state_dict(), records.names, first, last)
 
 
 def read_records(segment: Segment) -> Records:
@@ -102,12 +96,12 @@ def read_records(segment: Segment) -> Records:
             Table(table["names"], _as_array(table["steps"], np.int64, 1), _as_array(table["values"], np.float64, 2))
             for table in state["tables"]
         ]
-        records = Records(tables, _as_array(state["epochs"], np.int64, 1))
+        records = Records(segment.names, tables, _as_array(state["epochs"], np.int64, 1))
         is_sound = all(table.values.shape == (len(table.names), len(table.steps)) for table in tables)
-        names = records.names
+        names = sorted(name for table in tables for name in table.names)
     except (TypeError, KeyError) as error:
         raise CheckpointError(segment.path, f"it does not hold a history: {error!r}") from error
-    if not is_sound or tuple(names) != segment.names or len(set(names)) != len(names):
+    if not is_sound or names != sorted(set(segment.names)):
         raise CheckpointError(segment.path, "it does not hold the metrics that its checkpoint names")
     return records
 

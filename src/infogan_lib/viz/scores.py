@@ -24,7 +24,7 @@ def plot_confusion(
 
     Args:
         match: Matching of categories and labels.
-        label_names: One name per label; "0", "1", ... if None.
+        label_names: One name per label; its number if None.
         title: Title of the figure.
 
     Raises:
@@ -32,10 +32,10 @@ def plot_confusion(
         ImportError: If matplotlib is not installed.
     """
     categories, labels = match.contingency.shape
-    names = [str(label) for label in range(labels)] if label_names is None else list(label_names)
+    names = [str(label) for label in match.labels] if label_names is None else list(label_names)
     if len(names) != labels:
         raise ValueError(f"{labels} label names are needed, but got {len(names)}")
-    unmatched_last = np.where(match.label_per_category < 0, labels, match.label_per_category)
+    unmatched_last = np.where(match.label_per_category < 0, match.labels.max() + 1, match.label_per_category)
     order = np.argsort(unmatched_last, kind="stable")
     counts = match.contingency[order]
     fractions = counts / np.maximum(counts.sum(axis=0, keepdims=True), 1)
