@@ -44,6 +44,10 @@ def restored(run, manifest):
     return history
 
 
+def segments_of(manifest):
+    return from_manifest(Path(), {"history": manifest})
+
+
 @pytest.fixture
 def folder(tmp_path):
     """The folder of segments of the run in `tmp_path`."""
@@ -130,11 +134,12 @@ def test_segments_are_merged_so_that_there_are_few(folder, monkeypatch):
     for save in range(200):
         simulate(history, 10 * save + 1, 10 * save + 10)
         manifest = history.seal(folder)
-    sizes = [size for _, size, *_ in manifest["segments"]]
+    segments = segments_of(manifest)
+    sizes = [segment.size for segment in segments]
     total = 200 * 10 * 3 * 8
     assert len(sizes) < 2 * total / (1 << 13) + 8
     assert max(sizes) <= 1 << 13
-    assert [row[2] for row in manifest["segments"][1:]] == [row[3] + 1 for row in manifest["segments"][:-1]]
+    assert all(after.first == before.last + 1 for before, after in pairwise(segments))
     assert history["loss/d"].tolist() == list(range(1, 2001))
 
 
@@ -145,14 +150,15 @@ def test_ten_million_steps(tmp_path, folder, monkeypatch):
     history, interval, sizes = ig.History(), 5_000, []
     for first in range(1, 10_000_001, interval):
         simulate(history, first, first + interval - 1)
-        manifest, kept = history.seal(folder), set()
-        kept = {f"segment-{row[0][:16]}.safetensors" for row in manifest["segments"]}
-        sizes.append(sum(row[1] for row in manifest["segments"] if row[3] == first + interval - 1))
+        manifest = history.seal(folder)
+        segments = segments_of(manifest)
+        kept = {segment.path.name for segment in segments}
+        sizes.append(segments[-1].size)
         for path in folder.iterdir():
             if path.name not in kept:
                 path.unlink()
-    assert len(manifest["segments"]) < 150
-    assert max(sizes) <= 1 << 22
+    assert len(segments) < 150
+    assert max(sizes) <= 1 << 23
     assert sum(sizes) < 12 * 10_000_000 * 3 * 8
     again = restored(tmp_path, manifest)
     assert again.last("loss/g", 3).tolist() == [9_999_998, 9_999_999, 10_000_000]
@@ -372,7 +378,7 @@ def test_a_folder_of_segments_that_is_a_link_is_refused(tmp_path):
     assert files(tmp_path / "a") == before
 
 
-ROW = ["0" * 64, 10, 1, 2, 0]
+LINE = ["0" * 64, "10", "1", "2", "0"]
 
 
 @pytest.mark.parametrize(
@@ -381,23 +387,17 @@ ROW = ["0" * 64, 10, 1, 2, 0]
         None,
         [],
         {"columns": []},
-        {"columns": [], "segments": [ROW]},
-        {"columns": [[1]], "segments": [ROW]},
+        {"columns": [], "segments": [" ".join(LINE)]},
+        {"columns": [[1]], "segments": [" ".join(LINE)]},
         {"columns": [["a"]], "segments": [5]},
+        {"columns": [["a"]], "segments": [" ".join([*LINE, "1"])]},
         *(
-            {"columns": [["a"]], "segments": [[*ROW[:i], value, *ROW[i + 1 :]]]}
+            {"columns": [["a"]], "segments": [" ".join([*LINE[:i], value, *LINE[i + 1 :]])]}
             for i, value in [
-                (0, "../../../etc/passwd"),
-                (0, 7),
-                (1, -1),
-                (1, 1.5),
-                (2, None),
-                (3, "b"),
-                (4, -1),
-                (4, 1),
+                *[(0, "../../../etc/passwd"), (0, "A" * 64), (1, "-1"), (1, "1.5"), (1, "9" * 400)],
+                *[(2, "None"), (3, "b"), (4, "-1"), (4, "1"), (4, "\u0660")],
             ]
         ),
-        {"columns": [["a"]], "segments": [[*ROW, 1]]},
     ],
 )
 def test_a_manifest_that_names_no_history_is_refused(tmp_path, saved):

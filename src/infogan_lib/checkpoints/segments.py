@@ -151,10 +151,10 @@ def make_segment_folder(run: Path) -> Path:
 
 
 def to_manifest(segments: Iterable[Segment]) -> dict[str, Any]:
-    """Segments as JSON data for a manifest; lists of names, of which there are few, are written once."""
+    """Segments as JSON data for a manifest: a line each, and the lists of names, of which there are few, once."""
     columns: dict[tuple[str, ...], int] = {}
-    rows = [[s.digest, s.size, s.first, s.last, columns.setdefault(s.names, len(columns))] for s in segments]
-    return {"columns": [list(names) for names in columns], "segments": rows}
+    lines = [f"{s.digest} {s.size} {s.first} {s.last} {columns.setdefault(s.names, len(columns))}" for s in segments]
+    return {"columns": [list(names) for names in columns], "segments": lines}
 
 
 def from_manifest(checkpoint: Path, metadata: Mapping[str, Any]) -> list[Segment]:
@@ -174,7 +174,7 @@ def from_manifest(checkpoint: Path, metadata: Mapping[str, Any]) -> list[Segment
         columns = [tuple(map(_checked_name, names)) for names in saved["columns"]]
         return [
             Segment(digest, size, first, last, columns[column], folder)
-            for digest, size, first, last, column in map(_checked_row, saved["segments"])
+            for digest, size, first, last, column in map(_parse, saved["segments"])
         ]
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise CheckpointError(checkpoint, f"its manifest does not name a history: {error!r}") from error
@@ -190,11 +190,11 @@ def remove_unnamed(folder: Path, manifests: Iterable[Mapping[str, Any]]) -> None
     Raises:
         CheckpointError: A manifest does not name segments.
     """
-    named = {segment.path.name for metadata in manifests for segment in from_manifest(folder, metadata)}
+    named = {_file_name(segment.digest) for metadata in manifests for segment in from_manifest(folder, metadata)}
     with suppress(OSError):
-        for path in folder.iterdir():
-            if _FILE.fullmatch(path.name) and path.name not in named:
-                path.unlink()
+        for name in {entry.name for entry in os.scandir(folder)} - named:
+            if _FILE.fullmatch(name):
+                (folder / name).unlink()
 
 
 _FILE = re.compile(r"segment-[0-9a-f]{16}\.safetensors")
@@ -210,11 +210,13 @@ def _checked_name(name: Any) -> str:
     return name
 
 
-def _checked_row(row: Any) -> tuple[str, int, int, int, int]:
-    digest, *numbers = row
-    if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest):
-        raise ValueError(f"{digest!r} is no SHA-256")
-    if not all(type(number) is int for number in numbers) or min(numbers[0], numbers[3]) < 0:
-        raise ValueError(f"{numbers!r} are not a size, two steps and a list of names")
-    size, first, last, column = numbers
+_LINE = re.compile("([0-9a-f]{64}) ([0-9]{1,18}) (-?[0-9]{1,19}) (-?[0-9]{1,19}) ([0-9]{1,9})")
+
+
+def _parse(line: Any) -> tuple[str, int, int, int, int]:
+    match = _LINE.fullmatch(line)
+    if match is None:
+        raise ValueError(f"{line!r} is not a SHA-256, a size, two steps and a list of names")
+    digest, *numbers = match.groups()
+    size, first, last, column = map(int, numbers)
     return digest, size, first, last, column

@@ -23,10 +23,10 @@ from infogan_lib.checkpoints.segments import Segment, to_manifest
 from infogan_lib.checkpoints.tensor_file import encode
 from infogan_lib.training.records import Column, Records, concatenate, read_records, write_records
 
-_SEGMENT_BYTES = 2**22
+_SEGMENT_BYTES = 2**23
 """The size up to which segments are merged; more in a history of which this is less than a thousandth."""
 
-_MEMORY_BYTES = 2**28
+_MEMORY_BYTES = 2**26
 """The size of the segments that stay in memory."""
 
 
