@@ -238,18 +238,18 @@ def draw_pictures(trainer: ig.InfoGANTrainer, images: Tensor, out: Path) -> None
 
 def print_table(match: CategoryMatch) -> None:
     """Print the number of test images by category (rows) and digit (columns)."""
-    digits = match.contingency.shape[1]
+    digits = match.labels.tolist()
     print("\ntest images by category and digit; * marks the digit matched to a category")
-    print("category  " + "".join(f"{digit:>7}" for digit in range(digits)) + "   purity")
+    print("category  " + "".join(f"{digit:>7}" for digit in digits) + "   purity")
     for category, (counts, purity) in enumerate(zip(match.contingency, match.category_purity, strict=True)):
         matched = match.label_per_category[category]
-        cells = (f"{count}{'*' if digit == matched else ' '}" for digit, count in enumerate(counts))
+        cells = (f"{count}{'*' if digit == matched else ' '}" for digit, count in zip(digits, counts, strict=True))
         print(
             f"{category:>8}  " + "".join(f"{cell:>7}" for cell in cells) + (f"{purity:>9.1%}" if counts.any() else "")
         )
     if match.unmatched_labels:
         print(f"digits without a category: {', '.join(map(str, match.unmatched_labels))}")
-    print(f"digits that are the most frequent one of their category: {len(match.recovered_labels)} of {digits}")
+    print(f"digits that are the most frequent one of their category: {len(match.recovered_labels)} of {len(digits)}")
     print(f"accuracy under the best matching: {match.accuracy:.1%} (no label was used in training)\n")
 
 

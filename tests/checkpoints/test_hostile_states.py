@@ -19,7 +19,8 @@ def trainer(**changes):
 
 
 def test_plain_data_that_is_no_run_is_refused(tmp_path):
-    metadata = trainer()._ledger.metadata()
+    (tmp_path / "history").mkdir()
+    metadata = trainer()._ledger.metadata(tmp_path / "history")
     folder = forge(tmp_path / "c", honest(), metadata=metadata)
     read_checkpoint(folder, max_bytes=MAX_BYTES)
     with pytest.raises(ig.CheckpointError, match="its state is not that of a run"):
@@ -75,7 +76,6 @@ STATES = [
     (("step", "precision"), {"scale": 1.0}, "another precision"),
     (("position", "fit_starts"), "none", "does not fit"),
     (("position", "batch_index"), None, "does not fit"),
-    (("history", "values"), {"loss/d": "text"}, "does not fit"),
     (("global_rng", "numpy"), [], "does not fit"),
     (("global_rng", "python"), [3, torch.zeros(2), None], "does not fit"),
     (("data", "source", "length"), 17, "the run's data had length 17, and this data has 16"),
@@ -90,10 +90,6 @@ STATES = [
     (("position", "fit_starts"), [], "fit_starts is empty"),
     (("position", "fit_starts"), [("a", None)], r"position.fit_starts\[0\]\[0\] must be a whole number"),
     (("position", "fit_starts"), [(-100, -100)], r"position.fit_starts\[0\]\[0\] must be a whole number from 0"),
-    (("history", "values", "loss/d"), torch.zeros(2, dtype=torch.int8), "'loss/d'.* must be a tensor of float64"),
-    (("history", "values", "loss/d"), torch.zeros(1, dtype=torch.float64), "its metrics have .* values and .* steps"),
-    (("history", "steps", "loss/d"), torch.zeros(2, dtype=torch.int64), "'loss/d'.* must hold numbers of at least 1"),
-    (("history", "epochs"), ["x"], r"history.epochs\[0\] must be a whole number"),
     (("global_rng", "torch"), torch.zeros(3, dtype=torch.uint8), "global_rng.torch must be a tensor of uint8"),
     (("global_rng", "torch"), torch.zeros(5056), "global_rng.torch must be a tensor of uint8"),
     (("global_rng", "numpy", 1), 625, r"global_rng.numpy\[1\] must be a whole number from 0 to 624"),
@@ -135,3 +131,37 @@ def test_a_state_that_does_not_fit_changes_nothing(tmp_path, path, value, messag
     twin = trainer(seed=0)
     twin.step(images(8, seed=5))
     assert twin.step(images(8, seed=6)) == metrics
+
+
+LINE = "0" * 64 + " 100 1 2 0"
+
+HISTORIES = [
+    (None, "'history' is not in it"),
+    ([], r"metadata.history must be a dict of 'columns' and 'segments'"),
+    ({"columns": []}, "metadata.history must be .* 'segments' is not in it"),
+    ({"columns": "ab", "segments": []}, "metadata.history.columns must be a list"),
+    ({"columns": [["loss/d", 7]], "segments": []}, r"metadata.history.columns\[0\]\[1\] must be text"),
+    ({"columns": [["loss/d"]], "segments": [7]}, r"metadata.history.segments\[0\] must be text"),
+    ({"columns": [["loss/d"]], "segments": ["../" + LINE]}, r"metadata.history.segments\[0\] must be text like"),
+    (
+        {"columns": [["loss/d"]], "segments": [LINE + "0" * 99]},
+        "segments.* must be text of at most",
+    ),
+    ({"columns": [["loss/d"]], "segments": [LINE[:-1] + "1"]}, "its manifest does not name a history"),
+]
+
+
+@pytest.mark.parametrize(("history", "message"), HISTORIES)
+def test_a_manifest_that_names_no_history_is_refused_by_the_field(tmp_path, history, message):
+    trainer().fit(images(16), steps=2, batch_size=8, checkpoints=tmp_path / "run")
+    checkpoint = read_checkpoint(tmp_path / "run", max_bytes=MAX_BYTES)
+    metadata = {**checkpoint.metadata, "history": history}
+    if history is None:
+        del metadata["history"]
+    folder = forge(tmp_path / "forged", encode(checkpoint.state), metadata=metadata)
+    target = trainer()
+    with pytest.raises(ig.CheckpointError, match=message):
+        target.fit(images(16), steps=2, batch_size=8, checkpoints=Checkpoints(None, resume=folder))
+    with pytest.raises(ig.CheckpointError, match=message):
+        target.load_checkpoint(folder)
+    assert (target.steps, list(target.history)) == (0, [])

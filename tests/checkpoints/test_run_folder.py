@@ -52,6 +52,17 @@ def test_damaged_checkpoints_that_lead_to_others_are_not_followed(tmp_path):
     assert len(caught) == 3
 
 
+def test_a_checkpoint_is_loaded_whatever_else_is_in_its_folder(tmp_path):
+    """Neither the run that a link leads to, nor a run inside it."""
+    write(tmp_path / "run", 1, 2)
+    write(tmp_path / "other", 7)
+    first, second = sorted((tmp_path / "run/checkpoints").iterdir())
+    (first / "checkpoints").symlink_to("..")
+    (tmp_path / "other/checkpoints").rename(second / "checkpoints")
+    for step, path in ((1, first), (2, second)):
+        assert read_checkpoint(path, max_bytes=MAX_BYTES).step == step
+
+
 def test_what_a_dead_process_left_is_removed(tmp_path):
     write(tmp_path, 1)
     for name in (".saving-a", ".removing-b"):

@@ -177,3 +177,8 @@ def test_a_changed_byte_never_gives_another_type_of_error(data):
     good[data.draw(st.integers(0, len(good) - 1))] = data.draw(st.integers(0, 255))
     with suppress(ValueError):
         decode(bytes(good))
+
+
+def test_a_single_number_may_have_any_stride():
+    state = {"expanded": torch.ones(()).expand(1), "strided": torch.arange(6.0)[::2][:1]}
+    assert {name: value.tolist() for name, value in decode(encode(state)).items()} == {"expanded": [1], "strided": [0]}

@@ -101,3 +101,23 @@ def test_labels_that_came_out():
     assert match_categories([0] * 10 + [1] * 5, [0] * 13 + [1] * 2).recovered_labels == [0]
     assert match_categories([0, 0, 0], [0, 1, 1], category_count=3).recovered_labels == [1]
     assert match_categories([0], [1], label_count=3, category_count=3).recovered_labels == [1]
+
+
+def test_labels_may_be_any_numbers():
+    """A table has a column for each label that occurs, not for each number up to the largest."""
+    labels = np.array([10**9, 7, 10**9, 10**15])
+    match = match_categories([0, 1, 0, 3], labels, category_count=4)
+    assert match.contingency.shape == (4, 3)
+    assert match.labels.tolist() == [7, 10**9, 10**15]
+    assert match.label_per_category.tolist() == [10**9, 7, -1, 10**15]
+    assert (match.accuracy, match.purity, match.nmi) == (1.0, 1.0, 1.0)
+    assert (match.unmatched_labels, match.unmatched_categories) == ([], [2])
+    assert match.recovered_labels == [7, 10**9, 10**15]
+
+
+@pytest.mark.parametrize(
+    ("categories", "options"), [([10**9], {}), ([0], {"category_count": 10**9}), ([0], {"label_count": 10**9})]
+)
+def test_tables_that_fit_no_memory_are_refused(categories, options):
+    with pytest.raises(ValueError, match=r"a table of [\d,]+ categories and [\d,]+ labels is too large"):
+        match_categories(categories, [1], **options)

@@ -125,3 +125,8 @@ def test_a_grid_draws_its_factors_uniformly_and_serves_tables():
 def test_bad_arguments_raise(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_votes_may_have_any_numbers():
+    dims, factors = [10**9, 3, 10**9, 3, 3], [10**12, 0, 10**12, 5, 0]
+    assert majority_accuracy(dims, factors, [10**9, 3, 3, 4], [10**12, 0, 5, 0]) == 0.5

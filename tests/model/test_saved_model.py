@@ -230,6 +230,8 @@ def test_categories_are_named_after_labels():
     assert torch.equal(model.sample(3, digit="0", seed=0), model.sample(3, digit=2, seed=0))
     model.name_categories(images_, labels, code="digit", names=["cat", "dog", "cow", "hen"])
     assert model.category_names == {"digit": ("cow", "dog", "cat", None)}
+    model.name_categories(written([0, 1]), torch.tensor([10**9, 3]))
+    assert model.category_names == {"digit": ("1000000000", "3", None, None)}
 
 
 def test_naming_refuses_what_it_cannot_name():

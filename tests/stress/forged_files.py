@@ -20,6 +20,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from forgeries import HUGE, Forgery, forgeries
 from small_run import LATENT, images
@@ -32,6 +33,7 @@ from infogan_lib._schema import Described, Items, Kind, Record, Text, similar
 from infogan_lib.checkpoints.bundle import read_bundle
 from infogan_lib.checkpoints.optimizer_schema import optimizer_schema, scheduler_schema
 from infogan_lib.checkpoints.run_folder import read_checkpoint
+from infogan_lib.checkpoints.segments import Segment, write_segment
 from infogan_lib.checkpoints.tensor_file import encode
 from infogan_lib.data.sources import make_source
 from infogan_lib.data.stream import DataStream, Position
@@ -39,6 +41,7 @@ from infogan_lib.evaluation.collapse_monitor import CollapseMonitor
 from infogan_lib.model.saving import PLAN, VERSIONS
 from infogan_lib.model.state import MODEL_STATE
 from infogan_lib.training.callbacks import JSONLLogger
+from infogan_lib.training.records import CONTENT, Records, read_records
 from infogan_lib.training.run_metadata import RUN_METADATA
 
 MAX_BYTES = 1 << 28
@@ -174,6 +177,23 @@ def run_targets(scratch: Path, name: str, data: Callable[[], Any], precision: An
     ]
 
 
+def segment_target() -> Target:
+    """A segment of a history, whose checksum is that in the manifest."""
+    records = Records.of({"loss/d": (np.array([1]), np.array([0.5]))}, np.array([1]))
+
+    def write(folder: Path, content: Any) -> None:
+        for path in folder.iterdir():
+            path.unlink()
+        write_segment(folder, content, ["loss/d"], 1, 1)
+
+    def load(folder: Path) -> object:
+        (path,) = folder.iterdir()
+        data = path.read_bytes()
+        return read_records(Segment(hashlib.sha256(data).hexdigest(), len(data), 1, 1, ("loss/d",), folder))
+
+    return Target("history: segment", CONTENT, records.state_dict(), write, load)
+
+
 def run_schema(t: ig.InfoGANTrainer, state: Any, data: Any) -> Record:
     """The description of a checkpoint's state: that of each part."""
     parts: dict[str, Kind] = {n: p.schema for n, p in t._ledger.parts.items() if isinstance(p, Described)}
@@ -222,6 +242,7 @@ def attack(every: int = 1) -> tuple[Counter[str], list[str]]:
             *model_targets(scratch),
             *run_targets(scratch, "run", images, "fp32"),
             *run_targets(scratch, "run of a loader", _loader, "fp16"),
+            segment_target(),
         ]
         for target in (model, *others):
             target.write(forged, target.honest)
@@ -236,6 +257,7 @@ def attack(every: int = 1) -> tuple[Counter[str], list[str]]:
                 counts[f"{target.name}: {outcome.partition(':')[0]}"] += 1
                 if outcome not in ("refused", "taken, as it may be"):
                     faults.append(f"{target.name}: {forgery}: {outcome}")
+        model.write(forged, model.honest)
         data = next(forged.glob("state-*")).read_bytes()
         for fields in islice(manifest_forgeries(), 0, None, every):
             write_bundle(forged, "model", model.honest, data, fields)

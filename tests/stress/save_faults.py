@@ -21,6 +21,7 @@ import torch
 from small_run import Kind, comparable, images, last_checkpoint, last_state, same, train, trainer
 
 import infogan_lib as ig
+from infogan_lib.checkpoints.segments import from_manifest
 from infogan_lib.training.resume import FitSession
 
 CALLS = ("mkdir", "open", "write", "fsync", "replace", "rename", "unlink", "rmdir")
@@ -132,13 +133,21 @@ def inject(every: int = 1) -> tuple[list[str], Counter[tuple[str, str]]]:
                 ended = _save_in_a_process(work, Faulty(at, fault))
                 checkpoint = last_checkpoint(work)
                 loaded = "NOTHING LOADS"
-                if checkpoint is not None and same(comparable(checkpoint.state), whole[checkpoint.step]):
+                if checkpoint is not None and same(comparable(checkpoint), whole[checkpoint.step]):
                     loaded = OUTCOMES[checkpoint.step]
                 train(Kind(), work, steps=AFTER, every=1, keep=1)
                 tidy = [path.name for path in (work / "checkpoints").iterdir()] == [f"step_{AFTER:010d}"]
+                tidy = tidy and _segments_are_those_named(work)
                 recovers = same(last_state(work), whole[AFTER]) and tidy
                 results[fault, f"{ended}; {loaded}{'' if recovers else '; STUCK'}"] += 1
     return counting.calls, results
+
+
+def _segments_are_those_named(run: Path) -> bool:
+    checkpoint = last_checkpoint(run)
+    assert checkpoint is not None
+    named = {segment.path.name for segment in from_manifest(checkpoint.path, checkpoint.metadata)}
+    return named == {path.name for path in (run / "history").iterdir()}
 
 
 if __name__ == "__main__":

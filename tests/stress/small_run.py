@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 import infogan_lib as ig
 from infogan_lib import Checkpoints
 from infogan_lib.checkpoints.run_folder import Checkpoint, latest_checkpoint
+from infogan_lib.checkpoints.segments import from_manifest
 from infogan_lib.training.callbacks import JSONLLogger
 
 LATENT = ig.LatentSpec(z=ig.Noise(5), digit=ig.Categorical(4), style=ig.Uniform(2, weight=0.5))
@@ -106,15 +107,17 @@ def last_checkpoint(folder: Path) -> Checkpoint | None:
 def last_state(folder: Path) -> dict[str, Any] | None:
     """The comparable state of the last checkpoint."""
     checkpoint = last_checkpoint(folder)
-    return None if checkpoint is None else comparable(checkpoint.state)
+    return None if checkpoint is None else comparable(checkpoint)
 
 
-def comparable(state: dict[str, Any]) -> dict[str, Any]:
-    """A run's state without its speed, which no run repeats."""
-    history = dict(state["history"])
+def comparable(checkpoint: Checkpoint) -> dict[str, Any]:
+    """A run's state and history without its speed, which no run repeats."""
+    recorded = ig.History()
+    recorded.restore(from_manifest(checkpoint.path, checkpoint.metadata), checkpoint.path)
+    history = recorded.state_dict()
     for part in ("values", "steps"):
         history[part] = {name: values for name, values in history[part].items() if name != "images_per_second"}
-    return state | {"history": history}
+    return checkpoint.state | {"history": history}
 
 
 def log_lines(folder: Path) -> list[dict[str, Any]]:

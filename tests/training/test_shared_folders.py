@@ -87,7 +87,7 @@ def test_a_fork_in_a_callback_trains_on_without_the_folder(tmp_path):
     parent, (reader, writer), message = os.getpid(), os.pipe(), "no error"
 
     def names():
-        return sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+        return sorted(path.name for part in ("checkpoints", "history") for path in (tmp_path / part).iterdir())
 
     def forks():
         child = os.fork()

@@ -51,7 +51,8 @@ def history_of(losses, epochs):
         history.record(
             step, {"loss/d": loss, "loss/information": 1.0} | ({"loss/g": 10 * loss} if step % 2 == 0 else {})
         )
-    history.epochs.extend(epochs)
+    for step in epochs:
+        history.record_epoch(step)
     return history
 
 

@@ -52,7 +52,9 @@ class _Layout(NamedTuple):
 _LAYOUTS = {1: _Layout("about", "seal", ".pt"), FORMAT: _Layout("metadata", "checksum", ".safetensors")}
 
 
-def write_bundle(folder: Path, kind: str, metadata: dict[str, Any], state: Any, *, max_bytes: int) -> None:
+def write_bundle(
+    folder: Path, kind: str, metadata: dict[str, Any], state: Any, *, max_bytes: int, sweep: bool = True
+) -> None:
     """Write a state and its metadata into a folder, in place of the bundle in it.
 
     Args:
@@ -61,6 +63,7 @@ def write_bundle(folder: Path, kind: str, metadata: dict[str, Any], state: Any, 
         metadata: JSON data, for the manifest.
         state: plain data and tensors, as `to_plain_data` returns them.
         max_bytes: the largest state that `read_bundle` will accept.
+        sweep: whether nobody else can be writing here, so that what dead processes left is removed as well.
 
     Raises:
         CheckpointError: an error of the disk, or a state that would be too large to read. The old bundle is kept.
@@ -79,14 +82,15 @@ def write_bundle(folder: Path, kind: str, metadata: dict[str, Any], state: Any, 
             f"{size:,} bytes of state and {len(text):,} of manifest were to be saved, and at most {max_bytes:,} and "
             f"{_MAX_MANIFEST_BYTES:,} can be; keep less in callbacks, buffers or names",
         )
-    path = _state_path(folder, digest, layout)
+    path, replaced = _state_path(folder, digest, layout), _current_state(folder, kind)
     with os_errors_as_checkpoint_errors(folder, "saving"):
         atomic_write(path, data)
         fsync_dir(folder)
         atomic_write(folder / MANIFEST, text)
         fsync_dir(folder)
     for entry in folder.iterdir():
-        if entry.name.startswith((".writing-", "state-")) and entry != path:
+        is_old = entry == replaced or (sweep and entry.name.startswith((".writing-", "state-")))
+        if is_old and entry != path:
             with suppress(OSError):
                 entry.unlink()
 
@@ -100,9 +104,20 @@ def verify_bundle(folder: Path, kind: str) -> dict[str, Any]:
     Raises:
         CheckpointError: damage of any kind, or a bundle of another kind.
     """
-    manifest = _read_manifest(folder, kind)
-    _read_state(folder, manifest)
-    return manifest[_LAYOUTS[manifest["format"]].metadata]
+    return _metadata(_read_undamaged(folder, kind)[0])
+
+
+def read_metadata(folder: Path, *kinds: str) -> dict[str, Any]:
+    """The metadata of a bundle, whose state is not looked at.
+
+    Args:
+        folder: the folder.
+        *kinds: the kinds of bundle that are accepted.
+
+    Raises:
+        CheckpointError: a manifest that is missing or damaged, or of a bundle of another kind.
+    """
+    return _metadata(_read_manifest(folder, *kinds))
 
 
 def read_bundle(folder: Path, *kinds: str, max_bytes: int) -> tuple[dict[str, Any], Any]:
@@ -119,16 +134,43 @@ def read_bundle(folder: Path, *kinds: str, max_bytes: int) -> tuple[dict[str, An
     Raises:
         CheckpointError: damage of any kind, a bundle of another kind, or a state that is not plain data.
     """
-    manifest = _read_manifest(folder, *kinds)
-    path, size, _ = _named_state(folder, manifest)
-    if size > max_bytes:
-        raise CheckpointError(path, f"it has {size:,} bytes, but a state of this model has at most {max_bytes:,}")
-    data = _read_state(folder, manifest)
+    manifest, path, data = _read_undamaged(folder, *kinds, max_bytes=max_bytes)
     try:
         state = decode_pickle(data) if manifest["format"] == 1 else decode(data)
     except Exception as error:
         raise CheckpointError(path, f"its content is not what was saved: {error}") from error
-    return manifest[_LAYOUTS[manifest["format"]].metadata], state
+    return _metadata(manifest), state
+
+
+def _metadata(manifest: dict[str, Any]) -> dict[str, Any]:
+    return manifest[_LAYOUTS[manifest["format"]].metadata]
+
+
+def _current_state(folder: Path, kind: str) -> Path | None:
+    """The state of the bundle in a folder, if there is one."""
+    try:
+        return _named_state(folder, _read_manifest(folder, kind))[0]
+    except CheckpointError:
+        return None
+
+
+def _read_undamaged(folder: Path, *kinds: str, max_bytes: int | None = None) -> tuple[dict[str, Any], Path, bytes]:
+    """The manifest, the path of the state and its bytes; again where the bundle is replaced while it is read."""
+    manifest = _read_manifest(folder, *kinds)
+    for _ in range(_MAX_TRIES):
+        path, size, _ = _named_state(folder, manifest)
+        if max_bytes is not None and size > max_bytes:
+            raise CheckpointError(path, f"it has {size:,} bytes, but a state of this model has at most {max_bytes:,}")
+        try:
+            return manifest, path, _read_state(folder, manifest)
+        except CheckpointError:
+            before, manifest = manifest, _read_manifest(folder, *kinds)
+            if manifest == before:
+                raise
+    raise CheckpointError(folder, f"it was replaced {_MAX_TRIES} times while it was read; read it when it is finished")
+
+
+_MAX_TRIES = 100
 
 
 def _read_manifest(folder: Path, *kinds: str) -> dict[str, Any]:

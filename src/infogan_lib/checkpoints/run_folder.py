@@ -2,6 +2,7 @@
 
     RUN/lock
     RUN/checkpoints/step_0000000500/    a bundle: manifest.json and state-....safetensors
+    RUN/history/                        the segments that the manifests name (`segments`)
 
 Each appears as a whole or not at all (`disk.atomic_folder`). The latest checkpoint is the newest whose checksums agree
 and whose name is that of the step in it. What a process that died has left behind is removed by the next one, which
@@ -11,11 +12,11 @@ holds the lock and so is alone.
 import re
 import warnings
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from infogan_lib.checkpoints.bundle import read_bundle, verify_bundle, write_bundle
+from infogan_lib.checkpoints.bundle import MANIFEST, read_bundle, read_metadata, verify_bundle, write_bundle
 from infogan_lib.checkpoints.disk import (
     CheckpointError,
     atomic_folder,
@@ -25,8 +26,9 @@ from infogan_lib.checkpoints.disk import (
     remove_leftovers,
 )
 from infogan_lib.checkpoints.lock import RunLock
+from infogan_lib.checkpoints.segments import FOLDER, make_segment_folder, remove_unnamed
 
-KIND = "checkpoint"
+KIND, TRAINER_STATE = "checkpoint", "trainer state"
 
 _NAME = re.compile("step_([0-9]{10})")
 
@@ -72,7 +74,7 @@ class RunFolder:
 
     def __init__(self, folder: Path, *, keep: int, max_bytes: int, check: Check | None = None) -> None:
         self.folder = folder
-        self.checkpoints = folder / "checkpoints"
+        self.checkpoints, self.segments = folder / "checkpoints", folder / FOLDER
         self._keep, self._max_bytes, self._check = keep, max_bytes, check
         self.current: Path | None = None
         self._lock = RunLock(folder)
@@ -83,6 +85,7 @@ class RunFolder:
             makedirs_synced(self.checkpoints)
             stack.enter_context(self._lock)
             remove_leftovers(self.checkpoints)
+            make_segment_folder(self.folder)
             self._exit_stack = stack.pop_all()
         return self
 
@@ -105,6 +108,14 @@ class RunFolder:
         """The folder of a step's checkpoint, whether it exists or not."""
         return self.checkpoints / f"step_{step:010d}"
 
+    def check_held(self) -> None:
+        """Check that this process still holds the folder.
+
+        Raises:
+            CheckpointError: it does not, and must not write anything into it.
+        """
+        self._lock.check()
+
     def save(self, step: int, metadata: dict[str, Any], state: Any) -> Path:
         """Write the checkpoint of a step, in place of an old one, and remove those that are no longer kept.
 
@@ -120,7 +131,7 @@ class RunFolder:
             CheckpointError: an error of the disk, or a folder that this process does not hold any longer. Older
                 checkpoints are still there.
         """
-        self._lock.check()
+        self.check_held()
         path = self.path(step)  # one that is there is damaged, or of a branch that was abandoned
         with os_errors_as_checkpoint_errors(path, "saving"), atomic_folder(path) as draft:
             write_bundle(draft, KIND, metadata, state, max_bytes=self._max_bytes)
@@ -129,12 +140,14 @@ class RunFolder:
         return path
 
     def rotate(self) -> None:
-        """Remove all but the newest and the one last saved or loaded, once one of those that stay is known to be good.
+        """Remove old checkpoints, and the segments that none of the others names.
+
+        All but the newest and the one last saved or loaded are old, once one of those that stay is known to be good.
 
         Raises:
             CheckpointError: this process does not hold the folder any longer.
         """
-        self._lock.check()
+        self.check_held()
         good = False
         for i, (_, path) in enumerate(_list_checkpoints(self.checkpoints)):
             if i >= self._keep and good:
@@ -146,6 +159,7 @@ class RunFolder:
                     warnings.warn(f"the old checkpoint {path} could not be removed: {error}", stacklevel=2)
             elif not good:
                 good = _is_good(path)
+        remove_unnamed_segments(self.folder)
 
 
 def latest_checkpoint(run: Path, *, max_bytes: int, check: Check | None = None) -> Checkpoint | None:
@@ -191,7 +205,7 @@ def read_checkpoint(path: Path, *, max_bytes: int, check: Check | None = None) -
     Raises:
         CheckpointError: it is damaged, or not a checkpoint at all.
     """
-    if (path / "checkpoints").is_dir():
+    if is_run_folder(path):
         checkpoint = latest_checkpoint(path, max_bytes=max_bytes, check=check)
         if checkpoint is None:
             raise CheckpointError(path, "this run has no checkpoint yet")
@@ -217,6 +231,24 @@ def _check_name(path: Path, metadata: dict[str, Any]) -> None:
             f"it holds step {metadata.get('step')}, so it was renamed or copied; a copy must not have the name of "
             "another step",
         )
+
+
+def remove_unnamed_segments(run: Path) -> None:
+    """Remove the segments of the history that no checkpoint names.
+
+    Args:
+        run: a run folder, or the folder of a trainer's state.
+    """
+    manifests = [path for _, path in _list_checkpoints(run / "checkpoints")]
+    if (run / MANIFEST).exists():
+        manifests.append(run)
+    with suppress(CheckpointError):  # one of them is damaged, and nobody knows what it names
+        remove_unnamed(run / FOLDER, [read_metadata(path, KIND, TRAINER_STATE) for path in manifests])
+
+
+def is_run_folder(path: Path) -> bool:
+    """Whether a folder is a run's; a checkpoint is none, whatever else is in it."""
+    return (path / "checkpoints").is_dir() and not (path / MANIFEST).exists()
 
 
 def _list_checkpoints(checkpoints: Path) -> list[tuple[int, Path]]:

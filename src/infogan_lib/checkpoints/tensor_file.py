@@ -156,7 +156,8 @@ def _read_tensors(header: dict[str, Any], data: memoryview) -> Iterator[tuple[st
 def _bytes_of(tensor: Tensor) -> memoryview:
     if sys.byteorder != "little":
         raise ValueError("states are saved and loaded on little-endian machines only")
-    return tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data
+    flat = tensor.contiguous().as_strided((tensor.numel(),), (1,))  # that of a single number may be 0
+    return flat.view(torch.uint8).numpy().data
 
 
 def _to_tree(state: Any, path: tuple[Any, ...], tensors: dict[str, Tensor]) -> Any:

@@ -207,7 +207,7 @@ def metric_symptoms(
                 advice,
             )
     constant_loss = uninformed_loss(adversarial)
-    loss = float(np.median(history["loss/d"][-window:]))
+    loss = float(np.median(history.last("loss/d", window)))
     if constant_loss > 0 and 0 <= loss < D_SATURATED_BELOW * constant_loss:
         yield Symptom(
             "discriminator saturated",
@@ -244,7 +244,7 @@ def known_fraction(history: History, name: str, code: LatentCode, window: int) -
         return 1 - error / _variances(code).sum().item()
     if f"bound/{name}" not in history:
         return None
-    bound = float(history[f"bound/{name}"][-window:].mean())
+    bound = float(history.last(f"bound/{name}", window).mean())
     if isinstance(code, VectorCode) and not code.is_discrete:
         normal_entropy = 0.5 * (2 * math.pi * math.e * _variances(code)).log().sum().item()
         return (bound - (code.entropy - normal_entropy)) / code.width
@@ -254,11 +254,11 @@ def known_fraction(history: History, name: str, code: LatentCode, window: int) -
 def _squared_error(history: History, name: str, code: LatentCode, window: int) -> float | None:
     loss = getattr(code, "loss", None)
     if f"mse/{name}" in history:
-        return float(history[f"mse/{name}"][-window:].mean())
+        return float(history.last(f"mse/{name}", window).mean())
     if isinstance(loss, NormalNLL) and loss.scale is not None and f"nll/{name}" in history:
         # The bound of a fixed scale has a maximum, which may lie below 0; the squared error shows what Q learns.
         constant = code.width * (math.log(loss.scale) + 0.5 * math.log(2 * math.pi))
-        return 2 * loss.scale**2 * (float(history[f"nll/{name}"][-window:].mean()) - constant)
+        return 2 * loss.scale**2 * (float(history.last(f"nll/{name}", window).mean()) - constant)
     return None
 
 
@@ -266,7 +266,7 @@ def _describe_loss(history: History, name: str, code: LatentCode, window: int) -
     error = _squared_error(history, name, code, window)
     if error is not None:
         return f"its squared error is {error:.3g} for a variance of {_variances(code).sum().item():.3g}"
-    return f"the bound is {history[f'bound/{name}'][-window:].mean():.3g} nats, of H(c) = {code.entropy:.3g} nats"
+    return f"the bound is {history.last(f'bound/{name}', window).mean():.3g} nats, of H(c) = {code.entropy:.3g} nats"
 
 
 def _variances(code: LatentCode) -> Tensor:

@@ -18,6 +18,9 @@ from torch import Tensor
 from infogan_lib._checks import check_int, require_eval
 from infogan_lib.metrics._arrays import FloatArray, IntArray, to_array
 
+_MAX_COUNTS = 2**26
+"""The largest table, of half a GiB; the assignment takes as much again."""
+
 
 @dataclass(frozen=True, eq=False)
 class CategoryMatch:
@@ -28,12 +31,14 @@ class CategoryMatch:
         label_per_category: The label matched to each category, shape (categories,); -1 for a category without one.
         accuracy: Fraction of samples whose category is matched to their label, 0 to 1.
         purity: Fraction of samples whose label is the most frequent one of their category, 0 to 1.
+        labels: The label of each column of `contingency`, ascending, shape (labels,).
     """
 
     contingency: IntArray
     label_per_category: IntArray
     accuracy: float
     purity: float
+    labels: IntArray
 
     @property
     def category_counts(self) -> IntArray:
@@ -81,7 +86,7 @@ class CategoryMatch:
     def unmatched_labels(self) -> list[int]:
         """Labels without a category, or without any sample in their category."""
         matched = self.label_per_category[self._matched_counts() > 0]
-        return np.setdiff1d(np.arange(self.contingency.shape[1]), matched).tolist()
+        return np.setdiff1d(self.labels, matched).tolist()
 
     @property
     def recovered_labels(self) -> list[int]:
@@ -93,7 +98,8 @@ class CategoryMatch:
     def _matched_counts(self) -> IntArray:
         """Number of samples in each category that have its label, shape (categories,)."""
         labels = self.label_per_category
-        return np.where(labels < 0, 0, self.contingency[np.arange(len(labels)), labels])
+        columns = np.where(labels < 0, 0, np.searchsorted(self.labels, labels))
+        return np.where(labels < 0, 0, self.contingency[np.arange(len(labels)), columns])
 
     def _labels_and_categories(self) -> tuple[IntArray, IntArray]:
         """Labels and categories, shape (N,) each, with this contingency table."""
@@ -114,11 +120,12 @@ def match_categories(
         categories: Predicted categories, whole numbers from 0, shape (N,).
         labels: True labels, whole numbers from 0, shape (N,).
         category_count: Number of categories; the largest one plus one if None.
-        label_count: Number of labels; the largest one plus one if None.
+        label_count: Number of labels; those that occur, whatever their numbers, if None.
 
     Raises:
         TypeError: If a count is not a whole number.
-        ValueError: If arrays differ in length, are empty, or have values out of range.
+        ValueError: If arrays differ in length, are empty, or have values out of range; or if there are too many
+            categories and labels for a table.
         ImportError: If scipy is not installed.
 
     Source: Chen et al., InfoGAN, 2016, section 7.2, match by hand; the assignment is Kuhn's.
@@ -128,20 +135,31 @@ def match_categories(
     predicted, true = check_labels("categories", categories), check_labels("labels", labels)
     if len(predicted) != len(true):
         raise ValueError(f"categories and labels must be equally long, but got {len(predicted)} and {len(true)}")
-    shape = (
-        _check_count("category_count", category_count, predicted),
-        _check_count("label_count", label_count, true),
+    rows = (
+        int(predicted.max()) + 1
+        if category_count is None
+        else _check_count("category_count", category_count, predicted)
     )
-    contingency = np.zeros(shape, dtype=np.int64)
-    np.add.at(contingency, (predicted, true), 1)
+    label_of_column, columns = np.unique(true, return_inverse=True)
+    width = len(label_of_column) if label_count is None else _check_count("label_count", label_count, true)
+    if rows * width > _MAX_COUNTS:
+        raise ValueError(
+            f"a table of {rows:,} categories and {width:,} labels is too large, as it may have {_MAX_COUNTS:,} counts; "
+            "number categories from 0, as np.unique(categories, return_inverse=True)[1] does"
+        )
+    if label_count is not None:
+        label_of_column, columns = np.arange(width), true
+    contingency = np.zeros((rows, width), dtype=np.int64)
+    np.add.at(contingency, (predicted, columns), 1)
     matched_categories, matched_labels = linear_sum_assignment(contingency, maximize=True)
     label_per_category = np.full(len(contingency), -1, dtype=np.int64)
-    label_per_category[matched_categories] = matched_labels
+    label_per_category[matched_categories] = label_of_column[matched_labels]
     return CategoryMatch(
         contingency=contingency,
         label_per_category=label_per_category,
         accuracy=float(contingency[matched_categories, matched_labels].sum() / len(true)),
         purity=float(contingency.max(axis=1).sum() / len(true)),
+        labels=label_of_column,
     )
 
 
@@ -157,10 +175,8 @@ def check_labels(name: str, values: ArrayLike | Tensor) -> IntArray:
     return array.astype(np.int64)
 
 
-def _check_count(name: str, count: int | None, values: IntArray) -> int:
+def _check_count(name: str, count: int, values: IntArray) -> int:
     largest = int(values.max())
-    if count is None:
-        return largest + 1
     count = check_int(name, count, minimum=1)
     if count <= largest:
         raise ValueError(f"{name} is {count}, but a value of {largest} was found")

@@ -203,11 +203,14 @@ def majority_accuracy(
     Returns:
         0 to 1.
     """
-    train, factors, test = np.asarray(train_dims), np.asarray(train_factors), np.asarray(test_dims)
-    votes = np.zeros((1 + max(int(train.max()), int(test.max())), 1 + int(factors.max())), dtype=np.int64)
-    np.add.at(votes, (train, factors), 1)
-    winners = np.where(votes.any(axis=1), votes.argmax(axis=1), -1)
-    return float(np.mean(winners[test] == np.asarray(test_factors)))
+    dims, train = np.unique(np.asarray(train_dims), return_inverse=True)
+    factors, columns = np.unique(np.asarray(train_factors), return_inverse=True)
+    votes = np.zeros((len(dims), len(factors)), dtype=np.int64)
+    np.add.at(votes, (train, columns), 1)
+    winners = factors[votes.argmax(axis=1)]
+    test = np.asarray(test_dims)
+    rows = np.minimum(np.searchsorted(dims, test), len(dims) - 1)
+    return float(np.mean((dims[rows] == test) & (winners[rows] == np.asarray(test_factors))))
 
 
 def _check_counts(grid: FactorGrid, name: str, count: int, group_size: int) -> tuple[int, int]:

@@ -32,6 +32,6 @@ def names_from_labels(
         category_count=category_count,
         label_count=None if names is None else len(names),
     )
-    label_names = list(map(str, range(match.contingency.shape[1]))) if names is None else list(names)
+    label_names = {label: str(label) for label in match.labels.tolist()} if names is None else dict(enumerate(names))
     labels_of = enumerate(match.label_per_category)
     return tuple(None if c in match.unmatched_categories else label_names[label] for c, label in labels_of), match

@@ -26,6 +26,7 @@ from infogan_lib.checkpoints.compare import (
     without_wrappers,
 )
 from infogan_lib.checkpoints.disk import CheckpointError, makedirs_synced, os_errors_as_checkpoint_errors
+from infogan_lib.checkpoints.holding import hold_for_writing
 from infogan_lib.checkpoints.state import check_schema
 from infogan_lib.checkpoints.tensor_file import to_plain_data
 from infogan_lib.data.pixels import PixelRange, pixel_range
@@ -190,7 +191,8 @@ def save_model(model: "InfoGAN", folder: str | os.PathLike[str]) -> None:
     with os_errors_as_checkpoint_errors(folder, "making the folder"):
         makedirs_synced(folder)
     state = to_plain_data({_VERSIONS: module_versions(tensors), **tensors}, "model")
-    write_bundle(folder, _KIND, metadata, state, max_bytes=4 * _size(tensors) + 2**30)
+    with hold_for_writing(folder) as is_alone:
+        write_bundle(folder, _KIND, metadata, state, max_bytes=4 * _size(tensors) + 2**30, sweep=is_alone)
 
 
 _VERSIONS = "versions"

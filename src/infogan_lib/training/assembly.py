@@ -104,7 +104,6 @@ def make_ledger(
         "streams": streams,
         "global_rng": GlobalRng(device),
         "position": position,
-        "history": history,
     }
     if step.networks:
         parts["regularizers"] = step.networks
@@ -132,4 +131,6 @@ def make_ledger(
     def fingerprint(runs: int) -> Fingerprint:
         return model_fingerprint(model, config.get("augmented"), runs=runs)
 
-    return RunLedger(parts, position, states, settings, steps, size, step.check_weights, step.check_state, fingerprint)
+    return RunLedger(
+        parts, position, states, history, settings, steps, size, step.check_weights, step.check_state, fingerprint
+    )

@@ -1,33 +1,54 @@
-"""The metrics of a run, step by step, in memory."""
+"""The metrics of a run, step by step.
 
-import hashlib
+What was recorded since the last checkpoint is in memory. A checkpoint writes it into a segment, a file that never
+changes (`checkpoints.segments`), and small segments are merged into larger ones, as in a log-structured merge tree
+(O'Neil et al., 1996): a value is rewritten O(log n) times up to the largest size, so neither a save nor the list of
+segments grows with the run. Segments are read when their values are asked for, and the newest stay in memory.
+"""
+
+import warnings
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from typing_extensions import override
 
 from infogan_lib._checks import join_names
-from infogan_lib._schema import MAX_INT, Array, Described, Int, Kind, ListOf, MapOf, Record
+from infogan_lib._schema import Array, ListOf, MapOf, Record
+from infogan_lib.checkpoints.disk import CheckpointError, fsync_dir, os_errors_as_checkpoint_errors
+from infogan_lib.checkpoints.segments import Segment, to_manifest
+from infogan_lib.checkpoints.tensor_file import encode
+from infogan_lib.training.records import EPOCH, STEPS, Column, Records, concatenate, read_records, write_records
+
+_SEGMENT_BYTES = 2**23
+"""The size up to which segments are merged; more in a history of which this is less than a thousandth."""
+
+_MEMORY_BYTES = 2**26
+"""The size of the segments that stay in memory."""
+
+_STATE = Record({"values": MapOf(Array(torch.float64, (None,))), "steps": MapOf(STEPS), "epochs": ListOf(EPOCH)})
+"""What `History.state_dict` returns."""
 
 
-class History(Mapping[str, NDArray[np.float64]], Described):
+class History(Mapping[str, NDArray[np.float64]]):
     """The metrics of all steps: ``history["loss/d"]`` is an array of values, ``history.steps("loss/d")`` their steps.
 
     A metric that some steps do not report (G's, where D is updated more often) has fewer values than there are steps.
-
-    Attributes:
-        epochs: The number of steps at the end of each completed epoch.
+    A long history is read from the run folder; metrics that cannot be read any more are named in a warning and left
+    out.
     """
 
     def __init__(self) -> None:
-        self._values: dict[str, array[float]] = {}
+        self._segments: list[Segment] = []
+        self._in_memory: dict[str, Records] = {}  # of segments, by digest
+        self._lost: set[str] = set()
+        self._values: dict[str, array[float]] = {}  # since the last segment
         self._steps: dict[str, array[int]] = {}
-        self.epochs: list[int] = []
+        self._epochs = array("q")
 
     def record(self, step: int, metrics: Mapping[str, float]) -> None:
         """Add metrics of a step.
@@ -37,22 +58,47 @@ class History(Mapping[str, NDArray[np.float64]], Described):
             metrics: The metrics by name.
         """
         for name, value in metrics.items():
-            self._values.setdefault(name, array("d")).append(value)
-            self._steps.setdefault(name, array("q")).append(step)
+            steps, values = self._steps.setdefault(name, array("q")), self._values.setdefault(name, array("d"))
+            del steps[len(values) :]  # an interrupt may have come before the value
+            steps.append(step)
+            values.append(value)
 
     def truncate(self, step: int) -> None:
-        """Remove all metrics of later steps.
+        """Remove the metrics of later steps, which no checkpoint holds yet.
 
         Args:
             step: The last step to keep.
         """
         for name in list(self._values):
-            values, steps = self._values[name], self._steps.setdefault(name, array("q"))
-            while steps and steps[-1] > step:
-                steps.pop()
-            del values[len(steps) :]
-            if not steps:
+            steps, values = self._steps[name], self._values[name]
+            while values and steps[len(values) - 1] > step:
+                values.pop()
+            del steps[len(values) :]
+            if not values:
                 del self._values[name], self._steps[name]
+
+    def record_epoch(self, step: int) -> None:
+        """Add the end of an epoch.
+
+        Args:
+            step: The number of steps at its end.
+        """
+        self._epochs.append(step)
+
+    def remove_epoch(self, step: int) -> None:
+        """Remove the end of an epoch that was not completed after all; no checkpoint holds it yet.
+
+        Args:
+            step: The number of steps at its end.
+        """
+        while self._epochs and self._epochs[-1] >= step:
+            self._epochs.pop()
+
+    @property
+    def epochs(self) -> list[int]:
+        """The number of steps at the end of each completed epoch, in a new list."""
+        sealed = [records.epochs for records in map(self._read, self._segments) if records is not None]
+        return np.concatenate([*sealed, np.array(self._epochs, np.int64)]).tolist()
 
     def steps(self, name: str) -> NDArray[np.int64]:
         """The steps, from 1, of the values in ``history[name]``.
@@ -60,49 +106,219 @@ class History(Mapping[str, NDArray[np.float64]], Described):
         Raises:
             KeyError: No metric of that name.
         """
-        self[name]
-        return np.array(self._steps[name], dtype=np.int64)
+        self._check_name(name)
+        return np.concatenate([steps for steps, _ in self._columns(name)])
 
-    @property
-    @override
-    def schema(self) -> Kind:
-        """Values and steps by name, of one dtype each; that they are equally long is checked when they are loaded."""
-        values, steps = Array(torch.float64, (None,)), Array(torch.int64, (None,), 1, MAX_INT)
-        return Record({"values": MapOf(values), "steps": MapOf(steps), "epochs": ListOf(Int())})
+    def last(self, name: str, count: int) -> NDArray[np.float64]:
+        """The newest values of a metric, as ``history[name][-count:]``, without reading those before.
+
+        Args:
+            name: The metric.
+            count: The number of values, at least 1; all if there are fewer.
+
+        Raises:
+            KeyError: No metric of that name.
+        """
+        self._check_name(name)
+        parts = [np.array(self._values.get(name, ())[-count:], np.float64)]
+        for segment in reversed(self._segments):
+            if (missing := count - sum(map(len, parts))) <= 0:
+                break
+            if name in segment.names and (records := self._read(segment)) is not None:
+                parts.insert(0, records.column(name)[1][-missing:])
+        return np.concatenate(parts)
 
     def state_dict(self) -> dict[str, Any]:
         """All metrics as tensors; metrics of the same steps share the tensor of steps."""
-        shared: dict[bytes, Tensor] = {}
-        steps = {}
-        for name, numbers in self._steps.items():
-            digest = hashlib.sha256(numbers).digest()
-            steps[name] = shared.setdefault(digest, torch.from_numpy(np.array(numbers, dtype=np.int64)))
-        values = {name: torch.from_numpy(np.array(metric, dtype=np.float64)) for name, metric in self._values.items()}
-        return {"values": values, "steps": steps, "epochs": list(self.epochs)}
+        sealed = [records for records in map(self._read, self._segments) if records is not None]
+        records = concatenate([*sealed, self._recent_records()])
+        values, steps = {}, {}
+        for table in records.tables:
+            shared = torch.from_numpy(table.steps)
+            for name, row in zip(table.names, table.values, strict=True):
+                values[name], steps[name] = torch.from_numpy(row), shared
+        ordered = {name: values[name] for name in self}
+        return {"values": ordered, "steps": {name: steps[name] for name in self}, "epochs": records.epochs.tolist()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a state that `state_dict` returned.
 
         Raises:
-            ValueError: A metric without steps, or with other numbers of values and steps.
+            ValueError: A field that is missing, unknown or of another type, or a metric with other numbers of values
+                and steps; the history is as it was.
         """
+        _STATE.check(state, "history")
         lengths = [{name: len(numbers) for name, numbers in state[part].items()} for part in ("values", "steps")]
         if lengths[0] != lengths[1]:
             raise ValueError(f"its metrics have {lengths[0]} values and {lengths[1]} steps")
-        self._values = {name: array("d", values.numpy().tobytes()) for name, values in state["values"].items()}
-        self._steps = {name: array("q", steps.numpy().tobytes()) for name, steps in state["steps"].items()}
-        self.epochs[:] = state["epochs"]
+        self.restore([])
+        for name, values in state["values"].items():
+            if len(values):
+                self._values[name] = array("d", values.numpy().tobytes())
+                self._steps[name] = array("q", state["steps"][name].numpy().tobytes())
+        self._epochs = array("q", state["epochs"])
+
+    def seal(self, folder: Path) -> dict[str, Any]:
+        """Write what was recorded since the last call, and make all segments be in a folder.
+
+        Args:
+            folder: An existing folder of segments.
+
+        Returns:
+            What the manifest of a checkpoint says of the history.
+
+        Raises:
+            CheckpointError: An error of the disk; the history is as it was.
+        """
+        with os_errors_as_checkpoint_errors(folder, "saving the history"):
+            segments = self._sealed(folder)
+            kept = [segment if segment.folder == folder else self._moved(segment, folder) for segment in segments]
+            if kept != self._segments:
+                fsync_dir(folder)
+        new = ({}, {}, array("q")) if segments != self._segments else (self._values, self._steps, self._epochs)
+        self._segments, (self._values, self._steps, self._epochs) = kept, new  # no interrupt comes between these
+        self._trim()
+        return to_manifest(kept)
+
+    def restore(self, segments: Sequence[Segment], checkpoint: Path | None = None) -> None:
+        """Replace the history by that of a checkpoint. The newest segments are read, and older ones when asked for.
+
+        Args:
+            segments: The segments that the checkpoint names. A warning says which are missing or damaged.
+            checkpoint: The checkpoint, for the warning.
+        """
+        self._segments, self._in_memory, self._lost = list(segments), {}, set()
+        self._values, self._steps, self._epochs = {}, {}, array("q")
+        free, reasons = _MEMORY_BYTES, list[str]()
+        for segment in reversed(segments):
+            free -= segment.size
+            try:
+                if free >= 0:
+                    self._in_memory[segment.digest] = read_records(segment)
+                else:
+                    segment.check_presence()
+            except CheckpointError as error:
+                self._lost.add(segment.digest)
+                reasons.append(str(error))
+        if reasons:
+            lost = _spans([segment for segment in segments if segment.digest in self._lost])
+            warnings.warn(
+                f"{checkpoint}: the weights and everything else are loaded, but {len(reasons)} of the {len(segments)} "
+                f"files of its history cannot be read ({reasons[0]}), so the metrics of steps {lost} are lost, unless "
+                f"you copy these files to {segments[0].folder} and load it again",
+                stacklevel=3,
+            )
 
     @override
     def __getitem__(self, name: str) -> NDArray[np.float64]:
-        if not isinstance(name, str) or name not in self._values:
-            raise KeyError(f"no metric {name!r} in this history; it has {join_names(self)}")
-        return np.array(self._values[name], dtype=np.float64)
+        self._check_name(name)
+        return np.concatenate([values for _, values in self._columns(name)])
+
+    @override
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name in self._names()
 
     @override
     def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
+        return iter(self._names())
 
     @override
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self._names())
+
+    def _names(self) -> dict[str, None]:
+        """The metrics that can be read, in the order in which they were first recorded."""
+        sealed = dict.fromkeys(segment.names for segment in self._segments if segment.digest not in self._lost)
+        recent = [name for name, values in self._values.items() if values]
+        return dict.fromkeys([name for names in [*sealed, recent] for name in names])
+
+    def _check_name(self, name: object) -> None:
+        if name not in self:
+            raise KeyError(f"no metric {name!r} in this history; it has {join_names(self)}")
+
+    def _columns(self, name: str) -> Iterator[Column]:
+        """A metric's steps and values, segment by segment, and those since the last segment."""
+        for segment in self._segments:
+            if name in segment.names and (records := self._read(segment)) is not None:
+                yield records.column(name)
+        yield self._recent(name)
+
+    def _recent(self, name: str) -> Column:
+        """A metric's steps and values since the last segment."""
+        values = np.array(self._values.get(name, ()), np.float64)
+        return np.array(self._steps.get(name, ()), np.int64)[: len(values)], values
+
+    def _recent_records(self) -> Records:
+        """All that was recorded since the last segment."""
+        columns = {name: self._recent(name) for name, values in self._values.items() if values}
+        return Records.of(columns, np.array(self._epochs, np.int64))
+
+    def _read(self, segment: Segment) -> Records | None:
+        """The records of a segment; None if they are lost, of which a warning says so the first time."""
+        if segment.digest in self._lost:
+            return None
+        records = self._in_memory.get(segment.digest)
+        if records is None:
+            try:
+                records = read_records(segment)
+            except CheckpointError as error:
+                self._lost.add(segment.digest)
+                warnings.warn(f"{error}; the metrics of steps {_spans([segment])} are lost", stacklevel=4)
+                return None
+            self._in_memory[segment.digest] = records
+            self._trim()
+        return records
+
+    def _sealed(self, folder: Path) -> list[Segment]:
+        """All segments, the last of them new if anything was recorded."""
+        merged = [self._recent_records()]
+        if not merged[0].tables and not len(merged[0].epochs):
+            return self._segments
+        size = len(encode(merged[0].state_dict()))
+        segments = list(self._segments)
+        limit = max(_SEGMENT_BYTES, sum(segment.size for segment in segments) // 1024)
+        while segments and segments[-1].size <= min(2 * size, limit - size):
+            records = self._read(segments[-1])
+            if records is None:
+                break
+            size += segments.pop().size
+            merged.insert(0, records)
+        records = concatenate(merged)
+        segment = write_records(folder, records)
+        self._in_memory[segment.digest] = records
+        return [*segments, segment]
+
+    def _moved(self, segment: Segment, folder: Path) -> Segment:
+        """A segment in another folder, if it can be read."""
+        if segment.digest in self._lost:
+            return segment
+        records = self._in_memory.get(segment.digest)
+        try:
+            return segment.in_folder(folder)
+        except CheckpointError:
+            if records is not None:
+                return write_records(folder, records)
+            self._read(segment)  # warns of the loss
+            return segment
+
+    def _trim(self) -> None:
+        """Forget the records of old segments, which can be read again, and those of segments that were merged."""
+        free, kept = _MEMORY_BYTES, dict[str, Records]()
+        for segment in reversed(self._segments):
+            if segment.digest in self._in_memory:
+                free -= segment.size
+                if free < 0:
+                    break
+                kept[segment.digest] = self._in_memory[segment.digest]
+        self._in_memory = kept
+
+
+def _spans(segments: Sequence[Segment]) -> str:
+    """The steps of segments in order, such as "1 to 500, 1001 to 1500"."""
+    spans: list[tuple[int, int]] = []
+    for segment in segments:
+        if spans and segment.first <= spans[-1][1] + 1:
+            spans[-1] = spans[-1][0], segment.last
+        else:
+            spans.append((segment.first, segment.last))
+    return ", ".join(f"{first} to {last}" for first, last in spans)

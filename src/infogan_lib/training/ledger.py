@@ -12,14 +12,22 @@ from infogan_lib._version import __version__
 from infogan_lib.checkpoints.bundle import read_bundle, write_bundle
 from infogan_lib.checkpoints.compare import known_fields
 from infogan_lib.checkpoints.disk import CheckpointError, makedirs_synced, os_errors_as_checkpoint_errors
-from infogan_lib.checkpoints.run_folder import KIND, Check, read_checkpoint
+from infogan_lib.checkpoints.holding import hold_for_writing
+from infogan_lib.checkpoints.run_folder import (
+    KIND,
+    TRAINER_STATE,
+    Check,
+    is_run_folder,
+    read_checkpoint,
+    remove_unnamed_segments,
+)
+from infogan_lib.checkpoints.segments import from_manifest, make_segment_folder
 from infogan_lib.checkpoints.state import CompositeState, OptimizerState, Stateful, check_schema
 from infogan_lib.data.stream import Position
 from infogan_lib.model.fingerprint import Fingerprint, warn_if_changed
 from infogan_lib.training.config import check_config
+from infogan_lib.training.history import History
 from infogan_lib.training.run_metadata import RUN_METADATA
-
-_STATE = "trainer state"
 
 _FORMAT = 2
 """The version of a run's state and settings; 0.1 wrote none, which is 1."""
@@ -35,6 +43,7 @@ class RunLedger:
         parts: The trainer's own state, by name.
         position: The part with the position in the data.
         optimizers: The part with the optimizers.
+        history: The metrics so far, which are saved beside the state.
         settings: The settings that a resumed run must share.
         step: Returns the number of steps made.
         size: The bytes of weights and buffers, which limit the size of a checkpoint that is read.
@@ -57,6 +66,7 @@ class RunLedger:
         parts: Mapping[str, Stateful],
         position: Position,
         optimizers: OptimizerState,
+        history: History,
         settings: dict[str, Any],
         step: Callable[[], int],
         size: int,
@@ -68,7 +78,7 @@ class RunLedger:
         self.check_weights, self.check_state = check_weights, check_state
         self.parts, self.position, self.settings, self.step = parts, position, settings, step
         self.size, self.max_bytes = size, 64 * size + 2**30
-        self.optimizers = optimizers
+        self.optimizers, self.history = optimizers, history
         self.completed_fits = 0
         self.has_stepped = False
         self.folders: set[str] = set()
@@ -76,12 +86,12 @@ class RunLedger:
         self.pending: tuple[Path, dict[str, Any]] | None = None
         self.parent_checkpoint: str | None = None
 
-    def metadata(self) -> dict[str, Any]:
-        """The metadata of a checkpoint of now, for its manifest."""
+    def metadata(self, segments: Path) -> dict[str, Any]:
+        """The metadata of a checkpoint of now, for its manifest; the history is written into a folder of segments."""
         now = {"step": self.step(), "epoch": self.position.epochs, "library": __version__, "torch": torch.__version__}
         identity = {"id": secrets.token_hex(8), "parent_checkpoint": self.parent_checkpoint}
         run = {"run_format": _FORMAT, "settings": self.settings, "fingerprint": self.fingerprint(1)}
-        return now | identity | run
+        return now | identity | run | {"history": self.history.seal(segments)}
 
     def check(self, path: Path, metadata: Mapping[str, Any], *, allow_branch: bool = False) -> bool:
         """Check that a checkpoint can be resumed.
@@ -125,7 +135,11 @@ class RunLedger:
         with os_errors_as_checkpoint_errors(folder, "making the folder"):
             makedirs_synced(folder)
         state = CompositeState(**self.parts).state_dict()
-        write_bundle(folder, _STATE, self.metadata(), state, max_bytes=self.max_bytes)
+        with hold_for_writing(folder) as is_alone:
+            metadata = self.metadata(make_segment_folder(folder))
+            write_bundle(folder, TRAINER_STATE, metadata, state, max_bytes=self.max_bytes, sweep=is_alone)
+            if is_alone:
+                remove_unnamed_segments(folder)
 
     def load(self, folder: Path) -> None:
         """Load the state in a folder, written by `save` or by a fit.
@@ -136,13 +150,15 @@ class RunLedger:
         Raises:
             CheckpointError: A state that is damaged or does not fit; the trainer is as it was.
         """
-        if (folder / "checkpoints").is_dir():
+        if is_run_folder(folder):
             folder, metadata, state = read_checkpoint(folder, max_bytes=self.max_bytes, check=self.check_state)
         else:
-            metadata, state = read_bundle(folder, _STATE, KIND, max_bytes=self.max_bytes)
+            metadata, state = read_bundle(folder, TRAINER_STATE, KIND, max_bytes=self.max_bytes)
         self.check(folder, metadata)
         self.check_state(folder, state)
+        segments = from_manifest(folder, metadata)
         CompositeState(**self.parts).load(folder, without_fit_parts(state))
+        self.history.restore(segments, folder)
         warn_if_changed(folder, metadata.get("fingerprint"), self.fingerprint(2))
         self.has_stepped = True
         self.completed_fits = len(self.position.fit_starts)

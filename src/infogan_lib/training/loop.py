@@ -164,13 +164,13 @@ class FitLoop:
         self._report(lambda callback: callback.on_step_end(trainer, metrics | speed))
 
     def _end_epoch(self) -> None:
-        trainer = self._trainer
-        ends = trainer.history.epochs
-        ends.append(trainer.steps)
+        trainer, epochs = self._trainer, self._trainer.epochs
         try:
+            trainer.history.record_epoch(trainer.steps)
             self._stream.end_epoch()
         except BaseException:
-            del ends[trainer.epochs :]
+            if trainer.epochs == epochs:
+                trainer.history.remove_epoch(trainer.steps)
             raise
         self._report(lambda callback: callback.on_epoch_end(trainer))
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from infogan_lib.checkpoints.disk import CheckpointError, os_errors_as_checkpoint_errors
 from infogan_lib.checkpoints.run_folder import Checkpoint, RunFolder, read_checkpoint
+from infogan_lib.checkpoints.segments import from_manifest
 from infogan_lib.checkpoints.state import CompositeState, Stateful, StateList, check_schema
 from infogan_lib.data.stream import DataStream, Target
 from infogan_lib.model.fingerprint import warn_if_changed
@@ -194,6 +195,7 @@ class FitSession:
         ledger, path, state = self._ledger, checkpoint.path, checkpoint.state
         is_inside = self._folder is not None and path.parent == self._folder.checkpoints
         is_same = ledger.check(path, checkpoint.metadata, allow_branch=not is_inside)
+        segments = from_manifest(path, checkpoint.metadata)
         try:
             position = state["position"]
             fit_state = {name: state[name] for name in FIT_PARTS}
@@ -218,6 +220,7 @@ class FitSession:
         else:
             self._state.load(path, state)
             ledger.pending = None
+        ledger.history.restore(segments, path)
         warn_if_changed(path, checkpoint.metadata.get("fingerprint"), ledger.fingerprint(2))
         if self._folder is not None and is_inside:
             self._folder.current, ledger.parent_checkpoint = path, checkpoint.metadata.get("parent_checkpoint")
@@ -250,7 +253,8 @@ class FitSession:
             return path
         with os_errors_as_checkpoint_errors(self._folder.folder, "saving"):  # a callback may write files too
             state = self._state.state_dict()
-        self._folder.save(self._ledger.step(), self._ledger.metadata(), state)
+        self._folder.check_held()
+        self._folder.save(self._ledger.step(), self._ledger.metadata(self._folder.segments), state)
         self._ledger.folders.add(self._name())
         return path
 

@@ -1,6 +1,7 @@
 """What the manifest of a run's checkpoint says of it."""
 
 from infogan_lib._schema import Int, Nullable, Plain, Record, Text
+from infogan_lib.checkpoints.segments import MANIFEST_FIELD
 from infogan_lib.model.fingerprint import FINGERPRINT
 
 _FIELDS = {
@@ -13,6 +14,7 @@ _FIELDS = {
     "run_format": Int(),
     "settings": Plain(),  # compared with those of the trainer
     "fingerprint": FINGERPRINT,
+    "history": MANIFEST_FIELD,
 }
 
 RUN_METADATA = Record(_FIELDS, optional=frozenset({"fingerprint"}))

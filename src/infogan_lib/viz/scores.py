@@ -25,7 +25,7 @@ def plot_confusion(
 
     Args:
         match: Matching of categories and labels.
-        label_names: One name per label; "0", "1", ... if None.
+        label_names: One name per label; its number if None.
         title: Title of the figure.
 
     Raises:
@@ -34,11 +34,11 @@ def plot_confusion(
     """
     check_type("match", match, CategoryMatch)
     categories, labels = match.contingency.shape
-    names = [str(label) for label in range(labels)] if label_names is None else check_names("label_names", label_names)
+    names = [str(label) for label in match.labels] if label_names is None else check_names("label_names", label_names)
     if len(names) != labels:
         raise ValueError(f"label_names: {labels} label names are needed, but got {len(names)}")
     title = escape_math(check_text("title", title, lines=True))
-    unmatched_last = np.where(match.label_per_category < 0, labels, match.label_per_category)
+    unmatched_last = np.where(match.label_per_category < 0, match.labels.max() + 1, match.label_per_category)
     order = np.argsort(unmatched_last, kind="stable")
     counts = match.contingency[order]
     fractions = counts / np.maximum(counts.sum(axis=0, keepdims=True), 1)

@@ -1,0 +1,217 @@
+"""Segments of a record that only grows: what was recorded between two checkpoints, in a file that never changes.
+
+    RUN/history/segment-<first 16 digits of its SHA-256>.safetensors
+
+The manifest of a checkpoint names all segments up to it, with their sizes and checksums, so a save writes what is new
+and nothing else. A file is named by its content: runs that branch share the segments from before they parted and
+cannot mix up later ones. A segment is removed once no checkpoint of the folder names it.
+
+Segments that are lost or damaged do not make a checkpoint unusable, as the weights are not in them.
+"""
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from infogan_lib._schema import ListOf, Record, Text
+from infogan_lib.checkpoints.disk import (
+    CheckpointError,
+    atomic_write,
+    makedirs_synced,
+    open_regular,
+    os_errors_as_checkpoint_errors,
+    remove_leftovers,
+)
+from infogan_lib.checkpoints.tensor_file import decode, encode
+
+FOLDER = "history"
+"""The name of the folder of segments, beside the checkpoints of a run or inside a checkpoint that stands alone."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A file of values that were recorded.
+
+    Args:
+        digest: The SHA-256 of the file.
+        size: The bytes of the file.
+        first: The first step in it.
+        last: The last step in it.
+        names: The names of the metrics in it.
+        folder: The folder that it is in.
+    """
+
+    digest: str
+    size: int
+    first: int
+    last: int
+    names: tuple[str, ...]
+    folder: Path
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.folder / _file_name(self.digest)
+
+    def check_presence(self) -> None:
+        """Check that there is a file of this name and size, without reading it.
+
+        Raises:
+            CheckpointError: There is none.
+        """
+        try:
+            status = self.path.lstat()
+        except OSError:
+            raise CheckpointError(self.path, "this file is missing") from None
+        if not stat.S_ISREG(status.st_mode):
+            raise CheckpointError(self.path, "this is not a regular file")
+        self._check_size(status.st_size)
+
+    def read(self) -> Any:
+        """The values.
+
+        Raises:
+            CheckpointError: The file is missing or damaged.
+        """
+        data = self._read_bytes()
+        try:
+            return decode(data)
+        except ValueError as error:
+            raise CheckpointError(self.path, f"its content is not what was saved: {error}") from error
+
+    def in_folder(self, folder: Path) -> "Segment":
+        """The same segment in another folder, linked into it or copied.
+
+        Raises:
+            CheckpointError: The file is missing or damaged.
+            OSError: An error of the disk.
+        """
+        moved = replace(self, folder=folder)
+        with suppress(CheckpointError):
+            moved.check_presence()
+            return moved
+        self.check_presence()
+        with suppress(OSError):
+            os.link(self.path, moved.path, follow_symlinks=False)
+            return moved
+        atomic_write(moved.path, self._read_bytes())  # another disk, or one without links
+        return moved
+
+    def _read_bytes(self) -> bytes:
+        file, size = open_regular(self.path)
+        with file, os_errors_as_checkpoint_errors(self.path, "reading"):
+            self._check_size(size)
+            data = file.read(size)
+        if hashlib.sha256(data).hexdigest() != self.digest:
+            raise CheckpointError(self.path, "its content is not what was saved (SHA-256); it is damaged")
+        return data
+
+    def _check_size(self, size: int) -> None:
+        if size != self.size:
+            raise CheckpointError(self.path, f"it has {size:,} bytes, but {self.size:,} were saved; it is damaged")
+
+
+def write_segment(folder: Path, state: Any, names: Iterable[str], first: int, last: int) -> Segment:
+    """Write a synced file; the folder is yet to be synced.
+
+    Args:
+        folder: The folder of segments.
+        state: Plain data and tensors.
+        names: The names of the metrics in it.
+        first: The first step in it.
+        last: The last step in it.
+
+    Raises:
+        OSError: An error of the disk.
+    """
+    data = encode(state)
+    segment = Segment(hashlib.sha256(data).hexdigest(), len(data), first, last, tuple(names), folder)
+    atomic_write(segment.path, data)
+    return segment
+
+
+def make_segment_folder(run: Path) -> Path:
+    """The folder of a run's segments, made where there is none; what a process that died has left is removed.
+
+    Raises:
+        CheckpointError: An error of the disk, or a link, as another run may be using what it leads to.
+    """
+    folder = run / FOLDER
+    with os_errors_as_checkpoint_errors(folder, "making the folder of the history"):
+        if folder.is_symlink():
+            raise CheckpointError(folder, "it is a symbolic link, and links are not followed here")
+        makedirs_synced(folder)
+        remove_leftovers(folder)
+    return folder
+
+
+_LINE = "[0-9a-f]{64} [0-9]{1,18} -?[0-9]{1,19} -?[0-9]{1,19} [0-9]{1,9}"
+
+MANIFEST_FIELD = Record({"columns": ListOf(ListOf(Text())), "segments": ListOf(Text(160, _LINE))})
+"""What a manifest says of segments: lists of names, and the SHA-256, size, two steps and index of a list of each."""
+
+
+def to_manifest(segments: Iterable[Segment]) -> dict[str, Any]:
+    """Segments as JSON data for a manifest: a line each, and the lists of names, of which there are few, once."""
+    columns: dict[tuple[str, ...], int] = {}
+    lines = [f"{s.digest} {s.size} {s.first} {s.last} {columns.setdefault(s.names, len(columns))}" for s in segments]
+    return {"columns": [list(names) for names in columns], "segments": lines}
+
+
+def from_manifest(checkpoint: Path, metadata: Mapping[str, Any]) -> list[Segment]:
+    """The segments that a checkpoint names, unread.
+
+    Args:
+        checkpoint: The checkpoint's folder. Its segments are in it, or beside the checkpoints of its run.
+        metadata: The metadata of its manifest.
+
+    Raises:
+        CheckpointError: The manifest does not name segments.
+    """
+    beside, inside = checkpoint.absolute().parent.parent / FOLDER, checkpoint.absolute() / FOLDER
+    folder = inside if inside.is_dir() else beside
+    try:
+        saved = metadata["history"]
+        MANIFEST_FIELD.check(saved, "history")
+        columns = [tuple(names) for names in saved["columns"]]
+        return [
+            Segment(digest, size, first, last, columns[column], folder)
+            for digest, size, first, last, column in map(_parse, saved["segments"])
+        ]
+    except (KeyError, ValueError, IndexError) as error:
+        raise CheckpointError(checkpoint, f"its manifest does not name a history: {error!r}") from error
+
+
+def remove_unnamed(folder: Path, manifests: Iterable[Mapping[str, Any]]) -> None:
+    """Remove the segments that no checkpoint names.
+
+    Args:
+        folder: The folder of segments.
+        manifests: The metadata of all checkpoints that are kept.
+
+    Raises:
+        CheckpointError: A manifest does not name segments.
+    """
+    named = {_file_name(segment.digest) for metadata in manifests for segment in from_manifest(folder, metadata)}
+    with suppress(OSError):
+        for name in {entry.name for entry in os.scandir(folder)} - named:
+            if _FILE.fullmatch(name):
+                (folder / name).unlink()
+
+
+_FILE = re.compile(r"segment-[0-9a-f]{16}\.safetensors")
+
+
+def _file_name(digest: str) -> str:
+    return f"segment-{digest[:16]}.safetensors"
+
+
+def _parse(line: str) -> tuple[str, int, int, int, int]:
+    digest, size, first, last, column = line.split(" ")
+    return digest, int(size), int(first), int(last), int(column)
