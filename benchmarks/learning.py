@@ -276,8 +276,11 @@ def main() -> None:
     torch.set_num_threads(1)
     for run in {(run.data, run.networks.startswith("recipe:") and run.networks): run for run in todo}.values():
         reference(run.load(options.cache), options.cache)  # made here once, not by each process
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    failed = perform_all(todo, options.out, options.cache, jobs=options.jobs)
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        failed = perform_all(todo, options.out, options.cache, jobs=options.jobs)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     keys = {run.key for run in runs}
     print("\n" + table(record for record in read_records(options.out) if record["key"] in keys))
     if failed:

@@ -59,6 +59,9 @@ CALLED_BY_THE_LIBRARY = {
     "Engine.precision_on": "the trainer's own device",
     "LinearDecay.__call__": "the trainer's own optimizers",
     "History.truncate": "the trainer's own metrics",
+    "History.*_epoch": "the trainer's own metrics",
+    "History.seal": "what a checkpoint saves",
+    "History.restore": "what a checkpoint restores, checked when it is read",
     "metrics.CategoryMatch": "a result",
     "metrics.Coverage": "a result",
     "metrics.DCI": "a result",
@@ -556,6 +559,14 @@ for method in ("steps", "__getitem__"):
         lambda name, method=method: getattr(history(), method)(name),
         name=["nope", "", 3, None, [1], called("in this history")],
     )
+
+rows(
+    "History.last",
+    lambda **arguments: history().last(**arguments),
+    lambda: {"name": "loss/d", "count": 1},
+    name=["nope", "", 3, None, [1], called("in this history")],
+    count=[*COUNT, None],
+)
 
 # Callbacks.
 rows("callbacks.JSONLLogger", callbacks.JSONLLogger, lambda: {"path": "x"}, path=[*PATH, None], every=[*COUNT, None])

@@ -54,11 +54,11 @@ def test_weights_that_a_callback_spoils_after_the_last_step_are_not_returned():
 def test_spoilt_weights_do_not_replace_what_was_saved_by_hand(tmp_path):
     t = fit(trainer(), steps=3)
     t.save_checkpoint(tmp_path)
-    kept = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    kept = {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     t.model.state_dict()[NAMES[0]].fill_(float("nan"))
     with pytest.raises(ig.NonFiniteLossError, match="Nothing was saved"):
         t.save_checkpoint(tmp_path)
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == kept
+    assert {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == kept
 
 
 def spoil(checkpoint, name, value=float("nan")):

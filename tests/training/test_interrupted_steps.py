@@ -95,9 +95,9 @@ def interrupt_at(kind: str, calls: range | None = None, share: int = 1) -> list[
 @pytest.mark.parametrize(
     ("kind", "share"),
     [
-        ("plain", 29),
-        ("everything", 97),
-        pytest.param("float16", 29, marks=pytest.mark.slow),
+        ("plain", 61),
+        ("everything", 199),
+        pytest.param("float16", 61, marks=pytest.mark.slow),
         *(pytest.param(kind, 1, marks=pytest.mark.stress) for kind in KINDS),
     ],
 )

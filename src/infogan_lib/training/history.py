@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from infogan_lib._checks import join_names
+from infogan_lib._checks import check_int, join_names
 from infogan_lib._schema import Array, ListOf, MapOf, Record
 from infogan_lib.checkpoints.disk import CheckpointError, fsync_dir, os_errors_as_checkpoint_errors
 from infogan_lib.checkpoints.segments import Segment, to_manifest
@@ -118,8 +118,11 @@ class History(Mapping[str, NDArray[np.float64]]):
 
         Raises:
             KeyError: No metric of that name.
+            TypeError: `count` is no whole number.
+            ValueError: `count` is below 1.
         """
         self._check_name(name)
+        count = check_int("count", count, minimum=1)
         parts = [np.array(self._values.get(name, ())[-count:], np.float64)]
         for segment in reversed(self._segments):
             if (missing := count - sum(map(len, parts))) <= 0:
