@@ -57,7 +57,7 @@ def _with_late_norm(width: float, *, steps: int) -> Recipe:
     channels, hidden = scale_channels(width, 32, 256)
     terms = [
         RealImageInformation("digit", information=0.5, views=3),
-        VirtualAdversarial("digit", weight=2.0, after=steps // 5),
+        VirtualAdversarial("digit", weight=2.0, after=steps // 2),
     ]
     return Recipe(
         generator=paper_generator(latent.width, channels=channels, hidden=hidden),
