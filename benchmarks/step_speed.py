@@ -49,6 +49,7 @@ def trainer_28(precision: PrecisionName = "fp32", part: int = 1) -> InfoGANTrain
     discriminator = nn.Sequential(trunk(part), d_head(part))
     return InfoGANTrainer(
         InfoGAN(generator(part), discriminator, LATENT, tap="0", q_head=QHead28(part)),
+        regularizers=(),
         information_trains=["generator", "q_head"],
         optimizers=Optimizers(g=1e-4, d=1e-4),
         engine=Engine("cpu", precision=precision),
@@ -63,6 +64,7 @@ def trainer_points() -> InfoGANTrainer:
     made, hidden, head, q = points_networks()
     return InfoGANTrainer(
         InfoGAN(made, nn.Sequential(hidden, head), POINTS, tap="0", q_head=q),
+        regularizers=(),
         information_trains=["generator", "q_head"],
         optimizers=Optimizers(g=1e-3, d=2e-4),
         engine=Engine("cpu"),
