@@ -15,6 +15,7 @@ import infogan_lib as ig
 from infogan_lib import Checkpoints
 from infogan_lib.checkpoints.bundle import read_metadata
 from infogan_lib.checkpoints.segments import Segment, from_manifest, make_segment_folder, write_segment
+from infogan_lib.data.stream import DataStream
 from infogan_lib.training import history as history_module
 from resume_toys import StopsAt, fit, same_run, trainer, weights
 from toys import images
@@ -155,9 +156,10 @@ def test_a_value_whose_recording_was_interrupted_is_not_there(tmp_path, folder, 
 
     assert content(recorded()) == {"loss/d": ([1, 2], [1.0, 2.0])}
     assert content(restored(tmp_path, recorded().seal(folder))) == {"loss/d": ([1, 2], [1.0, 2.0])}
-    for last in (0, 1, 2):
+    for is_truncated, last in ((False, 2), (True, 0), (True, 1), (True, 2)):
         history = recorded()
-        history.truncate(last)
+        if is_truncated:
+            history.truncate(last)
         history.record(4, {"loss/d": 4.0})
         steps = [*range(1, last + 1), 4]
         assert content(history) == {"loss/d": (steps, [float(step) for step in steps])}
@@ -173,6 +175,23 @@ def test_the_end_of_an_epoch_can_be_taken_back_until_it_is_saved(folder):
     history.remove_epoch(3)
     history.truncate(0)
     assert history.epochs == [3]
+
+
+@pytest.mark.parametrize("is_counted", [False, True])
+def test_the_history_has_the_epochs_that_were_counted(monkeypatch, is_counted):
+    t, end_epoch = trainer(), DataStream.end_epoch
+
+    def fails(stream):
+        if t.epochs == 1:
+            if is_counted:
+                end_epoch(stream)
+            raise KeyboardInterrupt
+        end_epoch(stream)
+
+    monkeypatch.setattr(DataStream, "end_epoch", fails)
+    with pytest.raises(KeyboardInterrupt):
+        fit(t)
+    assert len(t.history.epochs) == t.epochs == 1 + is_counted
 
 
 STATES = [
