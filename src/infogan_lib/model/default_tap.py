@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from infogan_lib.model.introspection import device_and_dtype, restored_rng, set_mode
+from infogan_lib.data.rng import preserve_rng, seed_all
+from infogan_lib.model.introspection import device_and_dtype, restored_buffers, set_mode
 from infogan_lib.model.tap import Tap, first_tensor
 
 BATCH = 4  # images in a run; minibatch statistics are usually taken over as many
@@ -84,21 +85,18 @@ def _run(discriminator: nn.Module, images: Tensor) -> tuple[int, list[_Call]]:
                 ),
             ]
     device = device_and_dtype(discriminator)[0]
-    buffers = [(buffer, buffer.clone()) for buffer in discriminator.buffers()]
     try:
-        with torch.no_grad(), restored_rng(discriminator), set_mode(discriminator, training=True):
-            torch.default_generator.manual_seed(0)  # the same dropout in both runs
-            if device.type == "cuda":
-                with torch.cuda.device(device):
-                    torch.cuda.manual_seed(0)
+        with (
+            torch.no_grad(),
+            preserve_rng(device),
+            restored_buffers(discriminator),
+            set_mode(discriminator, training=True),
+        ):
+            seed_all(0, device)  # the same dropout in both runs
             validity = discriminator(images)
     finally:
         for handle in handles:
             handle.remove()
-        with torch.no_grad():
-            for buffer, before in buffers:
-                if not torch.equal(buffer, before):  # one that shares its memory cannot be written to
-                    buffer.copy_(before)
     return validity[0].numel(), [call for call in calls if call.received.numel()]
 
 

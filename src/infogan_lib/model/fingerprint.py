@@ -9,8 +9,8 @@ the global random generators are restored.
 import copy
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from infogan_lib._checks import join_names
 from infogan_lib._schema import Float, Kind, ListOf, MapOf, Nullable, Record, Text
 from infogan_lib.data.rng import preserve_rng, seed_all
-from infogan_lib.model.introspection import device_and_dtype, eval_mode
+from infogan_lib.model.introspection import device_and_dtype, eval_mode, restored_buffers
 
 if TYPE_CHECKING:
     from infogan_lib.model.infogan import InfoGAN
@@ -82,7 +82,7 @@ def fingerprint(functions: Mapping[str, Function], model: nn.Module, device: tor
         runs: how often each is run.
     """
     outputs = {}
-    with torch.no_grad(), preserve_rng(device), eval_mode(model), _buffers_restored(model), _uncompiled():
+    with torch.no_grad(), preserve_rng(device), eval_mode(model), restored_buffers(model), _uncompiled():
         for name, function in functions.items():
             try:
                 first, *others = [_summary(function, seed, device) for seed in range(runs)]
@@ -134,19 +134,6 @@ def _summary(function: Function, seed: int, device: torch.device) -> list[float]
     places = torch.linspace(0, len(numbers) - 1, min(_KEPT, len(numbers)), device=numbers.device).round().long()
     kept = numbers[places].cpu()
     return kept.tolist() if len(kept) and bool(kept.isfinite().all()) else None
-
-
-@contextmanager
-def _buffers_restored(model: nn.Module) -> Iterator[None]:
-    """Restore all buffers: some layers count their calls or track statistics in eval mode too."""
-    before = [(m, name, b, b.clone()) for m in model.modules() for name, b in m._buffers.items() if b is not None]
-    try:
-        yield
-    finally:
-        for module, name, buffer, copy in before:
-            module._buffers[name] = buffer
-            if not torch.equal(buffer, copy):
-                buffer.copy_(copy)
 
 
 def _uncompiled() -> Any:

@@ -95,7 +95,9 @@ def device_and_dtype(module: nn.Module) -> tuple[torch.device, torch.dtype]:
 @contextmanager
 def dry_run(*modules: nn.Module) -> Iterator[None]:
     """Run modules in eval mode and with a graph; their modes and torch's random state are restored afterwards."""
-    with torch.enable_grad(), restored_rng(*modules), eval_mode(*modules):
+    devices = {device_and_dtype(module)[0] for module in modules}
+    indices = {torch.cuda.current_device() if d.index is None else d.index for d in devices if d.type == "cuda"}
+    with torch.enable_grad(), torch.random.fork_rng(devices=sorted(indices)), eval_mode(*modules):
         yield
 
 
@@ -105,12 +107,17 @@ def eval_mode(*modules: nn.Module) -> AbstractContextManager[None]:
 
 
 @contextmanager
-def restored_rng(*modules: nn.Module) -> Iterator[None]:
-    """Restore torch's random state afterwards, on the CPU and on the devices of the modules."""
-    devices = {device_and_dtype(module)[0] for module in modules}
-    indices = {torch.cuda.current_device() if d.index is None else d.index for d in devices if d.type == "cuda"}
-    with torch.random.fork_rng(devices=sorted(indices)):
+def restored_buffers(module: nn.Module) -> Iterator[None]:
+    """Restore all buffers afterwards: some layers count their calls or track statistics, in eval mode too."""
+    before = [(m, name, b, b.clone()) for m in module.modules() for name, b in m._buffers.items() if b is not None]
+    try:
         yield
+    finally:
+        for owner, name, buffer, copy in before:
+            owner._buffers[name] = buffer
+            if not torch.equal(buffer, copy):  # one that shares its memory cannot be written to
+                with torch.no_grad():
+                    buffer.copy_(copy)
 
 
 @contextmanager
