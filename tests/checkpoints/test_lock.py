@@ -9,6 +9,7 @@ import pytest
 import infogan_lib as ig
 from infogan_lib.checkpoints import lock as lock_module
 from infogan_lib.checkpoints.lock import RunLock
+from run_folder_changes import checkpoints_linked, lock_removed
 
 
 @pytest.mark.parametrize("link", [os.symlink, os.link])
@@ -69,29 +70,17 @@ def test_a_file_that_is_no_lock_is_not_written_into(tmp_path, content):
     assert (tmp_path / "lock").read_text() == content
 
 
-def removed(folder):
-    (folder / "lock").unlink()
-    return folder
-
-
-def replaced(folder):
+def lock_emptied(folder):
     (folder / "other").write_text("")
     (folder / "other").rename(folder / "lock")
     return folder
-
-
-def linked(folder):
-    other = folder.with_name("other")
-    other.mkdir()
-    (other / "checkpoints").symlink_to(folder / "checkpoints")
-    return other
 
 
 def renamed(folder):
     return folder.rename(folder.with_name("renamed"))
 
 
-@pytest.mark.parametrize("change", [removed, replaced, linked, renamed])
+@pytest.mark.parametrize("change", [lock_removed, lock_emptied, checkpoints_linked, renamed])
 def test_a_second_trainer_is_refused_whatever_happened_to_the_lock_file(tmp_path, change):
     with RunLock(tmp_path / "run"):
         other = change(tmp_path / "run")
@@ -103,7 +92,7 @@ def test_a_second_trainer_is_refused_whatever_happened_to_the_lock_file(tmp_path
 
 def test_who_holds_checkpoints_that_another_folder_links_to_is_named(tmp_path):
     with RunLock(tmp_path / "run"):
-        other = linked(tmp_path / "run")
+        other = checkpoints_linked(tmp_path / "run")
         assert f"process {os.getpid()} on " in in_a_fork(lambda: hold(other))
 
 

@@ -8,6 +8,7 @@ import pytest
 import infogan_lib as ig
 from infogan_lib import Checkpoints
 from resume_toys import StopsAt, fit, same_run, trainer
+from run_folder_changes import checkpoints_linked, lock_removed, lock_replaced
 
 
 class Calls(ig.Callback):
@@ -42,24 +43,6 @@ def message_of(run):
 
 def unchanged(folder):
     return folder
-
-
-def lock_removed(folder):
-    (folder / "lock").unlink()
-    return folder
-
-
-def lock_replaced(folder):
-    (folder / "other").write_text("x")
-    (folder / "other").rename(folder / "lock")
-    return folder
-
-
-def checkpoints_linked(folder):
-    other = folder.with_name("other")
-    other.mkdir()
-    (other / "checkpoints").symlink_to(folder / "checkpoints")
-    return other
 
 
 def folder_linked(folder):
