@@ -1,23 +1,69 @@
-r"""The averaged generator: an exponential moving average of its weights and buffers.
+r"""The averaged generator: an exponential moving average of its weights and running statistics.
 
 .. math::
     \bar\theta_{t+1} = d_t \bar\theta_t + (1 - d_t) \theta_{t+1}, \qquad d_t = \min\Big(d, \frac{1 + t}{10 + t}\Big)
 
 after t updates; the first copies the weights. The growing decay keeps a young average from being the first weights
 (TensorFlow, `tf.train.ExponentialMovingAverage`, argument `num_updates`).
+
+Of the buffers, running statistics (`running_mean`, `running_var`) are averaged, and all others are copied: the mean of
+two unit vectors is none. The vectors of spectral norm belong to a weight, and the average has another one; so they are
+brought closer to the averaged weight by one power iteration per update, as training does it for G's own.
 """
 
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
-from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.parametrizations import _SpectralNorm
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.optim.swa_utils import AveragedModel
+from typing_extensions import override
 
 from infogan_lib._checks import check_float
+from infogan_lib.model.introspection import set_mode
 
 
-def make_ema(generator: nn.Module, decay: float) -> AveragedModel:
-    """An exponential moving average of a generator, buffers included.
+class MovingAverage(AveragedModel):
+    """An exponential moving average of a generator, in `module`; see `make_ema`.
+
+    Args:
+        generator: the generator; the average is a copy of it.
+        decay: the largest weight of the old average in an update, in (0, 1).
+    """
+
+    def __init__(self, generator: nn.Module, decay: float) -> None:
+        with _copyable(generator):
+            super().__init__(generator, use_buffers=True)
+        self.decay = decay
+        self.requires_grad_(False)
+
+    @override
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        """Take the generator's weights into the average, without waiting for the device."""
+        count = self.n_averaged.double()
+        weight = torch.where(count == 0, 1.0, 1 - ((1 + count) / (10 + count)).clamp(max=self.decay))
+        for average, current in zip(self.module.parameters(), model.parameters(), strict=True):
+            _average(average, current, weight)
+        spectral_norms = [*_spectral_norms(self.module)]
+        own_vectors = {id(vector) for norm in spectral_norms for vector in norm.vectors}
+        for (name, average), current in zip(self.module.named_buffers(), model.buffers(), strict=True):
+            if name.rpartition(".")[2].startswith("running_"):
+                _average(average, current, weight)
+            elif id(average) not in own_vectors:
+                average.copy_(current)
+        for norm in spectral_norms:
+            norm.iterate()
+        self.n_averaged += 1
+
+
+def make_ema(generator: nn.Module, decay: float) -> MovingAverage:
+    """An exponential moving average of a generator.
 
     Args:
         generator: the generator; the average is a copy of it.
@@ -30,62 +76,80 @@ def make_ema(generator: nn.Module, decay: float) -> AveragedModel:
     if decay >= 1:
         raise ValueError(f"ema_decay must be below 1, but got {decay}")
     try:
-        ema = AveragedModel(generator, multi_avg_fn=_MovingAverage(decay), use_buffers=True)
+        return MovingAverage(generator, decay)
     except RuntimeError as error:
-        raise ValueError(
-            f"ema_decay needs a generator that can be copied, but got: {error}; the older torch.nn.utils.spectral_norm "
-            "cannot be copied, torch.nn.utils.parametrizations.spectral_norm can"
-        ) from error
-    return ema.requires_grad_(False)
+        raise ValueError(f"ema_decay needs a generator that copy.deepcopy can copy, but got: {error}") from error
 
 
-def ema_decay(ema: AveragedModel | None) -> float | None:
+def ema_decay(ema: MovingAverage | None) -> float | None:
     """The decay that `make_ema` was given; None without an average."""
-    return None if ema is None else ema.multi_avg_fn.decay  # type: ignore[union-attr]
+    return None if ema is None else ema.decay
 
 
-def check_ema(current: AveragedModel | None, decay: float) -> None:
+def check_ema(current: MovingAverage | None, decay: float) -> None:
     """Refuse another decay than that of an average that a loaded model has already.
 
     Raises:
         ValueError: the decays differ.
     """
-    if current is not None and ema_decay(current) != decay:
+    if current is not None and current.decay != decay:
         raise ValueError(
-            f"the model has an average with decay {ema_decay(current)}, but got ema_decay={decay}; leave ema_decay out "
-            "to continue it"
+            f"the model has an average with decay {current.decay}, but got ema_decay={decay}; leave ema_decay out to "
+            "continue it"
         )
 
 
-@torch.no_grad()
-def update_ema(ema: AveragedModel, generator: nn.Module) -> None:
-    """Take the generator's weights into the average, without waiting for the device.
+def _average(average: Tensor, current: Tensor, weight: Tensor) -> None:
+    """Move an average towards the current value, which replaces it where it is no floating number."""
+    if average.is_floating_point() or average.is_complex():
+        average.lerp_(current, weight.to(average))
+    else:
+        average.copy_(current)
 
-    The first update copies them. Floating buffers are averaged as weights are; other buffers are copied.
 
-    Args:
-        ema: the average, from `make_ema`.
-        generator: the generator that it is of.
+class _SpectralNormed(NamedTuple):
+    """A weight under spectral norm."""
+
+    vectors: tuple[Tensor, Tensor]
+    iterate: Callable[[], object]
+
+
+def _spectral_norms(module: nn.Module) -> Iterator[_SpectralNormed]:
+    """The weights under spectral norm, whether by a parametrization or by the older hook.
+
+    `iterate` makes one power iteration, which changes the vectors.
     """
-    pairs = [*zip(ema.module.parameters(), generator.parameters(), strict=True)]
-    pairs += [*zip(ema.module.buffers(), generator.buffers(), strict=True)]
-    count = ema.n_averaged.double()
-    decay = ((1 + count) / (10 + count)).clamp(max=ema.multi_avg_fn.decay)  # type: ignore[union-attr]
-    weight = torch.where(count == 0, 1.0, 1 - decay)
-    for average, current in pairs:
-        if average.is_floating_point():
-            average.lerp_(current, weight.to(average))
-        else:
-            average.copy_(current)
-    ema.n_averaged += 1
+    for layer in module.modules():
+        if parametrize.is_parametrized(layer):
+            chains: Any = layer.parametrizations
+            for name, chain in chains.items():
+                for norm in (part for part in chain if isinstance(part, _SpectralNorm)):
+                    yield _SpectralNormed((norm._u, norm._v), partial(_weight_in_training, layer, name, chain))
+        for hook in layer._forward_pre_hooks.values():
+            if isinstance(hook, SpectralNorm):
+                vectors = getattr(layer, f"{hook.name}_u"), getattr(layer, f"{hook.name}_v")
+                yield _SpectralNormed(vectors, partial(hook.compute_weight, layer, do_power_iteration=True))
 
 
-class _MovingAverage:
-    """The moving average for `AveragedModel.update_parameters`, as an object that can be pickled."""
+def _weight_in_training(layer: nn.Module, name: str, parametrizations: nn.Module) -> Tensor:
+    """A parametrized weight as it is computed in training, where spectral norm makes a power iteration."""
+    with set_mode(parametrizations, training=True):
+        return getattr(layer, name)
 
-    def __init__(self, decay: float) -> None:
-        self.decay = decay
 
-    def __call__(self, averages: Any, current: Any, count: Any) -> None:
-        decay = min(self.decay, (1 + float(count)) / (10 + float(count)))
-        get_ema_multi_avg_fn(decay)(averages, current, count)
+@contextmanager
+def _copyable(module: nn.Module) -> Iterator[None]:
+    """Take out of its graph what older hooks (`weight_norm`) compute before each pass, as a graph cannot be copied."""
+    computed = [
+        (layer, name, value)
+        for layer in module.modules()
+        for name, value in vars(layer).items()
+        if isinstance(value, Tensor) and not value.is_leaf
+    ]
+    for layer, name, value in computed:
+        vars(layer)[name] = value.detach()
+    try:
+        yield
+    finally:
+        for layer, name, value in computed:
+            vars(layer)[name] = value

@@ -15,7 +15,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
-from torch.optim.swa_utils import AveragedModel
 from typing_extensions import override
 
 from infogan_lib._checks import check_mapping, check_names, check_seed
@@ -33,6 +32,7 @@ from infogan_lib.model.adapters import (
     infer_generator_adapter,
 )
 from infogan_lib.model.attach import attach_q
+from infogan_lib.model.ema import MovingAverage
 from infogan_lib.model.fast_cpu import fast_cpu, has_convolutions
 from infogan_lib.model.introspection import OUTPUT_RANGES, Part, device_and_dtype, final_activation, group_parameters
 from infogan_lib.model.naming import names_from_labels
@@ -77,7 +77,7 @@ class InfoGAN(nn.Module):
         ValueError: networks and latent that do not fit each other; the message says which shapes met.
     """
 
-    ema_generator: AveragedModel | None
+    ema_generator: MovingAverage | None
     q: nn.Module | None
 
     def __init__(
@@ -139,8 +139,14 @@ class InfoGAN(nn.Module):
 
     @override
     def forward(self, latent: Tensor) -> Tensor:
-        """The same as `generate`."""
-        return self.generate(latent)
+        """Images (N, *image_shape) from latents (N, L): in eval mode those that `sample` and `decode` make.
+
+        In training mode they are `generate`'s. So an export of a model in eval mode, such as to ONNX, holds the
+        averaged generator where there is one.
+        """
+        if self.training or self.ema_generator is None:
+            return self.generate(latent)
+        return self.run_generator(self.ema_generator.module, latent)
 
     def discriminate(self, images: Tensor, *, codes: bool = True) -> DiscriminatorResult:
         """D's logits and, unless `codes` is False, Q's raw outputs for images (N, *image_shape), in their mode."""
