@@ -18,6 +18,7 @@ from torch import Tensor, nn
 import infogan_lib as ig
 from infogan_lib import callbacks, evaluation, explorer, losses, metrics, recipes, regularizers, viz
 from infogan_lib.latent.traversal import Traversable
+from infogan_lib.model.networks import Networks
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
 MODULES = {
@@ -76,6 +77,9 @@ CALLED_BY_THE_LIBRARY = {
 }
 
 
+INHERITED = {ig.LatentSpec: Traversable, ig.InfoGAN: Networks}
+
+
 def find_doors() -> dict[str, list[str]]:
     """The names of the parameters of every public function, class and method, by the name of the door."""
     doors: dict[str, list[str]] = {}
@@ -89,7 +93,7 @@ def find_doors() -> dict[str, list[str]]:
             if inspect.isclass(thing):
                 if not inspect.isabstract(thing):
                     doors[prefix + name] = _parameters(thing)
-                inherited = dict(vars(Traversable)) if thing is ig.LatentSpec else {}
+                inherited = dict(vars(INHERITED[thing])) if thing in INHERITED else {}
                 for method, function in (inherited | dict(vars(thing))).items():
                     inner = getattr(function, "__func__", function)
                     if inspect.isfunction(inner) and (method[0] != "_" or method in ("__call__", "__getitem__")):
@@ -139,6 +143,7 @@ OF_CODE = "code|in this latent|categor|discrete|values"
 NO_CODE = ["nope", "", 3, [1], ["style"], {"a": 1}, Nothing()]
 FUNCTION = [3, "flip", [1], lambda: None, Nothing()]
 RNG = [5, "g", [1], np.random.default_rng(0), Nothing()]
+FUNCTION_OF_ONE = [3, "sigmoid", [1], Nothing(), lambda: None]
 MODULE = [3, "text", [1], nn.Linear, Nothing()]
 DEVICE = [3.5, "gpu", "cuda:99", [1], Nothing()]
 DTYPE = [3, "float32", torch.int64, [1], Nothing()]
@@ -342,9 +347,11 @@ rows(
     latent=[*OBJECT, None, ig.Noise(3)],
     q_head=MODULE,
     q_network=MODULE,
-    tap=[3, [1], "nowhere", Nothing()],
+    tap=[3, [1], "nowhere", Nothing(), lambda: None],
     generator_input=[3, "map", None, [1]],
-    discriminator_output=[3, "sigmoid", None, [1]],
+    generator_output=FUNCTION_OF_ONE,
+    discriminator_output=[*FUNCTION_OF_ONE, None],
+    q_output=FUNCTION_OF_ONE,
     pixel_range=RANGE[:-2],
     seed=[*SEED, None],
 )
@@ -374,6 +381,10 @@ rows(
     discriminator=[*MODULE, None],
     q_head=[value for value in MODULE if not callable(value)],
     q_network=MODULE,
+    tap=FUNCTION_OF_ONE,
+    generator_output=FUNCTION_OF_ONE,
+    discriminator_output=FUNCTION_OF_ONE,
+    q_output=FUNCTION_OF_ONE,
 )
 GIVEN = [None, "x", NAN, [1, 2, 3, 4], SPARSE, META, {"a": 1}, Nothing()]
 rows(

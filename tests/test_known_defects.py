@@ -36,13 +36,14 @@ def test_an_activation_before_cross_entropy_is_refused(activation):
         ig.InfoGAN(dense_generator(), Activated(), LATENT)
 
 
-def test_an_activation_on_a_continuous_estimate_is_fine():
+def test_an_activation_on_an_estimate_that_it_can_reach_is_fine():
     class Bounded(TupleDiscriminator):
         def forward(self, x):
             validity, category, style = super().forward(x)
-            return validity, category, torch.sigmoid(style)
+            return validity, category, torch.sigmoid(style[:, :2])
 
-    ig.InfoGAN(dense_generator(), Bounded(), LATENT)
+    unit = ig.LatentSpec(z=ig.Noise(5), digit=ig.Categorical(4), style=ig.Uniform(2, low=0, high=1, loss=losses.MSE()))
+    ig.InfoGAN(dense_generator(), Bounded(), unit)
 
 
 def test_the_variance_may_fall_below_one():

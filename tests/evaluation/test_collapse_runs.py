@@ -88,7 +88,7 @@ def saturated():
 
 def silenced(columns):
     def alter(latents):
-        latents[:, columns] = 0
+        latents[:, columns] *= 1e-12
         return latents
 
     return lambda: Altered(alter)

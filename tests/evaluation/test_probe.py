@@ -36,7 +36,7 @@ def test_effects_are_fractions_of_the_variance(many):
         if many
         else ig.LatentSpec(z=ig.Noise(1), bits=ig.Uniform(2))
     )
-    g = Linear(latent, [("z", None, 1.0), ("bits", 0, 3.0), ("z", None, 0.0)])
+    g = Linear(latent, [("z", None, 1.0), ("bits", 0, 3.0), ("rest" if many else "z", None, 0.0)])
     d = nn.Sequential(nn.Flatten(), nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
     model = ig.InfoGAN(g, d, latent)
     results = [Probe(model, samples=2048)(seed, index) for seed, index in ((0, 0), (1, 0), (1, 2), (1, 4))]

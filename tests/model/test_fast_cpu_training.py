@@ -42,6 +42,7 @@ TRAINERS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:data lies in")
 @pytest.mark.parametrize("make", TRAINERS.values(), ids=TRAINERS)
 def test_three_steps_are_the_plain_steps(make):
     def trained(plain):

@@ -221,7 +221,7 @@ def written(categories):
 
 
 def test_categories_are_named_after_labels():
-    model = ig.InfoGAN(dense_generator(), dense_discriminator(), LATENT, q_network=Reads())
+    model = ig.InfoGAN(dense_generator(end=nn.Identity()), dense_discriminator(), LATENT, q_network=Reads())
     images_, labels = written([0, 0, 0, 1, 1, 2, 2, 2]), torch.tensor([2, 2, 0, 1, 1, 0, 0, 0])
     match = model.name_categories(images_, labels)
     assert model.category_names == {"digit": ("2", "1", "0", None)}
@@ -235,7 +235,7 @@ def test_categories_are_named_after_labels():
 
 
 def test_naming_refuses_what_it_cannot_name():
-    model = ig.InfoGAN(dense_generator(), dense_discriminator(), LATENT, q_network=Reads())
+    model = ig.InfoGAN(dense_generator(end=nn.Identity()), dense_discriminator(), LATENT, q_network=Reads())
     with pytest.raises(TypeError, match="'style' is .*, which has no categories to name"):
         model.name_categories(written([0]), torch.tensor([0]), code="style")
     with pytest.raises(KeyError, match="no 'color'"):

@@ -38,7 +38,7 @@ from infogan_lib.checkpoints.tensor_file import encode
 from infogan_lib.data.sources import make_source
 from infogan_lib.data.stream import DataStream, Position
 from infogan_lib.evaluation.collapse_monitor import CollapseMonitor
-from infogan_lib.model.saving import PLAN, VERSIONS
+from infogan_lib.model.plan import PLAN, VERSIONS
 from infogan_lib.model.state import MODEL_STATE
 from infogan_lib.training.callbacks import JSONLLogger
 from infogan_lib.training.records import CONTENT, Records, read_records

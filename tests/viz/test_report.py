@@ -210,5 +210,6 @@ def test_html_elements():
 
 
 def test_a_generator_without_a_known_range(tmp_path):
-    page = report_of(tmp_path, model_of(end=nn.Identity()), images(16))
+    with pytest.warns(UserWarning, match="range of the generator's images is not known"):
+        page = report_of(tmp_path, model_of(end=nn.Identity()), images(16))
     assert "Real and generated" in page.text

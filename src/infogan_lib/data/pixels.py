@@ -1,5 +1,6 @@
 """Pixel values: bytes as the floats that a generator makes, and back to what a screen shows."""
 
+import warnings
 from typing import Any
 
 import torch
@@ -28,8 +29,20 @@ def pixel_range(value: Any) -> PixelRange:
     return low, high
 
 
+_RANGE_TOLERANCE = 0.01
+
 UNKNOWN_RANGE: PixelRange = (-1.0, 1.0)
 """The range assumed for a model's images if its generator ends in neither Tanh nor Sigmoid, and none was given."""
+
+
+def warn_unknown_range() -> None:
+    """Warn that images are shown, or uint8 images mapped, in a range that nothing tells."""
+    low, high = UNKNOWN_RANGE
+    warnings.warn(
+        "the range of the generator's images is not known, as its last operations do not bound it, and "
+        f"({low:g}, {high:g}) is taken; set model.pixel_range = (low, high)",
+        stacklevel=4,
+    )
 
 
 def check_dtype(images: Tensor) -> None:
@@ -80,13 +93,16 @@ def check_finite_images(images: Tensor) -> None:
         raise ValueError("images must be finite, but some values are NaN or infinite")
 
 
-def check_real_images(images: Any, image_shape: tuple[int, ...], uint8_range: PixelRange | None) -> None:
-    """Check images (N, *image_shape) to encode.
+def check_real_images(
+    images: Any, image_shape: tuple[int, ...], uint8_range: PixelRange | None, output_range: PixelRange | None
+) -> None:
+    """Check images (N, *image_shape) to encode, and warn of those that lie in another range than the generator's.
 
     Args:
         images: The images.
         image_shape: The shape of one image of the generator.
         uint8_range: The range that uint8 images are mapped onto, or None if unknown.
+        output_range: The range of the generator's output, or None if unknown.
 
     Raises:
         TypeError: No Tensor, or one that is neither floats nor uint8.
@@ -104,3 +120,40 @@ def check_real_images(images: Any, image_shape: tuple[int, ...], uint8_range: Pi
             "the generator ends in neither Tanh nor Sigmoid, so the range of uint8 images is not known; "
             "give floats, or set model.pixel_range = (low, high)"
         )
+    warn_range_mismatch(images, uint8_range or UNKNOWN_RANGE, output_range, stacklevel=6)
+
+
+def warn_range_mismatch(
+    images: Tensor, uint8_range: PixelRange, output_range: PixelRange | None, *, stacklevel: int = 3
+) -> None:
+    """Warn of data that the generator's last activation cannot match.
+
+    Args:
+        images: The images, as floats or uint8.
+        uint8_range: The range that uint8 images are mapped onto.
+        output_range: The range of the generator's output, or None if unknown.
+        stacklevel: Where the warning points, as for `warnings.warn`.
+    """
+    if output_range is None:
+        return
+    low, high = uint8_range if images.dtype == torch.uint8 else (images.min().item(), images.max().item())
+    reaches = (
+        f"data lies in [{low:.3g}, {high:.3g}], but the generator reaches [{output_range[0]:g}, {output_range[1]:g}]"
+    )
+    if low < output_range[0] - _RANGE_TOLERANCE or high > output_range[1] + _RANGE_TOLERANCE:
+        warnings.warn(
+            f"{reaches} only: D and Q never see such values in generated images; rescale the data",
+            stacklevel=stacklevel,
+        )
+    elif output_range == (-1.0, 1.0) and low >= 0 and high > _RANGE_TOLERANCE:
+        warnings.warn(f"{reaches}; if the data is scaled to [0, 1], use images * 2 - 1", stacklevel=stacklevel)
+
+
+def known_range(images: Tensor) -> PixelRange | None:
+    """The range that float images are scaled to: (0, 1) or (-1, 1) where they fill most of it; None for any other."""
+    low, high = images.min().item(), images.max().item()
+    for range_ in ((0.0, 1.0), (-1.0, 1.0)):
+        span = range_[1] - range_[0]
+        if low >= range_[0] and high <= range_[1] and high - low >= 0.5 * span:
+            return range_
+    return None

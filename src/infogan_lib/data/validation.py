@@ -1,16 +1,12 @@
 """Checks of images before they are trained on."""
 
-import warnings
 from collections.abc import Sized
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from infogan_lib.data.pixels import PixelRange, check_dtype
-
-_RANGE_TOLERANCE = 0.01
+from infogan_lib.data.pixels import check_dtype
 
 
 def check_images(images: Tensor, image_shape: tuple[int, ...]) -> None:
@@ -105,30 +101,4 @@ def check_last_batch(loader: DataLoader, min_batch_size: int) -> None:
         raise ValueError(
             f"the loader's last batch holds {last} of {len(loader.dataset)} images, fewer than the {min_batch_size} "
             "that a step takes; make the loader with drop_last=True"
-        )
-
-
-def warn_range_mismatch(images: Tensor, uint8_range: PixelRange, output_range: PixelRange | None) -> None:
-    """Warn of data that the generator's last activation cannot match.
-
-    Args:
-        images: The images, as floats or uint8.
-        uint8_range: The range that uint8 images are mapped onto.
-        output_range: The range of the generator's output, or None if unknown.
-    """
-    if output_range is None:
-        return
-    low, high = uint8_range if images.dtype == torch.uint8 else (images.min().item(), images.max().item())
-    last = "Tanh" if output_range == (-1.0, 1.0) else "Sigmoid"
-    mismatch = f"data lies in [{low:.3g}, {high:.3g}], but the generator ends in a {last} and reaches "
-    if low < output_range[0] - _RANGE_TOLERANCE or high > output_range[1] + _RANGE_TOLERANCE:
-        warnings.warn(
-            f"{mismatch}[{output_range[0]:g}, {output_range[1]:g}] only: D will tell them apart by range; rescale the "
-            "data",
-            stacklevel=3,
-        )
-    elif last == "Tanh" and low >= 0 and high > _RANGE_TOLERANCE:
-        warnings.warn(
-            f"{mismatch}[-1, 1]; if the data is scaled to [0, 1], use images * 2 - 1",
-            stacklevel=3,
         )

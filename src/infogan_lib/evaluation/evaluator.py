@@ -66,7 +66,7 @@ class Evaluator(Callback):
         if self.images is not None and self.labels is not None:  # mistakes and missing packages raise before training
             model = trainer.model
             code = categorical_code(model.latent, self.code)
-            check_real_images(self.images, model.image_shape, model.pixel_range)
+            check_real_images(self.images, model.image_shape, model.pixel_range, model.output_range)
             zeros = torch.zeros(len(self.labels), dtype=torch.int64)
             _ = match_categories(zeros, self.labels, category_count=model.latent[code].width).nmi
 

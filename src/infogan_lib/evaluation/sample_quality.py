@@ -73,7 +73,7 @@ def sample_quality(
         raise ValueError(f"name must say what the features are, but got {describe(name)}")
     name, seed = check_name("name", name), check_seed(seed)
     check_function("extractor", extractor, "a module or a function from images to features", 1)
-    check_real_images(images, model.image_shape, model.pixel_range)
+    check_real_images(images, model.image_shape, model.pixel_range, model.output_range)
     device, dtype = device_and_dtype(model.generator)
     batches = (as_float(batch.to(device), model.pixel_range or UNKNOWN_RANGE, dtype) for batch in images.split(512))
     real = extract_features(extractor, torch.cat(list(batches)))

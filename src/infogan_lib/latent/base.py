@@ -229,6 +229,11 @@ class LatentCode(LatentVariable):
         return True
 
     @property
+    def support(self) -> tuple[float, float]:
+        """The smallest interval that holds every value of the prior; all numbers unless a class says otherwise."""
+        return -math.inf, math.inf
+
+    @property
     def is_discrete(self) -> bool:
         """Whether the code takes finitely many values, so that the bound cannot exceed H(c)."""
         return False

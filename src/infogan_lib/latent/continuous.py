@@ -86,6 +86,11 @@ class Uniform(VectorCode):
 
     @property
     @override
+    def support(self) -> tuple[float, float]:
+        return self.low, self.high
+
+    @property
+    @override
     def traversal_range(self) -> tuple[float, float]:
         """The prior's own range."""
         return self.low, self.high

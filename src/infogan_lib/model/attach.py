@@ -1,14 +1,17 @@
 """Q attached to a discriminator: the default head where the user gives none, checked by one forward pass of both."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from infogan_lib._checks import describe
 from infogan_lib.latent.spec import LatentSpec
-from infogan_lib.model.adapters import DiscriminatorAdapter
+from infogan_lib.model.activations import eager, probed_outputs
+from infogan_lib.model.discriminator_adapter import HOW_TO_READ, DiscriminatorAdapter, OutputReader
 from infogan_lib.model.introspection import SharedNames, dry_run, parameters_read_by_q
 from infogan_lib.model.q_head import QHead, QHeadFactory, flat_outputs, outputs_in_order
-from infogan_lib.model.validation import check_q_outputs
+from infogan_lib.model.validation import check_num_outputs, check_reach
 
 
 def attach_q(
@@ -18,6 +21,7 @@ def attach_q(
     images: Tensor,
     latent: LatentSpec,
     *,
+    read_output: OutputReader | None,
     seed: int,
 ) -> tuple[nn.Module | None, SharedNames]:
     """Find or make the module that is Q, and check that it fits D and the codes.
@@ -28,6 +32,7 @@ def attach_q(
         adapter: how D is read.
         images: a batch of G's images on D's device.
         latent: the codes.
+        read_output: what picks the raw outputs out of what Q returns; None where it returns them.
         seed: the seed of the initial weights of a head that is made here.
 
     Returns:
@@ -40,7 +45,7 @@ def attach_q(
     if adapter.returns_codes and q is not None:
         raise ValueError(
             "this discriminator returns codes itself, so it takes no q_head or q_network; leave that out, "
-            "or let the discriminator return the validity alone"
+            "or let discriminator_output= pick the validity alone, as with lambda out: out[0]"
         )
     head = q if isinstance(q, nn.Module) else None
     if head is None and not adapter.returns_codes:
@@ -51,11 +56,18 @@ def attach_q(
         if not isinstance(head, nn.Module):
             raise TypeError(f"q_head must make a torch.nn.Module of the features' shape, but made {describe(head)}")
         head = head.to(features)
-    with dry_run(discriminator, *([] if head is None else [head])):
+    with dry_run(discriminator, *([] if head is None else [head])), eager():
+
+        def run_q(q_input: Any) -> list[Tensor]:
+            returned = q_input if head is None else head(q_input)
+            return outputs_in_order(returned if read_output is None else read_output(returned), latent)
+
         logits, q_input = adapter(discriminator, images)
-        outputs = outputs_in_order(q_input if head is None else head(q_input), latent)
-        check_q_outputs(outputs, latent, len(images))
+        outputs = run_q(q_input)
+        check_num_outputs(outputs, latent, len(images), hint=f"; or {HOW_TO_READ}" if adapter.returns_codes else "")
         q_outputs = flat_outputs(outputs, latent)
+        probed = probed_outputs(lambda x: flat_outputs(run_q(adapter(discriminator, x)[1]), latent), images)
+        check_reach(outputs, probed, latent)
     # Scored once here, so that a code of the user's own that cannot be scored fails before training.
     codes = latent.sample(len(images), rng=torch.Generator().manual_seed(0))
     latent.nll(q_outputs, codes.to(q_outputs))

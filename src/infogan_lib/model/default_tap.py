@@ -11,7 +11,7 @@ Two things decide it, both found by running D on random images:
 docs/concepts.md has the measurements.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -36,19 +36,23 @@ class _Call:
     returned: Tensor | None = None
 
 
-def default_tap(discriminator: nn.Module, images: Tensor) -> Tap:
+def default_tap(
+    discriminator: nn.Module, images: Tensor, validity: Callable[[Any], Tensor] = lambda returned: returned
+) -> Tap:
     """Where Q reads D unless told otherwise: before the first layer that looks at the batch, and within D's first half.
 
     Args:
         discriminator: D. Its buffers, its mode and torch's random state are left as they were.
         images: A batch that it takes; only the shape, dtype and device matter.
+        validity: Picks the validity out of what it returns.
 
     Raises:
         ValueError: No layer of D with parameters was seen to run.
     """
     rng = torch.Generator().manual_seed(0)
     random = (torch.rand(2 * BATCH - 1, *images.shape[1:], generator=rng) * 2 - 1).to(images)
-    num_logits, calls = _run(discriminator, random[:BATCH])
+    returned, calls = _run(discriminator, random[:BATCH])
+    num_logits = validity(returned)[0].numel()
     _, beside_others = _run(discriminator, torch.cat([random[:1], 3 * random[BATCH:]]))
     middle = _middle_layer(calls, num_logits)
     for i, (call, same_call) in enumerate(zip(calls[:middle], beside_others, strict=False)):
@@ -59,11 +63,11 @@ def default_tap(discriminator: nn.Module, images: Tensor) -> Tap:
     return Tap(calls[middle].name, "input")
 
 
-def _run(discriminator: nn.Module, images: Tensor) -> tuple[int, list[_Call]]:
+def _run(discriminator: nn.Module, images: Tensor) -> tuple[Any, list[_Call]]:
     """Run D in training mode on a batch.
 
     Returns:
-        The number of logits per image, and the calls of its layers in the order in which they began.
+        What D returned, and the calls of its layers in the order in which they began.
     """
     calls: list[_Call] = []
     open_calls: list[_Call] = []
@@ -93,11 +97,11 @@ def _run(discriminator: nn.Module, images: Tensor) -> tuple[int, list[_Call]]:
             set_mode(discriminator, training=True),
         ):
             seed_all(0, device)  # the same dropout in both runs
-            validity = discriminator(images)
+            returned = discriminator(images)
     finally:
         for handle in handles:
             handle.remove()
-    return validity[0].numel(), [call for call in calls if call.received.numel()]
+    return returned, [call for call in calls if call.received.numel()]
 
 
 def _middle_layer(calls: Sequence[_Call], num_logits: int) -> int:

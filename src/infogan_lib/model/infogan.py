@@ -1,50 +1,34 @@
-r"""The InfoGAN: a generator, a discriminator, Q and the latent they share.
-
-.. math::
-    x = G(z, c), \qquad D(x) = \mathrm{head}(\mathrm{trunk}(x)), \qquad Q(c \mid x) = q(\mathrm{trunk}(x))
-
-G and D are the user's and stay as they are; Q is attached to D's own features (Chen et al., *InfoGAN*, NeurIPS 2016,
-section 6: "we parametrize Q as a neural network ... Q and D share all convolutional layers"), or is the user's.
-"""
+"""The InfoGAN: three networks and their latent, with what is done with them: names, files, samples and codes."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
-from typing_extensions import override
 
-from infogan_lib._checks import check_mapping, check_names, check_seed
-from infogan_lib.data.pixels import UNKNOWN_RANGE, PixelRange
+from infogan_lib._checks import check_function, check_mapping, check_names
+from infogan_lib.data.pixels import UNKNOWN_RANGE, PixelRange, warn_unknown_range
 from infogan_lib.data.pixels import pixel_range as checked_range
 from infogan_lib.latent.category_names import CategoryNames, categorical_code, check_category_names
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.metrics.clustering import CategoryMatch
 from infogan_lib.model import sampling
-from infogan_lib.model.adapters import (
-    DiscriminatorOutput,
-    DiscriminatorResult,
-    GeneratorInput,
-    infer_discriminator_adapter,
-    infer_generator_adapter,
-)
-from infogan_lib.model.attach import attach_q
-from infogan_lib.model.ema import MovingAverage
-from infogan_lib.model.fast_cpu import fast_cpu, has_convolutions
-from infogan_lib.model.introspection import OUTPUT_RANGES, Part, device_and_dtype, final_activation, group_parameters
+from infogan_lib.model.discriminator_adapter import DiscriminatorOutput, FeatureReader, OutputReader
+from infogan_lib.model.generator_adapter import GeneratorInput, GeneratorOutput
+from infogan_lib.model.introspection import Part
 from infogan_lib.model.naming import names_from_labels
-from infogan_lib.model.q_head import QHeadFactory, flat_outputs
-from infogan_lib.model.saving import QKind, load_model, q_kind, save_model
-from infogan_lib.model.tap import FeatureHook, Tap, capture_features
-from infogan_lib.model.validation import check_arguments, check_no_shared_parameters
+from infogan_lib.model.networks import Networks
+from infogan_lib.model.plan import QKind, q_kind
+from infogan_lib.model.q_head import QHeadFactory
+from infogan_lib.model.saving import load_model, save_model
+from infogan_lib.model.tap import Tap
 
 __all__ = ["InfoGAN", "Part"]
 
 
-class InfoGAN(nn.Module):
+class InfoGAN(Networks):
     """G, D and Q as one module. The given modules are neither modified nor copied; hooks live for one forward pass.
 
     Args:
@@ -57,17 +41,23 @@ class InfoGAN(nn.Module):
             several in the codes' order; or a function `(feature_shape, outputs) -> head`, such as
             `partial(QHead, hidden=256)`. None for `QHead`.
         q_network: your own Q on images, sharing nothing with D. Excludes `q_head` and `tap`.
-        tap: the layer of D that Q reads, by name or as a `Tap`. None for one in D's first half, before any layer that
-            looks at the batch.
-        generator_input: "flat", "1d", "2d", "3d" or "separate"; "auto" to infer it.
-        discriminator_output: "logits" or "probabilities"; "auto" to infer it.
+        tap: the layer of D that Q reads, by name or as a `Tap`; or a function that picks the features out of what D
+            returns, such as ``lambda out: out["features"]``. None for a layer in D's first half, before any that looks
+            at the batch.
+        generator_input: "flat", "1d", "2d", "3d", "separate" or "indices"; "auto" to infer it.
+        generator_output: a function that picks the images out of what G returns; None where G returns images.
+        discriminator_output: "logits" or "probabilities"; or a function that makes the validity of what D returns, such
+            as ``lambda out: out["validity"]``, or (validity, codes, ...); "auto" to infer it.
+        q_output: a function that picks the raw outputs out of what Q returns; None where Q returns them.
         pixel_range: (low, high), what uint8 images are mapped onto. None for G's own `output_range`.
         seed: the seed of the initial weights of a Q head that is made here.
 
     Attributes:
         image_shape: the shape of one image, without the batch.
-        output_range: what G's final Tanh (-1, 1) or Sigmoid (0, 1) can reach; None where it ends in neither.
-        pixel_range: as given; None where neither it nor G's range is known.
+        output_range: the range that G's last operations can reach, such as (-1, 1) of a Tanh or (0, 1) of a Sigmoid, a
+            clamp or a scaled Tanh; None where they do not tell.
+        pixel_range: as given; None where neither it nor G's range is known. `fit` then takes it from float images that
+            lie in [0, 1] or in [-1, 1].
         category_names: the names of categories by code, as `set_category_names` was given them.
         ema_generator: the averaged generator, where there is one.
         q: the module that is Q; None where it is inside the discriminator.
@@ -77,9 +67,6 @@ class InfoGAN(nn.Module):
         ValueError: networks and latent that do not fit each other; the message says which shapes met.
     """
 
-    ema_generator: MovingAverage | None
-    q: nn.Module | None
-
     def __init__(
         self,
         generator: nn.Module,
@@ -88,99 +75,37 @@ class InfoGAN(nn.Module):
         *,
         q_head: nn.Module | QHeadFactory | None = None,
         q_network: nn.Module | None = None,
-        tap: str | Tap | None = None,
+        tap: str | Tap | FeatureReader | None = None,
         generator_input: GeneratorInput | Literal["auto"] = "auto",
-        discriminator_output: DiscriminatorOutput | Literal["auto"] = "auto",
+        generator_output: GeneratorOutput | None = None,
+        discriminator_output: DiscriminatorOutput | OutputReader | Literal["auto"] = "auto",
+        q_output: OutputReader | None = None,
         pixel_range: PixelRange | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        check_arguments(generator, discriminator, latent, q_head, q_network, tap)
-        check_no_shared_parameters(generator, discriminator, q_head, q_network)
-        seed = check_seed(seed)
-        self.latent = latent
-        self.generator = generator
-        self.discriminator = discriminator
-        self.ema_generator = None
-        self.category_names: dict[str, CategoryNames] = {}
-        self._hook: FeatureHook | None = None
-
-        self.generator_adapter, images = infer_generator_adapter(generator, latent, input=generator_input)
-        self.image_shape = tuple(images.shape[1:])
-        self.output_range: PixelRange | None = OUTPUT_RANGES.get(final_activation(images))
-        self.pixel_range = self.output_range if pixel_range is None else checked_range(pixel_range)
-        images, at = images.detach().to(*device_and_dtype(discriminator)), Tap(tap) if isinstance(tap, str) else tap
-        self.discriminator_adapter = infer_discriminator_adapter(
-            discriminator, images, tap=at, needs_features=q_network is None, output=discriminator_output
+        super().__init__(
+            generator,
+            discriminator,
+            latent,
+            q_head=q_head,
+            q_network=q_network,
+            tap=tap,
+            generator_input=generator_input,
+            generator_output=generator_output,
+            discriminator_output=discriminator_output,
+            q_output=q_output,
+            seed=seed,
         )
         self.q_kind: QKind = q_kind(q_head, q_network)
-        q = q_network if q_head is None else q_head
-        self.q, self._shared = attach_q(q, discriminator, self.discriminator_adapter, images, latent, seed=seed)
-        self._generator_convolves = has_convolutions(generator)
-        self._discriminator_convolves = has_convolutions(discriminator, self.q)
+        self.pixel_range = self.output_range if pixel_range is None else checked_range(pixel_range)
+        self.category_names: dict[str, CategoryNames] = {}
 
     @property
     def display_range(self) -> PixelRange:
-        """The range in which images are shown: `pixel_range`, or (-1, 1) where that is not known."""
+        """The range in which images are shown: `pixel_range`, or (-1, 1) with a warning where that is not known."""
+        if self.pixel_range is None:
+            warn_unknown_range()
         return self.pixel_range or UNKNOWN_RANGE
-
-    def parameter_groups(self) -> dict[Part, list[nn.Parameter]]:
-        """Trainable parameters of "generator", "trunk" (D as far as Q reads it), "d_head" (its rest), "q_head" (Q)."""
-        return group_parameters(self.generator, self.discriminator, self.q, self._shared)
-
-    def generate(self, latent: Tensor) -> Tensor:
-        """Images G(z, c), shape (N, *image_shape), from latents (N, L), in the mode the generator is in."""
-        return self.run_generator(self.generator, latent)
-
-    def run_generator(self, generator: nn.Module, latent: Tensor) -> Tensor:
-        """Images of a generator with the layers of this model's, such as its average; as `generate`."""
-        with fast_cpu(latent, self._generator_convolves):
-            return self.generator_adapter(generator, latent, self.latent).contiguous()
-
-    @override
-    def forward(self, latent: Tensor) -> Tensor:
-        """Images (N, *image_shape) from latents (N, L): in eval mode those that `sample` and `decode` make.
-
-        In training mode they are `generate`'s. So an export of a model in eval mode, such as to ONNX, holds the
-        averaged generator where there is one.
-        """
-        if self.training or self.ema_generator is None:
-            return self.generate(latent)
-        return self.run_generator(self.ema_generator.module, latent)
-
-    def discriminate(self, images: Tensor, *, codes: bool = True) -> DiscriminatorResult:
-        """D's logits and, unless `codes` is False, Q's raw outputs for images (N, *image_shape), in their mode."""
-        with fast_cpu(images, self._discriminator_convolves):
-            logits, q_input = self.discriminator_adapter(self.discriminator, images, self._hook)
-            return DiscriminatorResult(logits.contiguous(), self._run_q(q_input) if codes else None)
-
-    def forward_q(self, images: Tensor) -> Tensor:
-        """Q's raw outputs (N, R) for images (N, *image_shape), in the mode that D and Q are in."""
-        with fast_cpu(images, self._discriminator_convolves):
-            if not self.discriminator_adapter.feeds_q:
-                return self._run_q(images)
-            return self._run_q(self.discriminator_adapter(self.discriminator, images, self._hook)[1])
-
-    def _run_q(self, q_input: Any) -> Tensor:
-        return flat_outputs(q_input if self.q is None else self.q(q_input), self.latent)
-
-    @contextmanager
-    def tapping(self) -> Iterator[None]:
-        """Keep the tap's hook on D, instead of adding it in every forward pass, so that a step can be traced."""
-        tap = self.discriminator_adapter.tap
-        if tap is None or (self._hook is not None and self._hook.active):
-            yield
-            return
-        with capture_features(self.discriminator, tap) as self._hook:
-            try:
-                yield
-            finally:
-                self._hook = None
-
-    @override
-    def __getstate__(self) -> dict[str, Any]:
-        """The state of a copy, on whose discriminator the hook of `tapping` does nothing."""
-        return self.__dict__ | {"_hook": None}
 
     def set_category_names(self, code: str, names: Sequence[str | None]) -> None:
         """Name the categories of a code, for `sample` and `traverse`; saved with the model and with later checkpoints.
@@ -241,6 +166,10 @@ class InfoGAN(nn.Module):
         discriminator: nn.Module,
         q_head: nn.Module | QHeadFactory | None = None,
         q_network: nn.Module | None = None,
+        tap: FeatureReader | None = None,
+        generator_output: GeneratorOutput | None = None,
+        discriminator_output: OutputReader | None = None,
+        q_output: OutputReader | None = None,
     ) -> "InfoGAN":
         """Read a model that `save` wrote, here or in an older version, into networks of the same layers.
 
@@ -250,13 +179,24 @@ class InfoGAN(nn.Module):
             discriminator: likewise for D.
             q_head: likewise, where the model was made with one.
             q_network: likewise, where the model was made with one.
+            tap: the function that the model was made with, where it was one; files hold no functions.
+            generator_output: likewise.
+            discriminator_output: likewise.
+            q_output: likewise.
 
         Raises:
             CheckpointError: damage, or networks of other layers; the networks are then as they were.
         """
-        return load_model(
-            cls, folder, generator=generator, discriminator=discriminator, q_head=q_head, q_network=q_network
-        )
+        readers = {
+            "tap": tap,
+            "generator_output": generator_output,
+            "discriminator_output": discriminator_output,
+            "q_output": q_output,
+        }
+        for name, reader in readers.items():
+            if reader is not None:
+                check_function(name, reader, "a function of what a network returns", 1)
+        return load_model(cls, folder, generator, discriminator, q_head=q_head, q_network=q_network, readers=readers)
 
     def sample(
         self,

@@ -1,11 +1,13 @@
 """What can be read off a module or off the graph of its output, without changing either."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from infogan_lib._checks import describe, join_names
 
 Part = Literal["generator", "trunk", "d_head", "q_head"]
 
@@ -62,26 +64,15 @@ def reachable_parameters(output: Tensor) -> set[int]:
     return ids
 
 
-OUTPUT_RANGES: dict[str | None, tuple[float, float]] = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0)}
-"""What a generator can reach by its final activation."""
-
-
-def final_activation(output: Tensor) -> Literal["tanh", "sigmoid", "softmax"] | None:
-    """The activation that made this output, read off its graph behind any reshaping, clamping or averaging."""
-    node = output.grad_fn
-    while node is not None and node.name().startswith(_RESHAPING):
-        node = node.next_functions[0][0]
-    name = node.name() if node is not None else ""
-    for activation in ("tanh", "sigmoid", "softmax"):
-        if name.lower().startswith(f"{activation}backward"):
-            return activation
-    return None
-
-
-_RESHAPING = (
-    *("View", "Reshape", "Unsafe", "Squeeze", "Unsqueeze", "Alias", "Permute", "Transpose", "ToCopy", "Clone"),
-    *("Select", "Slice", "Split", "Narrow", "Index", "Clamp", "Mean"),
-)
+def describe_output(value: object) -> str:
+    """What a network returned, in an error message: shapes, and names where it has some."""
+    if isinstance(value, Tensor):
+        return f"a Tensor of shape {tuple(value.shape)}"
+    if isinstance(value, Mapping):
+        return f"a {type(value).__name__} of " + join_names(value)
+    if isinstance(value, (tuple, list)):
+        return f"a {type(value).__name__} of " + (", ".join(map(describe_output, value)) or "nothing")
+    return describe(value)
 
 
 def device_and_dtype(module: nn.Module) -> tuple[torch.device, torch.dtype]:

@@ -55,7 +55,7 @@ def decode(model: "InfoGAN", latent: Tensor, batch_size: int) -> Tensor:
 def q_outputs(model: "InfoGAN", images: Tensor, batch_size: int) -> Tensor:
     """Q's raw outputs (N, R) for images that are checked first; see `InfoGAN.q_outputs`."""
     batch_size = check_int("batch_size", batch_size, minimum=1)
-    check_real_images(images, model.image_shape, model.pixel_range)
+    check_real_images(images, model.image_shape, model.pixel_range, model.output_range)
     device, dtype = device_and_dtype(model.discriminator)
     outputs = []
     with eval_mode(model.discriminator, *([] if model.q is None else [model.q])):

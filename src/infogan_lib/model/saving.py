@@ -1,25 +1,21 @@
-"""A model in a folder: its weights, and a plan of how its parts fit together.
+"""A model in a folder: its weights, and the plan of how its parts fit together.
 
-The plan is data: a latent as JSON, names, numbers. The networks are built by whoever loads the model, and compared with
-what was saved tensor by tensor before anything is changed.
+The networks are built by whoever loads the model, and compared with what was saved tensor by tensor before anything is
+changed.
 """
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
 from torch import Tensor, nn
 
 from infogan_lib._checks import check_path, join_names
-from infogan_lib._schema import MAX_INT, Float, Int, Items, ListOf, MapOf, Nullable, OneOf, Plain, Record, Text
-from infogan_lib._version import __version__
+from infogan_lib._schema import MAX_INT
 from infogan_lib.checkpoints.bundle import read_bundle, write_bundle
 from infogan_lib.checkpoints.compare import (
     check_tensors,
-    known_fields,
     module_versions,
     renamed_like,
     with_module_versions,
@@ -29,23 +25,17 @@ from infogan_lib.checkpoints.disk import CheckpointError, makedirs_synced, os_er
 from infogan_lib.checkpoints.holding import hold_for_writing
 from infogan_lib.checkpoints.state import check_schema
 from infogan_lib.checkpoints.tensor_file import to_plain_data
-from infogan_lib.data.pixels import PixelRange, pixel_range
-from infogan_lib.latent.category_names import CategoryNames
-from infogan_lib.latent.spec import LatentSpec
-from infogan_lib.model.adapters import GENERATOR_INPUTS, DiscriminatorOutput, GeneratorInput
-from infogan_lib.model.ema import ema_decay, make_ema
-from infogan_lib.model.fingerprint import FINGERPRINT, Fingerprint, model_fingerprint, warn_if_changed
+from infogan_lib.model.ema import make_ema
+from infogan_lib.model.fingerprint import model_fingerprint, warn_if_changed
 from infogan_lib.model.introspection import device_and_dtype
+from infogan_lib.model.plan import VERSIONS, ModelPlan, q_kind
 from infogan_lib.model.q_head import LIBRARY_HEADS, QHeadFactory
-from infogan_lib.model.tap import Tap
 from infogan_lib.model.validation import check_modules
 
 if TYPE_CHECKING:
     from infogan_lib.model.infogan import InfoGAN
 
     Model = TypeVar("Model", bound=InfoGAN)
-
-QKind = Literal["default", "head", "network"]
 
 _KIND = "model"
 
@@ -54,134 +44,6 @@ _Q_KINDS = {
     "head": "a q_head of the user's",
     "network": "a q_network of the user's",
 }
-
-
-CATEGORY_NAMES = MapOf(ListOf(Nullable(Text())))
-
-PIXEL_RANGE = Nullable(Items((Float(), Float())))
-
-VERSIONS = MapOf(Record({"version": Nullable(Int())}, optional=frozenset({"version"}), is_open=True))
-
-_FIELDS = {
-    "latent": Text(),
-    "image_shape": ListOf(Int(1, 2**31), shortest=1, longest=8),
-    "category_names": CATEGORY_NAMES,
-    "pixel_range": PIXEL_RANGE,
-    "generator_input": OneOf(("auto", *GENERATOR_INPUTS)),
-    "discriminator_output": OneOf(("auto", "logits", "probabilities")),
-    "tap": Nullable(Items((Text(), OneOf(("input", "output"))))),
-    "q": Plain(),  # compared with the networks that are given
-    "head": Nullable(Text()),
-    "ema_decay": Nullable(Float(0, 1)),
-    "library": Text(),
-    "torch": Text(),
-    "fingerprint": FINGERPRINT,
-}
-
-PLAN = Record(_FIELDS, optional=frozenset(_FIELDS) - {"latent", "image_shape"})
-"""The fields of `ModelPlan` as they are saved."""
-
-
-@dataclass(frozen=True)
-class ModelPlan:
-    """What a saved model holds beside its weights; the fields are those of `InfoGAN`.
-
-    A field without a default is in every file. One that is added later needs a default, which then stands for the
-    models that were saved before, and a place in `PLAN`.
-    """
-
-    latent: LatentSpec
-    image_shape: tuple[int, ...]
-    category_names: dict[str, CategoryNames] = field(default_factory=dict)
-    pixel_range: PixelRange | None = None
-    generator_input: GeneratorInput | Literal["auto"] = "auto"
-    discriminator_output: DiscriminatorOutput | Literal["auto"] = "auto"
-    tap: Tap | None = None
-    q: QKind = "default"
-    head: str | None = "BatchNormQHead"
-    ema_decay: float | None = None
-    library: str = "unknown"
-    torch: str = "unknown"
-    fingerprint: Fingerprint | None = None
-
-    @classmethod
-    def of(cls, model: "InfoGAN") -> "ModelPlan":
-        """The plan of a model."""
-        return cls(
-            latent=model.latent,
-            image_shape=model.image_shape,
-            category_names=model.category_names,
-            pixel_range=model.pixel_range,
-            generator_input=model.generator_adapter.input,
-            discriminator_output=model.discriminator_adapter.output,
-            tap=model.discriminator_adapter.tap,
-            q=model.q_kind,
-            head=None if model.q is None or model.q_kind != "default" else type(model.q).__name__,
-            ema_decay=ema_decay(model.ema_generator),
-            library=__version__,
-            torch=torch.__version__,
-            fingerprint=model_fingerprint(model),
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """The plan as JSON data."""
-        return {
-            "library": self.library,
-            "torch": self.torch,
-            "latent": self.latent.to_json(),
-            "image_shape": list(self.image_shape),
-            "category_names": {code: list(names) for code, names in self.category_names.items()},
-            "pixel_range": self.pixel_range and list(self.pixel_range),
-            "generator_input": self.generator_input,
-            "discriminator_output": self.discriminator_output,
-            "tap": self.tap and [self.tap.layer, self.tap.at],
-            "q": self.q,
-            "head": self.head,
-            "ema_decay": self.ema_decay,
-            "fingerprint": self.fingerprint,
-        }
-
-    @classmethod
-    def from_dict(cls, path: Path, saved: Mapping[str, Any]) -> "ModelPlan":
-        """The plan that `to_dict` wrote, here or in another version.
-
-        Args:
-            path: where it was saved, for messages.
-            saved: JSON data.
-
-        Raises:
-            CheckpointError: a field that is missing, unknown and required, of another type or out of bounds.
-        """
-        plan = known_fields(path, "plan", saved, PLAN)
-        if plan.get("generator_input") == "parts":  # version 0.1's name
-            plan["generator_input"] = "separate"
-        parsers = {
-            "latent": LatentSpec.from_json,
-            "image_shape": tuple,
-            "category_names": lambda named: {code: tuple(names) for code, names in named.items()},
-            "pixel_range": lambda ends: None if ends is None else pixel_range(ends),
-            "tap": lambda place: None if place is None else Tap(*place),
-        }
-        try:
-            PLAN.check(plan, "plan")
-            return cls(**{name: _parse(name, parsers.get(name), value) for name, value in plan.items()})
-        except (TypeError, ValueError) as error:
-            raise CheckpointError(path, f"its plan cannot be read: {error}") from error
-
-
-def q_kind(q_head: object, q_network: object) -> QKind:
-    """Whose Q a model has, by the arguments of `InfoGAN`."""
-    if q_network is not None:
-        return "network"
-    return "default" if q_head is None or q_head in LIBRARY_HEADS.values() else "head"
-
-
-def _parse(name: str, parser: Callable[[Any], Any] | None, value: Any) -> Any:
-    """A field of a plan from its JSON, or an error that names it."""
-    try:
-        return value if parser is None else parser(value)
-    except (TypeError, ValueError, KeyError, RecursionError) as error:
-        raise ValueError(f"{name}: {error}") from error
 
 
 def save_model(model: "InfoGAN", folder: str | os.PathLike[str]) -> None:
@@ -201,13 +63,14 @@ _VERSIONS = "versions"
 def load_model(
     cls: "type[Model]",
     folder: str | os.PathLike[str],
-    *,
     generator: nn.Module,
     discriminator: nn.Module,
+    *,
     q_head: nn.Module | QHeadFactory | None,
     q_network: nn.Module | None,
+    readers: Mapping[str, Callable[[Any], Any] | None],
 ) -> "Model":
-    """Read a model from a folder; see `InfoGAN.load`."""
+    """Read a model from a folder; see `InfoGAN.load`, whose last arguments are `readers`."""
     check_modules(generator, discriminator, q_head, q_network)
     folder, q = check_path("folder", folder), q_network if q_head is None else q_head
     networks = {"generator": generator, "discriminator": discriminator} | ({"q": q} if isinstance(q, nn.Module) else {})
@@ -223,20 +86,28 @@ def load_model(
         )
     if plan.head is not None and plan.head not in LIBRARY_HEADS:
         raise CheckpointError(folder, f"its Q head is {plan.head!r}, but this version has {join_names(LIBRARY_HEADS)}")
+    given = {name: function for name, function in readers.items() if function is not None}
+    if set(given) != set(plan.functions):
+        raise CheckpointError(
+            folder,
+            f"it was made with {_functions(plan.functions)}, but what was given is {_functions(given)}; files hold no "
+            "functions, so give those that it was made with",
+        )
     tensors, versions = _split(folder, state)
     for name, network in own.items():
         check_tensors(folder, name, renamed_like(_part(tensors, name), network), network)
+    reads_features = plan.tap is not None or "tap" in given
+    places: dict[str, Any] = {"tap": plan.tap, "discriminator_output": plan.discriminator_output} | given
     try:
         model = cls(
             generator,
             discriminator,
             plan.latent,
-            q_head=LIBRARY_HEADS[plan.head] if kind == "default" and plan.head and plan.tap else q_head,
+            q_head=LIBRARY_HEADS[plan.head] if kind == "default" and plan.head and reads_features else q_head,
             q_network=q_network,
-            tap=plan.tap,
             generator_input=plan.generator_input,
-            discriminator_output=plan.discriminator_output,
             pixel_range=plan.pixel_range,
+            **places,
         )
         for code, names in plan.category_names.items():
             model.set_category_names(code, names)
@@ -320,6 +191,10 @@ def _split(path: Path, state: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _part(tensors: Mapping[str, Any], network: str) -> dict[str, Any]:
     return {name.removeprefix(f"{network}."): t for name, t in tensors.items() if name.startswith(f"{network}.")}
+
+
+def _functions(names: Collection[str]) -> str:
+    return f"functions for {join_names(names)}" if names else "no functions"
 
 
 def _size(tensors: Mapping[str, Any]) -> int:

@@ -14,7 +14,8 @@ from infogan_lib.checkpoints.state import Checkable, check_schema
 from infogan_lib.data.pixels import pixel_range
 from infogan_lib.latent.category_names import check_category_names
 from infogan_lib.model.infogan import InfoGAN
-from infogan_lib.model.saving import CATEGORY_NAMES, PIXEL_RANGE, VERSIONS, check_counts, current_names, load_tensors
+from infogan_lib.model.plan import CATEGORY_NAMES, PIXEL_RANGE, VERSIONS
+from infogan_lib.model.saving import check_counts, current_names, load_tensors
 
 MODEL_STATE = Record(
     {

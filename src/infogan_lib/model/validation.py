@@ -1,13 +1,16 @@
 """Checks that networks and codes fit each other."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
-from infogan_lib._checks import describe, join_names
+from infogan_lib._checks import check_function, describe, join_names
+from infogan_lib.latent.loss_code import LossCode
 from infogan_lib.latent.spec import LatentSpec
-from infogan_lib.model.introspection import device_and_dtype, final_activation
+from infogan_lib.model.activations import Operation, column_operations
+from infogan_lib.model.introspection import device_and_dtype
 from infogan_lib.model.tap import Tap
 
 
@@ -24,7 +27,20 @@ def check_arguments(generator: Any, discriminator: Any, latent: Any, q_head: Any
     if q_network is not None and (q_head is not None or tap is not None):
         raise ValueError("q_network takes the images themselves; give either it, or q_head and tap")
     if tap is not None and not isinstance(tap, (str, Tap)):
-        raise TypeError(f"tap must be the name of a layer of the discriminator or a Tap, but got {describe(tap)}")
+        check_function(
+            "tap", tap, "the name of a layer of the discriminator, a Tap, or a function of what D returns", 1
+        )
+
+
+def check_readers(generator_output: Any, discriminator_output: Any, q_output: Any) -> None:
+    """Check the types of the arguments that tell how to read what networks return. Raises TypeError."""
+    if generator_output is not None:
+        check_function("generator_output", generator_output, "a function of what the generator returns", 1)
+    if not isinstance(discriminator_output, str):
+        wanted = "'auto', 'logits', 'probabilities' or a function of what the discriminator returns"
+        check_function("discriminator_output", discriminator_output, wanted, 1)
+    if q_output is not None:
+        check_function("q_output", q_output, "a function of what Q returns", 1)
 
 
 def check_modules(generator: Any, discriminator: Any, q_head: Any, q_network: Any) -> None:
@@ -64,15 +80,14 @@ def check_no_shared_parameters(
             raise ValueError(f"{owner} and {other} share the parameter {name!r}; {advice}")
 
 
-def check_q_outputs(parts: Sequence[Tensor], latent: LatentSpec, batch_size: int) -> None:
-    """Check the number of Q's outputs, that none spans several codes, and that discrete codes get logits.
-
-    A Softmax or Sigmoid before a cross-entropy trains badly without any error.
+def check_num_outputs(parts: Sequence[Tensor], latent: LatentSpec, batch_size: int, *, hint: str = "") -> None:
+    """Check the number of Q's outputs, and that none spans several codes.
 
     Args:
-        parts: Q's outputs in the codes' order, one for all codes or each for one, with their graph.
+        parts: Q's outputs in the codes' order, one for all codes or each for one.
         latent: the codes.
         batch_size: the number of images that Q was given.
+        hint: what to do where the number of outputs is wrong.
 
     Raises:
         ValueError: outputs that do not fit.
@@ -83,10 +98,10 @@ def check_q_outputs(parts: Sequence[Tensor], latent: LatentSpec, batch_size: int
         shapes = " and ".join(str((len(part), width)) for part, width in zip(parts, widths, strict=True))
         raise ValueError(
             f"Q gave raw outputs of shape {shapes} for a batch of {batch_size}, but the codes need "
-            f"{latent.num_outputs} ({needs}); a NormalNLL takes a mean and a log-scale per dimension"
+            f"{latent.num_outputs} ({needs}); a NormalNLL takes a mean and a log-scale per dimension{hint}"
         )
     start = 0
-    for part, width in zip(parts, widths, strict=True):
+    for width in widths:
         stop = start + width
         names = [name for name, at in latent.output_slices.items() if at.start < stop and start < at.stop]
         if len(parts) > 1 and len(names) > 1:
@@ -94,11 +109,72 @@ def check_q_outputs(parts: Sequence[Tensor], latent: LatentSpec, batch_size: int
                 f"Q gave outputs of widths {widths}, one of which runs over {join_names(names)}, but the codes need, "
                 f"in order, {needs}; return them in the latent's order, or as a dict by name"
             )
-        activation = final_activation(part)
-        for name in names:
-            if latent.codes[name].is_discrete and activation in ("sigmoid", "softmax"):
-                raise ValueError(
-                    f"Q's outputs for {name!r} come out of a {activation.capitalize()}, but the cross-entropy of "
-                    f"{latent.codes[name]!r} takes logits; remove the {activation.capitalize()} from the end of Q"
-                )
         start = stop
+
+
+def check_reach(parts: Sequence[Tensor], probed: Tensor, latent: LatentSpec) -> None:
+    """Check that Q's last operations leave each output the values that its code needs.
+
+    A Softmax before a cross-entropy, or a variance where a log-scale belongs, trains badly without any error.
+
+    Args:
+        parts: Q's outputs in the codes' order, one for all codes or each for one, with their graph.
+        probed: its outputs (N, R) for many kinds of images.
+        latent: the codes.
+
+    Raises:
+        ValueError: outputs that are bounded where they must not be.
+    """
+    operations = [operation for part in parts for operation in column_operations(part)]
+    for name, code in latent.codes.items():
+        if isinstance(code, LossCode):
+            columns = latent.output_slices[name]
+            _check_operations(name, code, operations[columns], probed[:, columns])
+
+
+def _check_operations(name: str, code: LossCode, operations: Sequence[Operation], values: Tensor) -> None:
+    """Check that what made a code's outputs leaves them the values that its loss needs.
+
+    Args:
+        name: the code's name.
+        code: the code.
+        operations: what made each output.
+        values: the outputs (N, R) for many kinds of images.
+
+    Raises:
+        ValueError: outputs that are bounded where they must not be.
+    """
+    for i, operation in enumerate(operations):
+        low, high = _reach(operation, values[:, i])
+        ends = f"Q's outputs for {name!r} come out of {_with_article(operation.name)}"
+        if code.is_discrete and (low, high) != (-math.inf, math.inf) and operation.name != "LogSoftmax":
+            raise ValueError(
+                f"{ends}, but the cross-entropy of {code!r} takes logits; remove the {operation.name} from the end of Q"
+            )
+        if code.is_discrete:
+            continue
+        if i >= code.width:
+            if low >= 0:
+                raise ValueError(
+                    f"{ends} where {code.loss!r} takes a log-scale, the logarithm of the standard deviation, which may "
+                    f"be negative; remove the {operation.name} that makes it positive"
+                )
+        elif low > code.support[0] or high < code.support[1] or operation.name in ("Softmax", "LogSoftmax"):
+            raise ValueError(
+                f"{ends} and lie in [{low:g}, {high:g}], but {code!r} has values in [{code.support[0]:g}, "
+                f"{code.support[1]:g}]; remove the {operation.name} from the end of Q"
+            )
+
+
+def _reach(operation: Operation, values: Tensor) -> tuple[float, float]:
+    """The values that an output can take; after a shift or a scale, as far as a batch shows it."""
+    if operation.reach is None:
+        return -math.inf, math.inf
+    if not operation.is_shifted:
+        return operation.reach
+    is_one_sided = math.isinf(operation.reach[1]) and not math.isinf(operation.reach[0])
+    return (0.0, math.inf) if is_one_sided and bool((values >= 0).all()) else (-math.inf, math.inf)
+
+
+def _with_article(operation: str) -> str:
+    return operation if operation.startswith("a ") else f"{'an' if operation[0] in 'aeiouAEIO' else 'a'} {operation}"

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from infogan_lib.checkpoints.state import OptimizerState, StateList
+from infogan_lib.data.pixels import UNKNOWN_RANGE, known_range, warn_range_mismatch, warn_unknown_range
 from infogan_lib.data.rng import GlobalRng, RandomStreams, derive_seed
 from infogan_lib.data.stream import Position
 from infogan_lib.latent import LatentSpec
@@ -71,6 +73,21 @@ def add_ema(model: InfoGAN, decay: float | None) -> None:
         model.ema_generator = model.ema_generator or make_ema(model.generator, decay)
 
 
+def settle_pixel_range(model: InfoGAN, images: Tensor) -> None:
+    """Warn of images outside of the generator's range; where that is not known, take it from the images.
+
+    Args:
+        model: the model, whose `pixel_range` is set where it is not known yet.
+        images: real images (N, *), as floats or uint8.
+    """
+    if model.pixel_range is None and images.dtype == torch.uint8:
+        warn_unknown_range()
+        model.pixel_range = UNKNOWN_RANGE
+    elif model.pixel_range is None:
+        model.pixel_range = known_range(images)
+    warn_range_mismatch(images, model.pixel_range or UNKNOWN_RANGE, model.output_range, stacklevel=5)
+
+
 def make_ledger(
     step: InfoGANStep,
     optimizers: Sequence[Optimizer],
@@ -113,7 +130,7 @@ def make_ledger(
         optimizers,
         step.schedulers,
         regularizers,
-        tap=str(model.discriminator_adapter.tap),
+        tap="a function" if model.discriminator_adapter.read_features else str(model.discriminator_adapter.tap),
         pixel_range=model.pixel_range,
         information_trains=sorted(step.information_trains),
         d_steps=step.d_steps,

@@ -19,14 +19,13 @@ from infogan_lib.data.validation import (
     check_images,
     check_last_batch,
     check_shape_and_dtype,
-    warn_range_mismatch,
 )
 from infogan_lib.latent import LatentSpec
 from infogan_lib.losses import AdversarialLoss, NonSaturating, PairedAdversarialLoss
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.introspection import device_and_dtype, has_batch_norm
 from infogan_lib.regularizers.base import Regularizer
-from infogan_lib.training.assembly import add_ema, as_model, make_ledger, prepare_regularizers
+from infogan_lib.training.assembly import add_ema, as_model, make_ledger, prepare_regularizers, settle_pixel_range
 from infogan_lib.training.callbacks import Callback, check_callbacks, stateful_among
 from infogan_lib.training.calls import Augment
 from infogan_lib.training.checkpoint_settings import Checkpoints, as_checkpoints
@@ -142,6 +141,7 @@ class InfoGANTrainer:
             engine_settings.accumulation_steps,
             "BatchNorm" if batch_norm else "a regularizer",
         )
+        self._has_settled_range = False
         self.history = History()
         self._queue = StepQueue(self._step, self.history)
         self._position = Position()
@@ -264,7 +264,8 @@ class InfoGANTrainer:
 
     def _check_data(self, images: Tensor) -> None:
         check_images(images, self.model.image_shape)
-        warn_range_mismatch(images, self.model.display_range, self.model.output_range)
+        settle_pixel_range(self.model, images)
+        self._has_settled_range = True
 
     def save_checkpoint(self, folder: str | os.PathLike[str]) -> None:
         """Save everything the next step depends on, for those who own their loop; `fit` does this by itself.
@@ -320,9 +321,11 @@ class InfoGANTrainer:
         images = extract_images(batch)
         check_shape_and_dtype(images, self.model.image_shape)
         self._batches.check(len(images))
-        if images.dtype == torch.uint8 and self.model.pixel_range is None:
-            self.model.pixel_range = UNKNOWN_RANGE
-        real = as_float(images.to(self.device, non_blocking=True), self.model.display_range, self._dtype)
+        if not self._has_settled_range:
+            settle_pixel_range(self.model, images)
+            self._has_settled_range = True
+        to_range = self.model.pixel_range or UNKNOWN_RANGE
+        real = as_float(images.to(self.device, non_blocking=True), to_range, self._dtype)
         self._queue.launch(real, self._draw)
         self._ledger.has_stepped = True
 

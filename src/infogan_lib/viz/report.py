@@ -78,7 +78,7 @@ def write_report(
         raise TypeError(f"settings must be a mapping of names to values, but got {describe(settings)}")
     check_instance("history", history, History)
     label_names = None if label_names is None else check_names("label_names", label_names)
-    check_real_images(images, model.image_shape, model.pixel_range)
+    check_real_images(images, model.image_shape, model.pixel_range, model.output_range)
     path.parent.mkdir(parents=True, exist_ok=True)
     posteriors = model.encode(images)
     match = None if labels is None else _match(model, posteriors, labels, code, label_names)

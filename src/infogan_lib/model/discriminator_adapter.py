@@ -1,0 +1,264 @@
+"""How a user's discriminator is read: where in what it returns the validity, the codes and the features are.
+
+An adapter is data, not a wrapper. It is found by dry forward passes in eval mode, and torch's random state is restored
+afterwards, so nothing of the discriminator changes.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple
+
+from torch import Tensor, nn
+
+from infogan_lib._checks import check_choice
+from infogan_lib.model.activations import eager, final_operation, measured_interval, probed_outputs
+from infogan_lib.model.default_tap import default_tap
+from infogan_lib.model.introspection import describe_output, dry_run
+from infogan_lib.model.sigmoids import RecordSigmoids, SigmoidCall, find_call, logits_of
+from infogan_lib.model.tap import FeatureHook, Tap, capture_features
+
+DiscriminatorOutput = Literal["logits", "probabilities"]
+
+OutputReader = Callable[[Any], Any]
+"""Turns what a discriminator returns into its validity, or into (validity, codes, ...)."""
+
+FeatureReader = Callable[[Any], Tensor]
+"""Picks the features for Q out of what a discriminator returns."""
+
+
+class DiscriminatorResult(NamedTuple):
+    """D's logits (N, *) for images, and Q's raw outputs (N, R) where asked for."""
+
+    logits: Tensor
+    q_outputs: Tensor | None
+
+
+@dataclass(frozen=True)
+class DiscriminatorAdapter:
+    """How to read the discriminator.
+
+    Args:
+        output: whether D returns "logits" or "probabilities" (a Sigmoid at its end).
+        tap: where its features are taken for the Q head; None where Q reads what D returns, or the images.
+        returns_codes: whether D returns (validity, codes, ...) and so contains Q itself.
+        sigmoid: which Sigmoid makes its probabilities, where that is known.
+        read_output: what turns D's return value into its validity, or (validity, codes, ...); None where it is that.
+        read_features: what picks the features for Q out of D's return value, in place of a tap.
+    """
+
+    output: DiscriminatorOutput
+    tap: Tap | None = None
+    returns_codes: bool = False
+    sigmoid: SigmoidCall | None = field(default=None, compare=False)
+    read_output: OutputReader | None = None
+    read_features: FeatureReader | None = None
+
+    def __call__(self, discriminator: nn.Module, images: Tensor, hook: FeatureHook | None = None) -> tuple[Tensor, Any]:
+        """Run the discriminator.
+
+        Args:
+            discriminator: D.
+            images: shape (N, *image_shape).
+            hook: the hook at the tap, where one is on D already; otherwise there is one for this pass alone.
+
+        Returns:
+            D's logits, and what Q reads: the features, the codes that D itself returned, or the images.
+
+        Raises:
+            TypeError: the tapped layer did not run, or the features are no tensor.
+        """
+        if self.tap is not None and (hook is None or not hook.active):  # an interrupt may leave one behind
+            with capture_features(discriminator, self.tap) as hook:
+                return self(discriminator, images, hook)
+        if self.output == "probabilities":
+            calls = []
+            with RecordSigmoids(calls):
+                returned = discriminator(images)
+                validity, codes = self.read(returned)
+            logits = logits_of(validity, calls, self.sigmoid)
+        else:
+            returned = discriminator(images)
+            logits, codes = self.read(returned)
+        if self.returns_codes:
+            return logits, codes
+        if self.read_features is not None:
+            return logits, _check_features("tap=, a function, returned", self.read_features(returned))
+        if hook is None:
+            return logits, images
+        return logits, _check_features(f"the tapped layer {self.tap} gave", hook.take())
+
+    def read(self, returned: Any) -> tuple[Tensor, Any]:
+        """The validity in what D returned, and the codes beside it where it returns them."""
+        value = returned if self.read_output is None else self.read_output(returned)
+        return (value[0], value[1:]) if self.returns_codes else (value, None)
+
+    @property
+    def feeds_q(self) -> bool:
+        """Whether Q reads anything of D, rather than the images."""
+        return self.tap is not None or self.returns_codes or self.read_features is not None
+
+
+def _check_features(source: str, features: Any) -> Tensor:
+    if not isinstance(features, Tensor):
+        raise TypeError(
+            f"{source} {type(features).__name__} instead of a Tensor in this forward pass; tap a layer that always "
+            "runs, outside of compiled modules, and handles one tensor"
+        )
+    return features
+
+
+def _read(read_output: OutputReader, returned: Any) -> Any:
+    """What the user's function makes of D's return value. Raises ValueError where it fails."""
+    try:
+        return read_output(returned)
+    except Exception as error:  # whatever a user's function raises belongs in the message
+        raise ValueError(
+            f"discriminator_output, a function, failed on {describe_output(returned)}, which the discriminator "
+            f"returned: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _returns_codes(read: Any, n: int) -> bool:
+    """Whether D returns (validity, codes, ...): a tuple of batches in which what follows the validity can be codes.
+
+    Raises:
+        ValueError: a tuple that cannot be read so; the message says how to say what it is.
+    """
+    if not isinstance(read, (tuple, list)):
+        return False
+    if len(read) < 2:
+        raise ValueError("the discriminator returned a tuple of one; expected validity, or (validity, codes, ...)")
+    codes = [*read[1].values()] if len(read) == 2 and isinstance(read[1], Mapping) else read[1:]
+    for code in codes:
+        is_batch = isinstance(code, Tensor) and code.ndim > 0 and len(code) == n
+        if not is_batch or math.prod(code.shape[2:]) > 1:  # a map is a validity at another scale, or features
+            raise ValueError(
+                f"the discriminator returned {describe_output(read)}, of which the first is taken as the validity, but "
+                f"{describe_output(code)} cannot be the codes' outputs (N, R); {HOW_TO_READ}"
+            )
+    return True
+
+
+HOW_TO_READ = (
+    "say what it returns: discriminator_output=lambda out: out[0], for instance, picks the validity, and "
+    "tap=lambda out: out[1] features that Q is to read"
+)
+
+
+def _check_validity(validity: Any, n: int) -> None:
+    """Check that D returned one validity, or a map of them, per image. Raises ValueError."""
+    if isinstance(validity, Tensor) and validity.ndim > 0 and len(validity) == n:
+        return
+    is_tensor = isinstance(validity, Tensor)
+    raise ValueError(
+        f"the discriminator must return one validity (or a map of them) per image, shape ({n}, *), or a tuple that "
+        f"starts with it, but got {f'shape {tuple(validity.shape)}' if is_tensor else describe_output(validity)}"
+        + ("" if is_tensor else f"; {HOW_TO_READ}")
+    )
+
+
+def _output_kind(validity: Tensor, low: float, high: float) -> DiscriminatorOutput:
+    """Whether D returns logits or probabilities.
+
+    Args:
+        validity: D's validity, with its graph.
+        low: the lowest value that it was seen to return.
+        high: the highest.
+
+    Raises:
+        ValueError: what D returns can be neither, or it cannot be told.
+    """
+    operation = final_operation(validity)
+    if operation.name in ("Softmax", "LogSoftmax", "LogSigmoid") and not operation.is_shifted:
+        raise ValueError(
+            f"the discriminator ends in a {operation.name}, but a GAN's loss takes one logit per image; remove the "
+            f"{operation.name}"
+        )
+    if operation.name == "Sigmoid" and not operation.is_shifted:
+        return "probabilities"
+    if operation.name == "a linear layer" or operation.name == "a sum of layers":
+        return "logits"
+    if low < 0 < high:
+        return "logits"
+    kind = "probabilities are" if low >= 0 and high <= 1 else "logits are not"
+    raise ValueError(
+        f"the discriminator returned values from {low:.3g} to {high:.3g} only, as {kind}, and its last operation does "
+        "not tell what they are; say discriminator_output='probabilities' or 'logits', or remove what bounds them from "
+        "the end of D"
+    )
+
+
+def infer_discriminator_adapter(
+    discriminator: nn.Module,
+    images: Tensor,
+    *,
+    tap: Tap | FeatureReader | None = None,
+    needs_features: bool = True,
+    output: DiscriminatorOutput | OutputReader | Literal["auto"] = "auto",
+) -> DiscriminatorAdapter:
+    """How to read the discriminator, inferred from dry forward passes on generated images.
+
+    Args:
+        discriminator: D.
+        images: a batch of G's images.
+        tap: where to take the features; inferred if None.
+        needs_features: whether Q reads features of D.
+        output: what D returns, or a function that reads it, or "auto" to infer it.
+
+    Raises:
+        ValueError: D does not take such images, returns no batch of validities, returns something that can be read in
+            several ways, or the tap is not there.
+    """
+    read_output = None if isinstance(output, str) else output
+    kind: Any = "auto"
+    if isinstance(output, str):
+        kind = check_choice("discriminator_output", output, ("auto", "logits", "probabilities"))
+    if isinstance(tap, Tap):
+        tap.module(discriminator)
+    reader = DiscriminatorAdapter("logits", read_output=read_output)
+    with dry_run(discriminator), eager():
+        # With a graph from the images on, a frozen D shows its last activation as well.
+        images = images.detach().requires_grad_(images.is_floating_point())
+        try:
+            returned = discriminator(images)
+        except Exception as error:
+            raise ValueError(
+                f"the discriminator did not take images of shape {tuple(images.shape)}, which the generator makes: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        read = returned if read_output is None else _read(read_output, returned)
+        returns_codes = _returns_codes(read, len(images))
+        reader = replace(reader, returns_codes=returns_codes)
+        validity = read[0] if returns_codes else read
+        _check_validity(validity, len(images))
+        if returns_codes and tap is not None:
+            raise ValueError(
+                "this discriminator returns codes itself, so there is nothing to tap; leave tap out, or let "
+                "discriminator_output= pick the validity alone"
+            )
+        low, high = measured_interval(probed_outputs(lambda x: reader.read(discriminator(x))[0], images))
+        if kind == "auto":
+            kind = _output_kind(validity, low, high)
+        elif kind == "probabilities" and (low < 0 or high > 1):
+            raise ValueError(
+                f"discriminator_output is 'probabilities', but D returned values from {low:.3g} to {high:.3g}; say "
+                "'logits', or end D in a Sigmoid"
+            )
+        sigmoid = None
+        if kind == "probabilities":
+            calls = []
+            with RecordSigmoids(calls):
+                sigmoid = find_call(calls, reader.read(discriminator(images))[0])
+    if not needs_features or returns_codes:
+        tap = None
+    elif tap is None:
+        tap = default_tap(discriminator, images, lambda returned: reader.read(returned)[0])
+    return DiscriminatorAdapter(
+        kind,
+        tap if isinstance(tap, Tap) else None,
+        returns_codes,
+        sigmoid,
+        read_output,
+        None if isinstance(tap, Tap) else tap,
+    )

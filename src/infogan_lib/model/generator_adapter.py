@@ -1,0 +1,211 @@
+"""How a user's generator takes its latent and where its images are, found by dry forward passes.
+
+An adapter is data, not a wrapper. The generator is called in eval mode, and torch's random state is restored
+afterwards, so nothing of it changes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from infogan_lib._checks import check_choice
+from infogan_lib.data.rng import preserve_rng, seed_all
+from infogan_lib.latent.discrete import Categorical
+from infogan_lib.latent.spec import LatentSpec
+from infogan_lib.model.activations import eager
+from infogan_lib.model.introspection import describe_output, device_and_dtype, dry_run
+
+GeneratorInput = Literal["flat", "1d", "2d", "3d", "separate", "indices"]
+
+GENERATOR_INPUTS: tuple[GeneratorInput, ...] = ("flat", "2d", "1d", "3d", "separate", "indices")
+
+GeneratorOutput = Callable[[Any], Tensor]
+"""Picks the images out of what a generator returns."""
+
+
+@dataclass(frozen=True)
+class GeneratorAdapter:
+    """How to call the generator.
+
+    Args:
+        input: "flat" for (N, L); "1d", "2d", "3d" for (N, L, 1), (N, L, 1, 1), (N, L, 1, 1, 1); "separate" for one
+            argument (N, width) per variable of the spec, in order; "indices" for the same with a categorical code as
+            the index of its category, int64 (N,), as `nn.Embedding` takes it.
+        output: picks the images out of what it returns; None where it returns them.
+    """
+
+    input: GeneratorInput
+    output: GeneratorOutput | None = None
+
+    def __call__(self, generator: nn.Module, latent: Tensor, spec: LatentSpec) -> Tensor:
+        """Images (N, *) from a flat latent (N, L)."""
+        returned = generator(*self._arguments(latent, spec))
+        return returned if self.output is None else self.output(returned)
+
+    def _arguments(self, latent: Tensor, spec: LatentSpec) -> list[Tensor]:
+        if self.input == "flat":
+            return [latent]
+        if self.input == "separate":
+            return [*spec.split(latent).values()]
+        if self.input == "indices":
+            values = spec.split(latent)
+            return [v.argmax(1) if isinstance(spec[name], Categorical) else v for name, v in values.items()]
+        return [latent.reshape(*latent.shape, *[1] * int(self.input[0]))]
+
+
+def infer_generator_adapter(
+    generator: nn.Module,
+    spec: LatentSpec,
+    *,
+    input: GeneratorInput | Literal["auto"] = "auto",
+    output: GeneratorOutput | None = None,
+    discriminator: nn.Module | None = None,
+) -> tuple[GeneratorAdapter, Tensor]:
+    """How to call the generator: the first way in which it runs.
+
+    Args:
+        generator: G.
+        spec: the latent.
+        input: the only way to try, or "auto" for all.
+        output: picks the images out of what G returns.
+        discriminator: D, to tell whether the two were swapped.
+
+    Returns:
+        The adapter, and the images of the dry run, still with their graph.
+
+    Raises:
+        ValueError: it runs in none of them, and the message says how each failed; or its images do not depend on one of
+            the codes.
+    """
+    if input != "auto":
+        check_choice("generator_input", input, ("auto", *GENERATOR_INPUTS))
+    failures = []
+    for attempt in _inputs_to_try(spec) if input == "auto" else (input,):
+        result = _try(generator, spec, GeneratorAdapter(attempt, output))
+        if isinstance(result, _Failure):
+            failures.append(result)
+            continue
+        adapter, images = result
+        _check_reads_all_codes(generator, spec, adapter)
+        return adapter, images
+    widths = " + ".join(f"{name} {variable.width}" for name, variable in spec.items())
+    raise ValueError(
+        f"the generator did not turn a latent of width {spec.width} ({widths}) into a batch of images. Called as\n  "
+        + "\n  ".join(f"{failure.input}: {failure.reason}" for failure in failures)
+        + f"\n{_remedy(spec, failures, discriminator)}"
+    )
+
+
+def _inputs_to_try(spec: LatentSpec) -> tuple[GeneratorInput, ...]:
+    """The ways that can differ for this latent: separate arguments need several variables, indices a category."""
+    has_category = any(isinstance(code, Categorical) for code in spec.codes.values())
+    return GENERATOR_INPUTS if has_category else GENERATOR_INPUTS[:-1]
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """One way to call the generator that did not give images.
+
+    Args:
+        input: the way.
+        reason: what happened.
+        returned: what it returned; None where it raised.
+        is_misfit: whether it raised for a shape that a layer does not take.
+        takes_other_arguments: whether it takes another number of arguments.
+    """
+
+    input: GeneratorInput
+    reason: str
+    returned: Any = None
+    is_misfit: bool = False
+    takes_other_arguments: bool = False
+
+
+def _try(
+    generator: nn.Module, spec: LatentSpec, adapter: GeneratorAdapter
+) -> tuple[GeneratorAdapter, Tensor] | _Failure:
+    """Call the generator once: the adapter and the images, or why there are none."""
+    n = 2 if spec.width != 2 else 3
+    device, dtype = device_and_dtype(generator)
+    with dry_run(generator), eager():
+        latent = spec.sample(n, rng=torch.Generator().manual_seed(0)).to(device, dtype).requires_grad_()
+        try:
+            images = adapter(generator, latent, spec)
+        except Exception as error:  # whatever a user's module raises belongs in the message
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            misfit = any(word in reason.lower() for word in ("shape", "size", "dimension", "channels"))
+            other = isinstance(error, TypeError) and "argument" in reason
+            return _Failure(adapter.input, f"{type(error).__name__}: {reason}", None, misfit, other)
+    if isinstance(images, Tensor) and images.ndim >= 2 and len(images) == n:
+        return adapter, images
+    got = f"shape {tuple(images.shape)}" if isinstance(images, Tensor) else describe_output(images)
+    return _Failure(adapter.input, f"returned {got} for a batch of {n}", returned=images)
+
+
+def _remedy(spec: LatentSpec, failures: list[_Failure], discriminator: nn.Module | None) -> str:
+    """What to change, as far as the failures tell."""
+    if discriminator is not None:
+        swapped = (_try(discriminator, spec, GeneratorAdapter(way)) for way in ("flat", "2d"))
+        if not all(isinstance(result, _Failure) for result in swapped):
+            return "The discriminator takes such a latent: are generator and discriminator swapped?"
+    returned = [failure.returned for failure in failures if failure.returned is not None]
+    if any(not isinstance(value, Tensor) for value in returned):
+        return (
+            "Where the images are in what it returns has to be said: generator_output=lambda out: out[0], for instance."
+        )
+    if returned:
+        return "It must return images (N, *) for latents (N, L), one for each."
+    raised = [failure for failure in failures if not failure.takes_other_arguments]
+    if raised and all(failure.is_misfit for failure in raised):
+        return f"Its first layer must take {spec.width} inputs: change that layer, or the noise in the LatentSpec."
+    return "It must run on latents in one of these forms; call it by hand on latent.sample(2) to see where it fails."
+
+
+def _check_reads_all_codes(generator: nn.Module, spec: LatentSpec, adapter: GeneratorAdapter) -> None:
+    """Check that every code has an effect on the images.
+
+    A code has one if the images have a gradient with respect to it, or if new values of it change them, or if NaN in
+    its place comes through: from layers that begin with weights of zero, and learn to read it.
+
+    Raises:
+        ValueError: a code without any effect.
+    """
+    device, dtype = device_and_dtype(generator)
+    rng = torch.Generator().manual_seed(0)
+    base, fresh = (spec.sample(4, rng=rng).to(device, dtype) for _ in range(2))
+
+    def images(latent: Tensor) -> Tensor:
+        with preserve_rng(device), dry_run(generator), eager():
+            seed_all(0, device)  # the same noise inside the generator in each call
+            return adapter(generator, latent, spec)
+
+    before = images(base.requires_grad_())
+    weights = torch.randn(before.shape, generator=rng).to(before)
+    gradient = (
+        torch.autograd.grad((before * weights).sum(), base, allow_unused=True)[0] if before.requires_grad else None
+    )
+    if torch.equal(before, images(fresh)):
+        return  # nothing has an effect yet, as with a last layer of zeros
+    for name in spec.codes:
+        columns = spec.slices[name]
+        if gradient is not None and gradient[:, columns].any():
+            continue
+        changed = base.detach().clone()
+        changed[:, columns] = fresh[:, columns]
+        is_index = adapter.input == "indices" and isinstance(spec[name], Categorical)
+        if is_index or torch.equal(changed, base) or not torch.equal(before, images(changed)):
+            continue
+        changed[:, columns] = torch.nan
+        try:
+            is_read = images(changed).isnan().any()
+        except (RuntimeError, IndexError):  # an index made of NaN
+            continue
+        if not is_read:
+            widths = ", ".join(f"{other} {variable.width}" for other, variable in spec.items())
+            raise ValueError(
+                f"the generator ignores {name!r}: its images stay the same whatever that code is, so Q could never "
+                f"learn it; let the generator read all of its input ({widths}), or leave {name!r} out of the latent"
+            )

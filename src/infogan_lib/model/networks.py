@@ -1,0 +1,148 @@
+r"""The three networks of an InfoGAN as one module, as a training step calls them.
+
+.. math::
+    x = G(z, c), \qquad D(x) = \mathrm{head}(\mathrm{trunk}(x)), \qquad Q(c \mid x) = q(\mathrm{trunk}(x))
+
+G and D are the user's and stay as they are; Q is attached to D's own features (Chen et al., *InfoGAN*, NeurIPS 2016,
+section 6: "we parametrize Q as a neural network ... Q and D share all convolutional layers"), or is the user's.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from torch import Tensor, nn
+from typing_extensions import override
+
+from infogan_lib._checks import check_seed
+from infogan_lib.data.pixels import PixelRange
+from infogan_lib.latent.spec import LatentSpec
+from infogan_lib.model.activations import reachable_interval
+from infogan_lib.model.attach import attach_q
+from infogan_lib.model.discriminator_adapter import (
+    DiscriminatorOutput,
+    DiscriminatorResult,
+    FeatureReader,
+    OutputReader,
+    infer_discriminator_adapter,
+)
+from infogan_lib.model.ema import MovingAverage
+from infogan_lib.model.fast_cpu import fast_cpu, has_convolutions
+from infogan_lib.model.generator_adapter import GeneratorInput, GeneratorOutput, infer_generator_adapter
+from infogan_lib.model.introspection import Part, device_and_dtype, group_parameters
+from infogan_lib.model.q_head import QHeadFactory, flat_outputs
+from infogan_lib.model.tap import FeatureHook, Tap, capture_features
+from infogan_lib.model.validation import check_arguments, check_no_shared_parameters, check_readers
+
+
+class Networks(nn.Module):
+    """G, D and Q as a training step calls them. Arguments and attributes are those of `InfoGAN`."""
+
+    ema_generator: MovingAverage | None
+    q: nn.Module | None
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        latent: LatentSpec,
+        *,
+        q_head: nn.Module | QHeadFactory | None,
+        q_network: nn.Module | None,
+        tap: str | Tap | FeatureReader | None,
+        generator_input: GeneratorInput | Literal["auto"],
+        generator_output: GeneratorOutput | None,
+        discriminator_output: DiscriminatorOutput | OutputReader | Literal["auto"],
+        q_output: OutputReader | None,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        check_arguments(generator, discriminator, latent, q_head, q_network, tap)
+        check_readers(generator_output, discriminator_output, q_output)
+        check_no_shared_parameters(generator, discriminator, q_head, q_network)
+        self.latent = latent
+        self.generator = generator
+        self.discriminator = discriminator
+        self.ema_generator = None
+        self._hook: FeatureHook | None = None
+
+        self.generator_adapter, images = infer_generator_adapter(
+            generator, latent, input=generator_input, output=generator_output, discriminator=discriminator
+        )
+        self.image_shape = tuple(images.shape[1:])
+        self.output_range: PixelRange | None = reachable_interval(images)
+        images, at = images.detach().to(*device_and_dtype(discriminator)), Tap(tap) if isinstance(tap, str) else tap
+        self.discriminator_adapter = infer_discriminator_adapter(
+            discriminator, images, tap=at, needs_features=q_network is None, output=discriminator_output
+        )
+        self.q_output = q_output
+        self.q, self._shared = attach_q(
+            q_network if q_head is None else q_head,
+            discriminator,
+            self.discriminator_adapter,
+            images,
+            latent,
+            read_output=q_output,
+            seed=check_seed(seed),
+        )
+        self._generator_convolves = has_convolutions(generator)
+        self._discriminator_convolves = has_convolutions(discriminator, self.q)
+
+    def parameter_groups(self) -> dict[Part, list[nn.Parameter]]:
+        """Trainable parameters of "generator", "trunk" (D as far as Q reads it), "d_head" (its rest), "q_head" (Q)."""
+        return group_parameters(self.generator, self.discriminator, self.q, self._shared)
+
+    def generate(self, latent: Tensor) -> Tensor:
+        """Images G(z, c), shape (N, *image_shape), from latents (N, L), in the mode the generator is in."""
+        return self.run_generator(self.generator, latent)
+
+    def run_generator(self, generator: nn.Module, latent: Tensor) -> Tensor:
+        """Images of a generator with the layers of this model's, such as its average; as `generate`."""
+        with fast_cpu(latent, self._generator_convolves):
+            return self.generator_adapter(generator, latent, self.latent).contiguous()
+
+    @override
+    def forward(self, latent: Tensor) -> Tensor:
+        """Images (N, *image_shape) from latents (N, L): in eval mode those that `sample` and `decode` make.
+
+        In training mode they are `generate`'s. So an export of a model in eval mode, such as to ONNX, holds the
+        averaged generator where there is one.
+        """
+        if self.training or self.ema_generator is None:
+            return self.generate(latent)
+        return self.run_generator(self.ema_generator.module, latent)
+
+    def discriminate(self, images: Tensor, *, codes: bool = True) -> DiscriminatorResult:
+        """D's logits and, unless `codes` is False, Q's raw outputs for images (N, *image_shape), in their mode."""
+        with fast_cpu(images, self._discriminator_convolves):
+            logits, q_input = self.discriminator_adapter(self.discriminator, images, self._hook)
+            return DiscriminatorResult(logits.contiguous(), self._run_q(q_input) if codes else None)
+
+    def forward_q(self, images: Tensor) -> Tensor:
+        """Q's raw outputs (N, R) for images (N, *image_shape), in the mode that D and Q are in."""
+        with fast_cpu(images, self._discriminator_convolves):
+            if not self.discriminator_adapter.feeds_q:
+                return self._run_q(images)
+            return self._run_q(self.discriminator_adapter(self.discriminator, images, self._hook)[1])
+
+    def _run_q(self, q_input: Any) -> Tensor:
+        returned = q_input if self.q is None else self.q(q_input)
+        return flat_outputs(returned if self.q_output is None else self.q_output(returned), self.latent)
+
+    @contextmanager
+    def tapping(self) -> Iterator[None]:
+        """Keep the tap's hook on D, instead of adding it in every forward pass, so that a step can be traced."""
+        tap = self.discriminator_adapter.tap
+        if tap is None or (self._hook is not None and self._hook.active):
+            yield
+            return
+        with capture_features(self.discriminator, tap) as self._hook:
+            try:
+                yield
+            finally:
+                self._hook = None
+
+    @override
+    def __getstate__(self) -> dict[str, Any]:
+        """The state of a copy, on whose discriminator the hook of `tapping` does nothing."""
+        return self.__dict__ | {"_hook": None}
