@@ -35,13 +35,17 @@ def parameters_read_by_q(discriminator: nn.Module, logits: Tensor, q_outputs: Te
 
 
 def group_parameters(
-    generator: nn.Module, discriminator: nn.Module, q: nn.Module | None, shared: SharedNames
+    generator: nn.Module, discriminator: nn.Module, q: nn.Module | None, shared: SharedNames, *, frozen: bool = False
 ) -> dict[Part, list[nn.Parameter]]:
-    """All trainable parameters by part; see `InfoGAN.parameter_groups`."""
-    of_d = [(name, p) for name, p in discriminator.named_parameters() if p.requires_grad]
-    of_q = [] if q is None else [p for p in q.parameters() if p.requires_grad]
+    """All trainable parameters by part, and with `frozen` the others as well; see `InfoGAN.parameter_groups`."""
+
+    def wanted(parameter: nn.Parameter) -> bool:
+        return parameter.requires_grad or (frozen and parameter.is_floating_point())
+
+    of_d = [(name, p) for name, p in discriminator.named_parameters() if wanted(p)]
+    of_q = [] if q is None else [p for p in q.parameters() if wanted(p)]
     return {
-        "generator": [p for p in generator.parameters() if p.requires_grad],
+        "generator": [p for p in generator.parameters() if wanted(p)],
         "trunk": [p for name, p in of_d if name in shared.trunk],
         "d_head": [p for name, p in of_d if name not in shared.trunk | shared.q_only],
         "q_head": of_q + [p for name, p in of_d if name in shared.q_only],
@@ -122,6 +126,16 @@ def set_mode(*modules: nn.Module, training: bool) -> Iterator[None]:
     finally:
         for part, was_training in modes:
             part.training = was_training
+
+
+def train_unfrozen(module: nn.Module) -> None:
+    """Put a module into training mode, except for its frozen parts: those whose parameters require no gradients."""
+    parameters = [*module.parameters()]
+    if parameters and not any(parameter.requires_grad for parameter in parameters):
+        return
+    module.training = True
+    for child in module.children():
+        train_unfrozen(child)
 
 
 def has_batch_norm(model: nn.Module) -> bool:

@@ -88,9 +88,16 @@ class Networks(nn.Module):
         self._generator_convolves = has_convolutions(generator)
         self._discriminator_convolves = has_convolutions(discriminator, self.q)
 
-    def parameter_groups(self) -> dict[Part, list[nn.Parameter]]:
-        """Trainable parameters of "generator", "trunk" (D as far as Q reads it), "d_head" (its rest), "q_head" (Q)."""
-        return group_parameters(self.generator, self.discriminator, self.q, self._shared)
+    def parameter_groups(self, *, frozen: bool = False) -> dict[Part, list[nn.Parameter]]:
+        """The parameters by part.
+
+        Args:
+            frozen: whether those that require no gradients are among them.
+
+        Returns:
+            Lists of "generator", "trunk" (D as far as Q reads it), "d_head" (its rest) and "q_head" (Q).
+        """
+        return group_parameters(self.generator, self.discriminator, self.q, self._shared, frozen=frozen)
 
     def generate(self, latent: Tensor) -> Tensor:
         """Images G(z, c), shape (N, *image_shape), from latents (N, L), in the mode the generator is in."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from infogan_lib.data.stream import Target
+from infogan_lib.model.introspection import train_unfrozen
 from infogan_lib.training.callbacks import Callback
 from infogan_lib.training.resume import FitSession
 from infogan_lib.training.signals import StopSignals, defer_sigchld
@@ -42,7 +43,7 @@ def run_fit(
     stream, total = session.stream, last_step
     if last_epoch is not None and (per_epoch := stream.source.estimated_batches) is not None:
         total = trainer.steps - stream.position.batch_index + per_epoch * (last_epoch - trainer.epochs)
-    trainer.model.train()
+    train_unfrozen(trainer.model)
     with ExitStack() as stack:
         for callback in callbacks:
             stack.callback(callback.on_fit_end, trainer)

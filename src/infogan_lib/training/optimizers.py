@@ -1,7 +1,7 @@
 """Which optimizer updates which parameters: the paper's Adam by default, or the user's own, checked."""
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -140,12 +140,10 @@ class Optimizers:
             TypeError: a function that makes no optimizer.
             ValueError: parameters that no optimizer holds or that two hold, or a setting that would do nothing.
         """
-        groups, in_g = model.parameter_groups(), _parameter_ids(self.g)
-        of_q = [*(groups["q_head"] if "q_head" in information_trains else [])]
-        of_q += [parameter for network in networks for parameter in network.parameters()]
-        of_q = [parameter for parameter in of_q if id(parameter) not in in_g]
-        parameters = {"d": groups["trunk"] + groups["d_head"], "g": groups["generator"], "q": of_q}
-        if not of_q and self.q is not None:
+        parameters = parameters_by_optimizer(model, information_trains, networks)
+        in_g = _parameter_ids(self.g)
+        parameters["q"] = [parameter for parameter in parameters["q"] if id(parameter) not in in_g]
+        if self.q is not None and not any(parameter.requires_grad for parameter in parameters["q"]):
             raise ValueError("optimizers.q has nothing to train; leave it out")
         default_q = self.g if isinstance(self.g, (int, float)) else Optimizers.g
         choices = {"d": self.d, "g": self.g, "q": default_q if self.q is None else self.q}
@@ -191,6 +189,54 @@ class Optimizers:
         return made
 
 
+def parameters_by_optimizer(
+    model: InfoGAN, information_trains: frozenset[Part], networks: Iterable[nn.Module] = ()
+) -> dict[str, list[nn.Parameter]]:
+    """The parameters of "d", "g" and "q", frozen ones too: an optimizer passes over what has no gradient.
+
+    So what is frozen now can be trained later, in the same optimizer and with the same scheduler.
+
+    Args:
+        model: the model.
+        information_trains: the parts that the information loss trains; without "q_head" Q is not among them.
+        networks: networks of regularizers, which are trained with Q.
+    """
+    groups = model.parameter_groups(frozen=True)
+    of_q = [*(groups["q_head"] if "q_head" in information_trains else [])]
+    of_q += [parameter for network in networks for parameter in network.parameters()]
+    return {"d": groups["trunk"] + groups["d_head"], "g": groups["generator"], "q": of_q}
+
+
+def add_unfrozen(
+    parameters: Mapping[str, Sequence[nn.Parameter]],
+    optimizers: Mapping[str, Optimizer],
+    schedulers: Sequence[LRScheduler],
+) -> None:
+    """Add parameters that require gradients by now, and that no optimizer holds, to their optimizer.
+
+    Only an optimizer that was given ready-made can lack some.
+
+    Args:
+        parameters: the parameters by the name of their optimizer.
+        optimizers: the optimizers by name.
+        schedulers: the schedulers, which do not take up what is added.
+
+    Raises:
+        ValueError: there are such parameters, and their optimizer has a scheduler.
+    """
+    held = set().union(*map(_parameter_ids, optimizers.values()))
+    for name, optimizer in optimizers.items():
+        new = [p for p in parameters[name] if p.requires_grad and id(p) not in held]
+        if not new:
+            continue
+        if any(scheduler.optimizer is optimizer for scheduler in schedulers):
+            raise ValueError(
+                f"{len(new)} parameters that optimizers.{name} does not hold require gradients by now, and its "
+                "scheduler would leave them out; give the trainer a function that makes the optimizer of all parameters"
+            )
+        optimizer.add_param_group({"params": new})
+
+
 def _check_choice(name: str, choice: object) -> None:
     if isinstance(choice, (int, float)) and not isinstance(choice, bool):
         check_float(name, choice, above=0)
@@ -226,7 +272,8 @@ def _check_each_parameter_once(
     """Every parameter is in its own optimizer and in no other."""
     ids = {name: _parameter_ids(optimizer) for name, optimizer in optimizers.items()}
     for name, own in parameters.items():
-        missing = [names.get(id(p), "of a regularizer") for p in own if id(p) not in ids.get(name, set())]
+        lacking = [p for p in own if p.requires_grad and id(p) not in ids.get(name, set())]
+        missing = [names.get(id(p), "of a regularizer") for p in lacking]
         if missing:
             raise ValueError(
                 f"optimizers.{name} does not hold {len(missing)} parameters that it must train, {missing[0]!r} first; "

@@ -53,6 +53,8 @@ class Precision(Described):
         if self._scale is not None:
             norm = norm / self._scale
         for optimizer in optimizers:
+            if self.scaler.is_enabled() and not _has_gradients(optimizer):
+                continue  # the scaler refuses one whose parameters are all frozen
             try:
                 self.scaler.step(optimizer)
             finally:  # an interrupt leaves what the scaler lends to a fused optimizer, and the next step would use it
@@ -109,6 +111,10 @@ class Precision(Described):
         if state:
             self.scaler._scale = state["scale"].clone().to(self.device)
             self.scaler._growth_tracker = state["growth_tracker"].clone().to(self.device)
+
+
+def _has_gradients(optimizer: Optimizer) -> bool:
+    return any(p.grad is not None for group in optimizer.param_groups for p in group["params"])
 
 
 def clear(parameters: Iterable[nn.Parameter]) -> None:

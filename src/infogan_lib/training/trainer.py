@@ -25,14 +25,27 @@ from infogan_lib.losses import AdversarialLoss, NonSaturating, PairedAdversarial
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.introspection import device_and_dtype, has_batch_norm
 from infogan_lib.regularizers.base import Regularizer
-from infogan_lib.training.assembly import add_ema, as_model, make_ledger, prepare_regularizers, settle_pixel_range
+from infogan_lib.training.assembly import (
+    add_ema,
+    as_model,
+    check_one_process,
+    make_ledger,
+    prepare_regularizers,
+    settle_pixel_range,
+)
 from infogan_lib.training.callbacks import Callback, check_callbacks, stateful_among
 from infogan_lib.training.calls import Augment
 from infogan_lib.training.checkpoint_settings import Checkpoints, as_checkpoints
 from infogan_lib.training.engine import Engine
 from infogan_lib.training.history import History
 from infogan_lib.training.loop import run_fit
-from infogan_lib.training.optimizers import Optimizers, Part, check_information_trains
+from infogan_lib.training.optimizers import (
+    Optimizers,
+    Part,
+    add_unfrozen,
+    check_information_trains,
+    parameters_by_optimizer,
+)
 from infogan_lib.training.precision import Precision
 from infogan_lib.training.resume import FitSession
 from infogan_lib.training.step import InfoGANStep
@@ -72,13 +85,14 @@ class InfoGANTrainer:
         model: the `InfoGAN`.
         history: the metrics of all steps.
         device: the device that the networks are on.
-        optimizers: the optimizers by name, "d", "g" and "q", as far as each has something to train.
+        optimizers: the optimizers by name, "d", "g" and "q", as far as each has parameters; frozen ones are among them.
         schedulers: their learning-rate schedulers, in the same order; none without `Optimizers(scheduler=)`.
         streams: the streams of random numbers, by name a `torch.Generator` each.
 
     Raises:
         TypeError: an argument of another type.
         ValueError: arguments that do not fit each other, before anything is trained.
+        RuntimeError: in one of several processes that a launcher started.
 
     Source: Chen et al., InfoGAN, NeurIPS 2016, equation 6 and appendix C.
     """
@@ -102,6 +116,7 @@ class InfoGANTrainer:
         discriminator_augment: Augment | None = None,
         seed: int = 0,
     ) -> None:
+        check_one_process()
         optimizer_settings: Optimizers = check_instance("optimizers", optimizers, Optimizers) or Optimizers()
         engine_settings: Engine = check_instance("engine", engine, Engine) or Engine()
         game = check_instance("adversarial", adversarial, AdversarialLoss, PairedAdversarialLoss) or NonSaturating()
@@ -112,6 +127,7 @@ class InfoGANTrainer:
         self.model = as_model(generator, discriminator, latent, seed=seed).to(self.device)
         add_ema(self.model, ema_decay)
         terms = prepare_regularizers(regularizers, self.model, seed=self._seed)
+        self._information_trains = information_trains
         trains = check_information_trains(information_trains, self.model)
         networks = [term.network for term in terms if term.network is not None]
         self.optimizers = optimizer_settings.build(self.model, trains, networks)
@@ -258,9 +274,17 @@ class InfoGANTrainer:
         if isinstance(data, Tensor):
             self._check_data(data)
         check = None if isinstance(data, Tensor) else self._check_data  # a Tensor was checked as a whole
+        self._train_unfrozen()
         with FitSession(self._ledger, saving, DataStream(source, self._position), stateful) as session:
             run_fit(self, session, called, check, **more)
         return self.history
+
+    def _train_unfrozen(self) -> None:
+        """Train what requires gradients now, which may have changed since the last fit."""
+        trains = check_information_trains(self._information_trains, self.model)
+        parameters = parameters_by_optimizer(self.model, trains, self._step.networks.values())
+        add_unfrozen(parameters, self.optimizers, self.schedulers)
+        self._step.train(trains)
 
     def _check_data(self, images: Tensor) -> None:
         check_images(images, self.model.image_shape)

@@ -1,0 +1,130 @@
+"""Frozen parts: what requires gradients when `fit` begins is trained, and the rest stays as it is."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import SGD
+from torch.optim.lr_scheduler import LinearLR
+
+from infogan_lib import Engine, InfoGAN, InfoGANTrainer, Optimizers
+from infogan_lib.checkpoints.disk import CheckpointError
+from toys import LATENT, dense_discriminator, dense_generator, images
+
+PARTS = {
+    "generator": lambda model: model.generator,
+    "trunk": lambda model: model.discriminator[1],
+    "head of D": lambda model: model.discriminator[4],
+    "discriminator": lambda model: model.discriminator,
+    "Q": lambda model: model.q,
+}
+
+
+def values(part: nn.Module) -> list[torch.Tensor]:
+    return [parameter.detach().clone() for parameter in part.parameters()]
+
+
+def changed(part: nn.Module, before: list[torch.Tensor]) -> bool:
+    return any(not torch.equal(p, q) for p, q in zip(part.parameters(), before, strict=True))
+
+
+def model() -> InfoGAN:
+    torch.manual_seed(0)
+    return InfoGAN(dense_generator(), dense_discriminator(norm=False), LATENT)
+
+
+def trainer_of(gan: InfoGAN, precision: Any = "fp32", **optimizers: Any) -> InfoGANTrainer:
+    settings = {"optimizers": Optimizers(**optimizers), "engine": Engine("cpu", precision=precision)}
+    return InfoGANTrainer(gan, **settings, regularizers=())
+
+
+@pytest.mark.parametrize("scheduler", [None, lambda optimizer: LinearLR(optimizer, 1.0, 0.5, 20)])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
+def test_what_is_unfrozen_between_two_fits_is_trained(part, precision, scheduler):
+    gan = model()
+    frozen = part(gan).requires_grad_(False)
+    trainer = trainer_of(gan, precision, scheduler=scheduler)
+    before = values(frozen)
+    trainer.fit(images(16), steps=2, batch_size=8)
+    assert not changed(frozen, before)
+    frozen.requires_grad_(True)
+    trainer.fit(images(16), steps=2, batch_size=8)
+    assert changed(frozen, before)
+    frozen.requires_grad_(False)
+    before = values(frozen)
+    trainer.fit(images(16), steps=2, batch_size=8)
+    assert not changed(frozen, before)
+
+
+def test_the_trunk_is_trained_by_the_information_as_well_once_it_is_unfrozen():
+    gan = model()
+    gan.discriminator[1].requires_grad_(False)
+    trainer = trainer_of(gan)
+    assert trainer.information_trains == {"generator", "q_head"}
+    gan.discriminator[1].requires_grad_(True)
+    trainer.fit(images(16), steps=1, batch_size=8)
+    assert trainer.information_trains == {"generator", "q_head", "trunk"}
+
+
+def test_an_optimizer_of_the_users_takes_up_what_is_unfrozen():
+    gan = model()
+    first = gan.generator[0].requires_grad_(False)
+    optimizer = SGD([p for p in gan.generator.parameters() if p.requires_grad], lr=0.1)
+    trainer, before = trainer_of(gan, g=optimizer), values(first)
+    trainer.fit(images(16), steps=1, batch_size=8)
+    assert not changed(first, before)
+    first.requires_grad_(True)
+    trainer.fit(images(16), steps=1, batch_size=8)
+    assert changed(first, before)
+    assert [len(group["params"]) for group in optimizer.param_groups] == [4, 2]
+
+
+def test_an_optimizer_with_a_scheduler_cannot_take_up_more():
+    gan = model()
+    first = gan.generator[0].requires_grad_(False)
+    optimizer = SGD([p for p in gan.generator.parameters() if p.requires_grad], lr=0.1)
+    trainer = trainer_of(gan, g=optimizer, scheduler=lambda o: LinearLR(o, 1.0, 0.5, 20))
+    trainer.fit(images(16), steps=1, batch_size=8)
+    first.requires_grad_(True)
+    with pytest.raises(ValueError, match=r"2 parameters that optimizers.g does not hold .* give the trainer a func"):
+        trainer.fit(images(16), steps=1, batch_size=8)
+
+
+def test_frozen_parts_keep_their_mode_and_statistics():
+    gan = model()
+    gan.discriminator.append(nn.Sequential(nn.Linear(1, 4), nn.BatchNorm1d(4), nn.Dropout(), nn.Linear(4, 1)))
+    gan = InfoGAN(gan.generator, gan.discriminator, LATENT)
+    gan.generator.requires_grad_(False).eval()
+    gan.discriminator[5][1].requires_grad_(False).eval()
+    mean = gan.discriminator[5][1].running_mean.clone()
+    gan.discriminator[5][2].eval()  # it has nothing to freeze, and is in a part that is trained
+    trainer = trainer_of(gan)
+    trainer.fit(images(16), steps=2, batch_size=8)
+    assert not any(module.training for module in gan.generator.modules())
+    assert not gan.discriminator[5][1].training
+    assert torch.equal(gan.discriminator[5][1].running_mean, mean)
+    assert gan.discriminator.training
+    assert gan.discriminator[5][2].training
+
+
+def test_a_run_resumes_with_the_same_frozen_parts_only(tmp_path):
+    def trainer(*, frozen):
+        gan = model()
+        gan.generator[0].requires_grad_(not frozen)
+        return trainer_of(gan)
+
+    def run(*calls, checkpoints=None):
+        t = trainer(frozen=True)
+        for steps in calls:
+            t.fit(images(16), steps=steps, batch_size=8, checkpoints=checkpoints)
+            t.model.generator[0].requires_grad_(True)
+        return t
+
+    run(3, checkpoints=tmp_path)
+    resumed, whole = run(3, 4, checkpoints=tmp_path), run(3, 4)
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(resumed.model.state_dict()[name], tensor), name
+    with pytest.raises(CheckpointError, match="frozen was 2 and is 0"):
+        trainer(frozen=False).fit(images(16), steps=9, batch_size=8, checkpoints=tmp_path)
