@@ -209,6 +209,15 @@ def test_html_elements():
     assert html.heading("a", level=1) == "<h1>a</h1>"
 
 
+def test_a_bound_below_zero_is_shown_as_it_is(tmp_path):
+    model = model_of()
+    with torch.no_grad():
+        model.q.out.weight.mul_(200)  # sure, and wrong
+    bound = code_information(model, seed=0)["digit"].bound
+    assert bound < -0.5
+    assert f"{bound:.2f} nats of information about digit" in report_of(tmp_path, model, images(16)).text
+
+
 def test_a_generator_without_a_known_range(tmp_path):
     with pytest.warns(UserWarning, match="range of the generator's images is not known"):
         page = report_of(tmp_path, model_of(end=nn.Identity()), images(16))

@@ -37,8 +37,8 @@ def check_one_process() -> None:
         size = distributed.get_world_size()
     if size > 1:
         raise RuntimeError(
-            f"this is one of {size} processes, but an InfoGANTrainer trains in one: each would draw the same latents and "
-            "train a model of its own; start the program with python instead of a launcher such as torchrun"
+            f"this is one of {size} processes, but an InfoGANTrainer trains in one: each would draw the same latents "
+            "and train a model of its own; start the program with python instead of a launcher such as torchrun"
         )
 
 

@@ -129,7 +129,7 @@ def _facts(information: Mapping[str, CodeInformation], match: CategoryMatch | No
         pairs += [(f"{match.nmi:.3f}", "normalized mutual information"), (f"{match.ari:.3f}", "adjusted Rand index")]
     for name, info in information.items():
         if info.bound is not None:
-            pairs.append((f"{max(info.bound, 0):.2f} nats", f"of information about {name} in an image, at least"))
+            pairs.append((f"{info.bound:.2f} nats", f"of information about {name} in an image, at least"))
         else:
             pairs.append((f"{info.loss:.3g}", f"squared error of {name}"))
     return html.facts(pairs)
