@@ -220,14 +220,16 @@ def match() -> metrics.CategoryMatch:
 for kind, codes in ((ig.Uniform, True), (ig.Gaussian, True), (ig.Bernoulli, True), (ig.Noise, False)):
     more: dict[str, list[Any]] = {"weight": [*WEIGHT, None], "loss": [*OBJECT, called(kind.__name__)]} if codes else {}
     rows(kind.__name__, kind, lambda: {"dim": 2}, dim=[*COUNT, None], **more)
-rows(
-    "Categorical",
-    ig.Categorical,
-    lambda: {"k": 3},
-    k=[*COUNT, None, 1],
-    weight=[*WEIGHT, None],
-    loss=[*OBJECT, called("Categorical")],
-)
+for kind in (ig.Categorical, ig.Label):
+    rows(
+        kind.__name__,
+        kind,
+        lambda: {"k": 3},
+        k=[*COUNT, None, 1],
+        weight=[*WEIGHT, None],
+        loss=[*OBJECT, called(kind.__name__)],
+    )
+rows("Label", ig.Label, lambda: {"k": 3}, supervision=[*WEIGHT, None, 0])
 rows("Uniform", ig.Uniform, low=[*NUMBER, 1.0, 2.0], high=[*NUMBER, -1.0, -2.0])
 rows("Noise", ig.Noise, lambda: {"dim": 2}, distribution=[None, 3, "normal", [1]])
 rows("Noise.sample", ig.Noise(3).sample, lambda: {"n": 2}, n=[*COUNT, None], rng=RNG, device=DEVICE, dtype=DTYPE)
@@ -711,6 +713,7 @@ rows(
     labels=[*ARRAY, [0.5, 1], [-1, 0], [0]],
     category_count=[*COUNT, 1],
     label_count=[*COUNT, 1],
+    identity=BOOL,
 )
 FEATURES = [*ARRAY, np.full((8, 2), NAN), np.ones((8, 3)), np.ones(8)]
 for name in ("frechet_distance", "kernel_distance", "precision_recall", "density_coverage"):

@@ -29,6 +29,7 @@ from infogan_lib._checks import (
     join_names,
 )
 from infogan_lib.latent.base import MAX_WIDTH, LatentCode, LatentVariable, sampling_device
+from infogan_lib.latent.label import Label
 from infogan_lib.latent.serialization import from_dict, parse_object, to_dict
 from infogan_lib.latent.traversal import Traversable
 from infogan_lib.latent.variable_names import check_unique, check_variable
@@ -112,6 +113,11 @@ class LatentSpec(Traversable):
     def codes(self) -> Mapping[str, LatentCode]:
         """The variables that Q recovers, in order; noise is left out."""
         return MappingProxyType({name: v for name, v in self.items() if isinstance(v, LatentCode)})
+
+    @cached_property
+    def labels(self) -> Mapping[str, Label]:
+        """The codes that Q also learns from the labels of real images, in order."""
+        return MappingProxyType({name: code for name, code in self.codes.items() if isinstance(code, Label)})
 
     @cached_property
     def slices(self) -> Mapping[str, slice]:

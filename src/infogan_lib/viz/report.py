@@ -113,7 +113,13 @@ def _match(
     code = categorical_code(model.latent, code)
     categories = posteriors[code].mode.argmax(1).cpu().numpy()
     label_count = None if label_names is None else len(label_names)
-    return match_categories(categories, labels, category_count=model.latent[code].width, label_count=label_count)
+    return match_categories(
+        categories,
+        labels,
+        category_count=model.latent[code].width,
+        label_count=label_count,
+        identity=code in model.latent.labels,
+    )
 
 
 def _lead(model: InfoGAN) -> str:
