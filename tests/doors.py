@@ -228,6 +228,7 @@ for kind in (ig.Categorical, ig.Label):
         k=[*COUNT, None, 1],
         weight=[*WEIGHT, None],
         loss=[*OBJECT, called(kind.__name__)],
+        probs=["3", 1.0, [0.5, 0.5], [0.5, 0.5, 0.5], [1.5, -0.5, 0], [1, 0, 0], [NAN, 0.5, 0.5], Nothing(), Failing()],
     )
 rows("Label", ig.Label, lambda: {"k": 3}, supervision=[*WEIGHT, None, 0])
 rows("Uniform", ig.Uniform, low=[*NUMBER, 1.0, 2.0], high=[*NUMBER, -1.0, -2.0])

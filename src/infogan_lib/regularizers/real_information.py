@@ -9,10 +9,14 @@ and balanced over the batch,
 With :math:`\beta = 1` the bracket is minus the mutual information of category and image under Q (Krause et al.,
 *Discriminative Clustering by Regularized Information Maximization*, NeurIPS 2010, section 2). A small :math:`\alpha`
 and a large :math:`\beta` leave Q free to regroup until the warps agree (Hu et al., *Learning Discrete Representations
-via Information Maximizing Self-Augmented Training*, ICML 2017, with 0.1 and 4).
+via Information Maximizing Self-Augmented Training*, ICML 2017, with 0.1 and 4). Where the code has a prior p of its
+own, balance is towards that: :math:`H(E[Q]) = \ln k - D_{KL}(E[Q] \,\|\, 1/k)` becomes
+:math:`\ln k - D_{KL}(E[Q] \,\|\, p)`, as both papers have it for known proportions.
 """
 
+import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -22,6 +26,7 @@ from infogan_lib._checks import check_float, check_function, check_int, join_nam
 from infogan_lib.data.augmentation import Augmentation, RandomAffine
 from infogan_lib.latent.discrete import Categorical
 from infogan_lib.latent.spec import LatentSpec
+from infogan_lib.latent.vectorized import ConstantTensor
 from infogan_lib.losses.information import at_least_float32
 from infogan_lib.regularizers.base import RealImageRegularizer
 
@@ -92,8 +97,7 @@ class RealImageInformation(RealImageRegularizer):
         log_q = log_posterior(latent, self.code, q_outputs)
         posterior, marginal = log_q.exp(), log_q.exp().mean(0)
         entropy = -(posterior * log_q).sum(1).mean()
-        marginal_entropy = -torch.special.xlogy(marginal, marginal).sum()
-        term = self.information * (entropy - self.balance * marginal_entropy)
+        term = self.information * (entropy - self.balance * balance(latent, self.code, marginal))
         if self.augment is None:
             return term
         views = torch.cat([self.augment(real, rng) for _ in range(self.views)])
@@ -107,6 +111,30 @@ def check_categorical(term: str, latent: LatentSpec, code: str) -> None:
         raise ValueError(
             f"{term} needs the name of a Categorical code; this latent has {join_names(categorical)}, but got {code!r}"
         )
+
+
+def balance(latent: LatentSpec, code: str, marginal: Tensor) -> Tensor:
+    """ln k - D_KL(E[Q(c|x)] || p), a scalar: H(E[Q(c|x)]) under a uniform prior p.
+
+    Args:
+        latent: The variables.
+        code: The name of a `Categorical` code.
+        marginal: E[Q(c|x)], shape (k,).
+    """
+    entropy = -torch.special.xlogy(marginal, marginal).sum()
+    variable = latent[code]
+    if not isinstance(variable, Categorical) or variable.probs is None:
+        return entropy
+    return entropy + math.log(variable.k) + (marginal * _log_prior(variable).to(marginal.device, marginal.dtype)).sum()
+
+
+@lru_cache(maxsize=64)
+def _log_prior(code: Categorical) -> ConstantTensor:
+    """ln p (k,), that of a category which does not occur being finite."""
+    return ConstantTensor([math.log(max(p, _RAREST)) for p in code.prior])
+
+
+_RAREST = 1e-6
 
 
 def log_posterior(latent: LatentSpec, code: str, q_outputs: Tensor) -> Tensor:
