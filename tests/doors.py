@@ -57,6 +57,7 @@ CALLED_BY_THE_LIBRARY = {
     "*.sample_many": "the spec's sampler calls it",
     "Optimizers.build*": "the trainer's own parts",
     "Engine.precision_on": "the trainer's own device",
+    "LatentSpec.bind": "the model's own priors",
     "LinearDecay.__call__": "the trainer's own optimizers",
     "History.truncate": "the trainer's own metrics",
     "History.*_epoch": "the trainer's own metrics",
@@ -229,6 +230,7 @@ for kind in (ig.Categorical, ig.Label):
         weight=[*WEIGHT, None],
         loss=[*OBJECT, called(kind.__name__)],
         probs=["3", 1.0, [0.5, 0.5], [0.5, 0.5, 0.5], [1.5, -0.5, 0], [1, 0, 0], [NAN, 0.5, 0.5], Nothing(), Failing()],
+        learn_probs_after=[*SEED, INF],
     )
 rows("Label", ig.Label, lambda: {"k": 3}, supervision=[*WEIGHT, None, 0])
 rows("Uniform", ig.Uniform, low=[*NUMBER, 1.0, 2.0], high=[*NUMBER, -1.0, -2.0])
@@ -264,6 +266,7 @@ rows(
 )
 rows("LatentSpec", lambda named: ig.LatentSpec(z=named), named=[None, 62, "Noise", ig.Noise, called("z must be")])
 rows("LatentSpec.__getitem__", lambda name: LATENT[name], name=[*NO_CODE, called("in this latent")])
+rows("LatentSpec.learned_prior", LATENT.learned_prior, name=[*NO_CODE, called("in this latent")])
 rows("LatentSpec.sample", LATENT.sample, lambda: {"n": 2}, n=[*COUNT, None], rng=RNG, device=DEVICE, dtype=DTYPE)
 rows("LatentSpec.split", LATENT.split, latent=LATENTS[:-1])
 rows(

@@ -33,6 +33,8 @@ class Categorical(LossCode):
         loss: How Q is scored: `CrossEntropy`.
         probs: The prior probability of each category, such as the share of each class in data that are not balanced;
             k numbers that add up to 1, at least two of them above 0. None for 1/k each.
+        learn_probs_after: The number of steps after which a model's prior follows what Q says of real images; None
+            for a prior that stays.
 
     Raises:
         TypeError: An argument has the wrong type.
@@ -54,6 +56,7 @@ class Categorical(LossCode):
     weight: float = 1.0
     loss: InformationLoss = CrossEntropy()
     probs: Sequence[float] | None = field(default=None, metadata={LATER: True})
+    learn_probs_after: int | None = field(default=None, metadata={LATER: True})
 
     domain: ClassVar[Domain] = "one-hot"
 
@@ -62,6 +65,8 @@ class Categorical(LossCode):
         object.__setattr__(self, "k", check_int("k of Categorical", self.k, minimum=2, maximum=MAX_WIDTH))
         if self.probs is not None:
             object.__setattr__(self, "probs", check_probs(self.probs, self.k))
+        if self.learn_probs_after is not None:
+            check_int("learn_probs_after", self.learn_probs_after, minimum=0)
         super().__post_init__()
 
     @property
@@ -162,6 +167,14 @@ def check_probs(probs: Any, k: int) -> tuple[float, ...]:
             "counts by their sum"
         )
     return values
+
+
+def sample_categories(probs: Tensor, n: int, rng: torch.Generator | None) -> Tensor:
+    """One-hot rows (n, k) from probabilities (k,) that are on a device and stay there."""
+    u = torch.rand(n, generator=rng, device=probs.device, dtype=torch.float32)
+    ends = probs.float().cumsum(0)
+    index = torch.searchsorted(ends / ends[-1], u, right=True).clamp(max=len(probs) - 1)
+    return (index[:, None] == torch.arange(len(probs), device=probs.device)).to(torch.get_default_dtype())
 
 
 class _UnevenCategories:

@@ -36,6 +36,7 @@ from infogan_lib.model.attach import attach_q
 from infogan_lib.model.fast_cpu import fast_cpu, has_convolutions
 from infogan_lib.model.introspection import OUTPUT_RANGES, Part, device_and_dtype, final_activation, group_parameters
 from infogan_lib.model.naming import names_from_labels
+from infogan_lib.model.priors import LearnedPriors
 from infogan_lib.model.q_head import QHeadFactory, flat_outputs
 from infogan_lib.model.saving import QKind, load_model, q_kind, save_model
 from infogan_lib.model.tap import FeatureHook, Tap, capture_features
@@ -57,8 +58,7 @@ class InfoGAN(nn.Module):
             several in the codes' order; or a function `(feature_shape, outputs) -> head`, such as
             `partial(QHead, hidden=256)`. None for `QHead`.
         q_network: your own Q on images, sharing nothing with D. Excludes `q_head` and `tap`.
-        tap: the layer of D that Q reads, by name or as a `Tap`. None for one in D's first half, before any layer that
-            looks at the batch.
+        tap: the layer of D that Q reads, by name or as a `Tap`. None for one in D's first half, before any BatchNorm.
         generator_input: "flat", "1d", "2d", "3d" or "separate"; "auto" to infer it.
         discriminator_output: "logits" or "probabilities"; "auto" to infer it.
         pixel_range: (low, high), what uint8 images are mapped onto. None for G's own `output_range`.
@@ -98,7 +98,8 @@ class InfoGAN(nn.Module):
         check_arguments(generator, discriminator, latent, q_head, q_network, tap)
         check_no_shared_parameters(generator, discriminator, q_head, q_network)
         seed = check_seed(seed)
-        self.latent = latent
+        self.priors = LearnedPriors(latent)
+        self.latent = latent.bind(self.priors)
         self.generator = generator
         self.discriminator = discriminator
         self.ema_generator = None

@@ -122,6 +122,9 @@ def balance(latent: LatentSpec, code: str, marginal: Tensor) -> Tensor:
         marginal: E[Q(c|x)], shape (k,).
     """
     entropy = -torch.special.xlogy(marginal, marginal).sum()
+    if (prior := latent.learned_prior(code)) is not None:
+        log_prior = prior.to(marginal.dtype).clamp(min=_RAREST).log()
+        return entropy + math.log(len(prior)) + (marginal * log_prior).sum()
     variable = latent[code]
     if not isinstance(variable, Categorical) or variable.probs is None:
         return entropy
