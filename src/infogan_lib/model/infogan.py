@@ -58,7 +58,8 @@ class InfoGAN(nn.Module):
             several in the codes' order; or a function `(feature_shape, outputs) -> head`, such as
             `partial(QHead, hidden=256)`. None for `QHead`.
         q_network: your own Q on images, sharing nothing with D. Excludes `q_head` and `tap`.
-        tap: the layer of D that Q reads, by name or as a `Tap`. None for one in D's first half, before any BatchNorm.
+        tap: the layer of D that Q reads, by name or as a `Tap`. None for one in D's first half, before any layer that
+            looks at the batch.
         generator_input: "flat", "1d", "2d", "3d" or "separate"; "auto" to infer it.
         discriminator_output: "logits" or "probabilities"; "auto" to infer it.
         pixel_range: (low, high), what uint8 images are mapped onto. None for G's own `output_range`.
@@ -77,7 +78,6 @@ class InfoGAN(nn.Module):
         ValueError: networks and latent that do not fit each other; the message says which shapes met.
     """
 
-    ema_generator: AveragedModel | None
     q: nn.Module | None
 
     def __init__(
@@ -97,12 +97,11 @@ class InfoGAN(nn.Module):
         super().__init__()
         check_arguments(generator, discriminator, latent, q_head, q_network, tap)
         check_no_shared_parameters(generator, discriminator, q_head, q_network)
-        seed = check_seed(seed)
         self.priors = LearnedPriors(latent)
         self.latent = latent.bind(self.priors)
         self.generator = generator
         self.discriminator = discriminator
-        self.ema_generator = None
+        self.ema_generator: AveragedModel | None = None
         self.category_names: dict[str, CategoryNames] = {}
         self._hook: FeatureHook | None = None
 
@@ -116,7 +115,9 @@ class InfoGAN(nn.Module):
         )
         self.q_kind: QKind = q_kind(q_head, q_network)
         q = q_network if q_head is None else q_head
-        self.q, self._shared = attach_q(q, discriminator, self.discriminator_adapter, images, latent, seed=seed)
+        self.q, self._shared = attach_q(
+            q, discriminator, self.discriminator_adapter, images, latent, seed=check_seed(seed)
+        )
         self._generator_convolves = has_convolutions(generator)
         self._discriminator_convolves = has_convolutions(discriminator, self.q)
 
