@@ -91,6 +91,8 @@ REFUSED = [
     ((X, FEW * 2), ValueError, "'digit' must be from 0 to 3, or -1 where one is unknown, but got some from -2 to 4"),
     (TensorDataset(X, FEW + 3), ValueError, "got some from 2 to 5; number the labels from 0"),
     ((X, FEW.clamp(max=-1)), ValueError, "no image has a label of 'digit': all 40 are -1.*use Categorical"),
+    (Subset(TensorDataset(X, FEW), range(12, 29)), ValueError, "no image has a label of 'digit': all 17 are -1"),
+    ((X, FEW.to(torch.uint16)), ValueError, "got some from 0 to 65535"),
     ([(X[:8], FEW[:8] + 9)], ValueError, "got some from 8 to 11"),
 ]
 

@@ -175,9 +175,13 @@ class _EpochSampler(Sampler[_BatchIndices]):
     @override
     def __iter__(self) -> Iterator[_BatchIndices]:
         order, size = epoch_order(self._length, self._seed, self.epoch).tolist(), self._batch_size
-        for i in range(self.start, self._length // size):
-            beside = [] if self._labeled is None else self._labeled.draw(self.epoch, i).tolist()
-            yield _BatchIndices(self.epoch, i, order[i * size : (i + 1) * size] + beside)
+        batches, epoch = range(self.start, self._length // size), self.epoch
+        return (
+            _BatchIndices(epoch, i, order[i * size : (i + 1) * size] + self._items_beside(epoch, i)) for i in batches
+        )
+
+    def _items_beside(self, epoch: int, batch: int) -> list[int]:
+        return [] if self._labeled is None else self._labeled.draw(epoch, batch).tolist()
 
 
 class _SeededBatches(Dataset[Any]):

@@ -116,7 +116,7 @@ class LabelReader:
             raise TypeError(
                 f"labels must be integers, {UNKNOWN} where one is unknown, but got {labels.dtype}; use labels.long()"
             )
-        columns = labels[:, None] if labels.ndim == 1 and count == 1 else labels
+        columns = (labels[:, None] if labels.ndim == 1 and count == 1 else labels).long()
         if tuple(columns.shape) != (n, count):
             raise ValueError(
                 f"labels of {n} images must have shape {wanted} for the label code {join_names(self.sizes)}, but got "
@@ -129,18 +129,17 @@ class LabelReader:
                     f"labels of {name!r} must be from 0 to {k - 1}, or {UNKNOWN} where one is unknown, but got some "
                     f"from {low} to {high}; number the labels from 0, or give {name!r} as many categories"
                 )
-        return columns.long()
+        return columns
 
-    def check_all(self, labels: Any, n: int) -> Tensor:
-        """As `check`, for the labels of a whole data set. Raises ValueError if none is known."""
-        columns = self.check(labels, n)
-        for name, is_known in zip(self.sizes, (columns != UNKNOWN).any(0).tolist(), strict=True):
+    def check_known(self, labels: Tensor) -> Tensor:
+        """Return the labels (N, L) of a whole data set if each code has some that are known; else raise ValueError."""
+        for name, is_known in zip(self.sizes, (labels != UNKNOWN).any(0).tolist(), strict=True):
             if not is_known:
                 raise ValueError(
-                    f"no image has a label of {name!r}: all {n} are {UNKNOWN}; give some, or use Categorical in place "
-                    "of Label for data without labels"
+                    f"no image has a label of {name!r}: all {len(labels)} are {UNKNOWN}; give some, or use Categorical "
+                    "in place of Label for data without labels"
                 )
-        return columns
+        return labels
 
     def labels_of(self, dataset: Any, n: int) -> Tensor | None:
         """The labels (n, L) of all items of a data set, where it tells them without making the items; else None.
@@ -155,7 +154,7 @@ class LabelReader:
             labels = self.labels_of(dataset.dataset, len(dataset.dataset))  # type: ignore[arg-type]
             return None if labels is None else labels[torch.as_tensor(dataset.indices)]
         if isinstance(dataset, TensorDataset):
-            return self.check_all(dataset.tensors[1], n) if len(dataset.tensors) > 1 else None
+            return self.check(dataset.tensors[1], n) if len(dataset.tensors) > 1 else None
         try:
             return self.check(torch.as_tensor(getattr(dataset, "targets", None)), n)
         except (TypeError, ValueError, RuntimeError):

@@ -263,13 +263,15 @@ def make_source(
     if labels is not None and (isinstance(data, Tensor) or _starts_with_images(data)):
         batch = labels(data)
         images = _check_images(batch.images, batch_size)
-        known = labels.check_all(batch.labels, len(images))
-        return TensorSource(images.to(device), batch_size, seed, known.to(device))
+        known = labels.check_known(batch.labels).to(device)
+        return TensorSource(images.to(device), batch_size, seed, known)
     if isinstance(data, Tensor):
         return TensorSource(_check_images(data, batch_size).to(device), batch_size, seed)
     if _is_map_style(data):
         _check_enough(len(data), batch_size)
         known = None if labels is None else labels.labels_of(data, len(data))
+        if labels is not None and known is not None:
+            labels.check_known(known)
         labeled = LabeledItems.beside(known, batch_size, seed)
         return DatasetSource(data, batch_size, seed, num_workers, read, labeled)
     if isinstance(data, IterableDataset):

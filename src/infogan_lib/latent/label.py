@@ -26,6 +26,10 @@ class Label(Categorical):
 
     Args:
         k: Number of labels, at least 2.
+        weight: As for `Categorical`.
+        loss: As for `Categorical`; it also scores the labels.
+        probs: As for `Categorical`.
+        learn_probs_after: As for `Categorical`.
         supervision: Mu, the factor of the cross-entropy on labeled images, above 0.
 
     Raises:
