@@ -13,7 +13,7 @@ from infogan_lib.regularizers import RealImageInformation
 from infogan_lib.regularizers.real_information import balance
 from resume_toys import STEPS, StopsAt, same_run
 from resume_toys import trainer as make_resumed
-from toys import dense_discriminator, dense_generator, images, make_trainer
+from toys import dense_discriminator, dense_generator, images, make_trainer, stream
 
 PROBS = (0.4, 0.3, 0.2, 0.1)
 SPEC = LatentSpec(z=Noise(5), digit=Categorical(4, probs=PROBS, learn_probs_after=2), size=Categorical(2))
@@ -58,6 +58,23 @@ def test_what_is_drawn_and_measured_is_under_the_learned_prior():
     given = LatentSpec(digit=Categorical(4, probs=[0.0, 0.7, 0.3, 0.0]))
     torch.testing.assert_close(learned, balance(given, "digit", marginal))
     assert SPEC.entropy["digit"] == pytest.approx(SPEC["digit"].entropy)  # the spec of the user stays
+
+
+def test_balance_lets_go_of_a_prior_that_follows():
+    """beta is 1 once the prior is learned; before that, and for a prior that stays, it is as given."""
+    log_q = torch.tensor([0.5, 0.3, 0.1, 0.1], dtype=torch.float64).log().expand(6, 4)
+    q = log_q[0].exp()
+
+    def beta(code, step):
+        term = RealImageInformation("digit", augment=None, information=1.0, balance=4.0)
+        term.set_step(step)
+        spec = LatentSpec(digit=code)
+        entropy = torch.special.entr(q).sum()
+        return ((entropy - term(spec, images(6), log_q, lambda x: x, stream(0, ""))) / balance(spec, "digit", q)).item()
+
+    learned = Categorical(4, probs=PROBS, learn_probs_after=2)
+    assert [beta(learned, 1), beta(learned, 2)] == pytest.approx([4, 1])
+    assert beta(Categorical(4, probs=PROBS), 9) == pytest.approx(4)
 
 
 def test_codes_whose_prior_stays_are_drawn_as_without_learning():

@@ -43,7 +43,8 @@ class RealImageInformation(RealImageRegularizer):
         after: The number of steps before the first one with the term.
         every: Compute the term in every `every`-th step only.
         information: alpha, the weight of confidence and balance relative to invariance.
-        balance: beta, the weight of balance relative to confidence.
+        balance: beta, the weight of balance relative to confidence; at most 1 from the step on at which the prior of
+            the code is learned.
         augment: Makes another view of each image, which must keep what the category should mean, such as
             `RandomAffine()` for images (N, C, H, W). None for no views: the term is then the bracket alone.
         views: The number of views of each image; their invariance terms add up.
@@ -72,6 +73,7 @@ class RealImageInformation(RealImageRegularizer):
             check_function("augment", augment, "a function of images and a torch.Generator", 2)
         self.augment = augment
         self.views = check_int("views", views, minimum=1)
+        self._step = 0
 
     @override
     def check(self, latent: LatentSpec) -> None:
@@ -86,6 +88,10 @@ class RealImageInformation(RealImageRegularizer):
             )
 
     @override
+    def set_step(self, step: int) -> None:
+        self._step = step
+
+    @override
     def __call__(
         self,
         latent: LatentSpec,
@@ -97,11 +103,17 @@ class RealImageInformation(RealImageRegularizer):
         log_q = log_posterior(latent, self.code, q_outputs)
         posterior, marginal = log_q.exp(), log_q.exp().mean(0)
         entropy = -(posterior * log_q).sum(1).mean()
-        term = self.information * (entropy - self.balance * balance(latent, self.code, marginal))
+        term = self.information * (entropy - self._beta(latent) * balance(latent, self.code, marginal))
         if self.augment is None:
             return term
         views = torch.cat([self.augment(real, rng) for _ in range(self.views)])
         return term + self.views * cross_entropy(posterior, log_posterior(latent, self.code, q(views)))
+
+    def _beta(self, latent: LatentSpec) -> float:
+        """beta; at most 1 once the prior follows the categories, as more would hold these where they are."""
+        learned = latent.learned.get(self.code)
+        is_due = learned is not None and self._step >= (learned.learn_probs_after or 0)
+        return min(self.balance, 1.0) if is_due else self.balance
 
 
 def check_categorical(term: str, latent: LatentSpec, code: str) -> None:
