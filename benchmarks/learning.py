@@ -1,6 +1,7 @@
 """What InfoGAN learns from labeled data sets that it sees without labels: a line of figures per run, and a table.
 
     python benchmarks/learning.py --data digits mnist --networks bn none sn --seeds 0 1 2 --jobs 2
+    python benchmarks/learning.py --data mnist --set labels=100
     python benchmarks/learning.py --table runs/learning.jsonl
 
 Every combination is a run in a process of its own, on one thread. Its line of JSON is appended to the file when it
@@ -8,6 +9,9 @@ ends; runs that are in the file already are skipped, so that the same command co
 figures mean is written in benchmarks/meter/figures.py. Beside them are the figures of real images: one half of them
 against the other, and as accuracy that of the meter's classifier, which is trained with labels, on images it was not
 trained on.
+
+With labels=N among the settings, the category is a `Label` that has the labels of N images, evenly many of each class;
+accuracy is then that of category = label, without a matching.
 
 Settings are to be chosen with --select train, the default, which measures on a sixth of the training images that is
 held back. --select test trains on all training images and measures on the test images; it is for the final report.
@@ -28,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from typing_extensions import override
 
 from infogan_lib import (
@@ -35,6 +40,7 @@ from infogan_lib import (
     Categorical,
     InfoGAN,
     InfoGANTrainer,
+    Label,
     LatentSpec,
     Noise,
     NonFiniteLossError,
@@ -51,6 +57,9 @@ from meter.settings import PRESETS, read_settings
 
 MODEL_KEYWORDS = {"q_head", "q_network", "tap"}
 """Settings that are arguments of `InfoGAN` instead of the trainer's."""
+
+LABELS = "labels"
+"""The setting that is the number of labels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,13 +107,23 @@ class Run:
             size = recipes.get(self.networks.removeprefix("recipe:"), width=0.01).image_size
         return load(self.data, size, select=self.select, folder=folder)
 
+    def training_data(self, data: LabeledImages) -> Tensor | tuple[Tensor, Tensor]:
+        """The training images, with the first labels of each class where labels are wanted and -1 elsewhere."""
+        if not (count := read_settings(self.settings).get(LABELS, 0)):
+            return data.train
+        labels = torch.full_like(data.train_labels, -1)
+        for label in range(data.num_classes):
+            of_class = (data.train_labels == label).nonzero()[:, 0]
+            labels[of_class[: count // data.num_classes]] = label
+        return data.train, labels
+
     def trainer(self, data: LabeledImages) -> InfoGANTrainer:
         """Build the trainer."""
         settings = read_settings(self.settings)
         if self.networks.startswith("recipe:"):
             return recipes.get(self.networks.removeprefix("recipe:"), seed=self.seed, **settings).trainer()
-        default = LatentSpec(z=Noise(62), digit=Categorical(data.num_classes), style=Uniform(2, weight=0.1))
-        latent = settings.pop("latent", default)
+        category = (Label if settings.pop(LABELS, 0) else Categorical)(data.num_classes)
+        latent = settings.pop("latent", LatentSpec(z=Noise(62), digit=category, style=Uniform(2, weight=0.1)))
         size, image_channels = data.train.shape[-1], data.train.shape[1]
         generator, discriminator = make_pair(
             self.networks,
@@ -151,7 +170,8 @@ def perform(run: Run, cache: Path) -> dict[str, Any]:
     trainer = run.trainer(data)
     started, cpu_started = time.monotonic(), time.process_time()
     try:
-        trainer.fit(data.train, steps=run.steps, batch_size=run.batch_size, callbacks=[ProgressLines(run.title)])
+        progress = ProgressLines(run.title)
+        trainer.fit(run.training_data(data), steps=run.steps, batch_size=run.batch_size, callbacks=[progress])
     except NonFiniteLossError as error:
         return record | {"error": f"{type(error).__name__}: {error}"}
     minutes, cpu_minutes = (time.monotonic() - started) / 60, (time.process_time() - cpu_started) / 60

@@ -58,6 +58,7 @@ CALLED_BY_THE_LIBRARY = {
     "*.sample_many": "the spec's sampler calls it",
     "Optimizers.build*": "the trainer's own parts",
     "Engine.precision_on": "the trainer's own device",
+    "LatentSpec.bind": "the model's own priors",
     "LinearDecay.__call__": "the trainer's own optimizers",
     "History.truncate": "the trainer's own metrics",
     "History.*_epoch": "the trainer's own metrics",
@@ -225,14 +226,18 @@ def match() -> metrics.CategoryMatch:
 for kind, codes in ((ig.Uniform, True), (ig.Gaussian, True), (ig.Bernoulli, True), (ig.Noise, False)):
     more: dict[str, list[Any]] = {"weight": [*WEIGHT, None], "loss": [*OBJECT, called(kind.__name__)]} if codes else {}
     rows(kind.__name__, kind, lambda: {"dim": 2}, dim=[*COUNT, None], **more)
-rows(
-    "Categorical",
-    ig.Categorical,
-    lambda: {"k": 3},
-    k=[*COUNT, None, 1],
-    weight=[*WEIGHT, None],
-    loss=[*OBJECT, called("Categorical")],
-)
+for kind in (ig.Categorical, ig.Label):
+    rows(
+        kind.__name__,
+        kind,
+        lambda: {"k": 3},
+        k=[*COUNT, None, 1],
+        weight=[*WEIGHT, None],
+        loss=[*OBJECT, called(kind.__name__)],
+        probs=["3", 1.0, [0.5, 0.5], [0.5, 0.5, 0.5], [1.5, -0.5, 0], [1, 0, 0], [NAN, 0.5, 0.5], Nothing(), Failing()],
+        learn_probs_after=[*SEED, INF],
+    )
+rows("Label", ig.Label, lambda: {"k": 3}, supervision=[*WEIGHT, None, 0])
 rows("Uniform", ig.Uniform, low=[*NUMBER, 1.0, 2.0], high=[*NUMBER, -1.0, -2.0])
 rows("Noise", ig.Noise, lambda: {"dim": 2}, distribution=[None, 3, "normal", [1]])
 rows("Noise.sample", ig.Noise(3).sample, lambda: {"n": 2}, n=[*COUNT, None], rng=RNG, device=DEVICE, dtype=DTYPE)
@@ -266,6 +271,7 @@ rows(
 )
 rows("LatentSpec", lambda named: ig.LatentSpec(z=named), named=[None, 62, "Noise", ig.Noise, called("z must be")])
 rows("LatentSpec.__getitem__", lambda name: LATENT[name], name=[*NO_CODE, called("in this latent")])
+rows("LatentSpec.learned_prior", LATENT.learned_prior, name=[*NO_CODE, called("in this latent")])
 rows("LatentSpec.sample", LATENT.sample, lambda: {"n": 2}, n=[*COUNT, None], rng=RNG, device=DEVICE, dtype=DTYPE)
 rows("LatentSpec.split", LATENT.split, latent=LATENTS[:-1])
 rows(
@@ -722,6 +728,7 @@ rows(
     labels=[*ARRAY, [0.5, 1], [-1, 0], [0]],
     category_count=[*COUNT, 1],
     label_count=[*COUNT, 1],
+    identity=BOOL,
 )
 FEATURES = [*ARRAY, np.full((8, 2), NAN), np.ones((8, 3)), np.ones(8)]
 for name in ("frechet_distance", "kernel_distance", "precision_recall", "density_coverage"):

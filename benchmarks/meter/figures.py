@@ -1,7 +1,7 @@
 """The figures of one trained model.
 
-- `accuracy`: fraction of the real images whose category is matched to their label, under the best one-to-one matching;
-  `class_accuracy` is the mean over classes.
+- `accuracy`: fraction of the real images whose category is matched to their label, under the best one-to-one matching
+  (the identity for a `Label`); `class_accuracy` is the mean over classes.
 - `classes`: number of distinct majority classes among the categories.
 - `asked`: share of samples, requested by each category's matched class, that the meter's classifier reads as that
   class; `asked_worst` is that of the worst class.
@@ -80,7 +80,11 @@ def _categories(model: InfoGAN, code: str, data: LabeledImages) -> tuple[dict[st
     """How Q's categories of the real images agree with the labels, and the label matched to each category."""
     outputs = model.q_outputs(data.test).cpu()[:, model.latent.output_slices[code]]
     match = match_categories(
-        outputs.argmax(1), data.test_labels, category_count=outputs.shape[1], label_count=data.num_classes
+        outputs.argmax(1),
+        data.test_labels,
+        category_count=outputs.shape[1],
+        label_count=data.num_classes,
+        identity=code in model.latent.labels,
     )
     table = match.contingency
     right = [

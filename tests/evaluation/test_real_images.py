@@ -93,7 +93,7 @@ def test_a_q_that_knows_the_kinds_of_real_images_has_no_symptoms():
         pytest.param(
             ReadsCorners(),
             corners(torch.zeros(64, dtype=torch.int64)),
-            [r"a few categories hold most of them \(entropy \d% of ln k\)"],
+            [r"a few categories hold most of them \(entropy \d% of H\(c\)\)"],
             id="uneven",
         ),
         pytest.param(

@@ -2,7 +2,7 @@
 
 import signal
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 from typing_extensions import override
 
 from infogan_lib._schema import Described, Int, Kind, Nullable, Record
+from infogan_lib.data.labels import Batch, LabeledBatch, LabeledItems, LabelReader
 from infogan_lib.data.rng import derive_seed, temporary_seed
 
 
@@ -32,8 +33,8 @@ class BatchSource(Described):
     random_access: bool = False
 
     @abstractmethod
-    def epoch(self, index: int, start: int | None = None) -> Iterator[Tensor]:
-        """The batches of an epoch, images only.
+    def epoch(self, index: int, start: int | None = None) -> Iterator[Batch]:
+        """The batches of an epoch: images, with labels where a label code needs them.
 
         Args:
             index: The index of the epoch, from 0.
@@ -81,6 +82,19 @@ def extract_images(batch: Any) -> Tensor:
     return images
 
 
+Reader = Callable[[Any], Batch]
+"""What a step takes of a batch as the user's data gives it."""
+
+
+def batch_reader(label_sizes: Mapping[str, int]) -> Reader:
+    """Reads images alone, or images and labels where there are label codes.
+
+    Args:
+        label_sizes: The number of labels of each label code, by name.
+    """
+    return LabelReader(label_sizes) if label_sizes else extract_images
+
+
 class DatasetSource(BatchSource):
     """Batches of a map-style data set, made here or by worker processes; an incomplete last batch is dropped.
 
@@ -89,14 +103,25 @@ class DatasetSource(BatchSource):
         batch_size: The number of items in a batch.
         seed: The seed of the order, and of the global generators while items are made.
         num_workers: The number of worker processes; 0 makes the batches in this process.
+        read: Reads a batch of items.
+        labeled: Draws labeled items beside each batch; None for none.
     """
 
     random_access = True
 
-    def __init__(self, dataset: Dataset[Any], batch_size: int, seed: int, num_workers: int) -> None:
+    def __init__(
+        self,
+        dataset: Dataset[Any],
+        batch_size: int,
+        seed: int,
+        num_workers: int,
+        read: Reader = extract_images,
+        labeled: LabeledItems | None = None,
+    ) -> None:
         self._length, self._batch_size = len(dataset), batch_size  # type: ignore[arg-type]
+        self._read, self._labeled = read, labeled
         self.batches_per_epoch = self.estimated_batches = self._length // batch_size
-        self._sampler = _EpochSampler(self._length, batch_size, seed)
+        self._sampler = _EpochSampler(self._length, batch_size, seed, labeled)
         self._loader = DataLoader(
             _SeededBatches(dataset, seed),
             batch_size=None,
@@ -109,13 +134,24 @@ class DatasetSource(BatchSource):
         )
 
     @override
-    def epoch(self, index: int, start: int | None = None) -> Iterator[Tensor]:
+    def epoch(self, index: int, start: int | None = None) -> Iterator[Batch]:
         self._sampler.epoch, self._sampler.start = index, start or 0
-        return map(extract_images, self._loader)
+        return map(self._read_items, self._loader)
+
+    def _read_items(self, items: Any) -> Batch:
+        batch = self._read(items)
+        if self._labeled is None or not isinstance(batch, LabeledBatch):
+            return batch
+        return batch.tail_labeled(self._batch_size)
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        return {"length": self._length, "batch size": self._batch_size}
+        return {"length": self._length, "batch size": self._batch_size} | labeled_count(self._labeled)
+
+
+def labeled_count(labeled: LabeledItems | None) -> dict[str, int]:
+    """What a source that draws labeled items saves of them."""
+    return {} if labeled is None else {"number of labeled items": len(labeled)}
 
 
 class _BatchIndices(NamedTuple):
@@ -127,10 +163,10 @@ class _BatchIndices(NamedTuple):
 
 
 class _EpochSampler(Sampler[_BatchIndices]):
-    """Samples the batches of `epoch`, from batch `start` on."""
+    """Samples the batches of `epoch`, from batch `start` on, each followed by its labeled items."""
 
-    def __init__(self, length: int, batch_size: int, seed: int) -> None:
-        self._length, self._batch_size, self._seed = length, batch_size, seed
+    def __init__(self, length: int, batch_size: int, seed: int, labeled: LabeledItems | None) -> None:
+        self._length, self._batch_size, self._seed, self._labeled = length, batch_size, seed, labeled
         self.epoch = self.start = 0
 
     def __len__(self) -> int:
@@ -139,8 +175,13 @@ class _EpochSampler(Sampler[_BatchIndices]):
     @override
     def __iter__(self) -> Iterator[_BatchIndices]:
         order, size = epoch_order(self._length, self._seed, self.epoch).tolist(), self._batch_size
-        batches = range(self.start, self._length // size)
-        return iter([_BatchIndices(self.epoch, i, order[i * size : (i + 1) * size]) for i in batches])
+        batches, epoch = range(self.start, self._length // size), self.epoch
+        return (
+            _BatchIndices(epoch, i, order[i * size : (i + 1) * size] + self._items_beside(epoch, i)) for i in batches
+        )
+
+    def _items_beside(self, epoch: int, batch: int) -> list[int]:
+        return [] if self._labeled is None else self._labeled.draw(epoch, batch).tolist()
 
 
 class _SeededBatches(Dataset[Any]):

@@ -17,7 +17,8 @@ from typing_extensions import override
 
 from infogan_lib._checks import check_dense, describe
 from infogan_lib._schema import Array, Int, Items, Kind, ListOf, Nullable, Plain, Record
-from infogan_lib.data.dataset import BatchSource, DatasetSource, epoch_order, extract_images
+from infogan_lib.data.dataset import BatchSource, DatasetSource, Reader, epoch_order, extract_images, labeled_count
+from infogan_lib.data.labels import Batch, LabeledBatch, LabeledItems, LabelReader
 from infogan_lib.data.rng import GLOBAL_RNG, GlobalRng, GlobalRngState, derive_seed
 
 
@@ -28,24 +29,35 @@ class TensorSource(BatchSource):
         images: All images.
         batch_size: The number of images in a batch.
         seed: The seed of the order.
+        labels: The labels (N, L) of the images, on their device; None for none.
     """
 
     random_access = True
 
-    def __init__(self, images: Tensor, batch_size: int, seed: int) -> None:
-        self._images, self._batch_size, self._seed = images, batch_size, seed
+    def __init__(self, images: Tensor, batch_size: int, seed: int, labels: Tensor | None = None) -> None:
+        self.images, self._batch_size, self._seed, self._labels = images, batch_size, seed, labels
+        self._labeled = LabeledItems.beside(labels, batch_size, seed)
         self.batches_per_epoch = self.estimated_batches = len(images) // batch_size
 
     @override
-    def epoch(self, index: int, start: int | None = None) -> Iterator[Tensor]:
+    def epoch(self, index: int, start: int | None = None) -> Iterator[Batch]:
         size = self._batch_size
-        order = epoch_order(len(self._images), self._seed, index).to(self._images.device)
-        for i in range(start or 0, len(self._images) // size):
-            yield self._images.index_select(0, order[i * size : (i + 1) * size])
+        order = epoch_order(len(self.images), self._seed, index).to(self.images.device)
+        for i in range(start or 0, len(self.images) // size):
+            yield self._batch(order[i * size : (i + 1) * size], index, i)
+
+    def _batch(self, items: Tensor, epoch: int, index: int) -> Batch:
+        images = self.images.index_select(0, items)
+        if self._labels is None:
+            return images
+        if self._labeled is None:
+            return LabeledBatch(images, self._labels.index_select(0, items))
+        beside = self._labeled.draw(epoch, index).to(items.device)
+        return LabeledBatch(images, self._labels.index_select(0, beside), self.images.index_select(0, beside))
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        return {"length": len(self._images), "batch size": self._batch_size}
+        return {"length": len(self.images), "batch size": self._batch_size} | labeled_count(self._labeled)
 
 
 class SequenceSource(BatchSource):
@@ -53,13 +65,13 @@ class SequenceSource(BatchSource):
 
     random_access = True
 
-    def __init__(self, batches: Sequence[Any]) -> None:
-        self._batches = batches
+    def __init__(self, batches: Sequence[Any], read: Reader = extract_images) -> None:
+        self._batches, self._read = batches, read
         self.batches_per_epoch = self.estimated_batches = len(batches)
 
     @override
-    def epoch(self, index: int, start: int | None = None) -> Iterator[Tensor]:
-        return map(extract_images, islice(self._batches, start or 0, len(self._batches)))
+    def epoch(self, index: int, start: int | None = None) -> Iterator[Batch]:
+        return map(self._read, islice(self._batches, start or 0, len(self._batches)))
 
     @override
     def state_dict(self) -> dict[str, Any]:
@@ -80,8 +92,8 @@ class LoaderSource(BatchSource):
     beginning of the epoch, and the batches before that place are made again and dropped.
     """
 
-    def __init__(self, loader: DataLoader[Any]) -> None:
-        self._loader = loader
+    def __init__(self, loader: DataLoader[Any], read: Reader = extract_images) -> None:
+        self._loader, self._read = loader, read
         self.batches_per_epoch = self.estimated_batches = _length(loader)
         samplers = [loader, loader.sampler, loader.batch_sampler, getattr(loader.batch_sampler, "sampler", None)]
         generators = [getattr(sampler, "generator", None) for sampler in samplers]
@@ -95,7 +107,7 @@ class LoaderSource(BatchSource):
             )
 
     @override
-    def epoch(self, index: int, start: int | None = None) -> Iterator[Tensor]:
+    def epoch(self, index: int, start: int | None = None) -> Iterator[Batch]:
         if start is None:
             self._at_start = self._get_rng_state()
             batches = iter(self._loader)
@@ -106,14 +118,14 @@ class LoaderSource(BatchSource):
             for _ in islice(batches, start):
                 pass
             self._set_rng_state(self._before_last)  # other draws, such as dropout's, came between these batches
-            yield from map(extract_images, islice(batches, 1))
+            yield from map(self._read, islice(batches, 1))
             self._set_rng_state(now)
         while True:
             self._before_last = self._get_rng_state()
             batch = next(batches, None)
             if batch is None:
                 return
-            yield extract_images(batch)
+            yield self._read(batch)
 
     def _get_rng_state(self) -> _LoaderRngState:
         return _LoaderRngState(self._global_rng.get_state(), [generator.get_state() for generator in self._generators])
@@ -163,11 +175,12 @@ class IterableSource(BatchSource):
 
     Args:
         batches: The iterable.
+        read: Reads a batch of it.
         state_owner: The object that keeps the position, by `state_dict` and `load_state_dict`; the iterable if None.
     """
 
-    def __init__(self, batches: Iterable[Any], state_owner: Any = None) -> None:
-        self._batches = batches
+    def __init__(self, batches: Iterable[Any], read: Reader = extract_images, state_owner: Any = None) -> None:
+        self._batches, self._read = batches, read
         self._state_owner: Any = batches if state_owner is None else state_owner
         self.estimated_batches = _length(batches)
         self.is_stateful = _is_stateful(self._state_owner)
@@ -178,13 +191,13 @@ class IterableSource(BatchSource):
             )
 
     @override
-    def epoch(self, index: int, start: int | None = None) -> Iterator[Tensor]:
+    def epoch(self, index: int, start: int | None = None) -> Iterator[Batch]:
         global_rng = GlobalRng(torch.device("cpu"))
         now = global_rng.get_state()
         batches = iter(self._batches)
         if start is not None:  # what it draws to begin, it drew when the epoch began
             global_rng.set_state(now)
-        return map(extract_images, batches)
+        return map(self._read, batches)
 
     @property
     @override
@@ -218,36 +231,52 @@ def _length(batches: Iterable[Any]) -> int | None:
         return None
 
 
-def make_source(data: Any, *, batch_size: int, num_workers: int, seed: int, device: torch.device) -> BatchSource:
+def make_source(
+    data: Any,
+    *,
+    batch_size: int,
+    num_workers: int,
+    seed: int,
+    device: torch.device,
+    read: Reader = extract_images,
+) -> BatchSource:
     """The source of batches for the data given to `fit`.
 
     Args:
-        data: A Tensor of images, a Dataset, a DataLoader or another iterable of batches.
+        data: A Tensor of images, a Dataset, a DataLoader or another iterable of batches; with a `LabelReader` also a
+            tuple (images, labels) of Tensors.
         batch_size: The number of images in a batch, for a Tensor or a Dataset.
         num_workers: The number of worker processes, for a map-style Dataset.
         seed: The seed of the order of the data.
         device: The device that a Tensor is moved to.
+        read: Reads a batch: its images alone, or a `LabelReader`.
 
     Raises:
-        TypeError: Data that holds no batches of images.
-        ValueError: No data, less than one batch, or workers for data that needs none.
+        TypeError: Data that holds no batches of images, or no labels where there is a label code.
+        ValueError: No data, less than one batch, workers for data that needs none, or labels that do not fit.
     """
+    labels = read if isinstance(read, LabelReader) else None
     if num_workers and not _is_map_style(data):
         raise ValueError(
             f"num_workers={num_workers} would do nothing: workers only make the items of a map-style Dataset"
         )
+    if labels is not None and (isinstance(data, Tensor) or _starts_with_images(data)):
+        batch = labels(data)
+        images = _check_images(batch.images, batch_size)
+        known = labels.check_known(batch.labels).to(device)
+        return TensorSource(images.to(device), batch_size, seed, known)
     if isinstance(data, Tensor):
-        check_dense("data", data)
-        if data.ndim < 2:
-            raise ValueError(f"data must be a Tensor of images (N, *), but got shape {tuple(data.shape)}")
-        _check_enough(len(data), batch_size)
-        return TensorSource(data.to(device), batch_size, seed)
+        return TensorSource(_check_images(data, batch_size).to(device), batch_size, seed)
     if _is_map_style(data):
         _check_enough(len(data), batch_size)
-        return DatasetSource(data, batch_size, seed, num_workers)
+        known = None if labels is None else labels.labels_of(data, len(data))
+        if labels is not None and known is not None:
+            labels.check_known(known)
+        labeled = LabeledItems.beside(known, batch_size, seed)
+        return DatasetSource(data, batch_size, seed, num_workers, read, labeled)
     if isinstance(data, IterableDataset):
         rng = torch.Generator().manual_seed(derive_seed(seed, "data", "workers"))
-        return IterableSource(DataLoader(data, batch_size, drop_last=True, generator=rng), state_owner=data)
+        return IterableSource(DataLoader(data, batch_size, drop_last=True, generator=rng), read, state_owner=data)
     if isinstance(data, tuple) and _is_one_labeled_set(data):
         raise TypeError(
             "data is one (images, labels) pair and not an iterable of batches; give the images alone, or "
@@ -262,7 +291,7 @@ def make_source(data: Any, *, batch_size: int, num_workers: int, seed: int, devi
             "data must be a Tensor of images, a Dataset, a DataLoader or an iterable of batches, "
             f"but got {describe(data)}"
         )
-    source = _source_of_batches(data)
+    source = _source_of_batches(data, read)
     if source.estimated_batches == 0:
         raise ValueError(
             "data is empty: it gives no batches" + (" (with drop_last=True?)" if isinstance(data, DataLoader) else "")
@@ -270,13 +299,13 @@ def make_source(data: Any, *, batch_size: int, num_workers: int, seed: int, devi
     return source
 
 
-def _source_of_batches(data: Iterable[Any]) -> BatchSource:
+def _source_of_batches(data: Iterable[Any], read: Reader) -> BatchSource:
     """The source for an iterable of ready batches."""
     if isinstance(data, (list, tuple)):
-        return SequenceSource(data)
+        return SequenceSource(data, read)
     if _is_stateful(data) or not isinstance(data, DataLoader) or isinstance(data.dataset, IterableDataset):
-        return IterableSource(data)
-    return LoaderSource(data)
+        return IterableSource(data, read)
+    return LoaderSource(data, read)
 
 
 def _is_one_labeled_set(data: tuple[Any, ...]) -> bool:
@@ -284,6 +313,18 @@ def _is_one_labeled_set(data: tuple[Any, ...]) -> bool:
     if len(data) != 2 or not all(isinstance(part, Tensor) and part.ndim > 0 for part in data):
         return False
     return data[0].ndim != data[1].ndim and len(data[0]) == len(data[1])
+
+
+def _starts_with_images(data: Any) -> bool:
+    return isinstance(data, tuple) and len(data) > 0 and isinstance(data[0], Tensor)
+
+
+def _check_images(images: Tensor, batch_size: int) -> Tensor:
+    check_dense("data", images)
+    if images.ndim < 2:
+        raise ValueError(f"data must be a Tensor of images (N, *), but got shape {tuple(images.shape)}")
+    _check_enough(len(images), batch_size)
+    return images
 
 
 def _check_enough(length: int, batch_size: int) -> None:

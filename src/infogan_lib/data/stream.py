@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 from typing_extensions import override
 
 from infogan_lib._schema import Described, Int, Items, Kind, ListOf, Nullable, Record, Text
 from infogan_lib.data.dataset import BatchSource
+from infogan_lib.data.labels import Batch, LabeledBatch
 
 _MAX_PUSHED_BACK = 2
 """Steps are read one step late, so up to two batches may have to be taken again."""
@@ -119,9 +119,9 @@ class DataStream(Described):
         self.source = source
         self.position = position
         self.taken = 0
-        self._batches: Iterator[Tensor] | None = None  # of the epoch under way
-        self._taken: list[Tensor] = []  # the last ones, as many as may be pushed back
-        self._pushed_back: list[Tensor] = []
+        self._batches: Iterator[Batch] | None = None  # of the epoch under way
+        self._taken: list[Batch] = []  # the last ones, as many as may be pushed back
+        self._pushed_back: list[Batch] = []
         self._fingerprint: str | None = None  # of the last batch taken before the checkpoint that was loaded
 
     @property
@@ -134,7 +134,7 @@ class DataStream(Described):
         """Whether the epoch is known to have no more batches."""
         return self.position.batch_index == self.source.batches_per_epoch
 
-    def next_batch(self) -> Tensor | None:
+    def next_batch(self) -> Batch | None:
         """The next batch of the epoch; None at its end."""
         if self._pushed_back:
             batch, *self._pushed_back = self._pushed_back
@@ -158,7 +158,7 @@ class DataStream(Described):
         self._taken, self._pushed_back = self._taken[:keep], self._taken[keep:] + self._pushed_back
         self.taken -= count
 
-    def _enter_epoch(self) -> Iterator[Tensor]:
+    def _enter_epoch(self) -> Iterator[Batch]:
         index, start = self.position.epoch_index, self.position.batch_index
         if self._fingerprint is None or self.source.is_stateful:
             return self.source.epoch(index, start or None)
@@ -172,7 +172,7 @@ class DataStream(Described):
         self._warn_if_changed(next(batches, None), start, self.position.epochs)
         return batches
 
-    def _warn_if_changed(self, batch: Tensor | None, number: int, epoch: int) -> None:
+    def _warn_if_changed(self, batch: Batch | None, number: int, epoch: int) -> None:
         if batch is None or _fingerprint(batch) != self._fingerprint:
             warnings.warn(
                 f"batch {number} of epoch {epoch} is not what it was when the run was saved: the data has changed, or "
@@ -228,6 +228,8 @@ class DataStream(Described):
             self._pushed_back, self._fingerprint = [], snapshot["before"]
 
 
-def _fingerprint(images: Tensor) -> str:
-    data = images.detach().cpu().contiguous()
-    return hashlib.sha256(data.view(torch.uint8).numpy().data).hexdigest()
+def _fingerprint(batch: Batch) -> str:
+    digest = hashlib.sha256()
+    for tensor in batch.tensors if isinstance(batch, LabeledBatch) else [batch]:
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()

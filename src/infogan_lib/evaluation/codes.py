@@ -60,11 +60,11 @@ def code_information(model: InfoGAN, *, n: int = 2000, seed: int = 0) -> dict[st
     """
     latents, outputs = _sample_and_encode(model, check_int("n", n, minimum=2), seed)
     losses = model.latent.nll(outputs, latents).double()
-    information = {}
+    information, entropy = {}, model.latent.entropy
     for (name, code), values in zip(model.latent.codes.items(), losses.T, strict=True):
         loss, error = values.mean().item(), (values.std() / math.sqrt(n)).item()
-        bound = code.entropy - loss if code.is_likelihood else None
-        fraction = bound / code.entropy if bound is not None and code.entropy > 0 else None
+        bound = entropy[name] - loss if code.is_likelihood else None
+        fraction = bound / entropy[name] if bound is not None and entropy[name] > 0 else None
         information[name] = CodeInformation(loss, error, bound, fraction)
     return information
 

@@ -22,7 +22,7 @@ class Evaluator(Callback):
 
     The metrics are "eval/bound/CODE" in nats, or "eval/mse/CODE", on fresh samples; with labels also
     "eval/accuracy/CODE", "eval/purity/CODE", "eval/nmi/CODE" and "eval/ari/CODE" of a categorical code on labeled
-    images, which need the extra `eval`.
+    images, which need the extra `eval`. The categories of a `Label` are the labels; those of others are matched.
 
     Args:
         images: Labeled images (N, *image_shape), as for `model.encode`; None to record bounds only.
@@ -92,6 +92,11 @@ class Evaluator(Callback):
         if self.images is not None and self.labels is not None:
             code = categorical_code(model.latent, self.code)
             categories = model.encode(self.images)[code].mode.argmax(1)
-            match = match_categories(categories, self.labels, category_count=model.latent[code].width)
+            match = match_categories(
+                categories,
+                self.labels,
+                category_count=model.latent[code].width,
+                identity=code in model.latent.labels,
+            )
             metrics |= {f"eval/{name}/{code}": getattr(match, name) for name in ("accuracy", "purity", "nmi", "ari")}
         return metrics

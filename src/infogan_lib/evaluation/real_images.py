@@ -6,7 +6,7 @@ a small change that keeps the kind of an image,
 
 .. math::
     h = \frac{E[H(Q(c|x))]}{\ln k}, \qquad
-    m = \frac{H(E[Q(c|x)])}{\ln k}, \qquad
+    m = \frac{H(E[Q(c|x)])}{H(c)}, \qquad
     s = P\big[\hat c(x) = \hat c(T(x))\big], \qquad
     a = P\big[\max_c Q(c|\hat x) > \max_c Q(c|x)\big]
 
@@ -60,8 +60,8 @@ class RealPosterior:
 
     Attributes:
         entropy: h, the mean entropy of Q(c|x) over ln k: 0 if Q is sure of every image, 1 if it knows nothing.
-        marginal_entropy: m, the entropy of the mean of Q(c|x) over ln k: 1 if all categories are equally frequent. None
-            for too few images.
+        marginal_entropy: m, the entropy of the mean of Q(c|x) over H(c): 1 if the categories are as evenly frequent as
+            under the prior. None for too few images.
         steadiness: s, the fraction of images whose category stays the same under a small change.
         confidence_auc: a, how often Q is surer of a generated image than of a real one.
     """
@@ -128,7 +128,8 @@ class RealImageProbe:
             of_real, of_generated, *of_changed = (
                 log_posterior(self._model.latent, name, outputs) for outputs in (q_real, q_generated, *q_changed)
             )
-            posteriors[name] = real_posterior(of_real, of_generated, of_changed)
+            entropy = self._model.latent.entropy[name]
+            posteriors[name] = real_posterior(of_real, of_generated, of_changed, entropy)
         return RealImageResult(posteriors, reads_batch)
 
     def _q(self, images: Tensor, seed: int) -> Tensor:
@@ -144,22 +145,26 @@ def small_change(images: Tensor, rng: torch.Generator) -> Tensor:
     return images + SMALL_RADIUS * distance_between_images(images) * noise / math.sqrt(noise[0].numel())
 
 
-def real_posterior(real: Tensor, generated: Tensor, changed: list[Tensor]) -> RealPosterior:
+def real_posterior(
+    real: Tensor, generated: Tensor, changed: list[Tensor], prior_entropy: float | None = None
+) -> RealPosterior:
     """The four statistics of one code.
 
     Args:
         real: log Q(c|x) (N, k) of real images.
         generated: log Q(c|x) (M, k) of generated images.
         changed: log Q(c|x) (N, k) of the real images after a small change, for several changes.
+        prior_entropy: H(c) of the prior, in nats; ln k if None.
     """
     n, k = real.shape
     marginal = real.exp().mean(0)
+    evenness = -torch.special.xlogy(marginal, marginal).sum().item() / (prior_entropy or math.log(k))
     category = real.argmax(1)
     confidence, confidence_generated = (log_q.exp().amax(1).clamp(max=SURE) for log_q in (real, generated))
     is_enough = n >= MIN_IMAGES_PER_CATEGORY * k
     return RealPosterior(
         entropy=-(real.exp() * real).sum(1).mean().item() / math.log(k),
-        marginal_entropy=-torch.special.xlogy(marginal, marginal).sum().item() / math.log(k) if is_enough else None,
+        marginal_entropy=evenness if is_enough else None,
         steadiness=torch.stack([view.argmax(1) == category for view in changed]).float().mean().item(),
         confidence_auc=((confidence_generated[:, None] - confidence).sign().mean().item() + 1) / 2,
     )
@@ -192,7 +197,7 @@ def _findings(posterior: RealPosterior, is_image: bool) -> Iterator[str]:
     if posterior.entropy > MAX_ENTROPY:
         yield f"it is unsure of them (entropy {posterior.entropy:.0%} of ln k)"
     if posterior.marginal_entropy is not None and posterior.marginal_entropy < MIN_MARGINAL_ENTROPY:
-        yield f"a few categories hold most of them (entropy {posterior.marginal_entropy:.0%} of ln k)"
+        yield f"a few categories hold most of them (entropy {posterior.marginal_entropy:.0%} of H(c))"
     if posterior.steadiness < MIN_STEADINESS:
         change = "warp" if is_image else "change"
         yield f"only {posterior.steadiness:.0%} of them keep their category under a small {change}"

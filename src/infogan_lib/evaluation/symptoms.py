@@ -248,6 +248,8 @@ def known_fraction(history: History, name: str, code: LatentCode, window: int) -
     if isinstance(code, VectorCode) and not code.is_discrete:
         normal_entropy = 0.5 * (2 * math.pi * math.e * _variances(code)).log().sum().item()
         return (bound - (code.entropy - normal_entropy)) / code.width
+    if f"bound_fraction/{name}" in history:  # of H(c) at each step, which changes where the prior is learned
+        return float(history.last(f"bound_fraction/{name}", window).mean())
     return bound / code.entropy if code.entropy > 0 else None
 
 

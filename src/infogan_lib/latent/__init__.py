@@ -7,12 +7,14 @@ follows. A new kind of code is a subclass of `LatentCode` with five members; see
 from infogan_lib.latent.base import LatentCode, LatentVariable
 from infogan_lib.latent.continuous import Gaussian, Noise, Uniform
 from infogan_lib.latent.discrete import Bernoulli, Categorical
+from infogan_lib.latent.label import Label
 from infogan_lib.latent.spec import LatentSpec
 
 __all__ = [
     "Bernoulli",
     "Categorical",
     "Gaussian",
+    "Label",
     "LatentCode",
     "LatentSpec",
     "LatentVariable",

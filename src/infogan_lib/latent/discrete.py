@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
+from itertools import accumulate
 from typing import Any, ClassVar
 
 import torch
@@ -13,15 +14,16 @@ from typing_extensions import override
 from infogan_lib._checks import check_int, check_tensor, describe
 from infogan_lib.latent.base import MAX_WIDTH, Sampler, as_finite_tensor
 from infogan_lib.latent.loss_code import LossCode, VectorCode
+from infogan_lib.latent.serialization import LATER
 from infogan_lib.latent.vectorized import ConstantTensor, adjacent_slices
 from infogan_lib.losses.information import BernoulliCrossEntropy, CrossEntropy, Domain, InformationLoss
 
 
 @dataclass(frozen=True, repr=False)
 class Categorical(LossCode):
-    r"""One of k equally likely categories, as a one-hot row.
+    r"""One of k categories, as a one-hot row; equally likely ones unless `probs` are given.
 
-    .. math:: p(c = e_i) = 1/k, \qquad H(c) = \ln k
+    .. math:: p(c = e_i) = p_i, \qquad H(c) = -\textstyle\sum_i p_i \ln p_i \quad (= \ln k \text{ if } p_i = 1/k)
 
     Source: Chen et al., InfoGAN, 2016, section 7.2 (Cat(K = 10, p = 0.1) for the digits).
 
@@ -29,10 +31,15 @@ class Categorical(LossCode):
         k: Number of categories, at least 2.
         weight: Lambda, the factor of the information loss.
         loss: How Q is scored: `CrossEntropy`.
+        probs: The prior probability of each category, such as the share of each class in data that are not balanced;
+            k numbers that add up to 1, at least two of them above 0. None for 1/k each.
+        learn_probs_after: The number of steps after which a model's prior follows what Q says of real images; None
+            for a prior that stays.
 
     Raises:
         TypeError: An argument has the wrong type.
-        ValueError: `k` is below 2 or above 2**20, the weight is negative, or the loss does not score one-hot rows.
+        ValueError: `k` is below 2 or above 2**20, the weight is negative, the loss does not score one-hot rows, or
+            `probs` are no probabilities of k categories.
 
     Example:
         >>> import torch
@@ -48,13 +55,24 @@ class Categorical(LossCode):
     _: KW_ONLY
     weight: float = 1.0
     loss: InformationLoss = CrossEntropy()
+    probs: Sequence[float] | None = field(default=None, metadata={LATER: True})
+    learn_probs_after: int | None = field(default=None, metadata={LATER: True})
 
     domain: ClassVar[Domain] = "one-hot"
 
     @override
     def __post_init__(self) -> None:
         object.__setattr__(self, "k", check_int("k of Categorical", self.k, minimum=2, maximum=MAX_WIDTH))
+        if self.probs is not None:
+            object.__setattr__(self, "probs", check_probs(self.probs, self.k))
+        if self.learn_probs_after is not None:
+            check_int("learn_probs_after", self.learn_probs_after, minimum=0)
         super().__post_init__()
+
+    @property
+    def prior(self) -> Sequence[float]:
+        """The prior probability of each category."""
+        return [1 / self.k] * self.k if self.probs is None else [p / math.fsum(self.probs) for p in self.probs]
 
     @property
     @override
@@ -64,12 +82,13 @@ class Categorical(LossCode):
     @property
     @override
     def entropy(self) -> float:
-        return math.log(self.k)
+        return math.log(self.k) if self.probs is None else -math.fsum(p * math.log(p) for p in self.prior if p > 0)
 
     @classmethod
     @override
     def sample_many(cls, variables: Sequence[Any]) -> Sampler:
         sizes = [v.k for v in variables]
+        uneven = _UnevenCategories(variables)
         first_columns = [columns.start for columns in adjacent_slices(sizes)]
         constants = ConstantTensor([sizes, [k - 1 for k in sizes], first_columns])
 
@@ -77,7 +96,7 @@ class Categorical(LossCode):
             k, last, first_column = constants.to(device, torch.float32)
             u = torch.rand(n, len(sizes), generator=rng, device=device, dtype=torch.float32)
             # u * k can round up to k itself, hence the bound.
-            index = torch.minimum((u * k).floor(), last) + first_column
+            index = uneven.put(torch.minimum((u * k).floor(), last), u) + first_column
             rows = torch.zeros(n, sum(sizes), device=device, dtype=dtype)
             return rows.scatter_(1, index.long(), 1.0)
 
@@ -132,6 +151,52 @@ class Categorical(LossCode):
                 f"category out of range: {self!r} has categories 0 to {self.k - 1}, but got {describe(value)}"
             )
         return F.one_hot(tensor.long().expand(n), self.k).to(tensor.dtype)
+
+
+def check_probs(probs: Any, k: int) -> tuple[float, ...]:
+    """Return the probabilities of k categories as floats, or raise an error that names `probs`."""
+    try:
+        values = tuple(torch.as_tensor(probs, dtype=torch.float64).tolist())
+        total = math.fsum(values)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise TypeError(f"probs must be {k} numbers that add up to 1, but got {describe(probs)}") from error
+    if len(values) != k or not abs(total - 1) <= 1e-6 or min(values) < 0 or sum(p > 0 for p in values) < 2:
+        what = f"{len(values)} numbers from {min(values, default=0):.4g} with the sum {total:.6g}"
+        raise ValueError(
+            f"probs must be {k} numbers of at least 0 that add up to 1, two of them above 0, but got {what}; divide "
+            "counts by their sum"
+        )
+    return values
+
+
+def sample_categories(probs: Tensor, n: int, rng: torch.Generator | None) -> Tensor:
+    """One-hot rows (n, k) from probabilities (k,) that are on a device and stay there."""
+    u = torch.rand(n, generator=rng, device=probs.device, dtype=torch.float32)
+    ends = probs.float().cumsum(0)
+    index = torch.searchsorted(ends / ends[-1], u, right=True).clamp(max=len(probs) - 1)
+    return (index[:, None] == torch.arange(len(probs), device=probs.device)).to(torch.get_default_dtype())
+
+
+class _UnevenCategories:
+    """Those of several categorical codes that have `probs`, sampled by their cumulative probabilities."""
+
+    def __init__(self, codes: Sequence[Categorical]) -> None:
+        self._codes = [i for i, code in enumerate(codes) if code.probs is not None]
+        if self._codes:
+            longest = max(codes[i].k for i in self._codes)
+            ends = [list(accumulate(codes[i].prior)) for i in self._codes]
+            # In float32 each row reaches 1, which no draw does, so that what follows is never drawn.
+            self._ends = ConstantTensor([row + [1.0] * (longest - len(row)) for row in ends])
+            self._columns = ConstantTensor(self._codes)
+
+    def put(self, index: Tensor, u: Tensor) -> Tensor:
+        """Categories (n, codes) in which those of these codes are drawn from uniform numbers u (n, codes)."""
+        if not self._codes:
+            return index
+        columns = self._columns.to(u.device, torch.int64)
+        ends = self._ends.to(u.device, torch.float32)
+        drawn = torch.searchsorted(ends, u.index_select(1, columns).t().contiguous(), right=True)
+        return index.index_copy_(1, columns, drawn.t().to(index.dtype))
 
 
 @dataclass(frozen=True, repr=False)

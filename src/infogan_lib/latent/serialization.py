@@ -12,9 +12,14 @@ from typing import Any
 from infogan_lib._checks import describe, join_names
 from infogan_lib.losses.information import InformationLoss
 
+LATER = "later"
+"""A key in the metadata of a dataclass's field that saved models did not always have."""
+
 
 def to_dict(instance: object) -> dict[str, Any]:
     """A dataclass as its kind and fields; a field that is an information loss becomes a dictionary, too.
+
+    Fields that are `LATER` are left out where they have their default, so that older versions read what they can.
 
     Raises:
         TypeError: The object is no dataclass.
@@ -22,6 +27,9 @@ def to_dict(instance: object) -> dict[str, Any]:
     if not is_dataclass(instance):
         raise TypeError(f"{type(instance).__name__} must be a dataclass to be written as JSON")
     values = {field.name: getattr(instance, field.name) for field in fields(instance)}
+    for field in fields(instance):
+        if field.metadata.get(LATER) and values[field.name] == field.default:
+            del values[field.name]
     plain = {k: to_dict(v) if isinstance(v, InformationLoss) else v for k, v in values.items()}
     return {"kind": type(instance).__name__, **plain}
 

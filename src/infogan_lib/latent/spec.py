@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -29,10 +29,20 @@ from infogan_lib._checks import (
     join_names,
 )
 from infogan_lib.latent.base import MAX_WIDTH, LatentCode, LatentVariable, sampling_device
+from infogan_lib.latent.discrete import Categorical, sample_categories
+from infogan_lib.latent.label import Label
 from infogan_lib.latent.serialization import from_dict, parse_object, to_dict
 from infogan_lib.latent.traversal import Traversable
 from infogan_lib.latent.variable_names import check_unique, check_variable
 from infogan_lib.latent.vectorized import VectorizedLoss, VectorizedSampler, adjacent_slices
+
+
+class Priors(Protocol):
+    """The priors of a model, which change as it learns them."""
+
+    def __getitem__(self, name: str, /) -> Tensor:
+        """p(c) of a code, shape (k,)."""
+        ...
 
 
 class LatentSpec(Traversable):
@@ -71,6 +81,20 @@ class LatentSpec(Traversable):
             check_variable(name, variable)
         if self.width > MAX_WIDTH:
             raise ValueError(f"a latent has at most {MAX_WIDTH:,} columns, but these variables have {self.width:,}")
+        self._priors: Priors | None = None
+
+    def bind(self, priors: Priors) -> "LatentSpec":
+        """The same variables with the priors of a model, where there are codes whose prior is learned."""
+        if not self.learned:
+            return self
+        bound = LatentSpec(self._variables)
+        bound._priors = priors
+        return bound
+
+    def learned_prior(self, name: str) -> Tensor | None:
+        """p(c) (k,) of a variable as a model has learned it so far; None for a prior that stays."""
+        is_learned = isinstance(self[name], Categorical) and name in self.learned
+        return self._priors[name] if is_learned and self._priors is not None else None
 
     @override
     def __getitem__(self, name: str) -> LatentVariable:
@@ -99,8 +123,8 @@ class LatentSpec(Traversable):
     def __repr__(self) -> str:
         return f"LatentSpec({', '.join(f'{name}={variable!r}' for name, variable in self.items())})"
 
-    def __reduce__(self) -> tuple[type, tuple[dict[str, LatentVariable]]]:
-        return type(self), (self._variables,)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._variables,), {"_priors": self._priors}
 
     def __add__(self, other: object) -> "LatentSpec":
         if not isinstance(other, LatentSpec):
@@ -112,6 +136,17 @@ class LatentSpec(Traversable):
     def codes(self) -> Mapping[str, LatentCode]:
         """The variables that Q recovers, in order; noise is left out."""
         return MappingProxyType({name: v for name, v in self.items() if isinstance(v, LatentCode)})
+
+    @cached_property
+    def labels(self) -> Mapping[str, Label]:
+        """The codes that Q also learns from the labels of real images, in order."""
+        return MappingProxyType({name: code for name, code in self.codes.items() if isinstance(code, Label)})
+
+    @cached_property
+    def learned(self) -> Mapping[str, Categorical]:
+        """The codes whose prior a model learns, in order."""
+        named = {name: code for name, code in self.codes.items() if isinstance(code, Categorical)}
+        return MappingProxyType({name: code for name, code in named.items() if code.learn_probs_after is not None})
 
     @cached_property
     def slices(self) -> Mapping[str, slice]:
@@ -135,10 +170,12 @@ class LatentSpec(Traversable):
         columns = adjacent_slices(code.num_outputs for code in self.codes.values())
         return MappingProxyType(dict(zip(self.codes, columns, strict=True)))
 
-    @cached_property
+    @property
     def entropy(self) -> Mapping[str, float]:
-        """H(c) of each code under its true prior, in nats."""
-        return MappingProxyType({name: code.entropy for name, code in self.codes.items()})
+        """H(c) of each code under its true prior, in nats; a learned prior is read from the device."""
+        learned = {name: prior for name in self.learned if (prior := self.learned_prior(name)) is not None}
+        own = {name: torch.special.entr(prior.double()).sum().item() for name, prior in learned.items()}
+        return MappingProxyType({name: own.get(name, code.entropy) for name, code in self.codes.items()})
 
     def sample(
         self,
@@ -160,7 +197,11 @@ class LatentSpec(Traversable):
             Shape (n, width), the variables side by side in order.
         """
         n = check_int("n", n, minimum=1)
-        return self._sampler(n, rng, sampling_device(rng, device), check_dtype("dtype", dtype))
+        latent = self._sampler(n, rng, sampling_device(rng, device), check_dtype("dtype", dtype))
+        for name in self.learned:
+            if (prior := self.learned_prior(name)) is not None:
+                latent[:, self.slices[name]] = sample_categories(prior.to(latent.device), n, rng)
+        return latent
 
     @cached_property
     def _sampler(self) -> VectorizedSampler:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from infogan_lib._checks import check_int, require_eval
+from infogan_lib._checks import check_bool, check_int, require_eval
 from infogan_lib.metrics._arrays import FloatArray, IntArray, to_array
 
 _MAX_COUNTS = 2**26
@@ -113,6 +113,7 @@ def match_categories(
     *,
     category_count: int | None = None,
     label_count: int | None = None,
+    identity: bool = False,
 ) -> CategoryMatch:
     """Match categories to labels so that as many samples as possible agree.
 
@@ -121,17 +122,17 @@ def match_categories(
         labels: True labels, whole numbers from 0, shape (N,).
         category_count: Number of categories; the largest one plus one if None.
         label_count: Number of labels; those that occur, whatever their numbers, if None.
+        identity: Whether category i is label i, as for a `Label` code, so that nothing is matched.
 
     Raises:
-        TypeError: If a count is not a whole number.
+        TypeError: If a count is not a whole number, or `identity` no bool.
         ValueError: If arrays differ in length, are empty, or have values out of range; or if there are too many
             categories and labels for a table.
         ImportError: If scipy is not installed.
 
     Source: Chen et al., InfoGAN, 2016, section 7.2, match by hand; the assignment is Kuhn's.
     """
-    with require_eval("match_categories", "scipy"):
-        from scipy.optimize import linear_sum_assignment
+    check_bool("identity", identity)
     predicted, true = check_labels("categories", categories), check_labels("labels", labels)
     if len(predicted) != len(true):
         raise ValueError(f"categories and labels must be equally long, but got {len(predicted)} and {len(true)}")
@@ -151,7 +152,7 @@ def match_categories(
         label_of_column, columns = np.arange(width), true
     contingency = np.zeros((rows, width), dtype=np.int64)
     np.add.at(contingency, (predicted, columns), 1)
-    matched_categories, matched_labels = linear_sum_assignment(contingency, maximize=True)
+    matched_categories, matched_labels = _same(label_of_column, rows) if identity else _best(contingency)
     label_per_category = np.full(len(contingency), -1, dtype=np.int64)
     label_per_category[matched_categories] = label_of_column[matched_labels]
     return CategoryMatch(
@@ -161,6 +162,19 @@ def match_categories(
         purity=float(contingency.max(axis=1).sum() / len(true)),
         labels=label_of_column,
     )
+
+
+def _same(labels: IntArray, category_count: int) -> tuple[IntArray, IntArray]:
+    """The categories and columns whose category is the label of the column."""
+    columns = np.flatnonzero(labels < category_count)
+    return labels[columns], columns
+
+
+def _best(contingency: IntArray) -> tuple[IntArray, IntArray]:
+    """The categories and columns of the one-to-one matching with the largest sum."""
+    with require_eval("match_categories", "scipy"):
+        from scipy.optimize import linear_sum_assignment
+    return linear_sum_assignment(contingency, maximize=True)
 
 
 def check_labels(name: str, values: ArrayLike | Tensor) -> IntArray:

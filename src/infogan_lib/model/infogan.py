@@ -127,7 +127,7 @@ class InfoGAN(Networks):
         Args:
             images: labeled images (N, *image_shape), as for `encode`.
             labels: their labels, integers from 0, shape (N,).
-            code: the name of a categorical code; the only one if None.
+            code: the name of a categorical code; the only one if None. Those of a `Label` are not matched.
             names: the labels' names; "0", "1", ... if None.
 
         Returns:
@@ -141,7 +141,7 @@ class InfoGAN(Networks):
         code = categorical_code(self.latent, code)
         names = None if names is None else check_names("names", names)
         categories = self.encode(images)[code].mode.argmax(1)
-        category_names, match = names_from_labels(categories, labels, self.latent[code].width, names)
+        category_names, match = names_from_labels(categories, labels, self.latent, code, names)
         self.set_category_names(code, category_names)
         return match
 

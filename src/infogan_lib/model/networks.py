@@ -30,6 +30,7 @@ from infogan_lib.model.ema import MovingAverage
 from infogan_lib.model.fast_cpu import fast_cpu, has_convolutions
 from infogan_lib.model.generator_adapter import GeneratorInput, GeneratorOutput, infer_generator_adapter
 from infogan_lib.model.introspection import Part, device_and_dtype, group_parameters
+from infogan_lib.model.priors import LearnedPriors
 from infogan_lib.model.q_head import QHeadFactory, flat_outputs
 from infogan_lib.model.tap import FeatureHook, Tap, capture_features
 from infogan_lib.model.validation import check_arguments, check_no_shared_parameters, check_readers
@@ -60,7 +61,8 @@ class Networks(nn.Module):
         check_arguments(generator, discriminator, latent, q_head, q_network, tap)
         check_readers(generator_output, discriminator_output, q_output)
         check_no_shared_parameters(generator, discriminator, q_head, q_network)
-        self.latent = latent
+        self.priors = LearnedPriors(latent)
+        self.latent = latent.bind(self.priors)
         self.generator = generator
         self.discriminator = discriminator
         self.ema_generator = None

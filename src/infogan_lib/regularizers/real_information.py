@@ -9,10 +9,14 @@ and balanced over the batch,
 With :math:`\beta = 1` the bracket is minus the mutual information of category and image under Q (Krause et al.,
 *Discriminative Clustering by Regularized Information Maximization*, NeurIPS 2010, section 2). A small :math:`\alpha`
 and a large :math:`\beta` leave Q free to regroup until the warps agree (Hu et al., *Learning Discrete Representations
-via Information Maximizing Self-Augmented Training*, ICML 2017, with 0.1 and 4).
+via Information Maximizing Self-Augmented Training*, ICML 2017, with 0.1 and 4). Where the code has a prior p of its
+own, balance is towards that: :math:`H(E[Q]) = \ln k - D_{KL}(E[Q] \,\|\, 1/k)` becomes
+:math:`\ln k - D_{KL}(E[Q] \,\|\, p)`, as both papers have it for known proportions.
 """
 
+import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -22,6 +26,7 @@ from infogan_lib._checks import check_float, check_function, check_int, join_nam
 from infogan_lib.data.augmentation import Augmentation, RandomAffine
 from infogan_lib.latent.discrete import Categorical
 from infogan_lib.latent.spec import LatentSpec
+from infogan_lib.latent.vectorized import ConstantTensor
 from infogan_lib.losses.information import at_least_float32
 from infogan_lib.regularizers.base import RealImageRegularizer
 
@@ -38,7 +43,8 @@ class RealImageInformation(RealImageRegularizer):
         after: The number of steps before the first one with the term.
         every: Compute the term in every `every`-th step only.
         information: alpha, the weight of confidence and balance relative to invariance.
-        balance: beta, the weight of balance relative to confidence.
+        balance: beta, the weight of balance relative to confidence; at most 1 from the step on at which the prior of
+            the code is learned.
         augment: Makes another view of each image, which must keep what the category should mean, such as
             `RandomAffine()` for images (N, C, H, W). None for no views: the term is then the bracket alone.
         views: The number of views of each image; their invariance terms add up.
@@ -67,6 +73,7 @@ class RealImageInformation(RealImageRegularizer):
             check_function("augment", augment, "a function of images and a torch.Generator", 2)
         self.augment = augment
         self.views = check_int("views", views, minimum=1)
+        self._step = 0
 
     @override
     def check(self, latent: LatentSpec) -> None:
@@ -81,6 +88,10 @@ class RealImageInformation(RealImageRegularizer):
             )
 
     @override
+    def set_step(self, step: int) -> None:
+        self._step = step
+
+    @override
     def __call__(
         self,
         latent: LatentSpec,
@@ -92,12 +103,17 @@ class RealImageInformation(RealImageRegularizer):
         log_q = log_posterior(latent, self.code, q_outputs)
         posterior, marginal = log_q.exp(), log_q.exp().mean(0)
         entropy = -(posterior * log_q).sum(1).mean()
-        marginal_entropy = -torch.special.xlogy(marginal, marginal).sum()
-        term = self.information * (entropy - self.balance * marginal_entropy)
+        term = self.information * (entropy - self._beta(latent) * balance(latent, self.code, marginal))
         if self.augment is None:
             return term
         views = torch.cat([self.augment(real, rng) for _ in range(self.views)])
         return term + self.views * cross_entropy(posterior, log_posterior(latent, self.code, q(views)))
+
+    def _beta(self, latent: LatentSpec) -> float:
+        """beta; at most 1 once the prior follows the categories, as more would hold these where they are."""
+        learned = latent.learned.get(self.code)
+        is_due = learned is not None and self._step >= (learned.learn_probs_after or 0)
+        return min(self.balance, 1.0) if is_due else self.balance
 
 
 def check_categorical(term: str, latent: LatentSpec, code: str) -> None:
@@ -107,6 +123,33 @@ def check_categorical(term: str, latent: LatentSpec, code: str) -> None:
         raise ValueError(
             f"{term} needs the name of a Categorical code; this latent has {join_names(categorical)}, but got {code!r}"
         )
+
+
+def balance(latent: LatentSpec, code: str, marginal: Tensor) -> Tensor:
+    """ln k - D_KL(E[Q(c|x)] || p), a scalar: H(E[Q(c|x)]) under a uniform prior p.
+
+    Args:
+        latent: The variables.
+        code: The name of a `Categorical` code.
+        marginal: E[Q(c|x)], shape (k,).
+    """
+    entropy = -torch.special.xlogy(marginal, marginal).sum()
+    if (prior := latent.learned_prior(code)) is not None:
+        log_prior = prior.to(marginal.dtype).clamp(min=_RAREST).log()
+        return entropy + math.log(len(prior)) + (marginal * log_prior).sum()
+    variable = latent[code]
+    if not isinstance(variable, Categorical) or variable.probs is None:
+        return entropy
+    return entropy + math.log(variable.k) + (marginal * _log_prior(variable).to(marginal.device, marginal.dtype)).sum()
+
+
+@lru_cache(maxsize=64)
+def _log_prior(code: Categorical) -> ConstantTensor:
+    """ln p (k,), that of a category which does not occur being finite."""
+    return ConstantTensor([math.log(max(p, _RAREST)) for p in code.prior])
+
+
+_RAREST = 1e-6
 
 
 def log_posterior(latent: LatentSpec, code: str, q_outputs: Tensor) -> Tensor:

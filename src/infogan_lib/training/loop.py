@@ -5,8 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
-from torch import Tensor
-
+from infogan_lib.data.labels import Batch
 from infogan_lib.data.stream import Target
 from infogan_lib.model.introspection import train_unfrozen
 from infogan_lib.training.callbacks import Callback
@@ -21,7 +20,7 @@ def run_fit(
     trainer: "InfoGANTrainer",
     session: FitSession,
     callbacks: Sequence[Callback],
-    check: Callable[[Tensor], None] | None,
+    check: Callable[[Batch], None] | None,
     *,
     more_steps: int | None = None,
     more_epochs: int | None = None,
@@ -73,7 +72,7 @@ class FitLoop:
         callbacks: Sequence[Callback],
         session: FitSession,
         stop: StopSignals,
-        check: Callable[[Tensor], None] | None,
+        check: Callable[[Batch], None] | None,
     ) -> None:
         self._trainer, self._stream, self._callbacks = trainer, session.stream, callbacks
         self._session, self._stop, self._check = session, stop, check
@@ -96,9 +95,9 @@ class FitLoop:
         trainer, session = self._trainer, self._session
         try:
             while trainer.epochs < last_epoch if last_epoch is not None else trainer.launched < (last_step or 0):
-                images = self._next_batch()
+                batch = self._next_batch()
                 with defer_sigchld():
-                    self._train_on(images)
+                    self._train_on(batch)
             self._catch_up()
         except BaseException:
             self._settle()
@@ -106,17 +105,17 @@ class FitLoop:
         session.finish()
         self._check_signals()
 
-    def _train_on(self, images: Tensor | None) -> None:
+    def _train_on(self, batch: Batch | None) -> None:
         """Make a step on a batch, or end an epoch; then save if a checkpoint is due or a signal was received."""
         trainer, stream = self._trainer, self._stream
-        if images is not None:
-            self._step(images)
+        if batch is not None:
+            self._step(batch)
         elif stream.position.batch_index == 0:
             raise ValueError(
                 f"data gave no batch in epoch {trainer.epochs}; an iterator that is used up cannot begin again: "
                 "give a list, a DataLoader or another iterable that can"
             )
-        if images is None or stream.at_epoch_end:
+        if batch is None or stream.at_epoch_end:
             self._catch_up()
             self._end_epoch()
         self._check_signals()
@@ -124,32 +123,32 @@ class FitLoop:
             self._catch_up()
             self._session.save()
 
-    def _next_batch(self) -> Tensor | None:
+    def _next_batch(self) -> Batch | None:
         is_first = self._stream.at_epoch_start
         try:
-            images = self._stream.next_batch()
+            batch = self._stream.next_batch()
         except Exception:  # a signal to the whole group may end a loader's workers before it is received here
             if self._stop.wait(0.5):
                 with defer_sigchld():
                     self._check_signals()
             raise
-        if images is not None and is_first and self._check is not None:
+        if batch is not None and is_first and self._check is not None:
             try:
-                self._check(images)
+                self._check(batch)
             except ValueError:
                 self._untrained += not self._stream.source.random_access  # it cannot be made anew, so it is dropped
                 raise
-        return images
+        return batch
 
-    def _step(self, images: Tensor) -> None:
+    def _step(self, batch: Batch) -> None:
         trainer = self._trainer
         try:
-            trainer.launch(images)
+            trainer.launch(batch)
         except BaseException:
             self._catch_up()  # the cause may be that the step before was not finite
             raise
         now = time.perf_counter()
-        self._speeds[trainer.launched] = len(images) / (now - self._lap)
+        self._speeds[trainer.launched] = len(batch) / (now - self._lap)
         self._lap = now
         while trainer.steps < trainer.launched - 1:
             self._read()

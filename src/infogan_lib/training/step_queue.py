@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from infogan_lib.data.labels import Batch
 from infogan_lib.training.guard import NonFiniteLossError, PendingStep
 from infogan_lib.training.history import History
 from infogan_lib.training.step import InfoGANStep
@@ -33,7 +34,7 @@ class StepQueue:
         """How many steps have been made and read."""
         return self._step.count - len(self._pending)
 
-    def launch(self, real: Tensor, draw: Callable[[int], Tensor]) -> None:
+    def launch(self, real: Batch, draw: Callable[[int], Tensor]) -> None:
         """Launch a step; see `InfoGANStep.launch`.
 
         Raises:

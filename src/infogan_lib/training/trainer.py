@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from infogan_lib._checks import check_bool, check_instance, check_int, check_path, check_seed
-from infogan_lib.data.dataset import extract_images
-from infogan_lib.data.pixels import UNKNOWN_RANGE, as_float
+from infogan_lib.data.dataset import batch_reader
+from infogan_lib.data.labels import Batch, as_floats, images_of
+from infogan_lib.data.pixels import UNKNOWN_RANGE
 from infogan_lib.data.rng import RandomStreams
-from infogan_lib.data.sources import make_source
+from infogan_lib.data.sources import TensorSource, make_source
 from infogan_lib.data.stream import DataStream, Position
 from infogan_lib.data.validation import (
     BatchLimits,
@@ -151,6 +152,7 @@ class InfoGANTrainer:
             schedulers=self.schedulers,
         )
         self._dtype = device_and_dtype(self.model.generator)[1]
+        self._read_batch = batch_reader({name: code.k for name, code in self.model.latent.labels.items()})
         batch_norm = has_batch_norm(self.model)
         self._batches = BatchLimits(
             max([2 if batch_norm else 1, *(term.min_batch_size for term in terms)]),
@@ -238,7 +240,7 @@ class InfoGANTrainer:
         Args:
             data: a Tensor of images (N, *image_shape), which is kept on the device; a Dataset; a DataLoader; or any
                 iterable of batches. A batch is a Tensor of images, or a tuple or list that starts with one. uint8
-                images are mapped onto the model's `pixel_range`; floats are taken as they are.
+                images are mapped onto the model's `pixel_range`; floats are taken as they are. A `Label` needs labels.
             epochs: passes over the data. Give exactly one of `epochs` and `steps`.
             steps: steps, over as many epochs as they need.
             batch_size: batch size for a Tensor or Dataset; a loader or iterable has its own.
@@ -266,14 +268,15 @@ class InfoGANTrainer:
         num_workers = check_int("num_workers", num_workers, minimum=0)
         called, saving = check_callbacks(callbacks), as_checkpoints(checkpoints)
         stateful = stateful_among(called)
-        source = make_source(data, batch_size=batch_size, num_workers=num_workers, seed=self._seed, device=self.device)
+        size = {"batch_size": batch_size, "num_workers": num_workers}
+        source = make_source(data, **size, seed=self._seed, device=self.device, read=self._read_batch)
         if source.not_resumable and saving is not None:
             raise ValueError(f"a run that can be resumed needs data with a position: {source.not_resumable}")
         if isinstance(data, DataLoader):
             check_last_batch(data, self._batches.min_batch_size)
-        if isinstance(data, Tensor):
-            self._check_data(data)
-        check = None if isinstance(data, Tensor) else self._check_data  # a Tensor was checked as a whole
+        if isinstance(source, TensorSource):
+            self._check_data(source.images)
+        check = None if isinstance(source, TensorSource) else self._check_data  # a Tensor was checked as a whole
         self._train_unfrozen()
         with FitSession(self._ledger, saving, DataStream(source, self._position), stateful) as session:
             run_fit(self, session, called, check, **more)
@@ -286,7 +289,8 @@ class InfoGANTrainer:
         add_unfrozen(parameters, self.optimizers, self.schedulers)
         self._step.train(trains)
 
-    def _check_data(self, images: Tensor) -> None:
+    def _check_data(self, batch: Batch) -> None:
+        images = images_of(batch)
         check_images(images, self.model.image_shape)
         settle_pixel_range(self.model, images)
         self._has_settled_range = True
@@ -311,11 +315,12 @@ class InfoGANTrainer:
         """Make one step on a batch, for those who own their loop.
 
         Args:
-            batch: images (N, *image_shape), or a tuple or list that starts with them.
+            batch: images (N, *image_shape), or a tuple or list that starts with them; with a `Label`, (images, labels).
 
         Returns:
             The step's metrics: "loss/d", "loss/g" and "loss/information" (weighted), "nll/CODE", "bound/CODE" (nats)
-            and "bound_fraction/CODE" (of H(c)) for each code, or "mse/CODE"; "d_real", D(x); "d_fake_before" and
+            and "bound_fraction/CODE" (of H(c)) for each code, or "mse/CODE"; "supervision/CODE" for each `Label`, the
+            cross-entropy of the known labels, 0 without one; "d_real", D(x); "d_fake_before" and
             "d_fake_after", D(G(z)) before and after D's update; "grad_norm/d" and "grad_norm/g"; and
             "regularizer/NAME". What concerns G is there in the steps that update it.
 
@@ -336,21 +341,21 @@ class InfoGANTrainer:
         """Launch a step without waiting for the device; `read` gives its metrics, and until then `steps` leaves it out.
 
         Args:
-            batch: images (N, *image_shape), or a tuple or list that starts with them.
+            batch: as for `step`.
 
         Raises:
             ValueError: images of another shape, or too few for BatchNorm or a regularizer.
             RuntimeError: two steps are waiting to be read already.
         """
-        images = extract_images(batch)
+        real = self._read_batch(batch)
+        images = images_of(real)
         check_shape_and_dtype(images, self.model.image_shape)
         self._batches.check(len(images))
         if not self._has_settled_range:
             settle_pixel_range(self.model, images)
             self._has_settled_range = True
         to_range = self.model.pixel_range or UNKNOWN_RANGE
-        real = as_float(images.to(self.device, non_blocking=True), to_range, self._dtype)
-        self._queue.launch(real, self._draw)
+        self._queue.launch(as_floats(real, self.device, to_range, self._dtype), self._draw)
         self._ledger.has_stepped = True
 
     def read(self) -> dict[str, float]:

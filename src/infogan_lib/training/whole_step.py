@@ -10,6 +10,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from infogan_lib._schema import Described, Int, Kind, Record
+from infogan_lib.data.labels import Batch, images_of
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.training.guard import Guard, NonFiniteLossError, PendingStep
 from infogan_lib.training.metrics import Terms, step_metrics
@@ -36,16 +37,16 @@ class WholeStep(Described):
         self._guard, self._labels = guard, labels
 
     @abstractmethod
-    def _updates(self, real: Tensor, draw: Callable[[int], Tensor]) -> list[Terms]:
+    def _updates(self, real: Batch, draw: Callable[[int], Tensor]) -> list[Terms]:
         """Make all updates of a step, and return the terms of each, D's first."""
 
     def launch(
-        self, real: Tensor, draw: Callable[[int], Tensor], pending: deque[PendingStep] | None = None
+        self, real: Batch, draw: Callable[[int], Tensor], pending: deque[PendingStep] | None = None
     ) -> PendingStep:
         """Update D and, in every `d_steps`-th step, G and Q. Nothing in it waits for the device.
 
         Args:
-            real: real images (N, *image_shape), on the model's device.
+            real: real images (N, *image_shape), on the model's device, with labels where the latent has label codes.
             draw: makes n latents (n, L) on the model's device.
             pending: a queue that the step is added to, as the last part of it; an error leaves nothing of the step.
         """
@@ -54,7 +55,7 @@ class WholeStep(Described):
             before = self._guard.begin()
             with self.model.tapping():
                 row = self._guard.row(self._updates(real, draw))
-            step = PendingStep(number, row, before, real)
+            step = PendingStep(number, row, before, images_of(real))
             self.count = number + 1
             if pending is not None:
                 pending.append(step)

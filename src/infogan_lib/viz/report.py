@@ -113,7 +113,13 @@ def _match(
     code = categorical_code(model.latent, code)
     categories = posteriors[code].mode.argmax(1).cpu().numpy()
     label_count = None if label_names is None else len(label_names)
-    return match_categories(categories, labels, category_count=model.latent[code].width, label_count=label_count)
+    return match_categories(
+        categories,
+        labels,
+        category_count=model.latent[code].width,
+        label_count=label_count,
+        identity=code in model.latent.labels,
+    )
 
 
 def _lead(model: InfoGAN) -> str:
@@ -136,12 +142,12 @@ def _facts(information: Mapping[str, CodeInformation], match: CategoryMatch | No
 
 
 def _codes(model: InfoGAN, information: Mapping[str, CodeInformation]) -> list[str]:
-    rows = []
+    rows, entropy = [], model.latent.entropy
     for name, code in model.latent.codes.items():
         info = information[name]
         bound = f"none; squared error {info.loss:.3f}" if info.bound is None else f"{info.bound:.3f}"
         fraction = "" if info.fraction is None else f"{info.fraction:.1%}"
-        rows.append([name, repr(code), f"{code.entropy:.3f}", bound, f"{info.standard_error:.3f}", fraction])
+        rows.append([name, repr(code), f"{entropy[name]:.3f}", bound, f"{info.standard_error:.3f}", fraction])
     header = ["code", "prior", "H(c), nats", "bound on I(c; x), nats", "standard error", "fraction of H(c)"]
     return [
         html.heading("The codes", "How much Q recovers of each code, measured on 2,000 fresh samples."),

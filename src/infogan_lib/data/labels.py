@@ -1,0 +1,195 @@
+"""Labels beside real images: which of them are known, and batches in which enough of them are.
+
+With 100 labels for 60,000 images a batch of 128 has one in five steps. So where the labels of all items are known
+beforehand and some are missing, each batch comes with as many further images, drawn from those with a label.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Subset, TensorDataset
+
+from infogan_lib._checks import check_dense, describe, join_names
+from infogan_lib.data.pixels import PixelRange, as_float
+from infogan_lib.data.rng import derive_seed
+
+UNKNOWN = -1
+"""The label of an image whose label is not known."""
+
+
+@dataclass(frozen=True, eq=False)
+class LabeledBatch:
+    """Real images, and labels of them or of further images.
+
+    Attributes:
+        images: The images (N, *image_shape).
+        labels: Labels (N, L) as int64, one column per label code; `UNKNOWN` where one is not known.
+        labeled_images: The images (N, *image_shape) that the labels belong to; None for `images`.
+    """
+
+    images: Tensor
+    labels: Tensor
+    labeled_images: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All that the batch holds."""
+        return [part for part in (self.images, self.labels, self.labeled_images) if part is not None]
+
+    def tail_labeled(self, n: int) -> "LabeledBatch":
+        """The first n images without their labels, and the others with theirs."""
+        return LabeledBatch(self.images[:n], self.labels[n:], self.images[n:])
+
+
+Batch = Tensor | LabeledBatch
+"""Real images as a step takes them."""
+
+
+def images_of(batch: Batch) -> Tensor:
+    """The images (N, *image_shape) of a batch."""
+    return batch if isinstance(batch, Tensor) else batch.images
+
+
+def as_floats(batch: Batch, device: torch.device, to_range: PixelRange, dtype: torch.dtype) -> Batch:
+    """A batch on a device, with its images as floats; see `as_float`. It does not wait for the device."""
+    if isinstance(batch, LabeledBatch):
+        others = batch.labeled_images
+        return LabeledBatch(
+            _as_float(batch.images, device, to_range, dtype),
+            batch.labels.to(device, non_blocking=True),
+            None if others is None else _as_float(others, device, to_range, dtype),
+        )
+    return _as_float(batch, device, to_range, dtype)
+
+
+def _as_float(images: Tensor, device: torch.device, to_range: PixelRange, dtype: torch.dtype) -> Tensor:
+    return as_float(images.to(device, non_blocking=True), to_range, dtype)
+
+
+@dataclass(frozen=True)
+class LabelReader:
+    """Reads batches of images and labels, and checks the labels.
+
+    Args:
+        sizes: The number of labels of each label code, by name.
+    """
+
+    sizes: Mapping[str, int]
+
+    def __call__(self, batch: Any) -> LabeledBatch:
+        """The images and labels of a batch, which may have been read already.
+
+        Raises:
+            TypeError: The batch is no tuple or list that starts with images and labels.
+            ValueError: Labels of another number or out of range.
+        """
+        if isinstance(batch, LabeledBatch):
+            return batch
+        if not isinstance(batch, (tuple, list)) or len(batch) < 2 or not isinstance(batch[0], Tensor):
+            raise TypeError(
+                f"the latent has the label code {join_names(self.sizes)}, so a batch must be (images, labels) with "
+                f"labels of {UNKNOWN} where one is unknown, but got {describe(batch)}; for data without labels use "
+                "Categorical in place of Label"
+            )
+        images, labels = batch[0], batch[1]
+        return LabeledBatch(images, self.check(labels, len(images) if images.ndim else 0))
+
+    def check(self, labels: Any, n: int) -> Tensor:
+        """Labels (N,) or (N, L) of n images as (N, L) in int64.
+
+        Raises:
+            TypeError: No Tensor of integers.
+            ValueError: Another shape, or labels out of range.
+        """
+        count = len(self.sizes)
+        wanted = f"({n},)" if count == 1 else f"({n}, {count})"
+        if not isinstance(labels, Tensor):
+            raise TypeError(f"labels must be a Tensor of integers, but got {describe(labels)}; use torch.as_tensor")
+        check_dense("labels", labels)
+        if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+            raise TypeError(
+                f"labels must be integers, {UNKNOWN} where one is unknown, but got {labels.dtype}; use labels.long()"
+            )
+        columns = (labels[:, None] if labels.ndim == 1 and count == 1 else labels).long()
+        if tuple(columns.shape) != (n, count):
+            raise ValueError(
+                f"labels of {n} images must have shape {wanted} for the label code {join_names(self.sizes)}, but got "
+                f"{tuple(labels.shape)}"
+            )
+        for (name, k), column in zip(self.sizes.items(), columns.unbind(1), strict=True):
+            low, high = (int(end) for end in column.aminmax()) if n else (0, 0)
+            if low < UNKNOWN or high >= k:
+                raise ValueError(
+                    f"labels of {name!r} must be from 0 to {k - 1}, or {UNKNOWN} where one is unknown, but got some "
+                    f"from {low} to {high}; number the labels from 0, or give {name!r} as many categories"
+                )
+        return columns
+
+    def check_known(self, labels: Tensor) -> Tensor:
+        """Return the labels (N, L) of a whole data set if each code has some that are known; else raise ValueError."""
+        for name, is_known in zip(self.sizes, (labels != UNKNOWN).any(0).tolist(), strict=True):
+            if not is_known:
+                raise ValueError(
+                    f"no image has a label of {name!r}: all {len(labels)} are {UNKNOWN}; give some, or use Categorical "
+                    "in place of Label for data without labels"
+                )
+        return labels
+
+    def labels_of(self, dataset: Any, n: int) -> Tensor | None:
+        """The labels (n, L) of all items of a data set, where it tells them without making the items; else None.
+
+        They say which items to draw; the labels that are trained on are those of the items.
+
+        Args:
+            dataset: A `TensorDataset`; a data set with an attribute `targets`; or a `Subset` of one of these.
+            n: The number of its items.
+        """
+        if isinstance(dataset, Subset):
+            labels = self.labels_of(dataset.dataset, len(dataset.dataset))  # type: ignore[arg-type]
+            return None if labels is None else labels[torch.as_tensor(dataset.indices)]
+        if isinstance(dataset, TensorDataset):
+            return self.check(dataset.tensors[1], n) if len(dataset.tensors) > 1 else None
+        try:
+            return self.check(torch.as_tensor(getattr(dataset, "targets", None)), n)
+        except (TypeError, ValueError, RuntimeError):
+            return None
+
+
+class LabeledItems:
+    """Draws labeled items beside each batch: in random order, each as often as any other in a batch.
+
+    What it draws depends on the seed, the epoch and the batch alone.
+
+    Args:
+        labels: The labels (N, L) of all items.
+        size: The number of items to draw.
+        seed: The seed of the run.
+    """
+
+    def __init__(self, labels: Tensor, size: int, seed: int) -> None:
+        self._labeled = (labels != UNKNOWN).any(1).nonzero()[:, 0].cpu()
+        self._size, self._seed = size, seed
+
+    @classmethod
+    def beside(cls, labels: Tensor | None, size: int, seed: int) -> "LabeledItems | None":
+        """The draws beside batches of some labels; None where these are unknown, all missing or all there."""
+        if labels is None:
+            return None
+        is_known = labels != UNKNOWN
+        return cls(labels, size, seed) if is_known.any() and not is_known.all() else None
+
+    def __len__(self) -> int:
+        return len(self._labeled)
+
+    def draw(self, epoch: int, batch: int) -> Tensor:
+        """The indices of the items beside a batch of an epoch, shape (size,)."""
+        rng = torch.Generator().manual_seed(derive_seed(self._seed, "labels", epoch, batch))
+        rounds = -(-self._size // len(self))
+        order = torch.cat([torch.randperm(len(self), generator=rng) for _ in range(rounds)])
+        return self._labeled[order[: self._size]]

@@ -1,0 +1,63 @@
+r"""Priors of categorical codes that follow the data: p(c) as a moving average of what Q says of real images,
+
+.. math:: p \leftarrow (1 - \eta)\, p + \eta\, E_x[Q(c \mid x)]
+
+in every step from a given one on, so that classes which are not equally frequent need not share or split categories.
+Ojha et al., *Elastic-InfoGAN*, NeurIPS 2020, section 3.1, learn the prior of imbalanced data by G's gradient instead.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from infogan_lib.latent.spec import LatentSpec
+from infogan_lib.losses.information import at_least_float32
+
+RATE = 0.01
+"""eta: the average is over the last hundred batches or so."""
+
+
+class LearnedPriors(nn.Module):
+    """The priors of the codes with `learn_probs_after`, by name, as buffers of the model.
+
+    Args:
+        latent: the variables.
+    """
+
+    def __init__(self, latent: LatentSpec) -> None:
+        super().__init__()
+        self._codes = {
+            name: (f"prior_{i}", latent.output_slices[name], code.learn_probs_after)
+            for i, (name, code) in enumerate(latent.learned.items())
+        }
+        for name, code in latent.learned.items():
+            self.register_buffer(self._codes[name][0], torch.tensor(code.prior))
+
+    def __getitem__(self, name: str) -> Tensor:
+        return getattr(self, self._codes[name][0])
+
+    def flat(self) -> Tensor:
+        """A copy of all priors side by side."""
+        return torch.cat([self[name] for name in self._codes])
+
+    def is_due(self, step: int) -> bool:
+        """Whether a prior follows the real images in a step, given the number of steps before it."""
+        return any(step >= (after or 0) for _, _, after in self._codes.values())
+
+    def marginals(self, q_outputs: Tensor) -> Tensor:
+        """E[Q(c|x)] of these codes side by side, from Q's outputs (N, R) for real images."""
+        outputs = at_least_float32(q_outputs.detach())
+        return torch.cat([outputs[:, columns].softmax(1).mean(0) for _, columns, _ in self._codes.values()])
+
+    def follow(self, marginals: Tensor, step: int) -> None:
+        """Move the priors towards E[Q(c|x)], as `marginals` returned it, as far as they are due."""
+        for prior, after, marginal in self._split(marginals):
+            if step >= after:
+                prior.lerp_(marginal.to(prior.dtype), RATE)
+
+    def _split(self, marginals: Tensor) -> Iterator[tuple[Tensor, int, Tensor]]:
+        priors = [getattr(self, buffer) for buffer, _, _ in self._codes.values()]
+        parts = marginals.split([len(prior) for prior in priors])
+        for prior, part, (_, _, after) in zip(priors, parts, self._codes.values(), strict=True):
+            yield prior, after or 0, part

@@ -1,0 +1,58 @@
+r"""Supervision: what Q says of real images whose label is known.
+
+.. math:: L_S = \sum_l \mu_l E_{(x, y)}[-\log Q(c_l = y_l \mid x)]
+
+over the label codes l, with the mean over the images whose label of l is known. It is a part of L_D that trains the
+layers Q shares with D, and the Q head in the update of G and Q (Spurr et al., *Guiding InfoGAN with Semi-Supervision*,
+ECML 2017, section 3.1: "the mutual information of the labeled real images").
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from infogan_lib.data.labels import UNKNOWN
+from infogan_lib.latent import LatentSpec
+
+
+class LabeledImages(NamedTuple):
+    """The labeled images of a step, or of a micro-batch of it.
+
+    Attributes:
+        labels: Labels (N, L), one column per label code; `UNKNOWN` where one is not known.
+        shares: The share (N, L) of each image in the mean over the whole batch: 0 where the label is unknown.
+        images: The images (N, *image_shape); None for the batch's own.
+    """
+
+    labels: Tensor
+    shares: Tensor
+    images: Tensor | None = None
+
+
+def label_images(labels: Tensor, images: Tensor | None, dtype: torch.dtype) -> LabeledImages:
+    """Labels (N, L) of a whole batch, with the images they belong to where these are not the batch's own."""
+    is_known = (labels != UNKNOWN).to(dtype)
+    return LabeledImages(labels, is_known / is_known.sum(0).clamp(min=1), images)
+
+
+def supervised_nll(latent: LatentSpec, q_outputs: Tensor, labeled: LabeledImages) -> Tensor:
+    """E[-log Q(c = y | x)] of each label code, shape (L,), as far as these images contribute to it.
+
+    Args:
+        latent: The variables.
+        q_outputs: Q's outputs (N, R) for the labeled images.
+        labeled: Their labels.
+    """
+    means = []
+    for (name, code), labels, shares in zip(latent.labels.items(), labeled.labels.t(), labeled.shares.t(), strict=True):
+        is_label = labels[:, None] == torch.arange(code.k, device=labels.device)
+        nll = code.nll(q_outputs[:, latent.output_slices[name]], is_label.to(q_outputs.dtype))
+        means.append((nll * shares).sum())
+    return torch.stack(means)
+
+
+def weighted_sum(latent: LatentSpec, nll: Tensor) -> Tensor:
+    """L_S from the mean (L,) of each label code: their sum weighted by mu."""
+    terms = [code.supervision * mean for code, mean in zip(latent.labels.values(), nll.unbind(), strict=True)]
+    return torch.stack(terms).sum()
