@@ -19,13 +19,14 @@ from infogan_lib._checks import check_dense, describe
 from infogan_lib._schema import Array, Int, Items, Kind, ListOf, Nullable, Plain, Record
 from infogan_lib.data.dataset import BatchSource, DatasetSource, epoch_order, extract_images
 from infogan_lib.data.rng import GLOBAL_RNG, GlobalRng, GlobalRngState, derive_seed
+from infogan_lib.data.transfer import Transfer, fits
 
 
 class TensorSource(BatchSource):
-    """Batches of a tensor on the training device; an incomplete last batch is dropped.
+    """Batches of a tensor; an incomplete last batch is dropped. The order is the same on every device.
 
     Args:
-        images: All images.
+        images: All images, on the device that gathers the batches.
         batch_size: The number of images in a batch.
         seed: The seed of the order.
     """
@@ -34,12 +35,13 @@ class TensorSource(BatchSource):
 
     def __init__(self, images: Tensor, batch_size: int, seed: int) -> None:
         self._images, self._batch_size, self._seed = images, batch_size, seed
+        self._to_device = Transfer(images.device)
         self.batches_per_epoch = self.estimated_batches = len(images) // batch_size
 
     @override
     def epoch(self, index: int, start: int | None = None) -> Iterator[Tensor]:
         size = self._batch_size
-        order = epoch_order(len(self._images), self._seed, index).to(self._images.device)
+        order = self._to_device(epoch_order(len(self._images), self._seed, index))
         for i in range(start or 0, len(self._images) // size):
             yield self._images.index_select(0, order[i * size : (i + 1) * size])
 
@@ -226,7 +228,7 @@ def make_source(data: Any, *, batch_size: int, num_workers: int, seed: int, devi
         batch_size: The number of images in a batch, for a Tensor or a Dataset.
         num_workers: The number of worker processes, for a map-style Dataset.
         seed: The seed of the order of the data.
-        device: The device that a Tensor is moved to.
+        device: The device that a Tensor is moved to, if it fits.
 
     Raises:
         TypeError: Data that holds no batches of images.
@@ -241,7 +243,7 @@ def make_source(data: Any, *, batch_size: int, num_workers: int, seed: int, devi
         if data.ndim < 2:
             raise ValueError(f"data must be a Tensor of images (N, *), but got shape {tuple(data.shape)}")
         _check_enough(len(data), batch_size)
-        return TensorSource(data.to(device), batch_size, seed)
+        return TensorSource(data.to(device) if fits(data, device) else data, batch_size, seed)
     if _is_map_style(data):
         _check_enough(len(data), batch_size)
         return DatasetSource(data, batch_size, seed, num_workers)

@@ -14,6 +14,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from infogan_lib._checks import check_float
+from infogan_lib.model.introspection import widest_float
 
 
 def make_ema(generator: nn.Module, decay: float) -> AveragedModel:
@@ -69,7 +70,7 @@ def update_ema(ema: AveragedModel, generator: nn.Module) -> None:
     """
     pairs = [*zip(ema.module.parameters(), generator.parameters(), strict=True)]
     pairs += [*zip(ema.module.buffers(), generator.buffers(), strict=True)]
-    count = ema.n_averaged.double()
+    count = ema.n_averaged.to(widest_float(ema.n_averaged.device))
     decay = ((1 + count) / (10 + count)).clamp(max=ema.multi_avg_fn.decay)  # type: ignore[union-attr]
     weight = torch.where(count == 0, 1.0, 1 - decay)
     for average, current in pairs:

@@ -14,6 +14,7 @@ from infogan_lib.data.pixels import UNKNOWN_RANGE, as_float
 from infogan_lib.data.rng import RandomStreams
 from infogan_lib.data.sources import make_source
 from infogan_lib.data.stream import DataStream, Position
+from infogan_lib.data.transfer import Transfer
 from infogan_lib.data.validation import (
     BatchLimits,
     check_images,
@@ -110,7 +111,9 @@ class InfoGANTrainer:
         check_bool("joint_batches", joint_batches)
         self._seed = check_seed(seed)
         self.device = engine_settings.torch_device()
-        self.model = as_model(generator, discriminator, latent, seed=seed).to(self.device)
+        model = as_model(generator, discriminator, latent, seed=seed)
+        engine_settings.check_dtypes(model, self.device)
+        self.model = model.to(self.device)
         add_ema(self.model, ema_decay)
         terms = prepare_regularizers(regularizers, self.model, seed=self._seed)
         trains = check_information_trains(information_trains, self.model)
@@ -124,7 +127,7 @@ class InfoGANTrainer:
             [optimizer for name, optimizer in self.optimizers.items() if name != "d"],
             adversarial=game,
             information_trains=trains,
-            precision=Precision(engine_settings.precision_on(self.device), self.device),
+            precision=Precision(engine_settings.precision_on(self.device), self.device, tf32=engine_settings.tf32),
             d_steps=d_steps,
             g_steps=g_steps,
             joint_batches=joint_batches,
@@ -142,6 +145,7 @@ class InfoGANTrainer:
             engine_settings.accumulation_steps,
             "BatchNorm" if batch_norm else "a regularizer",
         )
+        self._transfer = Transfer(self.device)
         self.history = History()
         self._queue = StepQueue(self._step, self.history)
         self._position = Position()
@@ -322,7 +326,7 @@ class InfoGANTrainer:
         self._batches.check(len(images))
         if images.dtype == torch.uint8 and self.model.pixel_range is None:
             self.model.pixel_range = UNKNOWN_RANGE
-        real = as_float(images.to(self.device, non_blocking=True), self.model.display_range, self._dtype)
+        real = as_float(self._transfer(images), self.model.display_range, self._dtype)
         self._queue.launch(real, self._draw)
         self._ledger.has_stepped = True
 
