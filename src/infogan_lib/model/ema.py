@@ -14,7 +14,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from infogan_lib._checks import check_float
-from infogan_lib.model.introspection import widest_float
+from infogan_lib.model.introspection import device_and_dtype, widest_float
 
 
 def make_ema(generator: nn.Module, decay: float) -> AveragedModel:
@@ -37,6 +37,7 @@ def make_ema(generator: nn.Module, decay: float) -> AveragedModel:
             f"ema_decay needs a generator that can be copied, but got: {error}; the older torch.nn.utils.spectral_norm "
             "cannot be copied, torch.nn.utils.parametrizations.spectral_norm can"
         ) from error
+    ema.n_averaged = ema.n_averaged.to(device_and_dtype(generator)[0])  # torch makes it on the CPU
     return ema.requires_grad_(False)
 
 
@@ -73,9 +74,11 @@ def update_ema(ema: AveragedModel, generator: nn.Module) -> None:
     count = ema.n_averaged.to(widest_float(ema.n_averaged.device))
     decay = ((1 + count) / (10 + count)).clamp(max=ema.multi_avg_fn.decay)  # type: ignore[union-attr]
     weight = torch.where(count == 0, 1.0, 1 - decay)
+    kinds = {(average.device, average.dtype) for average, _ in pairs if average.is_floating_point()}
+    weights = {kind: weight.to(*kind) for kind in kinds}
     for average, current in pairs:
         if average.is_floating_point():
-            average.lerp_(current, weight.to(average))
+            average.lerp_(current, weights[average.device, average.dtype])
         else:
             average.copy_(current)
     ema.n_averaged += 1
