@@ -6,10 +6,11 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from infogan_lib import Engine, InfoGANTrainer, recipes
 from on_device.sizes import ROOT, Sizes, random_bytes
@@ -90,12 +91,16 @@ def difference_from_cpu(name: str, device: torch.device, width: float = 0.05) ->
         real = torch.rand(16, *pair[0].model.image_shape, dtype=torch.float64, generator=rng) * 2 - 1
         latents = pair[0].model.latent.sample(16, rng=rng, dtype=torch.float64)
         for trainer in pair:
-            trainer._draw = lambda n, drawn=latents.to(trainer.device): drawn
+            trainer._draw = _drawing(latents.to(trainer.device))
         cpu, other = (trainer.step(real) for trainer in pair)
         worst = max([worst, *(abs(cpu[key] - other[key]) / (1 + abs(cpu[key])) for key in cpu)])
     for first, second in zip(*(trainer.model.parameters() for trainer in pair), strict=True):
         worst = max(worst, ((first - second.cpu()).abs().max() / (1 + first.abs().max())).item())
     return worst
+
+
+def _drawing(latents: Tensor) -> Callable[[int], Tensor]:
+    return lambda n: latents
 
 
 def _double_trainer(name: str, width: float, device: torch.device) -> InfoGANTrainer:
