@@ -440,6 +440,7 @@ rows(
     precision=[None, 16, "float16", "FP32", [1]],
     accumulation_steps=[*COUNT, None],
     tf32=[0, 1, "yes", [True], Nothing()],
+    compile=BOOL,
 )
 
 

@@ -22,6 +22,8 @@ class Engine:
             computes in it, else "fp32".
         tf32: whether CUDA may round the factors of float32 convolutions and products to TF32 (10 bits of mantissa) in
             training steps. None leaves torch's own settings, by which convolutions do and products do not.
+        compile: whether `torch.compile` compiles G, D and Q in training steps, which takes minutes at first. The
+            modules and the names of their weights stay as they are.
         accumulation_steps: micro-batches per step, to save memory. Their gradients add up to the whole batch's, except
             through layers and terms that look at a batch (BatchNorm, `RealImageInformation`, `ModeSeeking`), which see
             one micro-batch at a time.
@@ -35,6 +37,7 @@ class Engine:
     precision: PrecisionName | Literal["auto"] = "fp32"
     accumulation_steps: int = 1
     tf32: bool | None = None
+    compile: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.device, (str, torch.device)):
@@ -44,6 +47,7 @@ class Engine:
         check_choice("engine.precision", self.precision, ("fp32", "bf16", "fp16", "auto"))
         if self.tf32 is not None:
             check_bool("engine.tf32", self.tf32)
+        check_bool("engine.compile", self.compile)
         steps = check_int("engine.accumulation_steps", self.accumulation_steps, minimum=1)
         object.__setattr__(self, "accumulation_steps", steps)
 

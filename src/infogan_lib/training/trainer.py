@@ -136,6 +136,7 @@ class InfoGANTrainer:
             streams=self.streams,
             augment=augment,
             discriminator_augment=discriminator_augment,
+            compiled=engine_settings.compile,
             schedulers=self.schedulers,
         )
         self._dtype = device_and_dtype(self.model.generator)[1]
