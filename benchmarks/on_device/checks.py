@@ -91,7 +91,7 @@ def difference_from_cpu(name: str, device: torch.device, width: float = 0.05) ->
         real = torch.rand(16, *pair[0].model.image_shape, dtype=torch.float64, generator=rng) * 2 - 1
         latents = pair[0].model.latent.sample(16, rng=rng, dtype=torch.float64)
         for trainer in pair:
-            trainer._draw = _drawing(latents.to(trainer.device))
+            vars(trainer)["_draw"] = _drawing(latents.to(trainer.device))
         cpu, other = (trainer.step(real) for trainer in pair)
         worst = max([worst, *(abs(cpu[key] - other[key]) / (1 + abs(cpu[key])) for key in cpu)])
     for first, second in zip(*(trainer.model.parameters() for trainer in pair), strict=True):

@@ -23,7 +23,9 @@ def accuracy(model: InfoGAN, images: Tensor, labels: Tensor) -> float:
     """Accuracy of the categories on test images: under the best matching, or, without scipy, by majority."""
     if importlib.util.find_spec("scipy") is not None:
         return model.name_categories(images, labels).accuracy
-    found = model.encode(images)["digit"].probs.argmax(1).cpu()
+    posterior = model.encode(images)["digit"]
+    assert isinstance(posterior, torch.distributions.OneHotCategorical)
+    found = posterior.probs.argmax(1).cpu()
     counts = torch.zeros(int(found.max()) + 1, 10).index_put_((found, labels), torch.ones(()), accumulate=True)
     return (counts.max(1).values.sum() / len(labels)).item()
 

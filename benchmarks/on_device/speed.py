@@ -44,7 +44,7 @@ def launches(sizes: Sizes, name: str) -> dict[str, Any]:
         wall = time.perf_counter() - started
         events = profiler.events() or []
         calls = Counter(event.name for event in events)
-        on_device = [event for event in events if event.device_type == torch.autograd.DeviceType.CUDA]
+        on_device = [event for event in events if event.device_type.name == "CUDA"]
         found[title] = {
             "launches": sum(calls[name] for name in _LAUNCHES) / steps,
             "waits": {name: calls[name] / steps for name in _WAITS if calls[name]},

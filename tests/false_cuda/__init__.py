@@ -116,6 +116,7 @@ def _start() -> None:
     answers = {"is_available": True, "init": None, "_lazy_init": None, "current_device": 0, "device_count": 1}
     answers |= {"get_device_properties": properties, "get_device_capability": (9, 0), "get_device_name": "false"}
     answers |= {"is_bf16_supported": True, "set_device": None, "set_sync_debug_mode": None}
+    answers |= {"memory_reserved": 0, "memory_allocated": 0, "max_memory_allocated": 0}
     answers |= {"mem_get_info": (4 * 2**30, 8 * 2**30)}
     for name, answer in answers.items():
         setattr(cuda, name, lambda *_, answer=answer, **__: answer)

@@ -159,5 +159,7 @@ def test_data_is_kept_on_the_device_where_it_fits(monkeypatch):
     assert not fits(data, device)
     source = make_source(data, batch_size=2, num_workers=0, seed=0, device=device)
     assert not next(source.epoch(0)).is_cuda
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 1)  # a byte that torch has and does not use
+    assert fits(data, device)
     assert fits(data.cuda(), device)
     assert fits(data, torch.device("cpu"))

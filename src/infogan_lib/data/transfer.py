@@ -16,6 +16,7 @@ def fits(images: Tensor, device: torch.device) -> bool:
     if device.type != "cuda" or images.device.type != "cpu":
         return True
     free, _ = torch.cuda.mem_get_info(device)
+    free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # what torch keeps for itself
     return images.numel() * images.element_size() <= _SHARE * free
 
 
