@@ -1,6 +1,13 @@
+import os
+
 import pytest
 import torch
 from hypothesis import settings
+
+from toys import DEVICE
+
+# For deterministic products on CUDA, which reads it with the first one.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 # Deadlines time the machine, not the code.
 settings.register_profile("project", deadline=None, max_examples=40, derandomize=True)
@@ -13,3 +20,12 @@ torch.set_num_threads(1)
 @pytest.fixture(autouse=True)
 def _fixed_global_seed():
     torch.manual_seed(0)
+
+
+def pytest_collection_modifyitems(items):
+    """Skip what a device other than the CPU, or a machine without CUDA, cannot run."""
+    for item in items:
+        if item.get_closest_marker("cpu") and DEVICE != "cpu":
+            item.add_marker(pytest.mark.skip(reason="has tensors of its own on the CPU"))
+        if item.get_closest_marker("cuda") and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="needs CUDA"))

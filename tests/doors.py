@@ -59,6 +59,7 @@ CALLED_BY_THE_LIBRARY = {
     "Optimizers.build*": "the trainer's own parts",
     "Engine.precision_on": "the trainer's own device",
     "LatentSpec.bind": "the model's own priors",
+    "Engine.check_dtypes": "the trainer's own model and device",
     "LinearDecay.__call__": "the trainer's own optimizers",
     "History.truncate": "the trainer's own metrics",
     "History.*_epoch": "the trainer's own metrics",
@@ -455,6 +456,8 @@ rows(
     device=DEVICE,
     precision=[None, 16, "float16", "FP32", [1]],
     accumulation_steps=[*COUNT, None],
+    tf32=[0, 1, "yes", [True], Nothing()],
+    compile=BOOL,
 )
 
 

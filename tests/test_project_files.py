@@ -130,3 +130,13 @@ def test_forms_of_issues_have_what_the_site_needs():
         for part in content["body"]:
             assert part["type"] in {"textarea", "input", "checkboxes", "dropdown", "markdown"}
             assert part["attributes"]["label"]
+
+
+def test_the_page_on_devices_lists_every_file_that_treats_one_kind_in_its_own_way():
+    source, text = ROOT / "src" / "infogan_lib", (ROOT / "docs" / "devices.md").read_text("utf-8")
+    special = re.compile(r"torch\.(cuda|xpu|mps)\b|is_cuda|\"(cuda|xpu|mps)\"|type == \"cpu\"")
+    found = [
+        p.relative_to(source).as_posix() for p in sorted(source.rglob("*.py")) if special.search(p.read_text("utf-8"))
+    ]
+    assert "training/metrics.py" in found
+    assert [name for name in found if f"`{name}`" not in text] == []

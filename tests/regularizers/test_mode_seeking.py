@@ -171,6 +171,7 @@ def test_begins_after_the_given_number_of_steps():
     assert "regularizer/mode_seeking" in metrics
 
 
+@pytest.mark.cpu
 def test_is_part_of_every_update_of_g_and_of_no_other():
     calls = []
 
@@ -263,6 +264,7 @@ def test_other_noise_is_another_run(tmp_path):
         trainer(ModeSeeking(after=0, noise="b"), spec=spec).load_checkpoint(tmp_path)
 
 
+@pytest.mark.cpu
 def test_it_changes_no_other_stream_of_randomness():
     drawn = []
     for regularizers in ((), (ModeSeeking(after=0),)):

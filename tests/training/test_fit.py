@@ -67,6 +67,7 @@ def test_steps_run_over_as_many_epochs_as_they_need():
     assert t.steps == 15
 
 
+@pytest.mark.cpu
 def test_every_image_is_seen_once_in_an_epoch_and_in_another_order_in_the_next():
     seen = []
     t = make_trainer(augment=lambda x, rng: (seen.append(x[:, 0, 0, 0].clone()), x)[1])
@@ -138,6 +139,7 @@ def test_streams_are_independent_of_each_other():
     assert not torch.equal(epoch_order(9, 0, 4), epoch_order(9, 0, 5))
 
 
+@pytest.mark.cpu
 def test_augmentation_draws_from_its_own_stream():
     draws = []
     t = make_trainer(augment=lambda x, g: (draws.append(torch.rand(1, generator=g).item()), x)[1])

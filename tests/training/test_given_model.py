@@ -43,6 +43,7 @@ def loaded(folder):
     return trainer.model, InfoGAN.load(folder, **networks())
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("ema_decay", [None, 0.9])
 def test_a_loaded_model_keeps_its_average_and_names_and_trains_on(tmp_path, ema_decay):
     saved, model = loaded(tmp_path / "model")

@@ -102,6 +102,7 @@ def test_adding_a_code_leaves_the_other_codes_gradients_unchanged():
     torch.testing.assert_close(*gradients)
 
 
+@pytest.mark.cpu
 def test_a_second_code_leaves_the_first_ones_share_of_the_step_alone(monkeypatch):
     """Through the trainer: Q's weights for a code move alike whether or not another code stands beside it."""
     moves = []

@@ -108,6 +108,7 @@ def test_a_launch_reads_nothing(settings):
     assert reads.seen  # they are seen where there are some
 
 
+@pytest.mark.cpu
 def test_the_last_batch_is_that_of_the_last_step_read():
     t = make_trainer()
     assert t.last_batch is None

@@ -87,7 +87,6 @@ def test_float16_goes_on_after_a_step_that_was_cut_off():
 
 
 @pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 @pytest.mark.parametrize("joint", [False, True])
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_trains_on_cuda(precision, joint):
@@ -99,13 +98,13 @@ def test_trains_on_cuda(precision, joint):
 
 
 @pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_samples_of_a_seed_are_the_same_on_both_devices():
     t = make_trainer(device="cuda")
     on_cuda = t.model.sample(4, seed=1).cpu()
     torch.testing.assert_close(t.model.cpu().sample(4, seed=1), on_cuda, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize(("computes", "expected"), [(True, "bf16"), (False, "fp32")])
 def test_auto_is_bf16_where_the_cpu_computes_in_it(monkeypatch, computes, expected):
     monkeypatch.setattr("infogan_lib.training.engine.cpu_computes_bf16", lambda: computes)

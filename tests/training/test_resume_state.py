@@ -138,10 +138,8 @@ def test_more_than_can_be_read_again_is_not_written(tmp_path):
 
 
 @pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-def test_resuming_on_cuda_with_deterministic_algorithms(tmp_path, monkeypatch, precision):
-    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+def test_resuming_on_cuda_with_deterministic_algorithms(tmp_path, precision):
     torch.use_deterministic_algorithms(True)
     try:
 
@@ -161,7 +159,6 @@ def test_resuming_on_cuda_with_deterministic_algorithms(tmp_path, monkeypatch, p
 
 
 @pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_another_kind_of_device_is_refused(tmp_path):
     fit(trainer(), checkpoints=tmp_path)
     with pytest.raises(ig.CheckpointError, match="device was cpu and is cuda"):

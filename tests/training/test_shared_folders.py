@@ -65,6 +65,7 @@ def test_a_second_trainer_is_refused_while_the_first_runs(tmp_path, change):
     assert same_run(first, fit(trainer()))
 
 
+@pytest.mark.cpu
 def test_a_fork_in_a_callback_trains_on_without_the_folder(tmp_path):
     """Its first save is refused in words, and nothing in the folder has changed by then."""
     parent, (reader, writer), message = os.getpid(), os.pipe(), "no error"

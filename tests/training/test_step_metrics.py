@@ -17,6 +17,7 @@ def test_a_step_of_ones_own_loop():
     assert t.history["loss/d"].tolist() == [metrics["loss/d"]]
 
 
+@pytest.mark.cpu
 def test_figures_agree_with_a_forward_pass_of_ones_own():
     """D(x) and D(G(z)) of the weights before the step, and the gradient's norm, computed apart from the step."""
     torch.manual_seed(0)
@@ -65,6 +66,7 @@ def test_gradients_left_by_another_loop_do_not_enter_the_first_step():
     assert metrics[0] == metrics[1]
 
 
+@pytest.mark.cpu
 def test_models_with_an_average_and_errors_can_be_pickled():
     t = make_trainer(ema_decay=0.9)
     t.step(images(8))

@@ -84,6 +84,7 @@ def assert_same(ours: Networks, expected: Networks) -> None:
         torch.testing.assert_close(a, b, rtol=0, atol=1e-10, msg=name)
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("joint", [False, True])
 @pytest.mark.parametrize("average", [False, True], ids=["pair", "average"])
 def test_relativistic_losses(average, joint):
@@ -122,6 +123,7 @@ def stretched(x, rng):
     return x * (0.5 + torch.rand(len(x), 1, generator=rng, dtype=x.dtype))
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("joint", [False, True])
 def test_an_augmentation_of_all_that_d_sees(joint):
     """T is applied to real and to generated images, before D and Q, and G's gradient comes through it."""
@@ -145,6 +147,7 @@ def test_an_augmentation_of_all_that_d_sees(joint):
     assert_same(ours, hand)
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("joint", [False, True])
 def test_penalties_of_d_some_of_them_in_every_other_step(joint):
     """R1 in steps 1 and 3, with twice its weight, and the gradient penalty in all."""
@@ -186,6 +189,7 @@ class Critic(GeneratorRegularizer):
         return F.cross_entropy(self.network(images), (sampled[:, 0] > 0).long())
 
 
+@pytest.mark.cpu
 def test_a_network_of_a_term_is_trained_with_q():
     """Lazily: in every other step, with twice the weight, by the optimizer of Q."""
     ours, hand, term, by_hand_term = Networks(), Networks(), Critic(), Critic()

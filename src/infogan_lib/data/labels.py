@@ -4,7 +4,7 @@ With 100 labels for 60,000 images a batch of 128 has one in five steps. So where
 beforehand and some are missing, each batch comes with as many further images, drawn from those with a label.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,20 +56,23 @@ def images_of(batch: Batch) -> Tensor:
     return batch if isinstance(batch, Tensor) else batch.images
 
 
-def as_floats(batch: Batch, device: torch.device, to_range: PixelRange, dtype: torch.dtype) -> Batch:
-    """A batch on a device, with its images as floats; see `as_float`. It does not wait for the device."""
+def as_floats(batch: Batch, to_device: Callable[[Tensor], Tensor], to_range: PixelRange, dtype: torch.dtype) -> Batch:
+    """A batch on a device, with its images as floats; see `as_float`.
+
+    Args:
+        batch: The batch.
+        to_device: Moves a tensor to the device.
+        to_range: The range that uint8 images are mapped onto.
+        dtype: The dtype of the images.
+    """
+
+    def moved(images: Tensor) -> Tensor:
+        return as_float(to_device(images), to_range, dtype)
+
     if isinstance(batch, LabeledBatch):
         others = batch.labeled_images
-        return LabeledBatch(
-            _as_float(batch.images, device, to_range, dtype),
-            batch.labels.to(device, non_blocking=True),
-            None if others is None else _as_float(others, device, to_range, dtype),
-        )
-    return _as_float(batch, device, to_range, dtype)
-
-
-def _as_float(images: Tensor, device: torch.device, to_range: PixelRange, dtype: torch.dtype) -> Tensor:
-    return as_float(images.to(device, non_blocking=True), to_range, dtype)
+        return LabeledBatch(moved(batch.images), to_device(batch.labels), None if others is None else moved(others))
+    return moved(batch)
 
 
 @dataclass(frozen=True)

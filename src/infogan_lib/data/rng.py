@@ -27,11 +27,26 @@ GLOBAL_RNG = Record(
         # numpy reads its 624 words from a position that it does not check.
         "numpy": Items((Array(torch.int64, (624,), 0, _WORD), Int(0, 624), Int(0, 1), Float())),
         "python": Items((Int(3, 3), Array(torch.int64, (625,), 0, _WORD), Nullable(Float()))),
-        "cuda": Array(torch.uint8, (None,)),
+        "device": Array(torch.uint8, (None,)),
     },
-    optional=frozenset({"cuda"}),
+    optional=frozenset({"device"}),
 )
 """What `GlobalRngState.to_plain` returns."""
+
+
+def device_rng(device: torch.device) -> torch.Generator | None:
+    """Torch's global generator of an accelerator; None for the CPU, whose is `torch.default_generator`.
+
+    Args:
+        device: The device; one without an index is the current one.
+    """
+    if device.type == "mps":
+        return torch.mps._get_default_mps_generator()
+    if device.type not in ("cuda", "xpu"):
+        return None
+    module = getattr(torch, device.type)
+    module.init()  # makes the generators
+    return module.default_generators[module.current_device() if device.index is None else device.index]
 
 
 def derive_seed(seed: int, *names: object) -> int:
@@ -55,7 +70,12 @@ class RandomStreams(Described):
     """
 
     def __init__(self, seed: int, device: torch.device, names: Iterable[str]) -> None:
+        self._seed, self._device = seed, device
         self._streams = {name: torch.Generator(device).manual_seed(derive_seed(seed, name)) for name in names}
+
+    def branched(self, purpose: str) -> "RandomStreams":
+        """Streams of the same names whose seeds derive from these and from a purpose."""
+        return RandomStreams(derive_seed(self._seed, "branch", purpose), self._device, self._streams)
 
     @property
     @override
@@ -93,13 +113,13 @@ class GlobalRngState(NamedTuple):
         torch: The state of torch's generator on the CPU.
         numpy: The state of numpy's legacy generator.
         python: The state of the `random` module.
-        cuda: The state of torch's generator on the CUDA device; None without one.
+        device: The state of torch's generator on the accelerator; None without one.
     """
 
     torch: Tensor
     numpy: Any
     python: tuple[Any, ...]
-    cuda: Tensor | None
+    device: Tensor | None
 
     def to_plain(self) -> dict[str, Any]:
         """The states as plain data and tensors."""
@@ -110,7 +130,7 @@ class GlobalRngState(NamedTuple):
             "numpy": [torch.from_numpy(np.asarray(keys, dtype=np.int64)), int(position), int(has_gauss), float(gauss)],
             "python": [version, torch.tensor(words, dtype=torch.int64), next_gauss],
         }
-        return state if self.cuda is None else state | {"cuda": self.cuda}
+        return state if self.device is None else state | {"device": self.device}
 
     @classmethod
     def from_plain(cls, state: Mapping[str, Any]) -> "GlobalRngState":
@@ -118,7 +138,7 @@ class GlobalRngState(NamedTuple):
         keys, *rest = state["numpy"]
         version, words, next_gauss = state["python"]
         numpy_state = ("MT19937", keys.numpy().astype(np.uint32), *rest)
-        return cls(state["torch"], numpy_state, (version, tuple(words.tolist()), next_gauss), state.get("cuda"))
+        return cls(state["torch"], numpy_state, (version, tuple(words.tolist()), next_gauss), state.get("device"))
 
 
 class GlobalRng(Described):
@@ -129,21 +149,21 @@ class GlobalRng(Described):
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._device = device
+        self._device_rng = device_rng(device)
 
     def get_state(self) -> GlobalRngState:
         """The states of the generators."""
-        cuda = torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None
+        on_device = None if self._device_rng is None else self._device_rng.get_state()
         numpy_state = np.random.get_state(legacy=True)  # noqa: NPY002 - the global one
-        return GlobalRngState(torch.get_rng_state(), numpy_state, random.getstate(), cuda)
+        return GlobalRngState(torch.get_rng_state(), numpy_state, random.getstate(), on_device)
 
     def set_state(self, state: GlobalRngState) -> None:
         """Restore states that `get_state` returned."""
         torch.set_rng_state(state.torch)
         np.random.set_state(state.numpy)  # noqa: NPY002
         random.setstate(state.python)
-        if state.cuda is not None:
-            torch.cuda.set_rng_state(state.cuda, self._device)
+        if state.device is not None and self._device_rng is not None:
+            self._device_rng.set_state(state.device)
 
     @property
     @override
@@ -164,7 +184,7 @@ class GlobalRng(Described):
         Raises:
             ValueError: The states of another kind of device.
         """
-        if ("cuda" in state) != (self._device.type == "cuda"):
+        if ("device" in state) != (self._device_rng is not None):
             raise ValueError("its global generators are those of another device")
         self.set_state(GlobalRngState.from_plain(state))
 
@@ -177,9 +197,7 @@ class TorchRng:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._generators = [torch.default_generator]
-        if device.type == "cuda":
-            self._generators.append(torch.cuda.default_generators[device.index or 0])
+        self._generators = [rng for rng in (torch.default_generator, device_rng(device)) if rng is not None]
 
     def state_dict(self) -> list[Tensor]:
         """The states of the generators."""
@@ -227,7 +245,7 @@ def seed_all(seed: int, device: torch.device) -> None:
         device: The device whose generator is seeded besides torch's on the CPU, numpy's and Python's.
     """
     torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        torch.cuda.default_generators[device.index or 0].manual_seed(seed)
+    if (rng := device_rng(device)) is not None:
+        rng.manual_seed(seed)
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002 - a data set's items may draw from it

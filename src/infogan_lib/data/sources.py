@@ -20,13 +20,14 @@ from infogan_lib._schema import Array, Int, Items, Kind, ListOf, Nullable, Plain
 from infogan_lib.data.dataset import BatchSource, DatasetSource, Reader, epoch_order, extract_images, labeled_count
 from infogan_lib.data.labels import Batch, LabeledBatch, LabeledItems, LabelReader
 from infogan_lib.data.rng import GLOBAL_RNG, GlobalRng, GlobalRngState, derive_seed
+from infogan_lib.data.transfer import Transfer, fits
 
 
 class TensorSource(BatchSource):
-    """Batches of a tensor on the training device; an incomplete last batch is dropped.
+    """Batches of a tensor; an incomplete last batch is dropped. The order is the same on every device.
 
     Args:
-        images: All images.
+        images: All images, on the device that gathers the batches.
         batch_size: The number of images in a batch.
         seed: The seed of the order.
         labels: The labels (N, L) of the images, on their device; None for none.
@@ -37,12 +38,13 @@ class TensorSource(BatchSource):
     def __init__(self, images: Tensor, batch_size: int, seed: int, labels: Tensor | None = None) -> None:
         self.images, self._batch_size, self._seed, self._labels = images, batch_size, seed, labels
         self._labeled = LabeledItems.beside(labels, batch_size, seed)
+        self._to_device = Transfer(images.device)
         self.batches_per_epoch = self.estimated_batches = len(images) // batch_size
 
     @override
     def epoch(self, index: int, start: int | None = None) -> Iterator[Batch]:
         size = self._batch_size
-        order = epoch_order(len(self.images), self._seed, index).to(self.images.device)
+        order = self._to_device(epoch_order(len(self.images), self._seed, index))
         for i in range(start or 0, len(self.images) // size):
             yield self._batch(order[i * size : (i + 1) * size], index, i)
 
@@ -52,7 +54,7 @@ class TensorSource(BatchSource):
             return images
         if self._labeled is None:
             return LabeledBatch(images, self._labels.index_select(0, items))
-        beside = self._labeled.draw(epoch, index).to(items.device)
+        beside = self._to_device(self._labeled.draw(epoch, index))
         return LabeledBatch(images, self._labels.index_select(0, beside), self.images.index_select(0, beside))
 
     @override
@@ -248,7 +250,7 @@ def make_source(
         batch_size: The number of images in a batch, for a Tensor or a Dataset.
         num_workers: The number of worker processes, for a map-style Dataset.
         seed: The seed of the order of the data.
-        device: The device that a Tensor is moved to.
+        device: The device that a Tensor is moved to, if it fits.
         read: Reads a batch: its images alone, or a `LabelReader`.
 
     Raises:
@@ -263,10 +265,12 @@ def make_source(
     if labels is not None and (isinstance(data, Tensor) or _starts_with_images(data)):
         batch = labels(data)
         images = _check_images(batch.images, batch_size)
-        known = labels.check_known(batch.labels).to(device)
-        return TensorSource(images.to(device), batch_size, seed, known)
+        images = images.to(device) if fits(images, device) else images
+        known = labels.check_known(batch.labels).to(images.device)
+        return TensorSource(images, batch_size, seed, known)
     if isinstance(data, Tensor):
-        return TensorSource(_check_images(data, batch_size).to(device), batch_size, seed)
+        images = _check_images(data, batch_size)
+        return TensorSource(images.to(device) if fits(images, device) else images, batch_size, seed)
     if _is_map_style(data):
         _check_enough(len(data), batch_size)
         known = None if labels is None else labels.labels_of(data, len(data))

@@ -133,7 +133,7 @@ def _encode_by_all(
         for batches, model in zip(encoded, models, strict=True):
             posteriors = model.encode(images)
             means = [posteriors[name].mean.reshape(len(images), -1) for name in _continuous_codes(model)]
-            batches.append(torch.cat(means, dim=1).double().cpu())
+            batches.append(torch.cat(means, dim=1).cpu().double())
     return [
         check_codes(torch.cat(batches), name=f"the codes recovered by model {i}") for i, batches in enumerate(encoded)
     ]

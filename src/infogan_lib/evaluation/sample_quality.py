@@ -111,5 +111,5 @@ def extract_features(
             if not isinstance(features, Tensor) or features.ndim < 2 or len(features) != len(batch):
                 result = tuple(features.shape) if isinstance(features, Tensor) else describe(features)
                 raise ValueError(f"the extractor must give features (N, *) for {len(batch)} images, but gave {result}")
-            rows.append(features.flatten(1).double().cpu())
+            rows.append(features.flatten(1).cpu().double())
     return torch.cat(rows).numpy()

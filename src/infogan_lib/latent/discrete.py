@@ -93,10 +93,13 @@ class Categorical(LossCode):
         constants = ConstantTensor([sizes, [k - 1 for k in sizes], first_columns])
 
         def sample(n: int, rng: torch.Generator | None, device: torch.device, dtype: torch.dtype) -> Tensor:
-            k, last, first_column = constants.to(device, torch.float32)
             u = torch.rand(n, len(sizes), generator=rng, device=device, dtype=torch.float32)
             # u * k can round up to k itself, hence the bound.
-            index = uneven.put(torch.minimum((u * k).floor(), last), u) + first_column
+            if len(sizes) == 1:  # numbers spare the device a transfer, as such a sampler may be made for each call
+                index = uneven.put((u * sizes[0]).floor().clamp(max=sizes[0] - 1), u)
+            else:
+                k, last, first_column = constants.to(device, torch.float32)
+                index = uneven.put(torch.minimum((u * k).floor(), last), u) + first_column
             rows = torch.zeros(n, sum(sizes), device=device, dtype=dtype)
             return rows.scatter_(1, index.long(), 1.0)
 

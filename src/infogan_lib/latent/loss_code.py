@@ -117,9 +117,11 @@ def uniform_sampler(ranges: Sequence[tuple[int, float, float]]) -> Sampler:
     low = [low for dim, low, _ in ranges for _ in range(dim)]
     span = [high - low for dim, low, high in ranges for _ in range(dim)]
     constants = ConstantTensor([low, span])
+    is_one_range = len({(low, high) for _, low, high in ranges}) == 1
 
     def sample(n: int, rng: torch.Generator | None, device: torch.device, dtype: torch.dtype) -> Tensor:
-        start, width = constants.to(device, dtype)
+        # A sampler of one code may be made for each call, and then numbers spare the device a transfer.
+        start, width = (low[0], span[0]) if is_one_range else constants.to(device, dtype)
         u = torch.rand(n, len(low), generator=rng, device=device, dtype=dtype)
         return u.mul_(width).add_(start)
 

@@ -11,7 +11,7 @@ two unit vectors is none. The vectors of spectral norm belong to a weight, and t
 brought closer to the averaged weight by one power iteration per update, as training does it for G's own.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ from torch.optim.swa_utils import AveragedModel
 from typing_extensions import override
 
 from infogan_lib._checks import check_float
-from infogan_lib.model.introspection import set_mode
+from infogan_lib.model.introspection import device_and_dtype, set_mode, widest_float
 
 
 class MovingAverage(AveragedModel):
@@ -39,6 +39,7 @@ class MovingAverage(AveragedModel):
     def __init__(self, generator: nn.Module, decay: float) -> None:
         with _copyable(generator):
             super().__init__(generator, use_buffers=True)
+        self.n_averaged = self.n_averaged.to(device_and_dtype(generator)[0])  # torch makes it on the CPU
         self.decay = decay
         self.requires_grad_(False)
 
@@ -46,15 +47,17 @@ class MovingAverage(AveragedModel):
     @torch.no_grad()
     def update_parameters(self, model: nn.Module) -> None:
         """Take the generator's weights into the average, without waiting for the device."""
-        count = self.n_averaged.double()
+        count = self.n_averaged.to(widest_float(self.n_averaged.device))
         weight = torch.where(count == 0, 1.0, 1 - ((1 + count) / (10 + count)).clamp(max=self.decay))
+        kinds = {(tensor.device, tensor.dtype) for tensor in (*self.module.parameters(), *self.module.buffers())}
+        weights = {kind: weight.to(*kind) for kind in kinds if kind[1].is_floating_point or kind[1].is_complex}
         for average, current in zip(self.module.parameters(), model.parameters(), strict=True):
-            _average(average, current, weight)
+            _average(average, current, weights)
         spectral_norms = [*_spectral_norms(self.module)]
         own_vectors = {id(vector) for norm in spectral_norms for vector in norm.vectors}
         for (name, average), current in zip(self.module.named_buffers(), model.buffers(), strict=True):
             if name.rpartition(".")[2].startswith("running_"):
-                _average(average, current, weight)
+                _average(average, current, weights)
             elif id(average) not in own_vectors:
                 average.copy_(current)
         for norm in spectral_norms:
@@ -99,12 +102,13 @@ def check_ema(current: MovingAverage | None, decay: float) -> None:
         )
 
 
-def _average(average: Tensor, current: Tensor, weight: Tensor) -> None:
-    """Move an average towards the current value, which replaces it where it is no floating number."""
-    if average.is_floating_point() or average.is_complex():
-        average.lerp_(current, weight.to(average))
-    else:
+def _average(average: Tensor, current: Tensor, weights: Mapping[tuple[torch.device, torch.dtype], Tensor]) -> None:
+    """Move an average towards the current value, which replaces it where there is no weight for its dtype."""
+    weight = weights.get((average.device, average.dtype))
+    if weight is None:
         average.copy_(current)
+    else:
+        average.lerp_(current, weight)
 
 
 class _SpectralNormed(NamedTuple):

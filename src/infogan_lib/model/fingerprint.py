@@ -130,9 +130,9 @@ def _differ(a: list[float], b: list[float], *, is_exact: bool) -> bool:
 def _summary(function: Function, seed: int, device: torch.device) -> list[float] | None:
     """Some of the numbers of an output, spread evenly; None if one of them is not finite."""
     seed_all(seed, device)
-    numbers = function().detach().flatten().double()
+    numbers = function().detach().flatten()
     places = torch.linspace(0, len(numbers) - 1, min(_KEPT, len(numbers)), device=numbers.device).round().long()
-    kept = numbers[places].cpu()
+    kept = numbers[places].cpu().double()
     return kept.tolist() if len(kept) and bool(kept.isfinite().all()) else None
 
 

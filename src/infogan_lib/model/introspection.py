@@ -1,13 +1,14 @@
 """What can be read off a module or off the graph of its output, without changing either."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from infogan_lib._checks import describe, join_names
+from infogan_lib.data.rng import preserve_rng
 
 Part = Literal["generator", "trunk", "d_head", "q_head"]
 
@@ -87,12 +88,26 @@ def device_and_dtype(module: nn.Module) -> tuple[torch.device, torch.dtype]:
     return torch.device("cpu"), torch.get_default_dtype()
 
 
+def has_float64(device: torch.device) -> bool:
+    """Whether a device computes in float64; MPS does not, nor does every XPU."""
+    if device.type == "xpu":
+        return bool(torch.xpu.get_device_capability(device).get("has_fp64", False))
+    return device.type != "mps"
+
+
+def widest_float(device: torch.device) -> torch.dtype:
+    """The floating type with the most digits that a device computes in."""
+    return torch.float64 if has_float64(device) else torch.float32
+
+
 @contextmanager
 def dry_run(*modules: nn.Module) -> Iterator[None]:
     """Run modules in eval mode and with a graph; their modes and torch's random state are restored afterwards."""
-    devices = {device_and_dtype(module)[0] for module in modules}
-    indices = {torch.cuda.current_device() if d.index is None else d.index for d in devices if d.type == "cuda"}
-    with torch.enable_grad(), torch.random.fork_rng(devices=sorted(indices)), eval_mode(*modules):
+    with ExitStack() as stack:
+        for device in {device_and_dtype(module)[0] for module in modules}:
+            stack.enter_context(preserve_rng(device))
+        stack.enter_context(torch.enable_grad())
+        stack.enter_context(eval_mode(*modules))
         yield
 
 

@@ -157,6 +157,7 @@ def make_ledger(
         joint_batches=step.joint_batches,
         accumulation_steps=step.accumulation_steps,
         precision=step.precision.name,
+        tf32=step.precision.tf32,
         frozen=sum(not parameter.requires_grad for group in groups.values() for parameter in group),
         device=device.type,
         ema_decay=ema_decay(model.ema_generator),
@@ -169,5 +170,15 @@ def make_ledger(
         return model_fingerprint(model, config.get("augmented"), runs=runs)
 
     return RunLedger(
-        parts, position, states, history, settings, steps, size, step.check_weights, step.check_state, fingerprint
+        parts,
+        position,
+        states,
+        streams,
+        history,
+        settings,
+        steps,
+        size,
+        step.check_weights,
+        step.check_state,
+        fingerprint,
     )

@@ -119,6 +119,9 @@ _MAY_DIFFER_IN_BRANCH = (
     "g_steps",
     "accumulation_steps",
     "joint_batches",
+    "device",
+    "precision",
+    "tf32",
 )
 
 
@@ -129,7 +132,7 @@ def check_config(path: Path, saved: Any, own: Mapping[str, Any], *, allow_branch
         path: The checkpoint, for messages.
         saved: The settings of the run.
         own: The settings of the trainer.
-        allow_branch: Whether a new run begins from the checkpoint, which may have other rates and losses.
+        allow_branch: Whether a new run begins from the checkpoint, which may have other rates, losses and devices.
 
     Returns:
         Whether they are the same; a warning names the settings that a branch changes.

@@ -1,11 +1,13 @@
-"""Where and how the networks run: device, precision, and micro-batches of a step."""
+"""Where and how the networks run: device, precision, TF32, and micro-batches of a step."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from torch import nn
 
-from infogan_lib._checks import check_choice, check_int, describe
+from infogan_lib._checks import check_bool, check_choice, check_int, describe
+from infogan_lib.model.introspection import has_float64
 from infogan_lib.training.precision import PrecisionName
 
 
@@ -14,9 +16,14 @@ class Engine:
     """Where and how the networks run.
 
     Args:
-        device: "auto" for CUDA where there is one, else the CPU; or any torch device.
+        device: "auto" for the accelerator that `torch.accelerator` names (CUDA, XPU or MPS), else the CPU; or any torch
+            device.
         precision: "fp32", or the networks under autocast with "bf16" or "fp16"; "auto" for "bf16" where the device
             computes in it, else "fp32".
+        tf32: whether CUDA may round the factors of float32 convolutions and products to TF32 (10 bits of mantissa) in
+            training steps. None leaves torch's own settings, by which convolutions do and products do not.
+        compile: whether `torch.compile` compiles G, D and Q in training steps, which takes minutes at first. The
+            modules and the names of their weights stay as they are.
         accumulation_steps: micro-batches per step, to save memory. Their gradients add up to the whole batch's, except
             through layers and terms that look at a batch (BatchNorm, `RealImageInformation`, `ModeSeeking`), which see
             one micro-batch at a time.
@@ -29,6 +36,8 @@ class Engine:
     device: torch.device | str | Literal["auto"] = "auto"
     precision: PrecisionName | Literal["auto"] = "fp32"
     accumulation_steps: int = 1
+    tf32: bool | None = None
+    compile: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.device, (str, torch.device)):
@@ -36,18 +45,21 @@ class Engine:
                 f"engine.device must be 'auto' or a torch device such as 'cpu', but got {describe(self.device)}"
             )
         check_choice("engine.precision", self.precision, ("fp32", "bf16", "fp16", "auto"))
+        if self.tf32 is not None:
+            check_bool("engine.tf32", self.tf32)
+        check_bool("engine.compile", self.compile)
         steps = check_int("engine.accumulation_steps", self.accumulation_steps, minimum=1)
         object.__setattr__(self, "accumulation_steps", steps)
 
     def torch_device(self) -> torch.device:
-        """The requested device, with its index; for "auto" CUDA where there is one, else the CPU.
+        """The requested device, with its index; for "auto" the accelerator of this machine, else the CPU.
 
         Raises:
             ValueError: no such device on this machine.
         """
         wanted = self.device
         if wanted == "auto":
-            wanted = "cuda" if torch.cuda.is_available() else "cpu"
+            wanted = torch.accelerator.current_accelerator(check_available=True) or "cpu"
         try:
             return torch.empty(0, device=torch.device(wanted)).device
         except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
@@ -59,9 +71,25 @@ class Engine:
         """The precision on a device: as given, or for "auto" what the device computes in."""
         if self.precision != "auto":
             return self.precision
-        if device.type == "cuda":
-            return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+        if device.type in ("cuda", "xpu"):
+            computes_bf16 = getattr(torch, device.type).is_bf16_supported(including_emulation=False)
+            return "bf16" if computes_bf16 else "fp32"
         return "bf16" if device.type == "cpu" and cpu_computes_bf16() else "fp32"
+
+    def check_dtypes(self, model: nn.Module, device: torch.device) -> None:
+        """Check that a device computes in the dtypes of a model.
+
+        Raises:
+            ValueError: a float64 weight or buffer, on a device without float64.
+        """
+        if has_float64(device):
+            return
+        for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+            if tensor.dtype == torch.float64:
+                raise ValueError(
+                    f"engine.device must compute in float64, as {name!r} is, but got {str(device)!r}, which does not; "
+                    "convert the networks with .float(), or give Engine('cpu')"
+                )
 
 
 def cpu_computes_bf16() -> bool:

@@ -23,6 +23,7 @@ from infogan_lib.checkpoints.run_folder import (
 )
 from infogan_lib.checkpoints.segments import from_manifest, make_segment_folder
 from infogan_lib.checkpoints.state import CompositeState, OptimizerState, Stateful, check_schema
+from infogan_lib.data.rng import RandomStreams
 from infogan_lib.data.stream import Position
 from infogan_lib.model.fingerprint import Fingerprint, warn_if_changed
 from infogan_lib.training.config import check_config
@@ -43,6 +44,7 @@ class RunLedger:
         parts: The trainer's own state, by name.
         position: The part with the position in the data.
         optimizers: The part with the optimizers.
+        streams: The part with the streams of random numbers.
         history: The metrics so far, which are saved beside the state.
         settings: The settings that a resumed run must share.
         step: Returns the number of steps made.
@@ -66,6 +68,7 @@ class RunLedger:
         parts: Mapping[str, Stateful],
         position: Position,
         optimizers: OptimizerState,
+        streams: RandomStreams,
         history: History,
         settings: dict[str, Any],
         step: Callable[[], int],
@@ -78,7 +81,7 @@ class RunLedger:
         self.check_weights, self.check_state = check_weights, check_state
         self.parts, self.position, self.settings, self.step = parts, position, settings, step
         self.size, self.max_bytes = size, 64 * size + 2**30
-        self.optimizers, self.history = optimizers, history
+        self.optimizers, self.streams, self.history = optimizers, streams, history
         self.completed_fits = 0
         self.has_stepped = False
         self.folders: set[str] = set()
@@ -124,6 +127,36 @@ class RunLedger:
                 stacklevel=5,
             )
         return is_same
+
+    def adopt(self, path: Path, metadata: Mapping[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+        """A run's state with what belongs to the trainer's own rates, device and precision, for a branch.
+
+        Random generators of another kind of device cannot be restored: the branch has streams of its own, whose seeds
+        derive from the trainer's and from the step. A loss scale belongs to its precision.
+
+        Args:
+            path: The checkpoint that the branch begins from.
+            metadata: Its metadata, which was checked.
+            state: Its state.
+
+        Raises:
+            CheckpointError: The state of other optimizers.
+        """
+        state, before = self.optimizers.with_current_param_groups(path, state), metadata["settings"]
+        try:
+            if before["device"] != self.settings["device"]:
+                own, rng = self.parts["global_rng"].state_dict(), dict(state["global_rng"])
+                rng.pop("device", None)
+                rng |= {"device": own["device"]} if "device" in own else {}
+                streams = self.streams.branched(f"step {metadata['step']}").state_dict()
+                state |= {"global_rng": rng, "streams": streams}
+            if before["precision"] != self.settings["precision"]:
+                state |= {"step": state["step"] | {"precision": {}}}
+        except (TypeError, KeyError, ValueError) as error:
+            raise CheckpointError(
+                path, f"its state is not that of a run: {error!r}; it is damaged or forged"
+            ) from error
+        return state
 
     def save(self, folder: Path) -> None:
         """Write the trainer's own state into a folder.

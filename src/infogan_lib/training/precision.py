@@ -1,7 +1,7 @@
 """Numeric precision of the forward passes: float32, or mixed with bfloat16 or float16."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal
 
 import torch
@@ -23,14 +23,20 @@ class Precision(Described):
         name: "fp32" leaves everything as it is (a float64 model stays float64); "bf16" and "fp16" run the
             networks under `torch.autocast`, the latter with a `torch.amp.GradScaler`.
         device: where the networks run.
+        tf32: whether CUDA may use TF32 in a step; None leaves torch's settings as they are.
     """
 
-    def __init__(self, name: PrecisionName, device: torch.device) -> None:
+    def __init__(self, name: PrecisionName, device: torch.device, *, tf32: bool | None = None) -> None:
         check_choice("precision", name, ("fp32", "bf16", "fp16"))
         self.name = name
         self.device = device
+        self.tf32 = tf32
         self._dtype = torch.float16 if name == "fp16" else torch.bfloat16
         self.scaler = torch.amp.GradScaler(device.type, enabled=name == "fp16")
+
+    def step(self) -> AbstractContextManager[object]:
+        """The context of a whole step: whether CUDA may use TF32."""
+        return nullcontext() if self.tf32 is None or self.device.type != "cuda" else _tf32(self.tf32)
 
     def forward(self) -> AbstractContextManager[object]:
         """The context of a forward pass: autocasting, also where the caller has turned on another kind."""
@@ -124,7 +130,7 @@ def clear(parameters: Iterable[nn.Parameter]) -> None:
 
 
 class ContextState:
-    """Whether gradients are recorded and what is autocast, to be restored after an error.
+    """Whether gradients are recorded, what is autocast and what TF32 is used for, to be restored after an error.
 
     An interrupt may come inside the end of a context, which is then not ended: autocasting would go on, and its cache
     would keep weights of before.
@@ -139,12 +145,15 @@ class ContextState:
         self._autocast = torch.is_autocast_enabled(self._device)
         self._dtype = torch.get_autocast_dtype(self._device)
         self._nesting = _autocast_nesting()
+        self._tf32 = _tf32_settings(self._device)
 
     def restore(self) -> None:
         """Make everything as it was."""
         torch.set_grad_enabled(self._has_grad)
         torch.set_autocast_enabled(self._device, self._autocast)
         torch.set_autocast_dtype(self._device, self._dtype)
+        if self._tf32 is not None and self._tf32 != _tf32_settings(self._device):
+            _set_tf32(*self._tf32)
         while _autocast_nesting() > self._nesting:
             torch.autocast_decrement_nesting()
         torch.clear_autocast_cache()
@@ -153,3 +162,33 @@ class ContextState:
 def _autocast_nesting() -> int:
     torch.autocast_increment_nesting()
     return torch.autocast_decrement_nesting()
+
+
+@contextmanager
+def _tf32(is_allowed: bool) -> Iterator[None]:
+    before = _tf32_settings("cuda")
+    if before is None:
+        raise ValueError(
+            "engine.tf32 cannot be combined with torch.backends.*.fp32_precision, which this program has set; "
+            "leave one of them out"
+        )
+    _set_tf32("high" if is_allowed else "highest", is_allowed)
+    try:
+        yield
+    finally:
+        _set_tf32(*before)
+
+
+def _tf32_settings(device: str) -> tuple[str, bool] | None:
+    """Torch's settings for products and for convolutions; None on other devices than CUDA, or where they disagree."""
+    if device != "cuda":
+        return None
+    try:
+        return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    except RuntimeError:  # torch refuses to say after `fp32_precision` was set
+        return None
+
+
+def _set_tf32(products: str, convolutions: bool) -> None:
+    torch.set_float32_matmul_precision(products)
+    torch.backends.cudnn.allow_tf32 = convolutions

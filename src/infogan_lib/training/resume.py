@@ -212,7 +212,7 @@ class FitSession:
             else last
         )
         if not is_same:
-            state = ledger.optimizers.with_current_param_groups(path, state)
+            state = ledger.adopt(path, checkpoint.metadata, state)
         if index is None:
             # A later call of fit was interrupted, and its data is not this call's.
             CompositeState(**ledger.parts).load(path, without_fit_parts(state))

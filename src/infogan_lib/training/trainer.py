@@ -15,6 +15,7 @@ from infogan_lib.data.pixels import UNKNOWN_RANGE
 from infogan_lib.data.rng import RandomStreams
 from infogan_lib.data.sources import TensorSource, make_source
 from infogan_lib.data.stream import DataStream, Position
+from infogan_lib.data.transfer import Transfer
 from infogan_lib.data.validation import (
     BatchLimits,
     check_images,
@@ -125,7 +126,9 @@ class InfoGANTrainer:
         check_bool("joint_batches", joint_batches)
         self._seed = check_seed(seed)
         self.device = engine_settings.torch_device()
-        self.model = as_model(generator, discriminator, latent, seed=seed).to(self.device)
+        model = as_model(generator, discriminator, latent, seed=seed)
+        engine_settings.check_dtypes(model, self.device)
+        self.model = model.to(self.device)
         add_ema(self.model, ema_decay)
         terms = prepare_regularizers(regularizers, self.model, seed=self._seed)
         self._information_trains = information_trains
@@ -140,7 +143,7 @@ class InfoGANTrainer:
             [optimizer for name, optimizer in self.optimizers.items() if name != "d"],
             adversarial=game,
             information_trains=trains,
-            precision=Precision(engine_settings.precision_on(self.device), self.device),
+            precision=Precision(engine_settings.precision_on(self.device), self.device, tf32=engine_settings.tf32),
             d_steps=d_steps,
             g_steps=g_steps,
             joint_batches=joint_batches,
@@ -149,6 +152,7 @@ class InfoGANTrainer:
             streams=self.streams,
             augment=augment,
             discriminator_augment=discriminator_augment,
+            compiled=engine_settings.compile,
             schedulers=self.schedulers,
         )
         self._dtype = device_and_dtype(self.model.generator)[1]
@@ -160,6 +164,7 @@ class InfoGANTrainer:
             "BatchNorm" if batch_norm else "a regularizer",
         )
         self._has_settled_range = False
+        self._transfer = Transfer(self.device)
         self.history = History()
         self._queue = StepQueue(self._step, self.history)
         self._position = Position()
@@ -355,7 +360,7 @@ class InfoGANTrainer:
             settle_pixel_range(self.model, images)
             self._has_settled_range = True
         to_range = self.model.pixel_range or UNKNOWN_RANGE
-        self._queue.launch(as_floats(real, self.device, to_range, self._dtype), self._draw)
+        self._queue.launch(as_floats(real, self._transfer, to_range, self._dtype), self._draw)
         self._ledger.has_stepped = True
 
     def read(self) -> dict[str, float]:

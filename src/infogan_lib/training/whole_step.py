@@ -53,7 +53,7 @@ class WholeStep(Described):
         number, contexts, before = self.count, ContextState(self.precision.device), None
         try:
             before = self._guard.begin()
-            with self.model.tapping():
+            with self.precision.step(), self.model.tapping():
                 row = self._guard.row(self._updates(real, draw))
             step = PendingStep(number, row, before, images_of(real))
             self.count = number + 1
