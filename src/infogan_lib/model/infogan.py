@@ -114,10 +114,8 @@ class InfoGAN(nn.Module):
             discriminator, images, tap=at, needs_features=q_network is None, output=discriminator_output
         )
         self.q_kind: QKind = q_kind(q_head, q_network)
-        q = q_network if q_head is None else q_head
-        self.q, self._shared = attach_q(
-            q, discriminator, self.discriminator_adapter, images, latent, seed=check_seed(seed)
-        )
+        q, adapter, seed = q_network if q_head is None else q_head, self.discriminator_adapter, check_seed(seed)
+        self.q, self._shared = attach_q(q, discriminator, adapter, images, latent, seed=seed)
         self._generator_convolves = has_convolutions(generator)
         self._discriminator_convolves = has_convolutions(discriminator, self.q)
 
