@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 import infogan_lib as ig
-from infogan_lib import callbacks, evaluation, explorer, losses, metrics, recipes, regularizers, viz
+from infogan_lib import callbacks, data, evaluation, explorer, losses, metrics, recipes, regularizers, viz
 from infogan_lib.latent.traversal import Traversable
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
@@ -30,6 +30,7 @@ MODULES = {
     "viz.": viz,
     "recipes.": recipes,
     "explorer.": explorer,
+    "data.": data,
 }
 
 CALLED_BY_THE_LIBRARY = {
@@ -73,6 +74,7 @@ CALLED_BY_THE_LIBRARY = {
     "evaluation.SampleQuality": "a result",
     "evaluation.Symptom": "a result",
     "explorer.RunningPage": "what explore makes",
+    "data.ImageFolder.__getitem__": "an item of a data set, which a loader indexes",
 }
 
 
@@ -530,7 +532,7 @@ rows(
 )
 DATA = [*TENSOR[:4], SPARSE, META, Nothing(), images(0), images(16) * NAN, images(16).long(), images(16)[:, 0], "a.png"]
 DATA += [[], [images(0)], [images(8), images(0)], [images(8), None], [images(8).to_sparse()], [images(8).to("meta")]]
-DATA += [images(16).to_sparse(), images(16).to("meta"), images(16).numpy(), [images(8), images(8) * INF]]
+DATA += [images(16).to_sparse(), images(16).to("meta"), np.array(["a"] * 16), [images(8), images(8) * INF]]
 DATA += [images(16).to(torch.complex64), range(5), {1, 2}, [[images(8)], [3]], images(1)[0, 0, 0], torch.tensor(1.0)]
 rows(
     "InfoGANTrainer.fit",
@@ -540,6 +542,7 @@ rows(
     steps=COUNT,
     batch_size=[*COUNT, None, 17],
     num_workers=["3", -1, 1.5, True, None, 1],
+    image_key=[*NAME, "image"],
     callbacks=[None, 5, "x", ig.Callback(), [3], ["log"], [ig.Callback], {"a": 1}, [None], Nothing()],
     checkpoints=PATH,
 )
@@ -550,7 +553,7 @@ for method in ("save_checkpoint", "load_checkpoint"):
         lambda folder, method=method: getattr(make_trainer(), method)(folder),
         folder=[*PATH, None],
     )
-BATCH = [*IMAGES, images(1), [], [3], (None, images(3)), {"image": images(3)}, called("batch|images|data")]
+BATCH = [*IMAGES, images(1), [], [3], (None, images(3)), {"label": torch.ones(3)}, called("batch|images|data")]
 rows("InfoGANTrainer.step", lambda batch: make_trainer().step(batch), batch=BATCH)
 rows("InfoGANTrainer.launch", lambda batch: (t := make_trainer(), t.launch(batch), t.read()), batch=BATCH)
 for method in ("steps", "__getitem__"):
@@ -683,6 +686,16 @@ rows(
     "regularizers.RandomAffine",
     regularizers.RandomAffine,
     **{name: [*WEIGHT, None] for name in ("degrees", "scale", "shear", "shift")},
+)
+
+# Data.
+rows(
+    "data.ImageFolder",
+    data.ImageFolder,
+    lambda: {"folder": ".", "size": 4},
+    folder=[*PATH, None],
+    size=[*COUNT, None, (4,), (4, 0), "44"],
+    mode=["rgb", None, 3, "CMYK"],
 )
 
 # Metrics.

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+from torch.utils.data import DataLoader, Dataset, Sampler
 from typing_extensions import override
 
 from infogan_lib._schema import Described, Int, Kind, Nullable, Record
+from infogan_lib.data.batch_images import collate, extract_images
 from infogan_lib.data.rng import derive_seed, temporary_seed
 
 
@@ -23,6 +24,7 @@ class BatchSource(Described):
         not_resumable: Why an epoch cannot be entered in its middle; None where it can.
         is_stateful: Whether the data keeps its own position, so that `start` does not matter to it.
         random_access: Whether any batch of any epoch can be made without those before it.
+        image_key: The images' key in batches that are dicts; None to find them.
     """
 
     batches_per_epoch: int | None = None
@@ -30,6 +32,7 @@ class BatchSource(Described):
     not_resumable: str | None = None
     is_stateful: bool = False
     random_access: bool = False
+    image_key: str | None = None
 
     @abstractmethod
     def epoch(self, index: int, start: int | None = None) -> Iterator[Tensor]:
@@ -39,6 +42,10 @@ class BatchSource(Described):
             index: The index of the epoch, from 0.
             start: The index of the first batch, in an epoch that was begun before; None to begin the epoch.
         """
+
+    def extract(self, batch: Any) -> Tensor:
+        """The images of a batch."""
+        return extract_images(batch, self.image_key)
 
     @property
     @override
@@ -64,21 +71,6 @@ class BatchSource(Described):
         for name in own:
             if state.get(name) != own[name]:
                 raise ValueError(f"the run's data had {name} {state.get(name)}, and this data has {own[name]}")
-
-
-def extract_images(batch: Any) -> Tensor:
-    """The images of a batch: the batch itself, or the first part of an (images, labels, ...) tuple or list.
-
-    Raises:
-        TypeError: Anything else.
-    """
-    images = batch[0] if isinstance(batch, (tuple, list)) and len(batch) > 0 else batch
-    if not isinstance(images, Tensor):
-        raise TypeError(
-            "a batch must be a Tensor of images, or a tuple or list that starts with one, "
-            f"but got {type(batch).__name__}" + (f" of {type(images).__name__}" if images is not batch else "")
-        )
-    return images
 
 
 class DatasetSource(BatchSource):
@@ -111,7 +103,7 @@ class DatasetSource(BatchSource):
     @override
     def epoch(self, index: int, start: int | None = None) -> Iterator[Tensor]:
         self._sampler.epoch, self._sampler.start = index, start or 0
-        return map(extract_images, self._loader)
+        return map(self.extract, self._loader)
 
     @override
     def state_dict(self) -> dict[str, Any]:
@@ -153,8 +145,8 @@ class _SeededBatches(Dataset[Any]):
     def __getitem__(self, indices: _BatchIndices) -> Any:
         with temporary_seed(derive_seed(self._seed, "items", indices.epoch, indices.batch)):
             if hasattr(self._dataset, "__getitems__"):
-                return default_collate(self._dataset.__getitems__(indices.items))  # type: ignore[attr-defined]
-            return default_collate([self._dataset[i] for i in indices.items])
+                return collate(self._dataset.__getitems__(indices.items))  # type: ignore[attr-defined]
+            return collate([self._dataset[i] for i in indices.items])
 
 
 def _identity(batch: Any) -> Any:

@@ -5,11 +5,11 @@ of a data set draw at random on the seed, the epoch and the batch: any batch of 
 process. So a run can resume in the middle of an epoch (`infogan_lib.data.stream`).
 """
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from itertools import islice
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
@@ -17,7 +17,8 @@ from typing_extensions import override
 
 from infogan_lib._checks import check_dense, describe
 from infogan_lib._schema import Array, Int, Items, Kind, ListOf, Nullable, Plain, Record
-from infogan_lib.data.dataset import BatchSource, DatasetSource, epoch_order, extract_images
+from infogan_lib.data.batch_images import holds_pictures
+from infogan_lib.data.dataset import BatchSource, DatasetSource, epoch_order
 from infogan_lib.data.rng import GLOBAL_RNG, GlobalRng, GlobalRngState, derive_seed
 
 
@@ -59,7 +60,7 @@ class SequenceSource(BatchSource):
 
     @override
     def epoch(self, index: int, start: int | None = None) -> Iterator[Tensor]:
-        return map(extract_images, islice(self._batches, start or 0, len(self._batches)))
+        return map(self.extract, islice(self._batches, start or 0, len(self._batches)))
 
     @override
     def state_dict(self) -> dict[str, Any]:
@@ -96,6 +97,7 @@ class LoaderSource(BatchSource):
 
     @override
     def epoch(self, index: int, start: int | None = None) -> Iterator[Tensor]:
+        self._set_epoch(index)
         if start is None:
             self._at_start = self._get_rng_state()
             batches = iter(self._loader)
@@ -106,14 +108,21 @@ class LoaderSource(BatchSource):
             for _ in islice(batches, start):
                 pass
             self._set_rng_state(self._before_last)  # other draws, such as dropout's, came between these batches
-            yield from map(extract_images, islice(batches, 1))
+            yield from map(self.extract, islice(batches, 1))
             self._set_rng_state(now)
         while True:
             self._before_last = self._get_rng_state()
             batch = next(batches, None)
             if batch is None:
                 return
-            yield extract_images(batch)
+            yield self.extract(batch)
+
+    def _set_epoch(self, index: int) -> None:
+        """Give the index of the epoch to parts whose order depends on it, such as a DistributedSampler."""
+        sampler = getattr(self._loader.batch_sampler, "sampler", None)
+        for part in (self._loader.dataset, self._loader.sampler, sampler, self._loader.batch_sampler, self._loader):
+            if callable(set_epoch := getattr(part, "set_epoch", None)):
+                set_epoch(index)
 
     def _get_rng_state(self) -> _LoaderRngState:
         return _LoaderRngState(self._global_rng.get_state(), [generator.get_state() for generator in self._generators])
@@ -184,7 +193,7 @@ class IterableSource(BatchSource):
         batches = iter(self._batches)
         if start is not None:  # what it draws to begin, it drew when the epoch began
             global_rng.set_state(now)
-        return map(extract_images, batches)
+        return map(self.extract, batches)
 
     @property
     @override
@@ -204,11 +213,13 @@ class IterableSource(BatchSource):
 
 
 def _is_stateful(data: Any) -> bool:
-    return all(callable(getattr(data, name, None)) for name in ("state_dict", "load_state_dict"))
+    """Whether data keeps its own position; Accelerate's loaders pass these calls on to the loader inside."""
+    inside = getattr(data, "base_dataloader", data)
+    return all(callable(getattr(inside, name, None)) for name in ("state_dict", "load_state_dict"))
 
 
 def _is_map_style(data: Any) -> bool:
-    return isinstance(data, Dataset) and not isinstance(data, IterableDataset)
+    return (isinstance(data, Dataset) and not isinstance(data, IterableDataset)) or holds_pictures(data)
 
 
 def _length(batches: Iterable[Any]) -> int | None:
@@ -218,13 +229,16 @@ def _length(batches: Iterable[Any]) -> int | None:
         return None
 
 
-def make_source(data: Any, *, batch_size: int, num_workers: int, seed: int, device: torch.device) -> BatchSource:
+def make_source(
+    data: Any, batch_size: int, num_workers: int, image_key: str | None = None, *, seed: int, device: torch.device
+) -> BatchSource:
     """The source of batches for the data given to `fit`.
 
     Args:
-        data: A Tensor of images, a Dataset, a DataLoader or another iterable of batches.
-        batch_size: The number of images in a batch, for a Tensor or a Dataset.
-        num_workers: The number of worker processes, for a map-style Dataset.
+        data: A Tensor of images, a Dataset, a list of pictures, a DataLoader or another iterable of batches.
+        batch_size: The number of images in a batch, for a Tensor, a Dataset or a list of pictures.
+        num_workers: The number of worker processes, for a map-style Dataset or a list of pictures.
+        image_key: The images' key in batches that are dicts; None to find them.
         seed: The seed of the order of the data.
         device: The device that a Tensor is moved to.
 
@@ -232,7 +246,16 @@ def make_source(data: Any, *, batch_size: int, num_workers: int, seed: int, devi
         TypeError: Data that holds no batches of images.
         ValueError: No data, less than one batch, or workers for data that needs none.
     """
-    if num_workers and not _is_map_style(data):
+    source = _make_source(data, batch_size, num_workers, seed, device)
+    if image_key is not None and isinstance(source, TensorSource):
+        raise ValueError(f"image_key={image_key!r} would do nothing: data is one Tensor of images")
+    source.image_key = image_key
+    return source
+
+
+def _make_source(data: Any, batch_size: int, num_workers: int, seed: int, device: torch.device) -> BatchSource:
+    is_map_style = _is_map_style(data)
+    if num_workers and not is_map_style:
         raise ValueError(
             f"num_workers={num_workers} would do nothing: workers only make the items of a map-style Dataset"
         )
@@ -242,7 +265,7 @@ def make_source(data: Any, *, batch_size: int, num_workers: int, seed: int, devi
             raise ValueError(f"data must be a Tensor of images (N, *), but got shape {tuple(data.shape)}")
         _check_enough(len(data), batch_size)
         return TensorSource(data.to(device), batch_size, seed)
-    if _is_map_style(data):
+    if is_map_style:
         _check_enough(len(data), batch_size)
         return DatasetSource(data, batch_size, seed, num_workers)
     if isinstance(data, IterableDataset):
@@ -253,14 +276,11 @@ def make_source(data: Any, *, batch_size: int, num_workers: int, seed: int, devi
             "data is one (images, labels) pair and not an iterable of batches; give the images alone, or "
             "torch.utils.data.TensorDataset(images, labels)"
         )
-    if isinstance(data, np.ndarray):
-        raise TypeError(
-            f"data must be a Tensor, but got a numpy array of shape {data.shape}; use torch.from_numpy(data)"
-        )
-    if isinstance(data, (str, bytes, Mapping)) or not isinstance(data, Iterable):
+    if isinstance(data, (str, bytes, Mapping, os.PathLike)) or not isinstance(data, Iterable):
+        hint = "; for a folder of pictures give infogan_lib.data.ImageFolder(folder, size=...)"
         raise TypeError(
             "data must be a Tensor of images, a Dataset, a DataLoader or an iterable of batches, "
-            f"but got {describe(data)}"
+            f"but got {describe(data)}{hint if isinstance(data, (str, os.PathLike)) else ''}"
         )
     source = _source_of_batches(data)
     if source.estimated_batches == 0:

@@ -7,8 +7,23 @@ makes the same calls: those that were completed are skipped, and the last one is
 from collections.abc import Sequence
 from pathlib import Path
 
+from infogan_lib._checks import check_int
 from infogan_lib.checkpoints.disk import CheckpointError
 from infogan_lib.data.stream import Target
+
+
+def as_target(epochs: object, steps: object) -> Target:
+    """How far a call of `fit` trains, checked.
+
+    Raises:
+        TypeError: What is given is no whole number.
+        ValueError: None or both of them, or less than one.
+    """
+    if (epochs is None) == (steps is None):
+        raise ValueError(f"give either epochs or steps to fit, but got epochs={epochs} and steps={steps}")
+    if steps is None:
+        return Target(None, check_int("epochs", epochs, minimum=1))
+    return Target(check_int("steps", steps, minimum=1), None)
 
 
 def find_call(

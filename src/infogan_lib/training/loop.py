@@ -21,9 +21,7 @@ def run_fit(
     session: FitSession,
     callbacks: Sequence[Callback],
     check: Callable[[Tensor], None] | None,
-    *,
-    more_steps: int | None = None,
-    more_epochs: int | None = None,
+    target: Target,
 ) -> None:
     """Resume a run where there is one, and train to the end of this call of `fit`.
 
@@ -32,10 +30,8 @@ def run_fit(
         session: This call of `fit`, with its stream of batches.
         callbacks: Called in order.
         check: Checks the first batch of every epoch; None to check nothing.
-        more_steps: The number of steps of this call; None to count epochs.
-        more_epochs: The number of epochs of this call; None to count steps.
+        target: How far this call trains.
     """
-    target = Target(more_steps, more_epochs)
     if not session.resume(target):
         return
     last_step, last_epoch = session.begin(target)

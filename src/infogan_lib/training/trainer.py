@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from infogan_lib._checks import check_bool, check_instance, check_int, check_path, check_seed
-from infogan_lib.data.dataset import extract_images
+from infogan_lib._checks import check_bool, check_instance, check_int, check_name, check_path, check_seed
+from infogan_lib.data.batch_images import extract_images, to_tensor
 from infogan_lib.data.pixels import UNKNOWN_RANGE, as_float
 from infogan_lib.data.rng import RandomStreams
 from infogan_lib.data.sources import make_source
@@ -31,6 +31,7 @@ from infogan_lib.training.callbacks import Callback, check_callbacks, stateful_a
 from infogan_lib.training.calls import Augment
 from infogan_lib.training.checkpoint_settings import Checkpoints, as_checkpoints
 from infogan_lib.training.engine import Engine
+from infogan_lib.training.fit_calls import as_target
 from infogan_lib.training.history import History
 from infogan_lib.training.loop import run_fit
 from infogan_lib.training.optimizers import Optimizers, Part, check_information_trains
@@ -207,6 +208,7 @@ class InfoGANTrainer:
         steps: int | None = None,
         batch_size: int = 128,
         num_workers: int = 0,
+        image_key: str | None = None,
         callbacks: Sequence[Callback] = (),
         checkpoints: Checkpoints | str | os.PathLike[str] | None = None,
     ) -> History:
@@ -220,13 +222,15 @@ class InfoGANTrainer:
         for more. Without `checkpoints` Ctrl-C raises KeyboardInterrupt after the step.
 
         Args:
-            data: a Tensor of images (N, *image_shape), which is kept on the device; a Dataset; a DataLoader; or any
-                iterable of batches. A batch is a Tensor of images, or a tuple or list that starts with one. uint8
-                images are mapped onto the model's `pixel_range`; floats are taken as they are.
+            data: a Tensor or array of images (N, *image_shape), which is kept on the device; a Dataset, such as
+                `infogan_lib.data.ImageFolder`; a list of Pillow pictures; a DataLoader; or any iterable of batches. A
+                batch is a Tensor or array of images, a tuple or list that starts with one, or a dict. uint8 images are
+                mapped onto the model's `pixel_range`; floats are taken as they are.
             epochs: passes over the data. Give exactly one of `epochs` and `steps`.
             steps: steps, over as many epochs as they need.
             batch_size: batch size for a Tensor or Dataset; a loader or iterable has its own.
             num_workers: worker processes that load the items of a Dataset; 0 loads them in the main process.
+            image_key: the images' key in items or batches that are dicts; None if only one tensor can be images.
             callbacks: called in order.
             checkpoints: the run's folder, or `Checkpoints(folder, every=500, keep=2, resume="auto")`; None to save
                 nothing.
@@ -242,24 +246,23 @@ class InfoGANTrainer:
                 another trainer is using. What was saved before is still there.
             NonFiniteLossError: a loss turned NaN or infinite; weights and checkpoints are those of before.
         """
-        if (epochs is None) == (steps is None):
-            raise ValueError(f"give either epochs or steps to fit, but got epochs={epochs} and steps={steps}")
-        asked = {"epochs" if steps is None else "steps": epochs if steps is None else steps}
-        more = {f"more_{name}": check_int(name, number, minimum=1) for name, number in asked.items()}
+        target = as_target(epochs, steps)
         batch_size = check_int("batch_size", batch_size, minimum=1)
         num_workers = check_int("num_workers", num_workers, minimum=0)
         called, saving = check_callbacks(callbacks), as_checkpoints(checkpoints)
         stateful = stateful_among(called)
-        source = make_source(data, batch_size=batch_size, num_workers=num_workers, seed=self._seed, device=self.device)
+        data, key = to_tensor(data), None if image_key is None else check_name("image_key", image_key)
+        is_tensor = isinstance(data, Tensor)
+        if is_tensor and data.ndim > 1 and len(data) > 0:
+            self._check_data(data)
+        source = make_source(data, batch_size, num_workers, key, seed=self._seed, device=self.device)
         if source.not_resumable and saving is not None:
             raise ValueError(f"a run that can be resumed needs data with a position: {source.not_resumable}")
         if isinstance(data, DataLoader):
             check_last_batch(data, self._batches.min_batch_size)
-        if isinstance(data, Tensor):
-            self._check_data(data)
-        check = None if isinstance(data, Tensor) else self._check_data  # a Tensor was checked as a whole
+        check = None if is_tensor else self._check_data  # a Tensor was checked as a whole
         with FitSession(self._ledger, saving, DataStream(source, self._position), stateful) as session:
-            run_fit(self, session, called, check, **more)
+            run_fit(self, session, called, check, target)
         return self.history
 
     def _check_data(self, images: Tensor) -> None:
@@ -286,7 +289,7 @@ class InfoGANTrainer:
         """Make one step on a batch, for those who own their loop.
 
         Args:
-            batch: images (N, *image_shape), or a tuple or list that starts with them.
+            batch: images (N, *image_shape); a tuple or list that starts with them; or a dict with no other images.
 
         Returns:
             The step's metrics: "loss/d", "loss/g" and "loss/information" (weighted), "nll/CODE", "bound/CODE" (nats)
@@ -311,7 +314,7 @@ class InfoGANTrainer:
         """Launch a step without waiting for the device; `read` gives its metrics, and until then `steps` leaves it out.
 
         Args:
-            batch: images (N, *image_shape), or a tuple or list that starts with them.
+            batch: images (N, *image_shape); a tuple or list that starts with them; or a dict with no other images.
 
         Raises:
             ValueError: images of another shape, or too few for BatchNorm or a regularizer.
