@@ -18,6 +18,7 @@ from torch import Tensor, nn
 import infogan_lib as ig
 from infogan_lib import callbacks, data, evaluation, explorer, losses, metrics, recipes, regularizers, viz
 from infogan_lib.latent.traversal import Traversable
+from infogan_lib.training.stepping import Stepper
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
 MODULES = {
@@ -77,6 +78,9 @@ CALLED_BY_THE_LIBRARY = {
     "data.ImageFolder.__getitem__": "an item of a data set, which a loader indexes",
 }
 
+_INHERITED: dict[type, type] = {ig.LatentSpec: Traversable, ig.InfoGANTrainer: Stepper}
+"""The base classes of public classes that are not public themselves."""
+
 
 def find_doors() -> dict[str, list[str]]:
     """The names of the parameters of every public function, class and method, by the name of the door."""
@@ -91,7 +95,7 @@ def find_doors() -> dict[str, list[str]]:
             if inspect.isclass(thing):
                 if not inspect.isabstract(thing):
                     doors[prefix + name] = _parameters(thing)
-                inherited = dict(vars(Traversable)) if thing is ig.LatentSpec else {}
+                inherited = dict(vars(_INHERITED[thing])) if thing in _INHERITED else {}
                 for method, function in (inherited | dict(vars(thing))).items():
                     inner = getattr(function, "__func__", function)
                     if inspect.isfunction(inner) and (method[0] != "_" or method in ("__call__", "__getitem__")):
@@ -570,9 +574,26 @@ rows(
     name=["nope", "", 3, None, [1], called("in this history")],
     count=[*COUNT, None],
 )
+rows(
+    "History.since",
+    lambda **arguments: history().since(**arguments),
+    lambda: {"name": "loss/d", "step": 1},
+    name=["nope", "", 3, None, [1], called("in this history")],
+    step=["3", -1, 1.5, True, None],
+)
 
 # Callbacks.
 rows("callbacks.JSONLLogger", callbacks.JSONLLogger, lambda: {"path": "x"}, path=[*PATH, None], every=[*COUNT, None])
+rows(
+    "callbacks.EarlyStopping",
+    callbacks.EarlyStopping,
+    lambda: {"metric": "loss/d", "mode": "min"},
+    metric=NAME,
+    mode=[None, 3, "less", ["min"]],
+    patience=[*COUNT, None],
+    min_delta=[*WEIGHT, None],
+    every=[*COUNT, None],
+)
 rows(
     "callbacks.CollapseMonitor",
     callbacks.CollapseMonitor,

@@ -21,7 +21,7 @@ from typing_extensions import override
 from infogan_lib._checks import check_mapping, check_names, check_seed
 from infogan_lib.data.pixels import UNKNOWN_RANGE, PixelRange
 from infogan_lib.data.pixels import pixel_range as checked_range
-from infogan_lib.latent.category_names import CategoryNames, categorical_code, check_category_names
+from infogan_lib.latent.category_names import CategoryNames, LabelNames, categorical_code, check_category_names
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.metrics.clustering import CategoryMatch
 from infogan_lib.model import sampling
@@ -176,12 +176,12 @@ class InfoGAN(nn.Module):
         """The state of a copy, on whose discriminator the hook of `tapping` does nothing."""
         return self.__dict__ | {"_hook": None}
 
-    def set_category_names(self, code: str, names: Sequence[str | None]) -> None:
+    def set_category_names(self, code: str, names: Sequence[str | None] | Mapping[int, str | None]) -> None:
         """Name the categories of a code, for `sample` and `traverse`; saved with the model and with later checkpoints.
 
         Args:
             code: the name of a categorical code.
-            names: one for each category, in order, without duplicates; None for a category without a name.
+            names: one for each category, in order or as a dict by number, without duplicates; None for one without.
 
         Raises:
             KeyError, TypeError, ValueError: no such code, or names that do not fit its categories.
@@ -189,7 +189,7 @@ class InfoGAN(nn.Module):
         self.category_names[code] = check_category_names(self.latent, code, names)
 
     def name_categories(
-        self, images: Tensor, labels: Tensor, *, code: str | None = None, names: Sequence[str] | None = None
+        self, images: Tensor, labels: Tensor, *, code: str | None = None, names: LabelNames | None = None
     ) -> CategoryMatch:
         """Name the categories of a code after labels, under the one-to-one matching that most images agree with.
 
@@ -197,7 +197,7 @@ class InfoGAN(nn.Module):
             images: labeled images (N, *image_shape), as for `encode`.
             labels: their labels, integers from 0, shape (N,).
             code: the name of a categorical code; the only one if None.
-            names: the labels' names; "0", "1", ... if None.
+            names: the labels' names, in order or as a dict by number; "0", "1", ... if None.
 
         Returns:
             The match: its table, accuracy, purity of each category, and the unmatched categories, which get no name.

@@ -39,6 +39,7 @@ def run_fit(
     if last_epoch is not None and (per_epoch := stream.source.estimated_batches) is not None:
         total = trainer.steps - stream.position.batch_index + per_epoch * (last_epoch - trainer.epochs)
     trainer.model.train()
+    trainer.is_stopping = False
     with ExitStack() as stack:
         for callback in callbacks:
             stack.callback(callback.on_fit_end, trainer)
@@ -90,7 +91,9 @@ class FitLoop:
         """
         trainer, session = self._trainer, self._session
         try:
-            while trainer.epochs < last_epoch if last_epoch is not None else trainer.launched < (last_step or 0):
+            while not trainer.is_stopping and (
+                trainer.epochs < last_epoch if last_epoch is not None else trainer.launched < (last_step or 0)
+            ):
                 images = self._next_batch()
                 with defer_sigchld():
                     self._train_on(images)
@@ -115,7 +118,7 @@ class FitLoop:
             self._catch_up()
             self._end_epoch()
         self._check_signals()
-        if self._session.is_due(trainer.launched):
+        if self._session.is_due(trainer.launched) and not trainer.is_stopping:  # the end is saved in any case
             self._catch_up()
             self._session.save()
 

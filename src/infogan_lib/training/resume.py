@@ -118,7 +118,7 @@ class FitSession:
         if checkpoint is not None:
             index = self._load(checkpoint, completed, target)
         elif is_first:
-            position.fit_starts.clear()
+            position.forget_fits()
             ledger.pending, index = None, 0
         elif ledger.interrupted is not None:
             _, snapshot, newest = ledger.interrupted
@@ -133,7 +133,7 @@ class FitSession:
         self._unrecorded = before if self._index == len(position.fit_starts) else None
         self._is_completed = index is None
         if self._is_completed:
-            is_over = position.fit_target.is_reached(position.fit_starts[-1], (ledger.step(), ledger.position.epochs))
+            is_over = position.last_fit_is_over(ledger.step())
             more = "" if is_over else "; a later call was interrupted, and is resumed when the program makes it"
             _log.warning(
                 "this call of fit was completed before (the run is at step %d); skipped%s", ledger.step(), more
@@ -144,7 +144,8 @@ class FitSession:
         """The index of this call in the run that the trainer is in; a call that is pending is resumed in its turn."""
         ledger, starts = self._ledger, self._ledger.position.fit_starts
         run = Path(self._name()) if ledger.pending is None else ledger.pending[0]
-        index = find_call(run, starts, ledger.position.fit_target, completed, target)
+        position = ledger.position
+        index = find_call(run, starts, position.fit_target, position.stopped_fits, completed, target)
         if ledger.pending is not None and index == len(starts) - 1:
             path, state = ledger.pending
             CompositeState(data=self.stream, callbacks=self._callbacks).load(path, state)
@@ -206,11 +207,8 @@ class FitSession:
         if last < 0:
             raise CheckpointError(path, "its state does not fit: fit_starts is empty; it is damaged or forged")
         # A run that begins from another one takes the place of the call that was under way there.
-        index = (
-            find_call(path, starts, Target(*position["fit_target"]), min(completed, last), target)
-            if is_inside
-            else last
-        )
+        fit_target, stopped = Target(*position["fit_target"]), position["stopped_fits"]
+        index = find_call(path, starts, fit_target, stopped, min(completed, last), target) if is_inside else last
         if not is_same:
             state = ledger.optimizers.with_current_param_groups(path, state)
         if index is None:
@@ -227,7 +225,7 @@ class FitSession:
             ledger.folders.add(self._name())
             return index
         ledger.parent_checkpoint = checkpoint.identity
-        del ledger.position.fit_starts[:-1]
+        ledger.position.keep_last_fit()
         return 0
 
     def begin(self, target: Target) -> tuple[int | None, int | None]:
@@ -264,6 +262,8 @@ class FitSession:
 
     def finish(self) -> None:
         """Write the last checkpoint of a completed fit, once its weights are known to be finite."""
+        assert self._index is not None
         self._ledger.check_weights(self._ledger.step())
+        self._ledger.position.end_fit(self._index, self._ledger.step())
         self.save()
         self._is_completed = True

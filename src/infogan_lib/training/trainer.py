@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from infogan_lib._checks import check_bool, check_instance, check_int, check_name, check_path, check_seed
-from infogan_lib.data.batch_images import extract_images, to_tensor
-from infogan_lib.data.pixels import UNKNOWN_RANGE, as_float
+from infogan_lib.data.batch_images import to_tensor
 from infogan_lib.data.rng import RandomStreams
 from infogan_lib.data.sources import make_source
 from infogan_lib.data.stream import DataStream, Position
@@ -18,7 +17,6 @@ from infogan_lib.data.validation import (
     BatchLimits,
     check_images,
     check_last_batch,
-    check_shape_and_dtype,
     warn_range_mismatch,
 )
 from infogan_lib.latent import LatentSpec
@@ -39,12 +37,13 @@ from infogan_lib.training.precision import Precision
 from infogan_lib.training.resume import FitSession
 from infogan_lib.training.step import InfoGANStep
 from infogan_lib.training.step_queue import StepQueue
+from infogan_lib.training.stepping import Stepper
 
 STREAMS = ("latents", "augmentation", "discriminator_augmentation", "regularization")
 """The names of the trainer's streams of random numbers."""
 
 
-class InfoGANTrainer:
+class InfoGANTrainer(Stepper):
     """Trains a generator and a discriminator into an InfoGAN.
 
     Args:
@@ -77,6 +76,7 @@ class InfoGANTrainer:
         optimizers: the optimizers by name, "d", "g" and "q", as far as each has something to train.
         schedulers: their learning-rate schedulers, in the same order; none without `Optimizers(scheduler=)`.
         streams: the streams of random numbers, by name a `torch.Generator` each.
+        is_stopping: whether `stop` was called in the call of `fit` under way, or in the last one.
 
     Raises:
         TypeError: an argument of another type.
@@ -143,7 +143,7 @@ class InfoGANTrainer:
             engine_settings.accumulation_steps,
             "BatchNorm" if batch_norm else "a regularizer",
         )
-        self.history = History()
+        self.history, self.is_stopping = History(), False
         self._queue = StepQueue(self._step, self.history)
         self._position = Position()
         self._ledger = make_ledger(
@@ -159,21 +159,6 @@ class InfoGANTrainer:
                 "seed": self._seed,
             },
         )
-
-    @property
-    def steps(self) -> int:
-        """How many steps have been made and read."""
-        return self._queue.steps
-
-    @property
-    def launched(self) -> int:
-        """How many steps have been launched; at most two more than `steps`."""
-        return self._step.count
-
-    @property
-    def last_batch(self) -> Tensor | None:
-        """The real images of the last step read, on the device and before `augment`; None before the first."""
-        return self._queue.last_batch
 
     @property
     def epochs(self) -> int:
@@ -265,6 +250,13 @@ class InfoGANTrainer:
             run_fit(self, session, called, check, target)
         return self.history
 
+    def stop(self) -> None:
+        """End the call of `fit` under way after the step that is reported, as completed; for callbacks.
+
+        One step more may have been launched, and is made too, unless the callback `needs_model`.
+        """
+        self.is_stopping = True
+
     def _check_data(self, images: Tensor) -> None:
         check_images(images, self.model.image_shape)
         warn_range_mismatch(images, self.model.display_range, self.model.output_range)
@@ -284,65 +276,3 @@ class InfoGANTrainer:
             CheckpointError: damage, other settings or other networks; the trainer is then as it was.
         """
         self._ledger.load(check_path("folder", folder))
-
-    def step(self, batch: Any) -> dict[str, float]:
-        """Make one step on a batch, for those who own their loop.
-
-        Args:
-            batch: images (N, *image_shape); a tuple or list that starts with them; or a dict with no other images.
-
-        Returns:
-            The step's metrics: "loss/d", "loss/g" and "loss/information" (weighted), "nll/CODE", "bound/CODE" (nats)
-            and "bound_fraction/CODE" (of H(c)) for each code, or "mse/CODE"; "d_real", D(x); "d_fake_before" and
-            "d_fake_after", D(G(z)) before and after D's update; "grad_norm/d" and "grad_norm/g"; and
-            "regularizer/NAME". What concerns G is there in the steps that update it.
-
-        Raises:
-            ValueError: images of another shape, too few for BatchNorm or a regularizer, or not finite.
-            NonFiniteLossError: a loss, a gradient or a weight is NaN or infinite; the step is rolled back, and weights,
-                buffers, optimizers, schedulers and the trainer's random streams are as they were before it.
-        """
-        launched = self.launched
-        try:
-            self.launch(batch)
-            return self.read()
-        except BaseException:
-            self._queue.roll_back(launched)
-            raise
-
-    def launch(self, batch: Any) -> None:
-        """Launch a step without waiting for the device; `read` gives its metrics, and until then `steps` leaves it out.
-
-        Args:
-            batch: images (N, *image_shape); a tuple or list that starts with them; or a dict with no other images.
-
-        Raises:
-            ValueError: images of another shape, or too few for BatchNorm or a regularizer.
-            RuntimeError: two steps are waiting to be read already.
-        """
-        images = extract_images(batch)
-        check_shape_and_dtype(images, self.model.image_shape)
-        self._batches.check(len(images))
-        if images.dtype == torch.uint8 and self.model.pixel_range is None:
-            self.model.pixel_range = UNKNOWN_RANGE
-        real = as_float(images.to(self.device, non_blocking=True), self.model.display_range, self._dtype)
-        self._queue.launch(real, self._draw)
-        self._ledger.has_stepped = True
-
-    def read(self) -> dict[str, float]:
-        """The metrics of the earliest step that was launched and not read, once the device has computed them.
-
-        Raises:
-            ValueError: the step's batch holds values that are not finite.
-            NonFiniteLossError: a loss, a gradient or a weight is NaN or infinite. In both cases everything is as it was
-                before that step, and a step launched after it is dropped.
-            RuntimeError: no step was launched.
-        """
-        return self._queue.read()
-
-    def discard(self) -> None:
-        """Roll back the steps that were launched and not read."""
-        self._queue.roll_back(self.steps)
-
-    def _draw(self, n: int) -> Tensor:
-        return self.model.latent.sample(n, rng=self.streams["latents"], device=self.device, dtype=self._dtype)
