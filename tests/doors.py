@@ -510,6 +510,7 @@ rows(
     augment=FUNCTION,
     discriminator_augment=FUNCTION,
     seed=[*SEED, None],
+    unknown=[3],
 )
 CHANGES: list[Any] = [
     lambda x, g: None,
@@ -549,6 +550,8 @@ rows(
     image_key=[*NAME, "image"],
     callbacks=[None, 5, "x", ig.Callback(), [3], ["log"], [ig.Callback], {"a": 1}, [None], Nothing()],
     checkpoints=PATH,
+    positional=[3],
+    unknown=[3],
 )
 rows("InfoGANTrainer.fit", lambda epochs: make_trainer().fit(images(16), epochs=epochs, batch_size=8), epochs=COUNT)
 for method in ("save_checkpoint", "load_checkpoint"):

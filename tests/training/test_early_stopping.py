@@ -94,7 +94,8 @@ def test_a_run_that_was_stopped_is_completed_and_with_more_patience_resumes(tmp_
     program(tmp_path)
     assert program(tmp_path).steps == 8
     t, stopping = trainer(), EarlyStopping("score", mode="max", patience=3, every=1)
-    fit(t, steps=13, callbacks=[Records([*VALUES, 9]), stopping], checkpoints=tmp_path)
+    with pytest.warns(UserWarning, match="stopped this run at step 8, and stops it again; .* more patience"):
+        fit(t, steps=13, callbacks=[Records([*VALUES, 9]), stopping], checkpoints=tmp_path)
     assert t.steps == 8
     patient, stopping = trainer(), EarlyStopping("score", mode="max", patience=6, every=1)
     fit(patient, steps=13, callbacks=[Records([*VALUES, 9]), stopping], checkpoints=tmp_path)

@@ -1,11 +1,13 @@
 """The parts of a trainer: the model, its average, its regularizers, and what a checkpoint holds of all parts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
 
+from infogan_lib.checkpoints.compare import without_wrappers
 from infogan_lib.checkpoints.state import OptimizerState, StateList
 from infogan_lib.data.rng import GlobalRng, RandomStreams, derive_seed
 from infogan_lib.data.stream import Position
@@ -73,7 +75,7 @@ def add_ema(model: InfoGAN, decay: float | None) -> None:
 
 def make_ledger(
     step: InfoGANStep,
-    optimizers: Sequence[Optimizer],
+    optimizers: Mapping[str, Optimizer],
     regularizers: Sequence[Regularizer],
     streams: RandomStreams,
     position: Position,
@@ -86,7 +88,7 @@ def make_ledger(
 
     Args:
         step: the step, with the model, the schedulers and the networks of regularizers.
-        optimizers: all optimizers, D's first.
+        optimizers: all optimizers by name, D's first.
         regularizers: all regularizers.
         streams: the streams of random numbers.
         position: the position in the data.
@@ -95,7 +97,8 @@ def make_ledger(
         config: further settings that a resumed run must share.
     """
     model, device = step.model, next(step.model.parameters()).device
-    states = OptimizerState(optimizers)
+    tap = model.discriminator_adapter.tap
+    states = OptimizerState([*optimizers.values()])
     parts: dict[str, Any] = {
         "model": ModelState(model),
         "optimizers": states,
@@ -113,7 +116,7 @@ def make_ledger(
         optimizers,
         step.schedulers,
         regularizers,
-        tap=str(model.discriminator_adapter.tap),
+        tap=str(tap and replace(tap, layer=without_wrappers(tap.layer))),
         pixel_range=model.pixel_range,
         information_trains=sorted(step.information_trains),
         d_steps=step.d_steps,
@@ -132,5 +135,15 @@ def make_ledger(
         return model_fingerprint(model, config.get("augmented"), runs=runs)
 
     return RunLedger(
-        parts, position, states, history, settings, steps, size, step.check_weights, step.check_state, fingerprint
+        parts,
+        position,
+        states,
+        step.schedulers,
+        history,
+        settings,
+        steps,
+        size,
+        step.check_weights,
+        step.check_state,
+        fingerprint,
     )

@@ -59,6 +59,11 @@ class EarlyStopping(Callback, Described):
         """Begin anew if the call of `fit` before was stopped, and end this one if it is that call, resumed."""
         if self.waited >= self.patience:
             if self._resumes:
+                warnings.warn(
+                    f"EarlyStopping stopped this run at step {self._checked}, and stops it again; to train further, "
+                    "give it more patience or leave it out of a new run that begins from this one",
+                    stacklevel=2,
+                )
                 trainer.stop()
             else:
                 self.best, self.best_step, self.waited = None, 0, 0

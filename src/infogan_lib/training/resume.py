@@ -20,6 +20,7 @@ from infogan_lib.checkpoints.segments import from_manifest
 from infogan_lib.checkpoints.state import CompositeState, Stateful, StateList, check_schema
 from infogan_lib.data.stream import DataStream, Target
 from infogan_lib.model.fingerprint import warn_if_changed
+from infogan_lib.training.branch import Branch
 from infogan_lib.training.checkpoint_settings import Checkpoints
 from infogan_lib.training.fit_calls import find_call
 from infogan_lib.training.ledger import FIT_PARTS, RunLedger, without_fit_parts
@@ -195,7 +196,7 @@ class FitSession:
         """Load a checkpoint; returns the index of this call in the run, or None if it was completed before."""
         ledger, path, state = self._ledger, checkpoint.path, checkpoint.state
         is_inside = self._folder is not None and path.parent == self._folder.checkpoints
-        is_same = ledger.check(path, checkpoint.metadata, allow_branch=not is_inside)
+        differences = ledger.check(path, checkpoint.metadata, allow_branch=not is_inside)
         segments = from_manifest(path, checkpoint.metadata)
         try:
             position = state["position"]
@@ -209,8 +210,9 @@ class FitSession:
         # A run that begins from another one takes the place of the call that was under way there.
         fit_target, stopped = Target(*position["fit_target"]), position["stopped_fits"]
         index = find_call(path, starts, fit_target, stopped, min(completed, last), target) if is_inside else last
-        if not is_same:
-            state = ledger.optimizers.with_current_param_groups(path, state)
+        branch = None if is_inside else Branch(ledger, self.stream, self._callbacks, path, differences)
+        if branch is not None:
+            state = branch.adapt(state)
         if index is None:
             # A later call of fit was interrupted, and its data is not this call's.
             CompositeState(**ledger.parts).load(path, without_fit_parts(state))
@@ -222,8 +224,15 @@ class FitSession:
         warn_if_changed(path, checkpoint.metadata.get("fingerprint"), ledger.fingerprint(2))
         if self._folder is not None and is_inside:
             self._folder.current, ledger.parent_checkpoint = path, checkpoint.metadata.get("parent_checkpoint")
+            ledger.branch_differences = checkpoint.metadata.get("branch_differences", [])
             ledger.folders.add(self._name())
             return index
+        if branch is not None:
+            branch.finish(checkpoint.step)
+            ledger.branch_differences = branch.differences
+            if branch.differences:
+                told = "; ".join(branch.differences)
+                warnings.warn(f"a new run begins from {path} with other settings: {told}", stacklevel=4)
         ledger.parent_checkpoint = checkpoint.identity
         ledger.position.keep_last_fit()
         return 0

@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import Any
+from inspect import signature
+from typing import Any, Never
 
 import torch
 from torch import Tensor, nn
@@ -20,10 +21,11 @@ from infogan_lib.data.validation import (
     warn_range_mismatch,
 )
 from infogan_lib.latent import LatentSpec
-from infogan_lib.losses import AdversarialLoss, NonSaturating, PairedAdversarialLoss
+from infogan_lib.losses import AdversarialLoss, PairedAdversarialLoss
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.introspection import device_and_dtype, has_batch_norm
 from infogan_lib.regularizers.base import Regularizer
+from infogan_lib.training.arguments import check_adversarial, refuse_positional, refuse_unknown
 from infogan_lib.training.assembly import add_ema, as_model, make_ledger, prepare_regularizers
 from infogan_lib.training.callbacks import Callback, check_callbacks, stateful_among
 from infogan_lib.training.calls import Augment
@@ -103,10 +105,12 @@ class InfoGANTrainer(Stepper):
         augment: Augment | None = None,
         discriminator_augment: Augment | None = None,
         seed: int = 0,
+        **unknown: Never,
     ) -> None:
+        refuse_unknown("InfoGANTrainer", unknown, signature(InfoGANTrainer).parameters)
         optimizer_settings: Optimizers = check_instance("optimizers", optimizers, Optimizers) or Optimizers()
         engine_settings: Engine = check_instance("engine", engine, Engine) or Engine()
-        game = check_instance("adversarial", adversarial, AdversarialLoss, PairedAdversarialLoss) or NonSaturating()
+        game = check_adversarial(adversarial)
         d_steps, g_steps = check_int("d_steps", d_steps, minimum=1), check_int("g_steps", g_steps, minimum=1)
         check_bool("joint_batches", joint_batches)
         self._seed = check_seed(seed)
@@ -148,7 +152,7 @@ class InfoGANTrainer(Stepper):
         self._position = Position()
         self._ledger = make_ledger(
             self._step,
-            list(self.optimizers.values()),
+            self.optimizers,
             terms,
             self.streams,
             self._position,
@@ -188,7 +192,7 @@ class InfoGANTrainer(Stepper):
     def fit(
         self,
         data: Any,
-        *,
+        *positional: Never,
         epochs: int | None = None,
         steps: int | None = None,
         batch_size: int = 128,
@@ -196,6 +200,7 @@ class InfoGANTrainer(Stepper):
         image_key: str | None = None,
         callbacks: Sequence[Callback] = (),
         checkpoints: Checkpoints | str | os.PathLike[str] | None = None,
+        **unknown: Never,
     ) -> History:
         """Train for a number of further epochs or steps.
 
@@ -231,6 +236,9 @@ class InfoGANTrainer(Stepper):
                 another trainer is using. What was saved before is still there.
             NonFiniteLossError: a loss turned NaN or infinite; weights and checkpoints are those of before.
         """
+        if positional:
+            refuse_positional(positional)
+        refuse_unknown("fit", unknown, signature(self.fit).parameters)
         target = as_target(epochs, steps)
         batch_size = check_int("batch_size", batch_size, minimum=1)
         num_workers = check_int("num_workers", num_workers, minimum=0)
