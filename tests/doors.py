@@ -352,6 +352,7 @@ rows(
     generator_input=[3, "map", None, [1]],
     discriminator_output=[3, "sigmoid", None, [1]],
     pixel_range=RANGE[:-2],
+    dry_run_batch_size=[*COUNT, 1],
     seed=[*SEED, None],
 )
 rows(

@@ -5,13 +5,14 @@ the logits and the codes are. The modules are called in eval mode, and torch's r
 nothing of theirs changes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from infogan_lib._checks import check_choice
+from infogan_lib._checks import check_choice, check_int
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.model.default_tap import default_tap
 from infogan_lib.model.introspection import device_and_dtype, dry_run, final_activation
@@ -114,8 +115,60 @@ class DiscriminatorAdapter:
         return returned[0] if self.returns_codes else returned
 
 
+class Adapters(NamedTuple):
+    """How G and D are called; G's images (N, *) of a dry run, with their graph; and a batch of them that D takes."""
+
+    generator: GeneratorAdapter
+    discriminator: DiscriminatorAdapter
+    images: Tensor
+    batch: Tensor
+
+
+_OTHER_SIZES = (4, 8, 16, 32, 64, 3, 5, 6, 7, 9, 10, 12)
+"""The sizes of batches that are tried where D does not take two images, as minibatch statistics may need groups."""
+
+
+def infer_adapters(
+    networks: tuple[nn.Module, nn.Module],
+    spec: LatentSpec,
+    *,
+    inputs: GeneratorInput | Literal["auto"],
+    outputs: DiscriminatorOutput | Literal["auto"],
+    tap: Tap | None,
+    needs_features: bool,
+    batch_size: int | None,
+) -> Adapters:
+    """How to call G and D; the arguments and errors are those of the two functions below.
+
+    Args:
+        networks: G and D.
+        spec: the latent.
+        inputs: how G takes its latent.
+        outputs: what D returns.
+        tap: where to take D's features.
+        needs_features: whether Q reads them.
+        batch_size: the number of images in dry runs; None for two or three, or for the first of some more that D takes.
+    """
+    generator, discriminator = networks
+    size = None if batch_size is None else check_int("dry_run_batch_size", batch_size, minimum=2, maximum=2**16)
+    generator_adapter, images = infer_generator_adapter(generator, spec, input=inputs, batch_size=size)
+    discriminator_adapter, batch = infer_discriminator_adapter(
+        discriminator,
+        images.detach().to(*device_and_dtype(discriminator)),
+        tap=tap,
+        needs_features=needs_features,
+        output=outputs,
+        other_sizes=_OTHER_SIZES if size is None else (),
+    )
+    return Adapters(generator_adapter, discriminator_adapter, images, batch)
+
+
 def infer_generator_adapter(
-    generator: nn.Module, spec: LatentSpec, *, input: GeneratorInput | Literal["auto"] = "auto"
+    generator: nn.Module,
+    spec: LatentSpec,
+    *,
+    input: GeneratorInput | Literal["auto"] = "auto",
+    batch_size: int | None = None,
 ) -> tuple[GeneratorAdapter, Tensor]:
     """How to call the generator: the first way in which it runs.
 
@@ -123,6 +176,7 @@ def infer_generator_adapter(
         generator: G.
         spec: the latent.
         input: the only way to try, or "auto" for all.
+        batch_size: the number of latents in a dry run; two or three if None.
 
     Returns:
         The adapter, and the images of the dry run, still with their graph.
@@ -132,7 +186,7 @@ def infer_generator_adapter(
     """
     if input != "auto":
         check_choice("generator_input", input, ("auto", *GENERATOR_INPUTS))
-    n = 2 if spec.width != 2 else 3
+    n = batch_size or (2 if spec.width != 2 else 3)
     device, dtype = device_and_dtype(generator)
     failures = []
     for attempt in GENERATOR_INPUTS if input == "auto" else (input,):
@@ -164,7 +218,8 @@ def infer_discriminator_adapter(
     tap: Tap | None = None,
     needs_features: bool = True,
     output: DiscriminatorOutput | Literal["auto"] = "auto",
-) -> DiscriminatorAdapter:
+    other_sizes: Sequence[int] = (),
+) -> tuple[DiscriminatorAdapter, Tensor]:
     """How to read the discriminator, inferred from dry forward passes on generated images.
 
     Args:
@@ -173,6 +228,10 @@ def infer_discriminator_adapter(
         tap: where to take the features; inferred if None.
         needs_features: whether Q reads features of D.
         output: what D returns, or "auto" to infer it.
+        other_sizes: sizes of batches to try where D does not take this one, such as for minibatch statistics of groups.
+
+    Returns:
+        The adapter, and a batch of images that D takes.
 
     Raises:
         ValueError: D does not take such images, returns no batch of validities, or the tap is not there.
@@ -182,14 +241,7 @@ def infer_discriminator_adapter(
         tap.module(discriminator)
     with dry_run(discriminator):
         # With a graph from the images on, a frozen D shows its last activation as well.
-        images = images.detach().requires_grad_(images.is_floating_point())
-        try:
-            returned = discriminator(images)
-        except Exception as error:
-            raise ValueError(
-                f"the discriminator did not take images of shape {tuple(images.shape)}, which the generator makes: "
-                f"{type(error).__name__}: {error}"
-            ) from error
+        images, returned = _first_batch_taken(discriminator, images, other_sizes)
         returns_codes = isinstance(returned, (tuple, list))
         validity = returned[0] if returns_codes else returned
         if returns_codes and len(returned) < 2:
@@ -215,4 +267,20 @@ def infer_discriminator_adapter(
             sigmoid = find_call(calls, returned[0] if returns_codes else returned)
     if needs_features and not returns_codes and tap is None:
         tap = default_tap(discriminator, images)
-    return DiscriminatorAdapter(output, tap if needs_features else None, returns_codes, sigmoid)
+    return DiscriminatorAdapter(output, tap if needs_features else None, returns_codes, sigmoid), images.detach()
+
+
+def _first_batch_taken(discriminator: nn.Module, images: Tensor, other_sizes: Sequence[int]) -> tuple[Tensor, Any]:
+    """A batch of images that D takes, and what it returns for it; the first error if it takes none."""
+    first_error = None
+    for size in (len(images), *other_sizes):
+        batch = images.detach().repeat(-(-size // len(images)), *[1] * (images.ndim - 1))[:size]
+        try:
+            batch.requires_grad_(images.is_floating_point())
+            return batch, discriminator(batch)
+        except Exception as error:  # whatever a user's module raises belongs in the message
+            first_error = first_error or error
+    raise ValueError(
+        f"the discriminator did not take images of shape {tuple(images.shape)}, which the generator makes: "
+        f"{type(first_error).__name__}: {first_error}"
+    ) from first_error

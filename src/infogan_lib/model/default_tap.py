@@ -11,6 +11,7 @@ Two things decide it, both found by running D on random images:
 docs/concepts.md has the measurements.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
@@ -23,7 +24,7 @@ from infogan_lib.data.rng import preserve_rng, seed_all
 from infogan_lib.model.introspection import device_and_dtype, restored_buffers, set_mode
 from infogan_lib.model.tap import Tap, first_tensor
 
-BATCH = 4  # images in a run; minibatch statistics are usually taken over as many
+BATCH = 4  # images in a run, at least; minibatch statistics are usually taken over as many
 
 
 @dataclass
@@ -41,15 +42,16 @@ def default_tap(discriminator: nn.Module, images: Tensor) -> Tap:
 
     Args:
         discriminator: D. Its buffers, its mode and torch's random state are left as they were.
-        images: A batch that it takes; only the shape, dtype and device matter.
+        images: A batch that it takes; only the shape, dtype and device matter. It is run on a multiple of its size.
 
     Raises:
         ValueError: No layer of D with parameters was seen to run.
     """
     rng = torch.Generator().manual_seed(0)
-    random = (torch.rand(2 * BATCH - 1, *images.shape[1:], generator=rng) * 2 - 1).to(images)
-    num_logits, calls = _run(discriminator, random[:BATCH])
-    _, beside_others = _run(discriminator, torch.cat([random[:1], 3 * random[BATCH:]]))
+    size = len(images) * math.ceil(BATCH / len(images))
+    random = (torch.rand(2 * size - 1, *images.shape[1:], generator=rng) * 2 - 1).to(images)
+    num_logits, calls = _run(discriminator, random[:size])
+    _, beside_others = _run(discriminator, torch.cat([random[:1], 3 * random[size:]]))
     middle = _middle_layer(calls, num_logits)
     for i, (call, same_call) in enumerate(zip(calls[:middle], beside_others, strict=False)):
         if not _equal(call.received, same_call.received) and i > 0:
@@ -69,7 +71,7 @@ def _run(discriminator: nn.Module, images: Tensor) -> tuple[int, list[_Call]]:
     open_calls: list[_Call] = []
 
     def enter(name: str, layer: nn.Module, received: Any) -> None:
-        open_calls.append(_Call(name, layer, _first_row(received)))
+        open_calls.append(_Call(name, layer, _first_row(received, len(images))))
         calls.append(open_calls[-1])
 
     handles = []
@@ -81,7 +83,7 @@ def _run(discriminator: nn.Module, images: Tensor) -> tuple[int, list[_Call]]:
                     with_kwargs=True,
                 ),
                 layer.register_forward_hook(
-                    lambda _, args, output: setattr(open_calls.pop(), "returned", _first_row(output))
+                    lambda _, args, output: setattr(open_calls.pop(), "returned", _first_row(output, len(images)))
                 ),
             ]
     device = device_and_dtype(discriminator)[0]
@@ -127,13 +129,13 @@ def _has_weights(layer: nn.Module) -> bool:
     return is_parametrized(layer) or any(parameter.ndim > 1 for parameter in layer.parameters(recurse=False))
 
 
-def _first_row(value: Any) -> Tensor:
+def _first_row(value: Any, size: int) -> Tensor:
     """A copy of a batch's first row; an empty tensor for anything that is no batch."""
-    return value[0].detach().clone() if _is_batch(value) else torch.empty(0)
+    return value[0].detach().clone() if _is_batch(value, size) else torch.empty(0)
 
 
-def _is_batch(value: Any) -> TypeGuard[Tensor]:
-    return isinstance(value, Tensor) and value.ndim > 0 and len(value) == BATCH
+def _is_batch(value: Any, size: int) -> TypeGuard[Tensor]:
+    return isinstance(value, Tensor) and value.ndim > 0 and len(value) == size
 
 
 def _equal(one: Tensor | None, other: Tensor | None) -> bool:

@@ -25,16 +25,10 @@ from infogan_lib.latent.category_names import CategoryNames, LabelNames, categor
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.metrics.clustering import CategoryMatch
 from infogan_lib.model import sampling
-from infogan_lib.model.adapters import (
-    DiscriminatorOutput,
-    DiscriminatorResult,
-    GeneratorInput,
-    infer_discriminator_adapter,
-    infer_generator_adapter,
-)
+from infogan_lib.model.adapters import DiscriminatorOutput, DiscriminatorResult, GeneratorInput, infer_adapters
 from infogan_lib.model.attach import attach_q
 from infogan_lib.model.fast_cpu import fast_cpu, has_convolutions
-from infogan_lib.model.introspection import OUTPUT_RANGES, Part, device_and_dtype, final_activation, group_parameters
+from infogan_lib.model.introspection import OUTPUT_RANGES, Part, final_activation, group_parameters
 from infogan_lib.model.naming import names_from_labels
 from infogan_lib.model.q_head import QHeadFactory, flat_outputs
 from infogan_lib.model.saving import QKind, load_model, q_kind, save_model
@@ -62,6 +56,7 @@ class InfoGAN(nn.Module):
         generator_input: "flat", "1d", "2d", "3d" or "separate"; "auto" to infer it.
         discriminator_output: "logits" or "probabilities"; "auto" to infer it.
         pixel_range: (low, high), what uint8 images are mapped onto. None for G's own `output_range`.
+        dry_run_batch_size: the number of images in dry runs; None for two, or more if D does not take two.
         seed: the seed of the initial weights of a Q head that is made here.
 
     Attributes:
@@ -92,6 +87,7 @@ class InfoGAN(nn.Module):
         generator_input: GeneratorInput | Literal["auto"] = "auto",
         discriminator_output: DiscriminatorOutput | Literal["auto"] = "auto",
         pixel_range: PixelRange | None = None,
+        dry_run_batch_size: int | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -105,17 +101,21 @@ class InfoGAN(nn.Module):
         self.category_names: dict[str, CategoryNames] = {}
         self._hook: FeatureHook | None = None
 
-        self.generator_adapter, images = infer_generator_adapter(generator, latent, input=generator_input)
-        self.image_shape = tuple(images.shape[1:])
+        self.generator_adapter, self.discriminator_adapter, images, batch = infer_adapters(
+            (generator, discriminator),
+            latent,
+            inputs=generator_input,
+            outputs=discriminator_output,
+            tap=Tap(tap) if isinstance(tap, str) else tap,
+            needs_features=q_network is None,
+            batch_size=dry_run_batch_size,
+        )
+        self.dry_run_batch_size, self.image_shape = len(batch), tuple(batch.shape[1:])
         self.output_range: PixelRange | None = OUTPUT_RANGES.get(final_activation(images))
         self.pixel_range = self.output_range if pixel_range is None else checked_range(pixel_range)
-        images, at = images.detach().to(*device_and_dtype(discriminator)), Tap(tap) if isinstance(tap, str) else tap
-        self.discriminator_adapter = infer_discriminator_adapter(
-            discriminator, images, tap=at, needs_features=q_network is None, output=discriminator_output
-        )
         self.q_kind: QKind = q_kind(q_head, q_network)
         q = q_network if q_head is None else q_head
-        self.q, self._shared = attach_q(q, discriminator, self.discriminator_adapter, images, latent, seed=seed)
+        self.q, self._shared = attach_q(q, discriminator, self.discriminator_adapter, batch, latent, seed=seed)
         self._generator_convolves = has_convolutions(generator)
         self._discriminator_convolves = has_convolutions(discriminator, self.q)
 
