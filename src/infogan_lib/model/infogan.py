@@ -266,7 +266,7 @@ class InfoGAN(nn.Module):
 
         Args:
             n: how many, at least 1.
-            seed: fixes all that is not given, the same on every device.
+            seed: fixes all that is not given, on every device; the first images are the same for every n.
             rng: a CPU generator to draw from instead; torch's global one if neither is given.
             codes: values by name, such as ``{"digit": 7}``; needed for names such as "seed" and "steps".
             **named: values by name: ``digit=7``, ``style=[-1.0, 0.5]``, one row per image, or ``digit="seven"`` where

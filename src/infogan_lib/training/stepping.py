@@ -1,5 +1,6 @@
 """The steps of a trainer, for those who own their loop: launched on batches, and read in order, at once or later."""
 
+import warnings
 from typing import Any
 
 import torch
@@ -26,6 +27,7 @@ class Stepper:
     _batches: BatchLimits
     _ledger: RunLedger
     _dtype: torch.dtype
+    _has_warned_of_eval_mode = False
 
     @property
     def steps(self) -> int:
@@ -43,7 +45,9 @@ class Stepper:
         return self._queue.last_batch
 
     def step(self, batch: Any) -> dict[str, float]:
-        """Make one step on a batch, for those who own their loop.
+        """Make one step on a batch, for those who own their loop. Networks stay in their mode, as always in torch.
+
+        Call `trainer.model.train()` before the loop, and again after `eval()`; a step in eval mode warns once.
 
         Args:
             batch: images (N, *image_shape); a tuple or list that starts with them; or a dict with no other images.
@@ -80,11 +84,24 @@ class Stepper:
         images = extract_images(batch)
         check_shape_and_dtype(images, self.model.image_shape)
         self._batches.check(len(images))
+        self._warn_of_eval_mode()
         if images.dtype == torch.uint8 and self.model.pixel_range is None:
             self.model.pixel_range = UNKNOWN_RANGE
         real = as_float(images.to(self.device, non_blocking=True), self.model.display_range, self._dtype)
         self._queue.launch(real, self._draw)
         self._ledger.has_stepped = True
+
+    def _warn_of_eval_mode(self) -> None:
+        """Warn, the first time, of a G or D in eval mode; a part of them may be frozen so on purpose."""
+        networks = {"the generator": self.model.generator, "the discriminator": self.model.discriminator}
+        in_eval_mode = [name for name, network in networks.items() if not network.training]
+        if in_eval_mode and not self._has_warned_of_eval_mode:
+            self._has_warned_of_eval_mode = True
+            warnings.warn(
+                f"{' and '.join(in_eval_mode)} in eval mode: the step trains the weights, but without dropout and with "
+                "the running statistics of BatchNorm, which stay as they are; call trainer.model.train() before",
+                stacklevel=4,
+            )
 
     def read(self) -> dict[str, float]:
         """The metrics of the earliest step that was launched and not read, once the device has computed them.
