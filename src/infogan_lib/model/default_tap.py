@@ -26,6 +26,9 @@ from infogan_lib.model.tap import Tap, first_tensor
 
 BATCH = 4  # images in a run, at least; minibatch statistics are usually taken over as many
 
+_LONGEST_VECTOR = 8192
+"""The features that a head on a map flattens at most: 128 channels of 8 by 8 positions."""
+
 
 @dataclass
 class _Call:
@@ -57,8 +60,24 @@ def default_tap(discriminator: nn.Module, images: Tensor) -> Tap:
         if not _equal(call.received, same_call.received) and i > 0:
             return Tap(calls[i - 1].name, "output")  # what looks at the batch is no layer, but runs before this one
         if not _equal(call.returned, same_call.returned):
-            return Tap(call.name, "input")
-    return Tap(calls[middle].name, "input")
+            return _before_flattening(calls, i)
+    return _before_flattening(calls, middle)
+
+
+def _before_flattening(calls: Sequence[_Call], index: int) -> Tap:
+    """The input of a layer; if it is a long vector, the feature map that was flattened into it, where there is one.
+
+    A linear layer on all positions of a large map would have more parameters than D, and a head on the map has few.
+    """
+    received = calls[index].received
+    if received.ndim == 1 and received.numel() > _LONGEST_VECTOR:
+        for call in reversed(calls[:index]):
+            for value, tap in ((call.returned, Tap(call.name, "output")), (call.received, Tap(call.name, "input"))):
+                if value is None or not _equal(value.flatten(), received):
+                    return Tap(calls[index].name, "input")
+                if value.ndim > 1:
+                    return tap
+    return Tap(calls[index].name, "input")
 
 
 def _run(discriminator: nn.Module, images: Tensor) -> tuple[int, list[_Call]]:

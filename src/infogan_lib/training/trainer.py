@@ -40,6 +40,7 @@ from infogan_lib.training.resume import FitSession
 from infogan_lib.training.step import InfoGANStep
 from infogan_lib.training.step_queue import StepQueue
 from infogan_lib.training.stepping import Stepper
+from infogan_lib.training.summary import summarize
 
 STREAMS = ("latents", "augmentation", "discriminator_augmentation", "regularization")
 """The names of the trainer's streams of random numbers."""
@@ -257,6 +258,10 @@ class InfoGANTrainer(Stepper):
         with FitSession(self._ledger, saving, DataStream(source, self._position), stateful) as session:
             run_fit(self, session, called, check, target)
         return self.history
+
+    def summary(self) -> str:
+        """The networks and their numbers of parameters, where Q reads, the losses, the precision and the device."""
+        return summarize(self._step, self.optimizers, self.device)
 
     def stop(self) -> None:
         """End the call of `fit` under way after the step that is reported, as completed; for callbacks.
