@@ -37,7 +37,7 @@ def deep():
 FLAT = {
     "one convolution, Flatten, Linear": (
         lambda: nn.Sequential(nn.Conv2d(3, 64, 4, 4), nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(64**3, 1)),
-        Tap("1", "output"),
+        Tap("2", "input"),
     ),
     "flattened by a function": (FlattensItself, Tap("act", "output")),
     "Linear on the images": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(3 * SIDE**2, 1)), Tap("0", "input")),
