@@ -79,7 +79,9 @@ def check_adversarial(value: Any) -> AdversarialLoss | PairedAdversarialLoss:
         close = get_close_matches(wanted, [name.lower() for name in names], n=1)
         meant = _LOSS_NAMES.get(wanted) or next((name for name in names if close and name.lower() == close[0]), None)
         hint = f"did you mean {meant}()?" if meant else f"there are {join_names(names)}"
-        raise TypeError(f"adversarial must be an object of infogan_lib.losses, but got {describe(value)}; {hint}")
+        raise TypeError(
+            f"adversarial must be of type AdversarialLoss or PairedAdversarialLoss, but got {describe(value)}; {hint}"
+        )
     return check_instance("adversarial", value, AdversarialLoss, PairedAdversarialLoss) or NonSaturating()
 
 
