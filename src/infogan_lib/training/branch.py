@@ -47,6 +47,7 @@ class Branch:
         """
         if self._reschedules:
             state = self._with_own_schedules(state)
+        check_schema(self._path, "data", state["data"], self._stream.schema)
         state = state | {"callbacks": self._with_own_callbacks(state["callbacks"])}
         if (reason := self._misfit_of_data(state)) is not None:
             self.differences.append(f"the data is another: {reason}")
