@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 
 import infogan_lib as ig
-from infogan_lib import callbacks, evaluation, explorer, losses, metrics, recipes, regularizers, viz
+from infogan_lib import callbacks, data, evaluation, explorer, losses, metrics, recipes, regularizers, viz
 from infogan_lib.latent.traversal import Traversable
 from infogan_lib.model.networks import Networks
+from infogan_lib.training.stepping import Stepper
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
 MODULES = {
@@ -31,6 +32,7 @@ MODULES = {
     "viz.": viz,
     "recipes.": recipes,
     "explorer.": explorer,
+    "data.": data,
 }
 
 CALLED_BY_THE_LIBRARY = {
@@ -76,10 +78,11 @@ CALLED_BY_THE_LIBRARY = {
     "evaluation.SampleQuality": "a result",
     "evaluation.Symptom": "a result",
     "explorer.RunningPage": "what explore makes",
+    "data.ImageFolder.__getitem__": "an item of a data set, which a loader indexes",
 }
 
-
-INHERITED = {ig.LatentSpec: Traversable, ig.InfoGAN: Networks}
+_INHERITED: dict[type, type] = {ig.LatentSpec: Traversable, ig.InfoGAN: Networks, ig.InfoGANTrainer: Stepper}
+"""The base classes of public classes that are not public themselves."""
 
 
 def find_doors() -> dict[str, list[str]]:
@@ -95,7 +98,7 @@ def find_doors() -> dict[str, list[str]]:
             if inspect.isclass(thing):
                 if not inspect.isabstract(thing):
                     doors[prefix + name] = _parameters(thing)
-                inherited = dict(vars(INHERITED[thing])) if thing in INHERITED else {}
+                inherited = dict(vars(_INHERITED[thing])) if thing in _INHERITED else {}
                 for method, function in (inherited | dict(vars(thing))).items():
                     inner = getattr(function, "__func__", function)
                     if inspect.isfunction(inner) and (method[0] != "_" or method in ("__call__", "__getitem__")):
@@ -360,6 +363,7 @@ rows(
     discriminator_output=[*FUNCTION_OF_ONE, None],
     q_output=FUNCTION_OF_ONE,
     pixel_range=RANGE[:-2],
+    dry_run_batch_size=[*COUNT, 1],
     seed=[*SEED, None],
 )
 rows(
@@ -524,6 +528,7 @@ rows(
     augment=FUNCTION,
     discriminator_augment=FUNCTION,
     seed=[*SEED, None],
+    unknown=[3],
 )
 CHANGES: list[Any] = [
     lambda x, g: None,
@@ -550,7 +555,7 @@ rows(
 )
 DATA = [*TENSOR[:4], SPARSE, META, Nothing(), images(0), images(16) * NAN, images(16).long(), images(16)[:, 0], "a.png"]
 DATA += [[], [images(0)], [images(8), images(0)], [images(8), None], [images(8).to_sparse()], [images(8).to("meta")]]
-DATA += [images(16).to_sparse(), images(16).to("meta"), images(16).numpy(), [images(8), images(8) * INF]]
+DATA += [images(16).to_sparse(), images(16).to("meta"), np.array(["a"] * 16), [images(8), images(8) * INF]]
 DATA += [images(16).to(torch.complex64), range(5), {1, 2}, [[images(8)], [3]], images(1)[0, 0, 0], torch.tensor(1.0)]
 rows(
     "InfoGANTrainer.fit",
@@ -560,8 +565,11 @@ rows(
     steps=COUNT,
     batch_size=[*COUNT, None, 17],
     num_workers=["3", -1, 1.5, True, None, 1],
+    image_key=[*NAME, "image"],
     callbacks=[None, 5, "x", ig.Callback(), [3], ["log"], [ig.Callback], {"a": 1}, [None], Nothing()],
     checkpoints=PATH,
+    positional=[3],
+    unknown=[3],
 )
 rows("InfoGANTrainer.fit", lambda epochs: make_trainer().fit(images(16), epochs=epochs, batch_size=8), epochs=COUNT)
 for method in ("save_checkpoint", "load_checkpoint"):
@@ -570,7 +578,7 @@ for method in ("save_checkpoint", "load_checkpoint"):
         lambda folder, method=method: getattr(make_trainer(), method)(folder),
         folder=[*PATH, None],
     )
-BATCH = [*IMAGES, images(1), [], [3], (None, images(3)), {"image": images(3)}, called("batch|images|data")]
+BATCH = [*IMAGES, images(1), [], [3], (None, images(3)), {"label": torch.ones(3)}, called("batch|images|data")]
 rows("InfoGANTrainer.step", lambda batch: make_trainer().step(batch), batch=BATCH)
 rows("InfoGANTrainer.launch", lambda batch: (t := make_trainer(), t.launch(batch), t.read()), batch=BATCH)
 for method in ("steps", "__getitem__"):
@@ -587,9 +595,26 @@ rows(
     name=["nope", "", 3, None, [1], called("in this history")],
     count=[*COUNT, None],
 )
+rows(
+    "History.since",
+    lambda **arguments: history().since(**arguments),
+    lambda: {"name": "loss/d", "step": 1},
+    name=["nope", "", 3, None, [1], called("in this history")],
+    step=["3", -1, 1.5, True, None],
+)
 
 # Callbacks.
 rows("callbacks.JSONLLogger", callbacks.JSONLLogger, lambda: {"path": "x"}, path=[*PATH, None], every=[*COUNT, None])
+rows(
+    "callbacks.EarlyStopping",
+    callbacks.EarlyStopping,
+    lambda: {"metric": "loss/d", "mode": "min"},
+    metric=NAME,
+    mode=[None, 3, "less", ["min"]],
+    patience=[*COUNT, None],
+    min_delta=[*WEIGHT, None],
+    every=[*COUNT, None],
+)
 rows(
     "callbacks.CollapseMonitor",
     callbacks.CollapseMonitor,
@@ -703,6 +728,16 @@ rows(
     "regularizers.RandomAffine",
     regularizers.RandomAffine,
     **{name: [*WEIGHT, None] for name in ("degrees", "scale", "shear", "shift")},
+)
+
+# Data.
+rows(
+    "data.ImageFolder",
+    data.ImageFolder,
+    lambda: {"folder": ".", "size": 4},
+    folder=[*PATH, None],
+    size=[*COUNT, None, (4,), (4, 0), "44"],
+    mode=["rgb", None, 3, "CMYK"],
 )
 
 # Metrics.

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import numbers
 import operator
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -130,10 +131,20 @@ def check_name(name: str, value: object) -> str:
 
 
 def check_names(name: str, value: object) -> list[str]:
-    """Return a sequence of names as a list, or raise an error that names the argument."""
-    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
+    """Return names, a sequence or a dict by number, as a list, or raise an error that names the argument."""
+    if isinstance(value, Mapping):
+        value = names_by_number(name, value, len(value))
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         raise TypeError(f"{name} must be a sequence of strings, but got {describe(value)}")
     return [check_name(f"one of {name}", item) for item in value]
+
+
+def names_by_number(name: str, value: Mapping[Any, Any], count: int) -> list[Any]:
+    """Return names that are given by number as a list of so many, None where there is none, or raise naming them."""
+    form = f'{name} must be strings in a list, or in a dict by number from 0 to {count - 1}, such as {{0: "zero"}}'
+    if not all(isinstance(key, numbers.Integral) and 0 <= int(key) < count for key in value):
+        raise TypeError(f"{form}, but got {describe(value)}")
+    return [value.get(number) for number in range(count)]
 
 
 def check_path(name: str, value: object) -> Path:

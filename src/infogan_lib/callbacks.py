@@ -7,12 +7,14 @@
 from infogan_lib.evaluation.collapse_monitor import CollapseMonitor, CollapseWarning
 from infogan_lib.evaluation.evaluator import Evaluator
 from infogan_lib.training.callbacks import Callback, JSONLLogger, ProgressBar
+from infogan_lib.training.early_stopping import EarlyStopping
 from infogan_lib.viz.sample_grid import SampleGrid
 
 __all__ = [
     "Callback",
     "CollapseMonitor",
     "CollapseWarning",
+    "EarlyStopping",
     "Evaluator",
     "JSONLLogger",
     "ProgressBar",

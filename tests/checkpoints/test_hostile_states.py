@@ -1,6 +1,7 @@
 """States that do not fit a run, under right checksums: each is a CheckpointError that changes nothing."""
 
 import copy
+import shutil
 
 import pytest
 import torch
@@ -78,14 +79,11 @@ STATES = [
     (("position", "batch_index"), None, "does not fit"),
     (("global_rng", "numpy"), [], "does not fit"),
     (("global_rng", "python"), [3, torch.zeros(2), None], "does not fit"),
-    (("data", "source", "length"), 17, "the run's data had length 17, and this data has 16"),
     (("data",), 5, "does not fit"),
-    (("callbacks",), [["JSONLLogger", {}]], "here are none"),
     (("schedulers",), [["LinearLR", {}]], "here are none"),
     (("step", "count"), -5, "step.count must be a whole number from 0"),
     (("step", "count"), 10**30, "step.count must be a whole number from 0"),
     (("position", "batch_index"), -3, "position.batch_index must be a whole number from 0"),
-    (("position", "batch_index"), 10**12, "batch 1,000,000,000,000 of an epoch, and this data has 2 batches"),
     (("position", "epoch_index"), 10**40, "position.epoch_index must be a whole number from 0"),
     (("position", "fit_starts"), [], "fit_starts is empty"),
     (("position", "fit_starts"), [("a", None)], r"position.fit_starts\[0\]\[0\] must be a whole number"),
@@ -131,6 +129,28 @@ def test_a_state_that_does_not_fit_changes_nothing(tmp_path, path, value, messag
     twin = trainer(seed=0)
     twin.step(images(8, seed=5))
     assert twin.step(images(8, seed=6)) == metrics
+
+
+STATES_OF_THE_FOLDER = [  # which a run that begins from another one may have
+    (("data", "source", "length"), 17, "the run's data had length 17, and this data has 16"),
+    (("callbacks",), [["JSONLLogger", {}]], "here are none"),
+    (("position", "batch_index"), 10**12, "batch 1,000,000,000,000 of an epoch, and this data has 2 batches"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "message"), STATES_OF_THE_FOLDER)
+def test_a_state_that_does_not_fit_the_run_in_its_folder_is_refused(tmp_path, path, value, message):
+    trainer().fit(images(16), steps=2, batch_size=8, checkpoints=tmp_path / "run")
+    checkpoint = read_checkpoint(tmp_path / "run", max_bytes=MAX_BYTES)
+    state = copy.deepcopy(checkpoint.state)
+    change(state, path, value)
+    shutil.rmtree(checkpoint.path)
+    forge(checkpoint.path, encode(state), metadata=checkpoint.metadata)
+    target = trainer()
+    before = copy.deepcopy(target.model.state_dict())
+    with pytest.raises(ig.CheckpointError, match=message):
+        target.fit(images(16), steps=2, batch_size=8, checkpoints=tmp_path / "run")
+    assert all(torch.equal(value, before[name]) for name, value in target.model.state_dict().items())
 
 
 LINE = "0" * 64 + " 100 1 2 0"

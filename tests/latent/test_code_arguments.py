@@ -14,7 +14,7 @@ MODEL = ig.InfoGAN(dense_generator(), dense_discriminator(), LATENT)
 def test_a_code_of_any_name_can_be_set_and_traversed(name):
     latent = ig.LatentSpec({"z": ig.Noise(8), name: ig.Uniform(3)})
     model = ig.InfoGAN(dense_generator(), dense_discriminator(), latent)
-    base = latent.replace_values(latent.sample(1, rng=torch.Generator().manual_seed(0)), {name: 0.5})
+    base = latent.replace_values(latent.sample(64, rng=torch.Generator().manual_seed(0))[:1], {name: 0.5})
     assert torch.equal(model.sample(1, seed=0, codes={name: 0.5}), model.decode(base))
     images = model.traverse("z", dim=1, steps=3, seed=0, codes={name: 0.5})
     assert torch.equal(images, model.decode(latent.traverse("z", dim=1, steps=3, base=base)))

@@ -195,11 +195,34 @@ ig.InfoGAN(dense_generator(latent.width), dense_discriminator(), latent).save(sy
         ("digit", [0, 1, 2, 3], TypeError, "names must be strings, or None"),
         ("digit", "abcd", ValueError, "'digit' needs 4 different names"),
         ("digit", 7, TypeError, "names must be strings"),
+        ("digit", {"a": 0, "b": 1, "c": 2, "d": 3}, TypeError, 'names of .digit. .* such as {0: "zero"}, but got'),
+        ("digit", {"0": "a", "1": "b", "2": "c", "3": "d"}, TypeError, "in a dict by number from 0 to 3"),
+        ("digit", {4: "e"}, TypeError, "in a dict by number from 0 to 3"),
+        ("digit", {"style": list("abcd")}, TypeError, "in a dict by number from 0 to 3"),
+        ("digit", {0: "a", 1: "a"}, ValueError, "'digit' needs 4 different names"),
     ],
 )
 def test_names_that_cannot_be_are_refused(code, names, error, message):
     with pytest.raises(error, match=message):
         trained().set_category_names(code, names)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ({1: "b", 0: "a", 3: "d", 2: "c"}, ("a", "b", "c", "d")),
+        ({3: "d"}, (None, None, None, "d")),
+        ({"digit": list("abcd")}, ("a", "b", "c", "d")),
+        ({"digit": {0: "a"}}, ("a", None, None, None)),
+    ],
+)
+def test_names_may_be_given_by_number_and_by_code(names, expected):
+    model = trained()
+    model.set_category_names("digit", names)
+    assert model.category_names == {"digit": expected}
+    match = model.name_categories(images(16), torch.arange(16) % 2, names={1: "one", 0: "zero"})
+    assert set(model.category_names["digit"]) == {"zero", "one", None}
+    assert match.labels.tolist() == [0, 1]
 
 
 class Reads(nn.Module):

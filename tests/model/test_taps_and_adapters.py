@@ -115,7 +115,7 @@ SIGMOIDS = {
 @pytest.mark.parametrize("how", SIGMOIDS.values(), ids=SIGMOIDS)
 def test_logits_are_what_the_last_sigmoid_was_given(how):
     discriminator = FunctionalSigmoid(how)
-    adapter = infer_discriminator_adapter(discriminator, images(2))
+    adapter = infer_discriminator_adapter(discriminator, images(2))[0]
     assert adapter.output == "probabilities"
     with torch.no_grad():
         discriminator.body[-1].weight.mul_(1e4)  # probabilities of exactly 0 and 1 in float32
@@ -136,7 +136,7 @@ def test_a_sigmoid_after_the_validity_does_not_hide_its_logits():
     discriminator, x = Gated(), images(5)
     with torch.no_grad():
         discriminator.validity[0].bias.fill_(50)
-    logits, _ = infer_discriminator_adapter(discriminator, x)(discriminator, x)
+    logits, _ = infer_discriminator_adapter(discriminator, x)[0](discriminator, x)
     assert torch.equal(logits, discriminator.validity[0](discriminator.trunk(x)))
 
 
@@ -145,7 +145,7 @@ def test_two_sigmoids_in_a_head_give_the_logits_of_the_last():
     trunk = nn.Sequential(nn.Conv2d(1, 8, 4), nn.LeakyReLU(0.1))
     head = nn.Sequential(nn.Conv2d(8, 6, 1), nn.Sigmoid(), nn.Conv2d(6, 1, 1), nn.Sigmoid())
     discriminator = nn.Sequential(trunk, head)
-    adapter = infer_discriminator_adapter(discriminator, images(2), tap=Tap("0"))
+    adapter = infer_discriminator_adapter(discriminator, images(2), tap=Tap("0"))[0]
     logits, features = adapter(discriminator, images(3))
     assert torch.equal(logits, head[:3](trunk(images(3))))
     assert torch.equal(features, trunk(images(3)))
@@ -173,11 +173,11 @@ def test_probabilities_without_a_visible_sigmoid_are_inverted_stably():
 
 
 def test_a_logit_discriminator_is_left_alone():
-    assert infer_discriminator_adapter(dense_discriminator(), images(2)).output == "logits"
+    assert infer_discriminator_adapter(dense_discriminator(), images(2))[0].output == "logits"
 
 
 def test_a_tuple_discriminator_holds_q_itself():
-    adapter = infer_discriminator_adapter(TupleDiscriminator(), images(2))
+    adapter = infer_discriminator_adapter(TupleDiscriminator(), images(2))[0]
     assert adapter == DiscriminatorAdapter("probabilities", None, returns_codes=True)
     logits, codes = adapter(TupleDiscriminator(), images(3))
     assert logits.shape == (3, 1)

@@ -1,11 +1,13 @@
 """The optimizers that a trainer builds, and the settings of `Optimizers`, `Engine` and `Checkpoints`."""
 
+import warnings
+
 import pytest
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import LinearLR
+from torch.optim.lr_scheduler import ConstantLR, LambdaLR, LinearLR, SequentialLR
 
-from infogan_lib import CheckpointError, Checkpoints, Engine, LinearDecay, Optimizers
+from infogan_lib import Callback, CheckpointError, Checkpoints, Engine, LinearDecay, Optimizers
 from toys import (
     LATENT,
     dense_discriminator,
@@ -136,6 +138,55 @@ def test_linear_decay_holds_the_rates_and_then_lets_them_fall_to_zero():
     assert t.optimizers["g"].param_groups[0]["lr"] == 0
     t.step(images(8))
     assert t.optimizers["d"].param_groups[0]["lr"] == 0
+
+
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        LinearDecay(8),
+        lambda o: SequentialLR(o, [ConstantLR(o, 1, 99), ConstantLR(o, 0.5, 99)], milestones=[1]),
+    ],
+)
+def test_schedulers_give_no_warning_where_g_is_updated_less_often(scheduler, recwarn):
+    t = make_trainer(d_steps=3, scheduler=scheduler)
+    t.fit(images(32), steps=4, batch_size=8)
+    assert not recwarn
+
+
+def test_schedulers_give_no_warning_where_the_first_gradients_overflow(recwarn):
+    def sgd(parameters):
+        return torch.optim.SGD(parameters, 0.01)
+
+    t = make_trainer(scheduler=LinearDecay(8), precision="fp16", lr_d=sgd, lr_g=sgd, lr_q=sgd)
+    t.scaler.load_state_dict(t.scaler.state_dict() | {"scale": 2.0**60})
+    t.fit(images(32), steps=3, batch_size=8)
+    assert t.scaler.get_scale() < 2.0**60
+    assert not [w for w in recwarn if "lr_scheduler" in str(w.message)]
+
+
+def test_a_warning_of_the_scheduler_itself_is_kept():
+    class Warns(LinearDecay):
+        def __call__(self, optimizer):
+            return LambdaLR(optimizer, lambda step: warnings.warn("of its own", stacklevel=1) or 1.0)
+
+    with pytest.warns(UserWarning, match="of its own"):
+        make_trainer(d_steps=3, scheduler=Warns(8)).fit(images(32), steps=2, batch_size=8)
+
+
+def test_a_callback_may_change_the_rates_and_read_the_schedulers():
+    rates = []
+
+    class Halves(Callback):
+        def on_step_end(self, trainer, metrics):
+            for optimizer in trainer.optimizers.values():
+                optimizer.param_groups[0]["lr"] /= 2
+            rates.append(trainer.schedulers[0].get_last_lr())
+
+    t = make_trainer(lr_d=1e-3, scheduler=lambda o: LambdaLR(o, lambda step: 1.0))
+    assert list(t.optimizers) == ["d", "g", "q"]
+    t.fit(images(32), steps=2, batch_size=8, callbacks=[Halves()])
+    assert rates == [[1e-3], [1e-3]]
+    assert t.optimizers["d"].param_groups[0]["lr"] == 5e-4
 
 
 def test_a_run_with_another_decay_is_refused(tmp_path):

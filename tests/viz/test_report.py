@@ -104,6 +104,27 @@ def test_without_labels_it_counts_the_categories(tmp_path):
     assert f"{lead} 0 zero {counts[0]} 1 {counts[1]} 2 two {counts[2]}" in page.text
 
 
+def test_labels_without_categories_leave_a_report_that_says_so(tmp_path):
+    latent = ig.LatentSpec(z=ig.Noise(9), style=ig.Uniform(2), switch=ig.Bernoulli(1))
+    model = ig.InfoGAN(dense_generator(latent.width), dense_discriminator(), latent)
+    text = report_of(tmp_path, model, images(64), LABELS).text
+    assert "Labels were given, but only the categories of a Categorical code are compared" in text
+    assert "the codes are 'style' and 'switch'" in text
+    assert "Calibration of Q" in text
+    with pytest.raises(ValueError, match="labels: there must be one for each of 64 images, but got 63"):
+        report_of(tmp_path, model, images(64), LABELS[:-1])
+    with pytest.raises(TypeError, match="'style' is .* which has no categories"):
+        report_of(tmp_path, model, images(64), LABELS, code="style")
+
+
+def test_label_names_may_be_given_by_number(tmp_path):
+    names = {2: "two", 0: "zero", 1: "one"}
+    by_number = report_of(tmp_path, model_of(), images(64), LABELS, label_names=names).text
+    assert by_number == report_of(tmp_path, model_of(), images(64), LABELS, label_names=["zero", "one", "two"]).text
+    with pytest.raises(TypeError, match=r"label_names must be strings in a list, or in a dict by number from 0 to 0"):
+        report_of(tmp_path, model_of(), images(64), LABELS, label_names={"digit": ["zero", "one", "two"]})
+
+
 @pytest.mark.slow
 def test_curves_of_a_run(tmp_path):
     torch.manual_seed(0)

@@ -10,6 +10,7 @@ from infogan_lib.data.augmentation import (
     Saturation,
     Translation,
 )
+from infogan_lib.data.image_folder import ImageFolder
 
 __all__ = [
     "Augmentation",
@@ -17,6 +18,7 @@ __all__ = [
     "Compose",
     "Contrast",
     "Cutout",
+    "ImageFolder",
     "RandomAffine",
     "Saturation",
     "Translation",

@@ -3,14 +3,16 @@
 import signal
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+from torch.utils.data import DataLoader, Dataset, Sampler
 from typing_extensions import override
 
 from infogan_lib._schema import Described, Int, Kind, Nullable, Record
+from infogan_lib.data.batch_images import collate, extract_images
 from infogan_lib.data.labels import Batch, LabeledBatch, LabeledItems, LabelReader
 from infogan_lib.data.rng import derive_seed, temporary_seed
 
@@ -67,32 +69,18 @@ class BatchSource(Described):
                 raise ValueError(f"the run's data had {name} {state.get(name)}, and this data has {own[name]}")
 
 
-def extract_images(batch: Any) -> Tensor:
-    """The images of a batch: the batch itself, or the first part of an (images, labels, ...) tuple or list.
-
-    Raises:
-        TypeError: Anything else.
-    """
-    images = batch[0] if isinstance(batch, (tuple, list)) and len(batch) > 0 else batch
-    if not isinstance(images, Tensor):
-        raise TypeError(
-            "a batch must be a Tensor of images, or a tuple or list that starts with one, "
-            f"but got {type(batch).__name__}" + (f" of {type(images).__name__}" if images is not batch else "")
-        )
-    return images
-
-
 Reader = Callable[[Any], Batch]
 """What a step takes of a batch as the user's data gives it."""
 
 
-def batch_reader(label_sizes: Mapping[str, int]) -> Reader:
+def batch_reader(label_sizes: Mapping[str, int], image_key: str | None = None) -> Reader:
     """Reads images alone, or images and labels where there are label codes.
 
     Args:
         label_sizes: The number of labels of each label code, by name.
+        image_key: The images' key in batches that are dicts; None to find them.
     """
-    return LabelReader(label_sizes) if label_sizes else extract_images
+    return LabelReader(label_sizes, image_key) if label_sizes else partial(extract_images, key=image_key)
 
 
 class DatasetSource(BatchSource):
@@ -194,8 +182,8 @@ class _SeededBatches(Dataset[Any]):
     def __getitem__(self, indices: _BatchIndices) -> Any:
         with temporary_seed(derive_seed(self._seed, "items", indices.epoch, indices.batch)):
             if hasattr(self._dataset, "__getitems__"):
-                return default_collate(self._dataset.__getitems__(indices.items))  # type: ignore[attr-defined]
-            return default_collate([self._dataset[i] for i in indices.items])
+                return collate(self._dataset.__getitems__(indices.items))  # type: ignore[attr-defined]
+            return collate([self._dataset[i] for i in indices.items])
 
 
 def _identity(batch: Any) -> Any:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Subset, TensorDataset
 
 from infogan_lib._checks import check_dense, describe, join_names
+from infogan_lib.data.batch_images import extract_images, to_tensor
 from infogan_lib.data.pixels import PixelRange, as_float
 from infogan_lib.data.rng import derive_seed
 
@@ -75,32 +76,46 @@ def as_floats(batch: Batch, to_device: Callable[[Tensor], Tensor], to_range: Pix
     return moved(batch)
 
 
+def _find_labels(batch: Any) -> Any:
+    """The labels in a batch: the second part of a tuple or list, or the only tensor of integers in a dict; or None."""
+    if isinstance(batch, (tuple, list)):
+        return to_tensor(batch[1]) if len(batch) > 1 else None
+    tensors = [to_tensor(value) for value in batch.values()] if isinstance(batch, Mapping) else []
+    labels = [
+        t for t in tensors if isinstance(t, Tensor) and t.ndim in (1, 2) and t.dtype in (torch.int32, torch.int64)
+    ]
+    return labels[0] if len(labels) == 1 else None
+
+
 @dataclass(frozen=True)
 class LabelReader:
     """Reads batches of images and labels, and checks the labels.
 
     Args:
         sizes: The number of labels of each label code, by name.
+        image_key: The images' key in batches that are dicts; None to find them.
     """
 
     sizes: Mapping[str, int]
+    image_key: str | None = None
 
     def __call__(self, batch: Any) -> LabeledBatch:
         """The images and labels of a batch, which may have been read already.
 
         Raises:
-            TypeError: The batch is no tuple or list that starts with images and labels.
+            TypeError: The batch is no tuple or list that starts with images and labels, and no dict of both.
             ValueError: Labels of another number or out of range.
         """
         if isinstance(batch, LabeledBatch):
             return batch
-        if not isinstance(batch, (tuple, list)) or len(batch) < 2 or not isinstance(batch[0], Tensor):
+        labels = _find_labels(batch)
+        if labels is None:
             raise TypeError(
-                f"the latent has the label code {join_names(self.sizes)}, so a batch must be (images, labels) with "
-                f"labels of {UNKNOWN} where one is unknown, but got {describe(batch)}; for data without labels use "
-                "Categorical in place of Label"
+                f"the latent has the label code {join_names(self.sizes)}, so a batch must be (images, labels), or a "
+                f"dict with images and one tensor of integers, with labels of {UNKNOWN} where one is unknown, but got "
+                f"{describe(batch)}; for data without labels use Categorical in place of Label"
             )
-        images, labels = batch[0], batch[1]
+        images = extract_images(batch, self.image_key)
         return LabeledBatch(images, self.check(labels, len(images) if images.ndim else 0))
 
     def check(self, labels: Any, n: int) -> Tensor:
@@ -150,7 +165,7 @@ class LabelReader:
         They say which items to draw; the labels that are trained on are those of the items.
 
         Args:
-            dataset: A `TensorDataset`; a data set with an attribute `targets`; or a `Subset` of one of these.
+            dataset: A `TensorDataset`; a data set with an attribute `targets` or `labels`; or a `Subset` of one.
             n: The number of its items.
         """
         if isinstance(dataset, Subset):
@@ -159,7 +174,7 @@ class LabelReader:
         if isinstance(dataset, TensorDataset):
             return self.check(dataset.tensors[1], n) if len(dataset.tensors) > 1 else None
         try:
-            return self.check(torch.as_tensor(getattr(dataset, "targets", None)), n)
+            return self.check(torch.as_tensor(getattr(dataset, "targets", getattr(dataset, "labels", None))), n)
         except (TypeError, ValueError, RuntimeError):
             return None
 

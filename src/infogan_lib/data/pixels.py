@@ -53,7 +53,33 @@ def check_dtype(images: Tensor) -> None:
     """
     check_dense("images", images)
     if images.dtype != torch.uint8 and not images.is_floating_point():
-        raise TypeError(f"images must be floats, or uint8 from 0 to 255, but got {images.dtype}")
+        remedy = ""
+        if images.dtype in (torch.uint16, torch.int16, torch.int32):
+            remedy = "; scale images of 16 bits, such as images.float() / 65535 * 2 - 1 for the range of a Tanh"
+        elif not images.is_complex():
+            remedy = "; convert whole numbers from 0 to 255 with images.to(torch.uint8)"
+        raise TypeError(f"images must be floats, or uint8 from 0 to 255, but got {images.dtype}{remedy}")
+
+
+def shape_hint(shape: tuple[int, ...], image_shape: tuple[int, ...]) -> str:
+    """What to change where images have the wrong shape, as the end of a message; empty where that cannot be told.
+
+    Args:
+        shape: The shape of the images, which should be (N, *image_shape).
+        image_shape: The shape of one image of the generator.
+    """
+    if shape == image_shape:
+        return "; this is one image: images.unsqueeze(0) makes a batch of it, and torch.stack(images) one of a list"
+    if (1, *shape[1:]) == image_shape:
+        return "; add the channel with images.unsqueeze(1)"
+    channels_last = (*image_shape[1:], image_shape[0])
+    if len(image_shape) > 1 and shape[1:] == channels_last:
+        order = ", ".join(map(str, (0, len(image_shape), *range(1, len(image_shape)))))
+        return f"; its channels come last, and images.permute({order}) puts them first"
+    if len(image_shape) > 1 and shape == channels_last:
+        order = ", ".join(map(str, (len(image_shape) - 1, *range(len(image_shape) - 1))))
+        return f"; this is one image with its channels last: images.permute({order}).unsqueeze(0) makes a batch of it"
+    return ""
 
 
 def as_float(images: Tensor, to_range: PixelRange, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -113,6 +139,7 @@ def check_real_images(
     if images.ndim == 0 or len(images) == 0 or tuple(images.shape[1:]) != image_shape:
         raise ValueError(
             f"images must have shape (N, {', '.join(map(str, image_shape))}) with N >= 1, but got {tuple(images.shape)}"
+            f"{shape_hint(tuple(images.shape), image_shape)}"
         )
     check_dtype(images)
     if images.dtype == torch.uint8 and uint8_range is None:

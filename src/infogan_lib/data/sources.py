@@ -5,11 +5,11 @@ of a data set draw at random on the seed, the epoch and the batch: any batch of 
 process. So a run can resume in the middle of an epoch (`infogan_lib.data.stream`).
 """
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from itertools import islice
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
@@ -17,7 +17,8 @@ from typing_extensions import override
 
 from infogan_lib._checks import check_dense, describe
 from infogan_lib._schema import Array, Int, Items, Kind, ListOf, Nullable, Plain, Record
-from infogan_lib.data.dataset import BatchSource, DatasetSource, Reader, epoch_order, extract_images, labeled_count
+from infogan_lib.data.batch_images import extract_images, holds_pictures, to_tensor
+from infogan_lib.data.dataset import BatchSource, DatasetSource, Reader, epoch_order, labeled_count
 from infogan_lib.data.labels import Batch, LabeledBatch, LabeledItems, LabelReader
 from infogan_lib.data.rng import GLOBAL_RNG, GlobalRng, GlobalRngState, derive_seed
 from infogan_lib.data.transfer import Transfer, fits
@@ -110,6 +111,7 @@ class LoaderSource(BatchSource):
 
     @override
     def epoch(self, index: int, start: int | None = None) -> Iterator[Batch]:
+        self._set_epoch(index)
         if start is None:
             self._at_start = self._get_rng_state()
             batches = iter(self._loader)
@@ -128,6 +130,13 @@ class LoaderSource(BatchSource):
             if batch is None:
                 return
             yield self._read(batch)
+
+    def _set_epoch(self, index: int) -> None:
+        """Give the index of the epoch to parts whose order depends on it, such as a DistributedSampler."""
+        sampler = getattr(self._loader.batch_sampler, "sampler", None)
+        for part in (self._loader.dataset, self._loader.sampler, sampler, self._loader.batch_sampler, self._loader):
+            if callable(set_epoch := getattr(part, "set_epoch", None)):
+                set_epoch(index)
 
     def _get_rng_state(self) -> _LoaderRngState:
         return _LoaderRngState(self._global_rng.get_state(), [generator.get_state() for generator in self._generators])
@@ -219,11 +228,13 @@ class IterableSource(BatchSource):
 
 
 def _is_stateful(data: Any) -> bool:
-    return all(callable(getattr(data, name, None)) for name in ("state_dict", "load_state_dict"))
+    """Whether data keeps its own position; Accelerate's loaders pass these calls on to the loader inside."""
+    inside = getattr(data, "base_dataloader", data)
+    return all(callable(getattr(inside, name, None)) for name in ("state_dict", "load_state_dict"))
 
 
 def _is_map_style(data: Any) -> bool:
-    return isinstance(data, Dataset) and not isinstance(data, IterableDataset)
+    return (isinstance(data, Dataset) and not isinstance(data, IterableDataset)) or holds_pictures(data)
 
 
 def _length(batches: Iterable[Any]) -> int | None:
@@ -245,10 +256,10 @@ def make_source(
     """The source of batches for the data given to `fit`.
 
     Args:
-        data: A Tensor of images, a Dataset, a DataLoader or another iterable of batches; with a `LabelReader` also a
-            tuple (images, labels) of Tensors.
-        batch_size: The number of images in a batch, for a Tensor or a Dataset.
-        num_workers: The number of worker processes, for a map-style Dataset.
+        data: A Tensor of images, a Dataset, a list of pictures, a DataLoader or another iterable of batches; with a
+            `LabelReader` also a tuple (images, labels).
+        batch_size: The number of images in a batch, for a Tensor, a Dataset or a list of pictures.
+        num_workers: The number of worker processes, for a map-style Dataset or a list of pictures.
         seed: The seed of the order of the data.
         device: The device that a Tensor is moved to, if it fits.
         read: Reads a batch: its images alone, or a `LabelReader`.
@@ -258,7 +269,8 @@ def make_source(
         ValueError: No data, less than one batch, workers for data that needs none, or labels that do not fit.
     """
     labels = read if isinstance(read, LabelReader) else None
-    if num_workers and not _is_map_style(data):
+    is_map_style = _is_map_style(data)
+    if num_workers and not is_map_style:
         raise ValueError(
             f"num_workers={num_workers} would do nothing: workers only make the items of a map-style Dataset"
         )
@@ -271,7 +283,7 @@ def make_source(
     if isinstance(data, Tensor):
         images = _check_images(data, batch_size)
         return TensorSource(images.to(device) if fits(images, device) else images, batch_size, seed)
-    if _is_map_style(data):
+    if is_map_style:
         _check_enough(len(data), batch_size)
         known = None if labels is None else labels.labels_of(data, len(data))
         if labels is not None and known is not None:
@@ -286,14 +298,11 @@ def make_source(
             "data is one (images, labels) pair and not an iterable of batches; give the images alone, or "
             "torch.utils.data.TensorDataset(images, labels)"
         )
-    if isinstance(data, np.ndarray):
-        raise TypeError(
-            f"data must be a Tensor, but got a numpy array of shape {data.shape}; use torch.from_numpy(data)"
-        )
-    if isinstance(data, (str, bytes, Mapping)) or not isinstance(data, Iterable):
+    if isinstance(data, (str, bytes, Mapping, os.PathLike)) or not isinstance(data, Iterable):
+        hint = "; for a folder of pictures give infogan_lib.data.ImageFolder(folder, size=...)"
         raise TypeError(
             "data must be a Tensor of images, a Dataset, a DataLoader or an iterable of batches, "
-            f"but got {describe(data)}"
+            f"but got {describe(data)}{hint if isinstance(data, (str, os.PathLike)) else ''}"
         )
     source = _source_of_batches(data, read)
     if source.estimated_batches == 0:
@@ -320,7 +329,7 @@ def _is_one_labeled_set(data: tuple[Any, ...]) -> bool:
 
 
 def _starts_with_images(data: Any) -> bool:
-    return isinstance(data, tuple) and len(data) > 0 and isinstance(data[0], Tensor)
+    return isinstance(data, tuple) and len(data) > 0 and isinstance(to_tensor(data[0]), Tensor)
 
 
 def _check_images(images: Tensor, batch_size: int) -> Tensor:

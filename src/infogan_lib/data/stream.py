@@ -51,12 +51,14 @@ class Position(Described):
         epochs: The number of completed epochs.
         fit_starts: The step and the number of completed epochs at which each call of `fit` began.
         fit_target: How far the last of these calls trains.
+        stopped_fits: The indices of those that `InfoGANTrainer.stop` ended before that.
     """
 
     def __init__(self) -> None:
         self.epoch_index = self.batch_index = self.epochs = 0
         self.fit_starts: list[tuple[int, int]] = []
         self.fit_target = Target(None, None)
+        self.stopped_fits: set[int] = set()
 
     def begin_fit(self, index: int, step: int, target: Target) -> tuple[int, int]:
         """Begin a call of `fit`, in a new epoch, unless it began before.
@@ -74,7 +76,33 @@ class Position(Described):
             if self.batch_index > 0:
                 self._next_epoch()
         self.fit_target = target
+        self.stopped_fits.discard(index)
         return self.fit_starts[index]
+
+    def end_fit(self, index: int, step: int) -> None:
+        """End a call of `fit`, which was stopped if it did not train as far as it was called for.
+
+        Args:
+            index: The index of the call.
+            step: The number of steps made.
+        """
+        if not self.fit_target.is_reached(self.fit_starts[index], (step, self.epochs)):
+            self.stopped_fits.add(index)
+
+    def last_fit_is_over(self, step: int) -> bool:
+        """Whether the last call of `fit` was completed or stopped, after a number of steps."""
+        last = len(self.fit_starts) - 1
+        return last in self.stopped_fits or self.fit_target.is_reached(self.fit_starts[last], (step, self.epochs))
+
+    def keep_last_fit(self) -> None:
+        """Forget all calls of `fit` but the last, which becomes the first."""
+        del self.fit_starts[:-1]
+        self.stopped_fits.clear()
+
+    def forget_fits(self) -> None:
+        """Forget all calls of `fit`."""
+        self.fit_starts.clear()
+        self.stopped_fits.clear()
 
     def end_epoch(self) -> None:
         """Count a completed epoch."""
@@ -89,12 +117,14 @@ class Position(Described):
         """Counts, and a pair of counts for each call of `fit`."""
         counts = {name: Int() for name in ("epoch_index", "batch_index", "epochs")}
         target = Items((Nullable(Int()), Nullable(Int())))
-        return Record(counts | {"fit_starts": ListOf(Items((Int(), Int()))), "fit_target": target})
+        fits = {"fit_starts": ListOf(Items((Int(), Int()))), "fit_target": target, "stopped_fits": ListOf(Int())}
+        return Record(counts | fits)
 
     def state_dict(self) -> dict[str, Any]:
         """The position as plain data."""
         counts = {"epoch_index": self.epoch_index, "batch_index": self.batch_index, "epochs": self.epochs}
-        return counts | {"fit_starts": list(self.fit_starts), "fit_target": tuple(self.fit_target)}
+        fits = {"fit_starts": list(self.fit_starts), "fit_target": tuple(self.fit_target)}
+        return counts | fits | {"stopped_fits": sorted(self.stopped_fits)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a position that `state_dict` returned."""
@@ -102,6 +132,7 @@ class Position(Described):
         self.epochs = int(state["epochs"])
         self.fit_starts = [(int(step), int(epochs)) for step, epochs in state["fit_starts"]]
         self.fit_target = Target(*state["fit_target"])
+        self.stopped_fits = set(state["stopped_fits"])
 
 
 class DataStream(Described):

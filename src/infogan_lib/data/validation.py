@@ -4,9 +4,9 @@ from collections.abc import Sized
 from typing import NamedTuple
 
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import BatchSampler, DataLoader
 
-from infogan_lib.data.pixels import check_dtype
+from infogan_lib.data.pixels import check_dtype, shape_hint
 
 
 def check_images(images: Tensor, image_shape: tuple[int, ...]) -> None:
@@ -40,13 +40,9 @@ def check_shape_and_dtype(images: Tensor, image_shape: tuple[int, ...]) -> None:
     if images.ndim > 0 and len(images) == 0:
         raise ValueError(f"a batch must hold images, but got an empty one of shape {tuple(images.shape)}")
     if tuple(images.shape[1:]) != image_shape:
-        hint = ""
-        if tuple(images.shape) == image_shape:
-            hint = "; this is one image and not a batch of them, which images.unsqueeze(0) would make it"
-        elif (1, *images.shape[1:]) == image_shape:
-            hint = "; add the channel with images.unsqueeze(1)"
         raise ValueError(
-            f"the generator makes images of shape {image_shape}, but the data has {tuple(images.shape[1:])}{hint}"
+            f"the generator makes images of shape {image_shape}, but the data has {tuple(images.shape[1:])}"
+            f"{shape_hint(tuple(images.shape), image_shape)}"
         )
     check_dtype(images)
 
@@ -94,11 +90,12 @@ def check_last_batch(loader: DataLoader, min_batch_size: int) -> None:
     Raises:
         ValueError: It is too small.
     """
-    if loader.drop_last or loader.batch_size is None or not isinstance(loader.dataset, Sized):
+    batches, sampler = loader.batch_sampler, getattr(loader.batch_sampler, "sampler", None)
+    if not isinstance(batches, BatchSampler) or not isinstance(sampler, Sized):
         return
-    last = len(loader.dataset) % loader.batch_size
-    if 0 < last < min_batch_size:
+    size, count = batches.batch_size, len(sampler)
+    if not batches.drop_last and 0 < count % size < min_batch_size:
         raise ValueError(
-            f"the loader's last batch holds {last} of {len(loader.dataset)} images, fewer than the {min_batch_size} "
+            f"the loader's last batch holds {count % size} of {count} images, fewer than the {min_batch_size} "
             "that a step takes; make the loader with drop_last=True"
         )

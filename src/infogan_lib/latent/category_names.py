@@ -1,14 +1,17 @@
 """Names of categories: "7" for the category of a code that became the sevens."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from infogan_lib._checks import check_name, describe, join_names
+from infogan_lib._checks import check_name, describe, join_names, names_by_number
 from infogan_lib.latent.discrete import Categorical
 from infogan_lib.latent.spec import LatentSpec
 
 CategoryNames = tuple[str | None, ...]
 """One name per category of a code, None for a category without one."""
+
+LabelNames = Sequence[str] | Mapping[int, str]
+"""One name per label, in order or by number."""
 
 
 def check_category_names(latent: LatentSpec, code: str, names: Any) -> CategoryNames:
@@ -17,7 +20,8 @@ def check_category_names(latent: LatentSpec, code: str, names: Any) -> CategoryN
     Args:
         latent: The spec that the code belongs to.
         code: Name of a categorical code.
-        names: One different string per category, None for a category without a name.
+        names: One different string per category, None for a category without a name; or a dict of them by number,
+            such as {0: "zero", 1: "one"}, where those left out have no name; or a dict of any of these by the code.
 
     Raises:
         KeyError: There is no code of that name.
@@ -27,6 +31,10 @@ def check_category_names(latent: LatentSpec, code: str, names: Any) -> CategoryN
     variable = latent[code]
     if not isinstance(variable, Categorical):
         raise TypeError(f"only the categories of a Categorical have names, and {code!r} is {variable!r}")
+    if isinstance(names, Mapping) and set(names) == {code}:
+        names = names[code]
+    if isinstance(names, Mapping):
+        names = names_by_number(f"names of {code!r}", names, variable.k)
     result = tuple(names) if isinstance(names, Iterable) and not isinstance(names, str) else (names,)
     strings = [name for name in result if name is not None]
     if not all(isinstance(name, str) for name in strings):
@@ -36,6 +44,11 @@ def check_category_names(latent: LatentSpec, code: str, names: Any) -> CategoryN
     if len(result) != variable.k or len(set(strings)) != len(strings):
         raise ValueError(f"{code!r} needs {variable.k} different names, one per category, but got {describe(names)}")
     return result
+
+
+def has_categories(latent: LatentSpec) -> bool:
+    """Whether a spec has a categorical code."""
+    return any(isinstance(variable, Categorical) for variable in latent.codes.values())
 
 
 def categorical_code(latent: LatentSpec, code: str | None) -> str:

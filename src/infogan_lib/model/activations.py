@@ -121,13 +121,15 @@ def probed_outputs(network: Callable[[Tensor], Tensor], images: Tensor) -> Tenso
 
     Args:
         network: the network.
-        images: images that it takes; its outputs are those for these alone if it does not take the others.
+        images: a batch that it takes, of whose size all others are; its outputs are those for this batch alone if the
+            network does not take random images.
     """
-    rng = torch.Generator().manual_seed(0)
-    random = torch.rand(8, *images.shape[1:], generator=rng) * 2 - 1
+    rng, n = torch.Generator().manual_seed(0), len(images)
+    random = torch.rand(-(-8 // n) * n, *images.shape[1:], generator=rng) * 2 - 1
+    scaled = torch.cat([random * scale for scale in (1, -1, 10, -10, 1000, -1000)]).to(images)
     try:
-        return network(torch.cat([random * scale for scale in (1, -1, 10, -10, 1000, -1000)]).to(images))
-    except Exception:  # it may read its input as an index, or take batches of one size
+        return torch.cat([network(batch) for batch in scaled.split(n)])
+    except Exception:  # it may read its input as an index
         return network(images)
 
 

@@ -66,8 +66,11 @@ def attach_q(
         outputs = run_q(q_input)
         check_num_outputs(outputs, latent, len(images), hint=f"; or {HOW_TO_READ}" if adapter.returns_codes else "")
         q_outputs = flat_outputs(outputs, latent)
-        probed = probed_outputs(lambda x: flat_outputs(run_q(adapter(discriminator, x)[1]), latent), images)
-        check_reach(outputs, probed, latent)
+
+        def probe() -> Tensor:
+            return probed_outputs(lambda x: flat_outputs(run_q(adapter(discriminator, x)[1]), latent), images)
+
+        check_reach(outputs, latent, probe)
     # Scored once here, so that a code of the user's own that cannot be scored fails before training.
     codes = latent.sample(len(images), rng=torch.Generator().manual_seed(0))
     latent.nll(q_outputs, codes.to(q_outputs))

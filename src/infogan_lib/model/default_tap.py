@@ -11,6 +11,7 @@ Two things decide it, both found by running D on random images:
 docs/concepts.md has the measurements.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
@@ -23,7 +24,10 @@ from infogan_lib.data.rng import preserve_rng, seed_all
 from infogan_lib.model.introspection import device_and_dtype, restored_buffers, set_mode
 from infogan_lib.model.tap import Tap, first_tensor
 
-BATCH = 4  # images in a run; minibatch statistics are usually taken over as many
+BATCH = 4  # images in a run, at least; minibatch statistics are usually taken over as many
+
+_LONGEST_VECTOR = 8192
+"""The features that a head on a map flattens at most: 128 channels of 8 by 8 positions."""
 
 
 @dataclass
@@ -43,24 +47,41 @@ def default_tap(
 
     Args:
         discriminator: D. Its buffers, its mode and torch's random state are left as they were.
-        images: A batch that it takes; only the shape, dtype and device matter.
+        images: A batch that it takes; only the shape, dtype and device matter. It is run on a multiple of its size.
         validity: Picks the validity out of what it returns.
 
     Raises:
         ValueError: No layer of D with parameters was seen to run.
     """
     rng = torch.Generator().manual_seed(0)
-    random = (torch.rand(2 * BATCH - 1, *images.shape[1:], generator=rng) * 2 - 1).to(images)
-    returned, calls = _run(discriminator, random[:BATCH])
+    size = len(images) * math.ceil(BATCH / len(images))
+    random = (torch.rand(2 * size - 1, *images.shape[1:], generator=rng) * 2 - 1).to(images)
+    returned, calls = _run(discriminator, random[:size])
     num_logits = validity(returned)[0].numel()
-    _, beside_others = _run(discriminator, torch.cat([random[:1], 3 * random[BATCH:]]))
+    _, beside_others = _run(discriminator, torch.cat([random[:1], 3 * random[size:]]))
     middle = _middle_layer(calls, num_logits)
     for i, (call, same_call) in enumerate(zip(calls[:middle], beside_others, strict=False)):
         if not _equal(call.received, same_call.received) and i > 0:
             return Tap(calls[i - 1].name, "output")  # what looks at the batch is no layer, but runs before this one
         if not _equal(call.returned, same_call.returned):
-            return Tap(call.name, "input")
-    return Tap(calls[middle].name, "input")
+            return _before_flattening(calls, i)
+    return _before_flattening(calls, middle)
+
+
+def _before_flattening(calls: Sequence[_Call], index: int) -> Tap:
+    """The input of a layer; if it is a long vector, the feature map that was flattened into it, where there is one.
+
+    A linear layer on all positions of a large map would have more parameters than D, and a head on the map has few.
+    """
+    received = calls[index].received
+    if received.ndim == 1 and received.numel() > _LONGEST_VECTOR:
+        for call in reversed(calls[:index]):
+            for value, tap in ((call.returned, Tap(call.name, "output")), (call.received, Tap(call.name, "input"))):
+                if value is None or not _equal(value.flatten(), received):
+                    return Tap(calls[index].name, "input")
+                if value.ndim > 1:
+                    return tap
+    return Tap(calls[index].name, "input")
 
 
 def _run(discriminator: nn.Module, images: Tensor) -> tuple[Any, list[_Call]]:
@@ -73,7 +94,7 @@ def _run(discriminator: nn.Module, images: Tensor) -> tuple[Any, list[_Call]]:
     open_calls: list[_Call] = []
 
     def enter(name: str, layer: nn.Module, received: Any) -> None:
-        open_calls.append(_Call(name, layer, _first_row(received)))
+        open_calls.append(_Call(name, layer, _first_row(received, len(images))))
         calls.append(open_calls[-1])
 
     handles = []
@@ -85,7 +106,7 @@ def _run(discriminator: nn.Module, images: Tensor) -> tuple[Any, list[_Call]]:
                     with_kwargs=True,
                 ),
                 layer.register_forward_hook(
-                    lambda _, args, output: setattr(open_calls.pop(), "returned", _first_row(output))
+                    lambda _, args, output: setattr(open_calls.pop(), "returned", _first_row(output, len(images)))
                 ),
             ]
     device = device_and_dtype(discriminator)[0]
@@ -131,13 +152,13 @@ def _has_weights(layer: nn.Module) -> bool:
     return is_parametrized(layer) or any(parameter.ndim > 1 for parameter in layer.parameters(recurse=False))
 
 
-def _first_row(value: Any) -> Tensor:
+def _first_row(value: Any, size: int) -> Tensor:
     """A copy of a batch's first row; an empty tensor for anything that is no batch."""
-    return value[0].detach().clone() if _is_batch(value) else torch.empty(0)
+    return value[0].detach().clone() if _is_batch(value, size) else torch.empty(0)
 
 
-def _is_batch(value: Any) -> TypeGuard[Tensor]:
-    return isinstance(value, Tensor) and value.ndim > 0 and len(value) == BATCH
+def _is_batch(value: Any, size: int) -> TypeGuard[Tensor]:
+    return isinstance(value, Tensor) and value.ndim > 0 and len(value) == size
 
 
 def _equal(one: Tensor | None, other: Tensor | None) -> bool:

@@ -5,14 +5,14 @@ afterwards, so nothing of the discriminator changes.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 from torch import Tensor, nn
 
 from infogan_lib._checks import check_choice
-from infogan_lib.model.activations import eager, final_operation, measured_interval, probed_outputs
+from infogan_lib.model.activations import Interval, eager, final_operation, measured_interval, probed_outputs
 from infogan_lib.model.default_tap import default_tap
 from infogan_lib.model.introspection import describe_output, dry_run
 from infogan_lib.model.sigmoids import RecordSigmoids, SigmoidCall, find_call, logits_of
@@ -158,13 +158,21 @@ def _check_validity(validity: Any, n: int) -> None:
     )
 
 
-def _output_kind(validity: Tensor, low: float, high: float) -> DiscriminatorOutput:
+def _check_probabilities(low: float, high: float) -> None:
+    """Check that what D was seen to return can be probabilities. Raises ValueError."""
+    if low < 0 or high > 1:
+        raise ValueError(
+            f"discriminator_output is 'probabilities', but D returned values from {low:.3g} to {high:.3g}; say "
+            "'logits', or end D in a Sigmoid"
+        )
+
+
+def _output_kind(validity: Tensor, measure: Callable[[], Interval]) -> DiscriminatorOutput:
     """Whether D returns logits or probabilities.
 
     Args:
         validity: D's validity, with its graph.
-        low: the lowest value that it was seen to return.
-        high: the highest.
+        measure: finds the lowest and the highest value that D returns for many kinds of images.
 
     Raises:
         ValueError: what D returns can be neither, or it cannot be told.
@@ -179,6 +187,7 @@ def _output_kind(validity: Tensor, low: float, high: float) -> DiscriminatorOutp
         return "probabilities"
     if operation.name == "a linear layer" or operation.name == "a sum of layers":
         return "logits"
+    low, high = measure()
     if low < 0 < high:
         return "logits"
     kind = "probabilities are" if low >= 0 and high <= 1 else "logits are not"
@@ -196,7 +205,8 @@ def infer_discriminator_adapter(
     tap: Tap | FeatureReader | None = None,
     needs_features: bool = True,
     output: DiscriminatorOutput | OutputReader | Literal["auto"] = "auto",
-) -> DiscriminatorAdapter:
+    other_sizes: Sequence[int] = (),
+) -> tuple[DiscriminatorAdapter, Tensor]:
     """How to read the discriminator, inferred from dry forward passes on generated images.
 
     Args:
@@ -205,6 +215,10 @@ def infer_discriminator_adapter(
         tap: where to take the features; inferred if None.
         needs_features: whether Q reads features of D.
         output: what D returns, or a function that reads it, or "auto" to infer it.
+        other_sizes: sizes of batches to try where D does not take this one, such as for minibatch statistics of groups.
+
+    Returns:
+        The adapter, and a batch of images that D takes.
 
     Raises:
         ValueError: D does not take such images, returns no batch of validities, returns something that can be read in
@@ -219,14 +233,7 @@ def infer_discriminator_adapter(
     reader = DiscriminatorAdapter("logits", read_output=read_output)
     with dry_run(discriminator), eager():
         # With a graph from the images on, a frozen D shows its last activation as well.
-        images = images.detach().requires_grad_(images.is_floating_point())
-        try:
-            returned = discriminator(images)
-        except Exception as error:
-            raise ValueError(
-                f"the discriminator did not take images of shape {tuple(images.shape)}, which the generator makes: "
-                f"{type(error).__name__}: {error}"
-            ) from error
+        images, returned = _first_batch_taken(discriminator, images, other_sizes)
         read = returned if read_output is None else _read(read_output, returned)
         returns_codes = _returns_codes(read, len(images))
         reader = replace(reader, returns_codes=returns_codes)
@@ -237,14 +244,14 @@ def infer_discriminator_adapter(
                 "this discriminator returns codes itself, so there is nothing to tap; leave tap out, or let "
                 "discriminator_output= pick the validity alone"
             )
-        low, high = measured_interval(probed_outputs(lambda x: reader.read(discriminator(x))[0], images))
+
+        def measure() -> Interval:
+            return measured_interval(probed_outputs(lambda x: reader.read(discriminator(x))[0], images))
+
         if kind == "auto":
-            kind = _output_kind(validity, low, high)
-        elif kind == "probabilities" and (low < 0 or high > 1):
-            raise ValueError(
-                f"discriminator_output is 'probabilities', but D returned values from {low:.3g} to {high:.3g}; say "
-                "'logits', or end D in a Sigmoid"
-            )
+            kind = _output_kind(validity, measure)
+        elif kind == "probabilities":
+            _check_probabilities(*measure())
         sigmoid = None
         if kind == "probabilities":
             calls = []
@@ -254,7 +261,7 @@ def infer_discriminator_adapter(
         tap = None
     elif tap is None:
         tap = default_tap(discriminator, images, lambda returned: reader.read(returned)[0])
-    return DiscriminatorAdapter(
+    adapter = DiscriminatorAdapter(
         kind,
         tap if isinstance(tap, Tap) else None,
         returns_codes,
@@ -262,3 +269,24 @@ def infer_discriminator_adapter(
         read_output,
         None if isinstance(tap, Tap) else tap,
     )
+    return adapter, images.detach()
+
+
+OTHER_SIZES = (4, 8, 16, 32, 64, 3, 5, 6, 7, 9, 10, 12)
+"""The sizes of batches that are tried where D does not take two images, as minibatch statistics may need groups."""
+
+
+def _first_batch_taken(discriminator: nn.Module, images: Tensor, other_sizes: Sequence[int]) -> tuple[Tensor, Any]:
+    """A batch of images that D takes, and what it returns for it; the first error if it takes none."""
+    first_error = None
+    for size in (len(images), *other_sizes):
+        batch = images.detach().repeat(-(-size // len(images)), *[1] * (images.ndim - 1))[:size]
+        try:
+            batch.requires_grad_(images.is_floating_point())
+            return batch, discriminator(batch)
+        except Exception as error:  # whatever a user's module raises belongs in the message
+            first_error = first_error or error
+    raise ValueError(
+        f"the discriminator did not take images of shape {tuple(images.shape)}, which the generator makes: "
+        f"{type(first_error).__name__}: {first_error}"
+    ) from first_error

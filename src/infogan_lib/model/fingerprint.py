@@ -53,7 +53,7 @@ def model_fingerprint(
     rng = torch.Generator().manual_seed(0)
     many = torch.rand(_AUGMENTED, *model.image_shape, generator=rng, dtype=torch.float64, device="cpu") * 2 - 1
     many = many.to(*device_and_dtype(model.discriminator))
-    images = many[:_BATCH]
+    images = many[: max(_BATCH, model.dry_run_batch_size)]  # a D that takes groups of images is not run on others
 
     def generate() -> Tensor:
         return model.generate(model.latent.sample(_BATCH, rng=rng.manual_seed(0)).to(device, dtype))

@@ -62,6 +62,7 @@ def infer_generator_adapter(
     *,
     input: GeneratorInput | Literal["auto"] = "auto",
     output: GeneratorOutput | None = None,
+    batch_size: int | None = None,
     discriminator: nn.Module | None = None,
 ) -> tuple[GeneratorAdapter, Tensor]:
     """How to call the generator: the first way in which it runs.
@@ -71,6 +72,7 @@ def infer_generator_adapter(
         spec: the latent.
         input: the only way to try, or "auto" for all.
         output: picks the images out of what G returns.
+        batch_size: the number of latents in a dry run; two or three if None.
         discriminator: D, to tell whether the two were swapped.
 
     Returns:
@@ -82,14 +84,15 @@ def infer_generator_adapter(
     """
     if input != "auto":
         check_choice("generator_input", input, ("auto", *GENERATOR_INPUTS))
+    n = batch_size or (2 if spec.width != 2 else 3)
     failures = []
     for attempt in _inputs_to_try(spec) if input == "auto" else (input,):
-        result = _try(generator, spec, GeneratorAdapter(attempt, output))
+        result = _try(generator, spec, GeneratorAdapter(attempt, output), n)
         if isinstance(result, _Failure):
             failures.append(result)
             continue
         adapter, images = result
-        _check_reads_all_codes(generator, spec, adapter)
+        _check_reads_all_codes(generator, spec, adapter, n)
         return adapter, images
     widths = " + ".join(f"{name} {variable.width}" for name, variable in spec.items())
     raise ValueError(
@@ -125,10 +128,9 @@ class _Failure:
 
 
 def _try(
-    generator: nn.Module, spec: LatentSpec, adapter: GeneratorAdapter
+    generator: nn.Module, spec: LatentSpec, adapter: GeneratorAdapter, n: int
 ) -> tuple[GeneratorAdapter, Tensor] | _Failure:
-    """Call the generator once: the adapter and the images, or why there are none."""
-    n = 2 if spec.width != 2 else 3
+    """Call the generator once on n latents: the adapter and the images, or why there are none."""
     device, dtype = device_and_dtype(generator)
     with dry_run(generator), eager():
         latent = spec.sample(n, rng=torch.Generator().manual_seed(0)).to(device, dtype).requires_grad_()
@@ -148,7 +150,7 @@ def _try(
 def _remedy(spec: LatentSpec, failures: list[_Failure], discriminator: nn.Module | None) -> str:
     """What to change, as far as the failures tell."""
     if discriminator is not None:
-        swapped = (_try(discriminator, spec, GeneratorAdapter(way)) for way in ("flat", "2d"))
+        swapped = (_try(discriminator, spec, GeneratorAdapter(way), 3) for way in ("flat", "2d"))
         if not all(isinstance(result, _Failure) for result in swapped):
             return "The discriminator takes such a latent: are generator and discriminator swapped?"
     returned = [failure.returned for failure in failures if failure.returned is not None]
@@ -164,7 +166,7 @@ def _remedy(spec: LatentSpec, failures: list[_Failure], discriminator: nn.Module
     return "It must run on latents in one of these forms; call it by hand on latent.sample(2) to see where it fails."
 
 
-def _check_reads_all_codes(generator: nn.Module, spec: LatentSpec, adapter: GeneratorAdapter) -> None:
+def _check_reads_all_codes(generator: nn.Module, spec: LatentSpec, adapter: GeneratorAdapter, n: int) -> None:
     """Check that every code has an effect on the images.
 
     A code has one if the images have a gradient with respect to it, or if new values of it change them, or if NaN in
@@ -175,7 +177,7 @@ def _check_reads_all_codes(generator: nn.Module, spec: LatentSpec, adapter: Gene
     """
     device, dtype = device_and_dtype(generator)
     rng = torch.Generator().manual_seed(0)
-    base, fresh = (spec.sample(4, rng=rng).to(device, dtype) for _ in range(2))
+    base, fresh = (spec.sample(n, rng=rng).to(device, dtype) for _ in range(2))
 
     def images(latent: Tensor) -> Tensor:
         with preserve_rng(device), dry_run(generator), eager():

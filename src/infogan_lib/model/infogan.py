@@ -11,7 +11,7 @@ from torch.distributions import Distribution
 from infogan_lib._checks import check_function, check_mapping, check_names
 from infogan_lib.data.pixels import UNKNOWN_RANGE, PixelRange, warn_unknown_range
 from infogan_lib.data.pixels import pixel_range as checked_range
-from infogan_lib.latent.category_names import CategoryNames, categorical_code, check_category_names
+from infogan_lib.latent.category_names import CategoryNames, LabelNames, categorical_code, check_category_names
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.metrics.clustering import CategoryMatch
 from infogan_lib.model import sampling
@@ -50,6 +50,7 @@ class InfoGAN(Networks):
             as ``lambda out: out["validity"]``, or (validity, codes, ...); "auto" to infer it.
         q_output: a function that picks the raw outputs out of what Q returns; None where Q returns them.
         pixel_range: (low, high), what uint8 images are mapped onto. None for G's own `output_range`.
+        dry_run_batch_size: the number of images in dry runs; None for two, or more if D does not take two.
         seed: the seed of the initial weights of a Q head that is made here.
 
     Attributes:
@@ -81,6 +82,7 @@ class InfoGAN(Networks):
         discriminator_output: DiscriminatorOutput | OutputReader | Literal["auto"] = "auto",
         q_output: OutputReader | None = None,
         pixel_range: PixelRange | None = None,
+        dry_run_batch_size: int | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(
@@ -94,6 +96,7 @@ class InfoGAN(Networks):
             generator_output=generator_output,
             discriminator_output=discriminator_output,
             q_output=q_output,
+            dry_run_batch_size=dry_run_batch_size,
             seed=seed,
         )
         self.q_kind: QKind = q_kind(q_head, q_network)
@@ -107,12 +110,12 @@ class InfoGAN(Networks):
             warn_unknown_range()
         return self.pixel_range or UNKNOWN_RANGE
 
-    def set_category_names(self, code: str, names: Sequence[str | None]) -> None:
+    def set_category_names(self, code: str, names: Sequence[str | None] | Mapping[int, str | None]) -> None:
         """Name the categories of a code, for `sample` and `traverse`; saved with the model and with later checkpoints.
 
         Args:
             code: the name of a categorical code.
-            names: one for each category, in order, without duplicates; None for a category without a name.
+            names: one for each category, in order or as a dict by number, without duplicates; None for one without.
 
         Raises:
             KeyError, TypeError, ValueError: no such code, or names that do not fit its categories.
@@ -120,7 +123,7 @@ class InfoGAN(Networks):
         self.category_names[code] = check_category_names(self.latent, code, names)
 
     def name_categories(
-        self, images: Tensor, labels: Tensor, *, code: str | None = None, names: Sequence[str] | None = None
+        self, images: Tensor, labels: Tensor, *, code: str | None = None, names: LabelNames | None = None
     ) -> CategoryMatch:
         """Name the categories of a code after labels, under the one-to-one matching that most images agree with.
 
@@ -128,7 +131,7 @@ class InfoGAN(Networks):
             images: labeled images (N, *image_shape), as for `encode`.
             labels: their labels, integers from 0, shape (N,).
             code: the name of a categorical code; the only one if None. Those of a `Label` are not matched.
-            names: the labels' names; "0", "1", ... if None.
+            names: the labels' names, in order or as a dict by number; "0", "1", ... if None.
 
         Returns:
             The match: its table, accuracy, purity of each category, and the unmatched categories, which get no name.
@@ -212,7 +215,7 @@ class InfoGAN(Networks):
 
         Args:
             n: how many, at least 1.
-            seed: fixes all that is not given, the same on every device.
+            seed: fixes all that is not given, on every device; the first images are the same for every n.
             rng: a CPU generator to draw from instead; torch's global one if neither is given.
             codes: values by name, such as ``{"digit": 7}``; needed for names such as "seed" and "steps".
             **named: values by name: ``digit=7``, ``style=[-1.0, 0.5]``, one row per image, or ``digit="seven"`` where

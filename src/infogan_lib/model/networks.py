@@ -14,12 +14,13 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from typing_extensions import override
 
-from infogan_lib._checks import check_seed
+from infogan_lib._checks import check_int, check_seed
 from infogan_lib.data.pixels import PixelRange
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.model.activations import reachable_interval
 from infogan_lib.model.attach import attach_q
 from infogan_lib.model.discriminator_adapter import (
+    OTHER_SIZES,
     DiscriminatorOutput,
     DiscriminatorResult,
     FeatureReader,
@@ -55,6 +56,7 @@ class Networks(nn.Module):
         generator_output: GeneratorOutput | None,
         discriminator_output: DiscriminatorOutput | OutputReader | Literal["auto"],
         q_output: OutputReader | None,
+        dry_run_batch_size: int | None,
         seed: int,
     ) -> None:
         super().__init__()
@@ -68,15 +70,26 @@ class Networks(nn.Module):
         self.ema_generator = None
         self._hook: FeatureHook | None = None
 
+        n = dry_run_batch_size
+        n = None if n is None else check_int("dry_run_batch_size", n, minimum=2, maximum=2**16)
         self.generator_adapter, images = infer_generator_adapter(
-            generator, latent, input=generator_input, output=generator_output, discriminator=discriminator
+            generator,
+            latent,
+            input=generator_input,
+            output=generator_output,
+            batch_size=n,
+            discriminator=discriminator,
         )
-        self.image_shape = tuple(images.shape[1:])
         self.output_range: PixelRange | None = reachable_interval(images)
-        images, at = images.detach().to(*device_and_dtype(discriminator)), Tap(tap) if isinstance(tap, str) else tap
-        self.discriminator_adapter = infer_discriminator_adapter(
-            discriminator, images, tap=at, needs_features=q_network is None, output=discriminator_output
+        self.discriminator_adapter, images = infer_discriminator_adapter(
+            discriminator,
+            images.detach().to(*device_and_dtype(discriminator)),
+            tap=Tap(tap) if isinstance(tap, str) else tap,
+            needs_features=q_network is None,
+            output=discriminator_output,
+            other_sizes=OTHER_SIZES if n is None else (),
         )
+        self.dry_run_batch_size, self.image_shape = len(images), tuple(images.shape[1:])
         self.q_output = q_output
         self.q, self._shared = attach_q(
             q_network if q_head is None else q_head,

@@ -17,6 +17,8 @@ from infogan_lib.model.introspection import device_and_dtype, eval_mode
 if TYPE_CHECKING:
     from infogan_lib.model.infogan import InfoGAN
 
+_BLOCK = 64
+
 
 def draw_latents(
     model: "InfoGAN",
@@ -32,9 +34,17 @@ def draw_latents(
     if seed is not None:
         if rng is not None:
             raise ValueError("give either seed or rng, not both")
-        rng = torch.Generator().manual_seed(check_seed(seed))
-    latent = model.latent.sample(n, rng=rng, device="cpu")
+        latent = _seeded_latents(model, check_int("n", n, minimum=1), check_seed(seed))
+    else:
+        latent = model.latent.sample(n, rng=rng, device="cpu")
     return model.latent.replace_values(latent, values)
+
+
+def _seeded_latents(model: "InfoGAN", n: int, seed: int) -> Tensor:
+    """Latents (n, L) of which the first do not depend on n, as they are drawn in blocks of one size."""
+    rng = torch.Generator().manual_seed(seed)
+    blocks = [model.latent.sample(_BLOCK, rng=rng, device="cpu") for _ in range(-(-n // _BLOCK))]
+    return torch.cat(blocks)[:n]
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 """Checks that networks and codes fit each other."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -112,24 +112,26 @@ def check_num_outputs(parts: Sequence[Tensor], latent: LatentSpec, batch_size: i
         start = stop
 
 
-def check_reach(parts: Sequence[Tensor], probed: Tensor, latent: LatentSpec) -> None:
+def check_reach(parts: Sequence[Tensor], latent: LatentSpec, probe: Callable[[], Tensor]) -> None:
     """Check that Q's last operations leave each output the values that its code needs.
 
     A Softmax before a cross-entropy, or a variance where a log-scale belongs, trains badly without any error.
 
     Args:
         parts: Q's outputs in the codes' order, one for all codes or each for one, with their graph.
-        probed: its outputs (N, R) for many kinds of images.
         latent: the codes.
+        probe: returns its outputs (N, R) for many kinds of images.
 
     Raises:
         ValueError: outputs that are bounded where they must not be.
     """
     operations = [operation for part in parts for operation in column_operations(part)]
+    is_shifted = any(operation.is_shifted and operation.reach is not None for operation in operations)
+    values = probe() if is_shifted else parts[0].new_empty(0, latent.num_outputs)
     for name, code in latent.codes.items():
         if isinstance(code, LossCode):
             columns = latent.output_slices[name]
-            _check_operations(name, code, operations[columns], probed[:, columns])
+            _check_operations(name, code, operations[columns], values[:, columns])
 
 
 def _check_operations(name: str, code: LossCode, operations: Sequence[Operation], values: Tensor) -> None:
@@ -139,7 +141,7 @@ def _check_operations(name: str, code: LossCode, operations: Sequence[Operation]
         name: the code's name.
         code: the code.
         operations: what made each output.
-        values: the outputs (N, R) for many kinds of images.
+        values: the outputs (N, R) for many kinds of images, where constants were added to some.
 
     Raises:
         ValueError: outputs that are bounded where they must not be.

@@ -213,7 +213,11 @@ def get(name: str, *, width: float = 1.0, seed: int = 0, **overrides: Any) -> Re
         torch.default_generator.manual_seed(seed)
         recipe = _RECIPES[name](width)
     own = [entry.name for entry in fields(recipe)]
-    keywords = [*inspect.signature(InfoGANTrainer).parameters]
+    keywords = [
+        name
+        for name, parameter in inspect.signature(InfoGANTrainer).parameters.items()
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
     unknown = [key for key in overrides if key not in own and key not in keywords]
     if unknown:
         raise TypeError(

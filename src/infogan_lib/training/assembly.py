@@ -1,13 +1,15 @@
 """The parts of a trainer: the model, its average, its regularizers, and what a checkpoint holds of all parts."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.optim import Optimizer
 
+from infogan_lib.checkpoints.compare import without_wrappers
 from infogan_lib.checkpoints.state import OptimizerState, StateList
 from infogan_lib.data.pixels import UNKNOWN_RANGE, known_range, warn_range_mismatch, warn_unknown_range
 from infogan_lib.data.rng import GlobalRng, RandomStreams, derive_seed
@@ -106,9 +108,17 @@ def settle_pixel_range(model: InfoGAN, images: Tensor) -> None:
     warn_range_mismatch(images, model.pixel_range or UNKNOWN_RANGE, model.output_range, stacklevel=5)
 
 
+def _tap_in_words(model: InfoGAN) -> str:
+    """Where Q reads D, without the names of wrappers."""
+    tap = model.discriminator_adapter.tap
+    if model.discriminator_adapter.read_features is not None:
+        return "a function"
+    return str(tap and replace(tap, layer=without_wrappers(tap.layer)))
+
+
 def make_ledger(
     step: InfoGANStep,
-    optimizers: Sequence[Optimizer],
+    optimizers: Mapping[str, Optimizer],
     regularizers: Sequence[Regularizer],
     streams: RandomStreams,
     position: Position,
@@ -121,7 +131,7 @@ def make_ledger(
 
     Args:
         step: the step, with the model, the schedulers and the networks of regularizers.
-        optimizers: all optimizers, D's first.
+        optimizers: all optimizers by name, D's first.
         regularizers: all regularizers.
         streams: the streams of random numbers.
         position: the position in the data.
@@ -130,7 +140,7 @@ def make_ledger(
         config: further settings that a resumed run must share.
     """
     model, device = step.model, next(step.model.parameters()).device
-    states = OptimizerState(optimizers)
+    states = OptimizerState([*optimizers.values()])
     parts: dict[str, Any] = {
         "model": ModelState(model),
         "optimizers": states,
@@ -149,7 +159,7 @@ def make_ledger(
         optimizers,
         step.schedulers,
         regularizers,
-        tap="a function" if model.discriminator_adapter.read_features else str(model.discriminator_adapter.tap),
+        tap=_tap_in_words(model),
         pixel_range=model.pixel_range,
         information_trains=sorted(step.information_trains),
         d_steps=step.d_steps,
@@ -173,6 +183,7 @@ def make_ledger(
         parts,
         position,
         states,
+        step.schedulers,
         streams,
         history,
         settings,

@@ -57,6 +57,10 @@ def check_callbacks(callbacks: Any) -> tuple[Callback, ...]:
         TypeError: something that is no sequence of callbacks.
     """
     wanted = "callbacks must be Callback objects in a list, such as [ProgressBar()]"
+    if isinstance(callbacks, Callback):
+        raise TypeError(f"{wanted}, but got one by itself; give [{type(callbacks).__name__}(...)]")
+    if isinstance(callbacks, type) and issubclass(callbacks, Callback):
+        raise TypeError(f"{wanted}, but got a class; did you mean [{callbacks.__name__}()]?")
     if isinstance(callbacks, (str, bytes, Mapping)) or not isinstance(callbacks, Iterable):
         raise TypeError(f"{wanted}, but got {describe(callbacks)}")
     result = tuple(callbacks)

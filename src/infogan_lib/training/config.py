@@ -5,7 +5,7 @@ is an error that names it, instead of one side winning silently.
 """
 
 import json
-import warnings
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from inspect import isroutine
@@ -25,7 +25,7 @@ from infogan_lib.regularizers.base import Regularizer
 def run_config(
     latent: LatentSpec,
     adversarial: AdversarialLoss | PairedAdversarialLoss,
-    optimizers: Sequence[Optimizer],
+    optimizers: Mapping[str, Optimizer],
     schedulers: Sequence[LRScheduler],
     regularizers: Sequence[Regularizer],
     augmented: Mapping[str, object],
@@ -36,7 +36,7 @@ def run_config(
     Args:
         latent: The variables.
         adversarial: The adversarial loss.
-        optimizers: All optimizers, D's first.
+        optimizers: All optimizers by name, D's first.
         schedulers: Their schedulers.
         regularizers: All regularizers.
         augmented: The augmentations by the name of their argument; None for none.
@@ -46,7 +46,7 @@ def run_config(
         "latent": _latent_config(latent),
         "order": list(latent),
         "adversarial": repr(adversarial) if is_dataclass(adversarial) else type(adversarial).__name__,
-        "optimizers": [_optimizer_config(optimizer) for optimizer in optimizers],
+        "optimizers": [{"name": name, **_optimizer_config(optimizer)} for name, optimizer in optimizers.items()],
         "schedulers": [_scheduler_config(scheduler) for scheduler in schedulers],
         "regularizers": [_regularizer_config(regularizer) for regularizer in regularizers],
         "augmented": {name: _augmentation_config(function) for name, function in augmented.items()},
@@ -111,34 +111,27 @@ def _to_plain(value: Any) -> Any:
     return value if isinstance(value, (bool, int, float, str)) else None
 
 
-_MAY_DIFFER_IN_BRANCH = (
-    "optimizers[",
-    "adversarial",
-    "regularizers",
-    "d_steps",
-    "g_steps",
-    "accumulation_steps",
-    "joint_batches",
-    "device",
-    "precision",
-    "tf32",
+_MAY_DIFFER_IN_BRANCH = re.compile(
+    r"latent\..+\.weight was|optimizers\[\d+\]\.groups|"
+    r"(schedulers|adversarial|regularizers|augmented|information_trains|"
+    r"d_steps|g_steps|accumulation_steps|joint_batches|device|precision|tf32)\b"
 )
 
 
-def check_config(path: Path, saved: Any, own: Mapping[str, Any], *, allow_branch: bool = False) -> bool:
+def check_config(path: Path, saved: Any, own: Mapping[str, Any], *, allow_branch: bool = False) -> list[str]:
     """Compare the settings of a run with those of the trainer that is to resume it.
 
     Args:
         path: The checkpoint, for messages.
         saved: The settings of the run.
         own: The settings of the trainer.
-        allow_branch: Whether a new run begins from the checkpoint, which may have other rates, losses and devices.
+        allow_branch: Whether a new run begins from the checkpoint, in which some may differ.
 
     Returns:
-        Whether they are the same; a warning names the settings that a branch changes.
+        What differs, in words; nothing unless it is a branch.
 
     Raises:
-        CheckpointError: They differ; the first few differences are named.
+        CheckpointError: They differ more than they may; the first few differences are named.
     """
     before, now = dict(_flatten(saved)), dict(_flatten(own))
     differences = [
@@ -146,18 +139,35 @@ def check_config(path: Path, saved: Any, own: Mapping[str, Any], *, allow_branch
         for name in dict.fromkeys([*before, *now])
         if before.get(name) != now.get(name)
     ]
-    if not differences:
-        return True
-    other_optimizer = any(part.startswith("optimizers[") and ".class was" in part for part in differences)
-    if allow_branch and not other_optimizer and all(part.startswith(_MAY_DIFFER_IN_BRANCH) for part in differences):
-        warnings.warn(f"a new run begins from {path} with other settings: {'; '.join(differences)}", stacklevel=5)
-        return False
-    more = f"; and {len(differences) - 4} more" if len(differences) > 4 else ""
+    fixed = [text for text in differences if not _MAY_DIFFER_IN_BRANCH.match(text)]
+    if not differences or (allow_branch and not fixed):
+        return differences
+    shown = fixed if allow_branch else differences
+    more = f"; and {len(shown) - 4} more" if len(shown) > 4 else ""
+    what = (
+        "a run that begins from this one must share some settings with it"
+        if allow_branch
+        else ("this run was made with other settings")
+    )
+    branch = "another folder to begin a new run"
+    if not fixed and path.parent.name == "checkpoints":
+        branch = (
+            "another folder to begin a new run, which with these settings may begin from here: "
+            f"Checkpoints(another_folder, resume={str(path)!r})"
+        )
     raise CheckpointError(
         path,
-        f"this run was made with other settings: {'; '.join(differences[:4])}{more}. Use the run's own settings to "
-        "resume it, or another folder to begin a new run",
+        f"{what}: {'; '.join(shown[:4])}{more}{_arguments_of(shown[:4], own)}. Use the run's own settings to resume "
+        f"it, or {branch}",
     )
+
+
+def _arguments_of(differences: Sequence[str], own: Mapping[str, Any]) -> str:
+    """Which optimizers are which, where they differ: " (optimizers[1] is Optimizers(g=...))"."""
+    numbers = dict.fromkeys(int(text[len("optimizers[")]) for text in differences if text.startswith("optimizers["))
+    known = own["optimizers"]
+    named = [f"optimizers[{i}] is Optimizers({known[i]['name']}=...)" for i in numbers if i < len(known)]
+    return f" ({', '.join(named)})" if named else ""
 
 
 def _flatten(settings: Any, name: str = "") -> Iterator[tuple[str, Any]]:

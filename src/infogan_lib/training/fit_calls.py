@@ -4,15 +4,35 @@ A run records where each of its calls of `fit` began, and how far the last one t
 makes the same calls: those that were completed are skipped, and the last one is resumed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from infogan_lib._checks import check_int
 from infogan_lib.checkpoints.disk import CheckpointError
 from infogan_lib.data.stream import Target
 
 
+def as_target(epochs: object, steps: object) -> Target:
+    """How far a call of `fit` trains, checked.
+
+    Raises:
+        TypeError: What is given is no whole number.
+        ValueError: None or both of them, or less than one.
+    """
+    if (epochs is None) == (steps is None):
+        raise ValueError(f"give either epochs or steps to fit, but got epochs={epochs} and steps={steps}")
+    if steps is None:
+        return Target(None, check_int("epochs", epochs, minimum=1))
+    return Target(check_int("steps", steps, minimum=1), None)
+
+
 def find_call(
-    run: Path, starts: Sequence[tuple[int, int]], last_target: Target, index: int, target: Target
+    run: Path,
+    starts: Sequence[tuple[int, int]],
+    last_target: Target,
+    stopped: Collection[int],
+    index: int,
+    target: Target,
 ) -> int | None:
     """The index in a run of a call of the program.
 
@@ -20,16 +40,20 @@ def find_call(
         run: The run's folder or checkpoint, for messages.
         starts: The step and the number of completed epochs at which each call of the run began.
         last_target: How far the last of them trains.
+        stopped: The indices of those that were stopped before the end of what they train.
         index: The number of the program's calls before this one.
         target: How far this call trains.
 
     Returns:
-        The index of the call to train; None if this call was completed before and another one followed it.
+        The index of the call to train; None if this call was completed before and another one followed it, or it was
+        stopped and is to train no further than then.
 
     Raises:
         CheckpointError: The run has a call in the place of this one that did not train as far, and others after it.
     """
     last = len(starts) - 1
+    if index in stopped and (index < last or target == last_target):
+        return None
     if index >= last:
         return index
     if target.is_reached(starts[index], starts[index + 1]):

@@ -123,12 +123,31 @@ class History(Mapping[str, NDArray[np.float64]]):
         """
         self._check_name(name)
         count = check_int("count", count, minimum=1)
-        parts = [np.array(self._values.get(name, ())[-count:], np.float64)]
-        for segment in reversed(self._segments):
-            if (missing := count - sum(map(len, parts))) <= 0:
+        parts: list[NDArray[np.float64]] = []
+        for _, values in self._columns_backwards(name):
+            parts.insert(0, values[-count:])
+            if (count := count - len(parts[0])) == 0:
                 break
-            if name in segment.names and (records := self._read(segment)) is not None:
-                parts.insert(0, records.column(name)[1][-missing:])
+        return np.concatenate(parts)
+
+    def since(self, name: str, step: int) -> NDArray[np.float64]:
+        """The values of a metric in the steps after a given one, without reading those before.
+
+        Args:
+            name: The metric.
+            step: The number of the last step that is left out.
+
+        Raises:
+            KeyError: No metric of that name.
+            TypeError, ValueError: `step` is no whole number of at least 0.
+        """
+        self._check_name(name)
+        step = check_int("step", step, minimum=0)
+        parts: list[NDArray[np.float64]] = []
+        for steps, values in self._columns_backwards(name):
+            parts.insert(0, values[steps > step])
+            if len(steps) > 0 and steps[0] <= step:
+                break
         return np.concatenate(parts)
 
     def state_dict(self) -> dict[str, Any]:
@@ -240,11 +259,15 @@ class History(Mapping[str, NDArray[np.float64]]):
             raise KeyError(f"no metric {name!r} in this history; it has {join_names(self)}")
 
     def _columns(self, name: str) -> Iterator[Column]:
-        """A metric's steps and values, segment by segment, and those since the last segment."""
-        for segment in self._segments:
+        """A metric's steps and values, segment by segment, and those since the last one."""
+        yield from reversed([*self._columns_backwards(name)])
+
+    def _columns_backwards(self, name: str) -> Iterator[Column]:
+        """A metric's steps and values, those since the last segment first, and then segment by segment."""
+        yield self._recent(name)
+        for segment in reversed(self._segments):
             if name in segment.names and (records := self._read(segment)) is not None:
                 yield records.column(name)
-        yield self._recent(name)
 
     def _recent(self, name: str) -> Column:
         """A metric's steps and values since the last segment."""

@@ -2,11 +2,12 @@
 
 import secrets
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.optim.lr_scheduler import LRScheduler
 
 from infogan_lib._version import __version__
 from infogan_lib.checkpoints.bundle import read_bundle, write_bundle
@@ -44,6 +45,7 @@ class RunLedger:
         parts: The trainer's own state, by name.
         position: The part with the position in the data.
         optimizers: The part with the optimizers.
+        schedulers: Their schedulers.
         streams: The part with the streams of random numbers.
         history: The metrics so far, which are saved beside the state.
         settings: The settings that a resumed run must share.
@@ -61,6 +63,7 @@ class RunLedger:
             checkpoint.
         pending: The checkpoint of a later call that was interrupted, and its data and callbacks.
         parent_checkpoint: The id of the checkpoint that the run began from, if it is a branch.
+        branch_differences: What differed in the branch from the run that it began from.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class RunLedger:
         parts: Mapping[str, Stateful],
         position: Position,
         optimizers: OptimizerState,
+        schedulers: Sequence[LRScheduler],
         streams: RandomStreams,
         history: History,
         settings: dict[str, Any],
@@ -81,31 +85,34 @@ class RunLedger:
         self.check_weights, self.check_state = check_weights, check_state
         self.parts, self.position, self.settings, self.step = parts, position, settings, step
         self.size, self.max_bytes = size, 64 * size + 2**30
-        self.optimizers, self.streams, self.history = optimizers, streams, history
+        self.optimizers, self.schedulers = optimizers, schedulers
+        self.streams, self.history = streams, history
         self.completed_fits = 0
         self.has_stepped = False
         self.folders: set[str] = set()
         self.interrupted: tuple[str, dict[str, Any], Path] | None = None
         self.pending: tuple[Path, dict[str, Any]] | None = None
         self.parent_checkpoint: str | None = None
+        self.branch_differences: list[str] = []
 
     def metadata(self, segments: Path) -> dict[str, Any]:
         """The metadata of a checkpoint of now, for its manifest; the history is written into a folder of segments."""
         now = {"step": self.step(), "epoch": self.position.epochs, "library": __version__, "torch": torch.__version__}
         identity = {"id": secrets.token_hex(8), "parent_checkpoint": self.parent_checkpoint}
         run = {"run_format": _FORMAT, "settings": self.settings, "fingerprint": self.fingerprint(1)}
+        run |= {"branch_differences": self.branch_differences} if self.parent_checkpoint else {}
         return now | identity | run | {"history": self.history.seal(segments)}
 
-    def check(self, path: Path, metadata: Mapping[str, Any], *, allow_branch: bool = False) -> bool:
+    def check(self, path: Path, metadata: Mapping[str, Any], *, allow_branch: bool = False) -> list[str]:
         """Check that a checkpoint can be resumed.
 
         Args:
             path: The checkpoint, for messages.
             metadata: Its metadata.
-            allow_branch: Whether a new run begins from it, which may have other rates and losses.
+            allow_branch: Whether a new run begins from it, in which some settings may differ.
 
         Returns:
-            Whether its settings are the trainer's.
+            The settings that differ, in words; none unless it is a branch.
 
         Raises:
             CheckpointError: Another version of the library, settings that differ, or metadata that is not a run's.
@@ -119,17 +126,17 @@ class RunLedger:
             )
         known = known_fields(path, "metadata", metadata, RUN_METADATA)
         check_schema(path, "metadata", known, RUN_METADATA)
-        is_same = check_config(path, metadata.get("settings"), self.settings, allow_branch=allow_branch)
+        differences = check_config(path, metadata.get("settings"), self.settings, allow_branch=allow_branch)
         if metadata.get("torch") != torch.__version__:
             warnings.warn(
                 f"{path} was saved with torch {metadata.get('torch')}, and this is {torch.__version__}: the run "
                 "resumes, but not necessarily bitwise as it would have continued",
                 stacklevel=5,
             )
-        return is_same
+        return differences
 
-    def adopt(self, path: Path, metadata: Mapping[str, Any], state: dict[str, Any]) -> dict[str, Any]:
-        """A run's state with what belongs to the trainer's own rates, device and precision, for a branch.
+    def on_own_device(self, path: Path, metadata: Mapping[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+        """A run's state with what belongs to the trainer's own device and precision, for a branch.
 
         Random generators of another kind of device cannot be restored: the branch has streams of its own, whose seeds
         derive from the trainer's and from the step. A loss scale belongs to its precision.
@@ -140,18 +147,18 @@ class RunLedger:
             state: Its state.
 
         Raises:
-            CheckpointError: The state of other optimizers.
+            CheckpointError: The state is not that of a run.
         """
-        state, before = self.optimizers.with_current_param_groups(path, state), metadata["settings"]
+        before = metadata["settings"]
         try:
             if before["device"] != self.settings["device"]:
                 own, rng = self.parts["global_rng"].state_dict(), dict(state["global_rng"])
                 rng.pop("device", None)
                 rng |= {"device": own["device"]} if "device" in own else {}
                 streams = self.streams.branched(f"step {metadata['step']}").state_dict()
-                state |= {"global_rng": rng, "streams": streams}
+                state = state | {"global_rng": rng, "streams": streams}
             if before["precision"] != self.settings["precision"]:
-                state |= {"step": state["step"] | {"precision": {}}}
+                state = state | {"step": state["step"] | {"precision": {}}}
         except (TypeError, KeyError, ValueError) as error:
             raise CheckpointError(
                 path, f"its state is not that of a run: {error!r}; it is damaged or forged"

@@ -21,9 +21,7 @@ def run_fit(
     session: FitSession,
     callbacks: Sequence[Callback],
     check: Callable[[Batch], None] | None,
-    *,
-    more_steps: int | None = None,
-    more_epochs: int | None = None,
+    target: Target,
 ) -> None:
     """Resume a run where there is one, and train to the end of this call of `fit`.
 
@@ -32,10 +30,8 @@ def run_fit(
         session: This call of `fit`, with its stream of batches.
         callbacks: Called in order.
         check: Checks the first batch of every epoch; None to check nothing.
-        more_steps: The number of steps of this call; None to count epochs.
-        more_epochs: The number of epochs of this call; None to count steps.
+        target: How far this call trains.
     """
-    target = Target(more_steps, more_epochs)
     if not session.resume(target):
         return
     last_step, last_epoch = session.begin(target)
@@ -43,6 +39,7 @@ def run_fit(
     if last_epoch is not None and (per_epoch := stream.source.estimated_batches) is not None:
         total = trainer.steps - stream.position.batch_index + per_epoch * (last_epoch - trainer.epochs)
     train_unfrozen(trainer.model)
+    trainer.is_stopping = False
     with ExitStack() as stack:
         for callback in callbacks:
             stack.callback(callback.on_fit_end, trainer)
@@ -94,7 +91,9 @@ class FitLoop:
         """
         trainer, session = self._trainer, self._session
         try:
-            while trainer.epochs < last_epoch if last_epoch is not None else trainer.launched < (last_step or 0):
+            while not trainer.is_stopping and (
+                trainer.epochs < last_epoch if last_epoch is not None else trainer.launched < (last_step or 0)
+            ):
                 batch = self._next_batch()
                 with defer_sigchld():
                     self._train_on(batch)
@@ -119,7 +118,7 @@ class FitLoop:
             self._catch_up()
             self._end_epoch()
         self._check_signals()
-        if self._session.is_due(trainer.launched):
+        if self._session.is_due(trainer.launched) and not trainer.is_stopping:  # the end is saved in any case
             self._catch_up()
             self._session.save()
 

@@ -1,7 +1,9 @@
 """Which optimizer updates which parameters: the paper's Adam by default, or the user's own, checked."""
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -235,6 +237,21 @@ def add_unfrozen(
                 "scheduler would leave them out; give the trainer a function that makes the optimizer of all parameters"
             )
         optimizer.add_param_group({"params": new})
+
+
+def advance(schedulers: Iterable[LRScheduler], *, is_early: bool) -> None:
+    """Advance schedulers by a step.
+
+    Args:
+        schedulers: the schedulers.
+        is_early: whether an optimizer may not have made an update yet: that of G with `d_steps` above 1, or any whose
+            gradients overflowed in float16. Torch then warns of an order that the caller cannot change.
+    """
+    with warnings.catch_warnings() if is_early else nullcontext():
+        if is_early:
+            warnings.filterwarnings("ignore", r"Detected call of `lr_scheduler\.step\(\)` before")
+        for scheduler in schedulers:
+            scheduler.step()
 
 
 def _check_choice(name: str, choice: object) -> None:

@@ -20,6 +20,7 @@ from infogan_lib.checkpoints.segments import from_manifest
 from infogan_lib.checkpoints.state import CompositeState, Stateful, StateList, check_schema
 from infogan_lib.data.stream import DataStream, Target
 from infogan_lib.model.fingerprint import warn_if_changed
+from infogan_lib.training.branch import Branch
 from infogan_lib.training.checkpoint_settings import Checkpoints
 from infogan_lib.training.fit_calls import find_call
 from infogan_lib.training.ledger import FIT_PARTS, RunLedger, without_fit_parts
@@ -118,7 +119,7 @@ class FitSession:
         if checkpoint is not None:
             index = self._load(checkpoint, completed, target)
         elif is_first:
-            position.fit_starts.clear()
+            position.forget_fits()
             ledger.pending, index = None, 0
         elif ledger.interrupted is not None:
             _, snapshot, newest = ledger.interrupted
@@ -133,7 +134,7 @@ class FitSession:
         self._unrecorded = before if self._index == len(position.fit_starts) else None
         self._is_completed = index is None
         if self._is_completed:
-            is_over = position.fit_target.is_reached(position.fit_starts[-1], (ledger.step(), ledger.position.epochs))
+            is_over = position.last_fit_is_over(ledger.step())
             more = "" if is_over else "; a later call was interrupted, and is resumed when the program makes it"
             _log.warning(
                 "this call of fit was completed before (the run is at step %d); skipped%s", ledger.step(), more
@@ -144,7 +145,8 @@ class FitSession:
         """The index of this call in the run that the trainer is in; a call that is pending is resumed in its turn."""
         ledger, starts = self._ledger, self._ledger.position.fit_starts
         run = Path(self._name()) if ledger.pending is None else ledger.pending[0]
-        index = find_call(run, starts, ledger.position.fit_target, completed, target)
+        position = ledger.position
+        index = find_call(run, starts, position.fit_target, position.stopped_fits, completed, target)
         if ledger.pending is not None and index == len(starts) - 1:
             path, state = ledger.pending
             CompositeState(data=self.stream, callbacks=self._callbacks).load(path, state)
@@ -194,7 +196,7 @@ class FitSession:
         """Load a checkpoint; returns the index of this call in the run, or None if it was completed before."""
         ledger, path, state = self._ledger, checkpoint.path, checkpoint.state
         is_inside = self._folder is not None and path.parent == self._folder.checkpoints
-        is_same = ledger.check(path, checkpoint.metadata, allow_branch=not is_inside)
+        differences = ledger.check(path, checkpoint.metadata, allow_branch=not is_inside)
         segments = from_manifest(path, checkpoint.metadata)
         try:
             position = state["position"]
@@ -206,13 +208,11 @@ class FitSession:
         if last < 0:
             raise CheckpointError(path, "its state does not fit: fit_starts is empty; it is damaged or forged")
         # A run that begins from another one takes the place of the call that was under way there.
-        index = (
-            find_call(path, starts, Target(*position["fit_target"]), min(completed, last), target)
-            if is_inside
-            else last
-        )
-        if not is_same:
-            state = ledger.adopt(path, checkpoint.metadata, state)
+        fit_target, stopped = Target(*position["fit_target"]), position["stopped_fits"]
+        index = find_call(path, starts, fit_target, stopped, min(completed, last), target) if is_inside else last
+        branch = None if is_inside else Branch(ledger, self.stream, self._callbacks, path, differences)
+        if branch is not None:
+            state = branch.adapt(ledger.on_own_device(path, checkpoint.metadata, state))
         if index is None:
             # A later call of fit was interrupted, and its data is not this call's.
             CompositeState(**ledger.parts).load(path, without_fit_parts(state))
@@ -224,10 +224,17 @@ class FitSession:
         warn_if_changed(path, checkpoint.metadata.get("fingerprint"), ledger.fingerprint(2))
         if self._folder is not None and is_inside:
             self._folder.current, ledger.parent_checkpoint = path, checkpoint.metadata.get("parent_checkpoint")
+            ledger.branch_differences = checkpoint.metadata.get("branch_differences", [])
             ledger.folders.add(self._name())
             return index
+        if branch is not None:
+            branch.finish(checkpoint.step)
+            ledger.branch_differences = branch.differences
+            if branch.differences:
+                told = "; ".join(branch.differences)
+                warnings.warn(f"a new run begins from {path} with other settings: {told}", stacklevel=4)
         ledger.parent_checkpoint = checkpoint.identity
-        del ledger.position.fit_starts[:-1]
+        ledger.position.keep_last_fit()
         return 0
 
     def begin(self, target: Target) -> tuple[int | None, int | None]:
@@ -264,6 +271,8 @@ class FitSession:
 
     def finish(self) -> None:
         """Write the last checkpoint of a completed fit, once its weights are known to be finite."""
+        assert self._index is not None
         self._ledger.check_weights(self._ledger.step())
+        self._ledger.position.end_fit(self._index, self._ledger.step())
         self.save()
         self._is_completed = True

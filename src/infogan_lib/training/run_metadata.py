@@ -1,6 +1,6 @@
 """What the manifest of a run's checkpoint says of it."""
 
-from infogan_lib._schema import Int, Nullable, Plain, Record, Text
+from infogan_lib._schema import Int, ListOf, Nullable, Plain, Record, Text
 from infogan_lib.checkpoints.segments import MANIFEST_FIELD
 from infogan_lib.model.fingerprint import FINGERPRINT
 
@@ -11,11 +11,12 @@ _FIELDS = {
     "torch": Text(),
     "id": Text(),
     "parent_checkpoint": Nullable(Text()),
+    "branch_differences": ListOf(Text()),
     "run_format": Int(),
     "settings": Plain(),  # compared with those of the trainer
     "fingerprint": FINGERPRINT,
     "history": MANIFEST_FIELD,
 }
 
-RUN_METADATA = Record(_FIELDS, optional=frozenset({"fingerprint"}))
+RUN_METADATA = Record(_FIELDS, optional=frozenset({"fingerprint", "branch_differences"}))
 """The fields of `RunLedger.metadata`."""

@@ -2,16 +2,17 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import Any
+from inspect import signature
+from typing import Any, Never
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from infogan_lib._checks import check_bool, check_instance, check_int, check_path, check_seed
+from infogan_lib._checks import check_bool, check_instance, check_int, check_name, check_path, check_seed
+from infogan_lib.data.batch_images import to_tensor
 from infogan_lib.data.dataset import batch_reader
-from infogan_lib.data.labels import Batch, as_floats, images_of
-from infogan_lib.data.pixels import UNKNOWN_RANGE
+from infogan_lib.data.labels import Batch, images_of
 from infogan_lib.data.rng import RandomStreams
 from infogan_lib.data.sources import TensorSource, make_source
 from infogan_lib.data.stream import DataStream, Position
@@ -20,13 +21,13 @@ from infogan_lib.data.validation import (
     BatchLimits,
     check_images,
     check_last_batch,
-    check_shape_and_dtype,
 )
 from infogan_lib.latent import LatentSpec
-from infogan_lib.losses import AdversarialLoss, NonSaturating, PairedAdversarialLoss
+from infogan_lib.losses import AdversarialLoss, PairedAdversarialLoss
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.introspection import device_and_dtype, has_batch_norm
 from infogan_lib.regularizers.base import Regularizer
+from infogan_lib.training.arguments import check_adversarial, refuse_positional, refuse_unknown
 from infogan_lib.training.assembly import (
     add_ema,
     as_model,
@@ -39,6 +40,7 @@ from infogan_lib.training.callbacks import Callback, check_callbacks, stateful_a
 from infogan_lib.training.calls import Augment
 from infogan_lib.training.checkpoint_settings import Checkpoints, as_checkpoints
 from infogan_lib.training.engine import Engine
+from infogan_lib.training.fit_calls import as_target
 from infogan_lib.training.history import History
 from infogan_lib.training.loop import run_fit
 from infogan_lib.training.optimizers import (
@@ -52,12 +54,14 @@ from infogan_lib.training.precision import Precision
 from infogan_lib.training.resume import FitSession
 from infogan_lib.training.step import InfoGANStep
 from infogan_lib.training.step_queue import StepQueue
+from infogan_lib.training.stepping import Stepper
+from infogan_lib.training.summary import summarize
 
 STREAMS = ("latents", "augmentation", "discriminator_augmentation", "regularization")
 """The names of the trainer's streams of random numbers."""
 
 
-class InfoGANTrainer:
+class InfoGANTrainer(Stepper):
     """Trains a generator and a discriminator into an InfoGAN.
 
     Args:
@@ -90,6 +94,7 @@ class InfoGANTrainer:
         optimizers: the optimizers by name, "d", "g" and "q", as far as each has parameters; frozen ones are among them.
         schedulers: their learning-rate schedulers, in the same order; none without `Optimizers(scheduler=)`.
         streams: the streams of random numbers, by name a `torch.Generator` each.
+        is_stopping: whether `stop` was called in the call of `fit` under way, or in the last one.
 
     Raises:
         TypeError: an argument of another type.
@@ -117,11 +122,13 @@ class InfoGANTrainer:
         augment: Augment | None = None,
         discriminator_augment: Augment | None = None,
         seed: int = 0,
+        **unknown: Never,
     ) -> None:
         check_one_process()
+        refuse_unknown("InfoGANTrainer", unknown, signature(InfoGANTrainer).parameters)
         optimizer_settings: Optimizers = check_instance("optimizers", optimizers, Optimizers) or Optimizers()
         engine_settings: Engine = check_instance("engine", engine, Engine) or Engine()
-        game = check_instance("adversarial", adversarial, AdversarialLoss, PairedAdversarialLoss) or NonSaturating()
+        game = check_adversarial(adversarial)
         d_steps, g_steps = check_int("d_steps", d_steps, minimum=1), check_int("g_steps", g_steps, minimum=1)
         check_bool("joint_batches", joint_batches)
         self._seed = check_seed(seed)
@@ -156,21 +163,21 @@ class InfoGANTrainer:
             schedulers=self.schedulers,
         )
         self._dtype = device_and_dtype(self.model.generator)[1]
-        self._read_batch = batch_reader({name: code.k for name, code in self.model.latent.labels.items()})
+        self._label_sizes = {name: code.k for name, code in self.model.latent.labels.items()}
+        self._read_batch = batch_reader(self._label_sizes)
         batch_norm = has_batch_norm(self.model)
         self._batches = BatchLimits(
             max([2 if batch_norm else 1, *(term.min_batch_size for term in terms)]),
             engine_settings.accumulation_steps,
             "BatchNorm" if batch_norm else "a regularizer",
         )
-        self._has_settled_range = False
         self._transfer = Transfer(self.device)
-        self.history = History()
+        self.history, self.is_stopping = History(), False
         self._queue = StepQueue(self._step, self.history)
         self._position = Position()
         self._ledger = make_ledger(
             self._step,
-            list(self.optimizers.values()),
+            self.optimizers,
             terms,
             self.streams,
             self._position,
@@ -181,21 +188,6 @@ class InfoGANTrainer:
                 "seed": self._seed,
             },
         )
-
-    @property
-    def steps(self) -> int:
-        """How many steps have been made and read."""
-        return self._queue.steps
-
-    @property
-    def launched(self) -> int:
-        """How many steps have been launched; at most two more than `steps`."""
-        return self._step.count
-
-    @property
-    def last_batch(self) -> Tensor | None:
-        """The real images of the last step read, on the device and before `augment`; None before the first."""
-        return self._queue.last_batch
 
     @property
     def epochs(self) -> int:
@@ -225,13 +217,15 @@ class InfoGANTrainer:
     def fit(
         self,
         data: Any,
-        *,
+        *positional: Never,
         epochs: int | None = None,
         steps: int | None = None,
         batch_size: int = 128,
         num_workers: int = 0,
+        image_key: str | None = None,
         callbacks: Sequence[Callback] = (),
         checkpoints: Checkpoints | str | os.PathLike[str] | None = None,
+        **unknown: Never,
     ) -> History:
         """Train for a number of further epochs or steps.
 
@@ -243,13 +237,15 @@ class InfoGANTrainer:
         for more. Without `checkpoints` Ctrl-C raises KeyboardInterrupt after the step.
 
         Args:
-            data: a Tensor of images (N, *image_shape), which is kept on the device; a Dataset; a DataLoader; or any
-                iterable of batches. A batch is a Tensor of images, or a tuple or list that starts with one. uint8
-                images are mapped onto the model's `pixel_range`; floats are taken as they are. A `Label` needs labels.
+            data: a Tensor or array of images (N, *image_shape), which is kept on the device; a Dataset, such as
+                `infogan_lib.data.ImageFolder`; a list of Pillow pictures; a DataLoader; or any iterable of batches. A
+                batch is a Tensor or array of images, a tuple or list that starts with one, or a dict. uint8 images are
+                mapped onto the model's `pixel_range`; floats are taken as they are. A `Label` needs labels.
             epochs: passes over the data. Give exactly one of `epochs` and `steps`.
             steps: steps, over as many epochs as they need.
             batch_size: batch size for a Tensor or Dataset; a loader or iterable has its own.
             num_workers: worker processes that load the items of a Dataset; 0 loads them in the main process.
+            image_key: the images' key in items or batches that are dicts; None if only one tensor can be images.
             callbacks: called in order.
             checkpoints: the run's folder, or `Checkpoints(folder, every=500, keep=2, resume="auto")`; None to save
                 nothing.
@@ -265,27 +261,45 @@ class InfoGANTrainer:
                 another trainer is using. What was saved before is still there.
             NonFiniteLossError: a loss turned NaN or infinite; weights and checkpoints are those of before.
         """
-        if (epochs is None) == (steps is None):
-            raise ValueError(f"give either epochs or steps to fit, but got epochs={epochs} and steps={steps}")
-        asked = {"epochs" if steps is None else "steps": epochs if steps is None else steps}
-        more = {f"more_{name}": check_int(name, number, minimum=1) for name, number in asked.items()}
+        if positional:
+            refuse_positional(positional)
+        refuse_unknown("fit", unknown, signature(self.fit).parameters)
+        target = as_target(epochs, steps)
         batch_size = check_int("batch_size", batch_size, minimum=1)
         num_workers = check_int("num_workers", num_workers, minimum=0)
         called, saving = check_callbacks(callbacks), as_checkpoints(checkpoints)
         stateful = stateful_among(called)
+        data, key = to_tensor(data), None if image_key is None else check_name("image_key", image_key)
+        is_tensor = isinstance(data, Tensor)
+        if is_tensor and data.ndim > 1 and len(data) > 0:
+            self._check_data(data)
+        if is_tensor and key is not None:
+            raise ValueError(f"image_key={key!r} would do nothing: data is one Tensor of images")
         size = {"batch_size": batch_size, "num_workers": num_workers}
-        source = make_source(data, **size, seed=self._seed, device=self.device, read=self._read_batch)
+        read = batch_reader(self._label_sizes, key)
+        source = make_source(data, **size, seed=self._seed, device=self.device, read=read)
         if source.not_resumable and saving is not None:
             raise ValueError(f"a run that can be resumed needs data with a position: {source.not_resumable}")
         if isinstance(data, DataLoader):
             check_last_batch(data, self._batches.min_batch_size)
-        if isinstance(source, TensorSource):
+        if isinstance(source, TensorSource) and not is_tensor:
             self._check_data(source.images)
         check = None if isinstance(source, TensorSource) else self._check_data  # a Tensor was checked as a whole
         self._train_unfrozen()
         with FitSession(self._ledger, saving, DataStream(source, self._position), stateful) as session:
-            run_fit(self, session, called, check, **more)
+            run_fit(self, session, called, check, target)
         return self.history
+
+    def summary(self) -> str:
+        """The networks and their numbers of parameters, where Q reads, the losses, the precision and the device."""
+        return summarize(self._step, self.optimizers, self.device)
+
+    def stop(self) -> None:
+        """End the call of `fit` under way after the step that is reported, as completed; for callbacks.
+
+        One step more may have been launched, and is made too, unless the callback `needs_model`.
+        """
+        self.is_stopping = True
 
     def _train_unfrozen(self) -> None:
         """Train what requires gradients now, which may have changed since the last fit."""
@@ -315,68 +329,3 @@ class InfoGANTrainer:
             CheckpointError: damage, other settings or other networks; the trainer is then as it was.
         """
         self._ledger.load(check_path("folder", folder))
-
-    def step(self, batch: Any) -> dict[str, float]:
-        """Make one step on a batch, for those who own their loop.
-
-        Args:
-            batch: images (N, *image_shape), or a tuple or list that starts with them; with a `Label`, (images, labels).
-
-        Returns:
-            The step's metrics: "loss/d", "loss/g" and "loss/information" (weighted), "nll/CODE", "bound/CODE" (nats)
-            and "bound_fraction/CODE" (of H(c)) for each code, or "mse/CODE"; "supervision/CODE" for each `Label`, the
-            cross-entropy of the known labels, 0 without one; "d_real", D(x); "d_fake_before" and
-            "d_fake_after", D(G(z)) before and after D's update; "grad_norm/d" and "grad_norm/g"; and
-            "regularizer/NAME". What concerns G is there in the steps that update it.
-
-        Raises:
-            ValueError: images of another shape, too few for BatchNorm or a regularizer, or not finite.
-            NonFiniteLossError: a loss, a gradient or a weight is NaN or infinite; the step is rolled back, and weights,
-                buffers, optimizers, schedulers and the trainer's random streams are as they were before it.
-        """
-        launched = self.launched
-        try:
-            self.launch(batch)
-            return self.read()
-        except BaseException:
-            self._queue.roll_back(launched)
-            raise
-
-    def launch(self, batch: Any) -> None:
-        """Launch a step without waiting for the device; `read` gives its metrics, and until then `steps` leaves it out.
-
-        Args:
-            batch: as for `step`.
-
-        Raises:
-            ValueError: images of another shape, or too few for BatchNorm or a regularizer.
-            RuntimeError: two steps are waiting to be read already.
-        """
-        real = self._read_batch(batch)
-        images = images_of(real)
-        check_shape_and_dtype(images, self.model.image_shape)
-        self._batches.check(len(images))
-        if not self._has_settled_range:
-            settle_pixel_range(self.model, images)
-            self._has_settled_range = True
-        to_range = self.model.pixel_range or UNKNOWN_RANGE
-        self._queue.launch(as_floats(real, self._transfer, to_range, self._dtype), self._draw)
-        self._ledger.has_stepped = True
-
-    def read(self) -> dict[str, float]:
-        """The metrics of the earliest step that was launched and not read, once the device has computed them.
-
-        Raises:
-            ValueError: the step's batch holds values that are not finite.
-            NonFiniteLossError: a loss, a gradient or a weight is NaN or infinite. In both cases everything is as it was
-                before that step, and a step launched after it is dropped.
-            RuntimeError: no step was launched.
-        """
-        return self._queue.read()
-
-    def discard(self) -> None:
-        """Roll back the steps that were launched and not read."""
-        self._queue.roll_back(self.steps)
-
-    def _draw(self, n: int) -> Tensor:
-        return self.model.latent.sample(n, rng=self.streams["latents"], device=self.device, dtype=self._dtype)

@@ -12,15 +12,24 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from infogan_lib._checks import check_instance, check_names, check_path, check_seed, check_text, check_type, describe
+from infogan_lib._checks import (
+    check_instance,
+    check_names,
+    check_path,
+    check_seed,
+    check_text,
+    check_type,
+    describe,
+    join_names,
+)
 from infogan_lib._version import __version__
 from infogan_lib.data.pixels import check_real_images
 from infogan_lib.evaluation.codes import CodeInformation, calibration, code_information
 from infogan_lib.evaluation.effects import code_effects
-from infogan_lib.latent.category_names import categorical_code
+from infogan_lib.latent.category_names import LabelNames, categorical_code, has_categories
 from infogan_lib.latent.discrete import Categorical
 from infogan_lib.latent.loss_code import VectorCode
-from infogan_lib.metrics.clustering import CategoryMatch, match_categories
+from infogan_lib.metrics.clustering import CategoryMatch, check_labels, match_categories
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.introspection import device_and_dtype
 from infogan_lib.training.history import History
@@ -41,7 +50,7 @@ def write_report(
     out: str | os.PathLike[str] = "report.html",
     *,
     code: str | None = None,
-    label_names: Sequence[str] | None = None,
+    label_names: LabelNames | None = None,
     history: History | None = None,
     settings: Mapping[str, Any] | None = None,
     title: str = "What this InfoGAN learned",
@@ -52,10 +61,11 @@ def write_report(
     Args:
         model: A trained model.
         images: Real images (N, *image_shape) that were not trained on, as for `InfoGAN.encode`.
-        labels: Labels of the images, integers from 0, shape (N,); None for a report without comparison to labels.
+        labels: Labels of the images, integers from 0, shape (N,), to compare with the categories of a code; None for a
+            report without this comparison.
         out: Path of the file. Its folder is created if missing, and an existing file is replaced.
         code: Name of the categorical code to compare with the labels; may be None if there is only one.
-        label_names: One name per label; "0", "1", ... if None.
+        label_names: One name per label, in order or as a dict by number; "0", "1", ... if None.
         history: History of the run, for its curves.
         settings: Settings of the run by name, for the last table.
         title: Title of the page.
@@ -81,7 +91,11 @@ def write_report(
     check_real_images(images, model.image_shape, model.pixel_range, model.output_range)
     path.parent.mkdir(parents=True, exist_ok=True)
     posteriors = model.encode(images)
-    match = None if labels is None else _match(model, posteriors, labels, code, label_names)
+    match = None
+    if labels is not None and (code is not None or has_categories(model.latent)):
+        match = _match(model, posteriors, labels, code, label_names)
+    elif labels is not None and len(check_labels("labels", labels)) != len(images):
+        raise ValueError(f"labels: there must be one for each of {len(images)} images, but got {len(labels)}")
     information = code_information(model, seed=seed)
     parts = [html.heading(title, _lead(model), level=1), _facts(information, match), *_codes(model, information)]
     shape = model.image_shape
@@ -91,6 +105,8 @@ def write_report(
         parts += _match_with_labels(match, label_names)
     else:
         parts += _category_counts(model, posteriors)
+    if labels is not None and match is None:
+        parts += _unused_labels(model)
     parts += _calibration(model, seed)
     if history:
         parts += [
@@ -241,6 +257,14 @@ def _match_with_labels(match: CategoryMatch, label_names: Sequence[str] | None) 
     if max(match.contingency.shape) <= _MAX_LABELS:
         parts.append(html.figure(plot_confusion(match, label_names=label_names), "Images by category and label"))
     return [*parts, html.table(rows, header=["category", "images", "purity"], numeric=(1, 2))]
+
+
+def _unused_labels(model: InfoGAN) -> list[str]:
+    text = (
+        "Labels were given, but only the categories of a Categorical code are compared with labels, and the codes are "
+        f"{join_names(model.latent.codes)}. Everything else on this page does without labels."
+    )
+    return [html.heading("Categories and labels"), html.paragraph(text)]
 
 
 def _category_counts(model: InfoGAN, posteriors: Mapping[str, Distribution]) -> list[str]:

@@ -1,11 +1,12 @@
 """Figures of scores: a confusion matrix of categories and labels, and calibration curves. Need matplotlib."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from infogan_lib._checks import check_mapping, check_names, check_text, check_type
+from infogan_lib.latent.category_names import LabelNames
 from infogan_lib.metrics.calibration import Coverage, Reliability
 from infogan_lib.metrics.clustering import CategoryMatch
 from infogan_lib.viz.grids import escape_math, new_figure
@@ -19,13 +20,13 @@ _MAX_COUNTS = 900
 
 
 def plot_confusion(
-    match: CategoryMatch, *, label_names: Sequence[str] | None = None, title: str = "Images by category and label"
+    match: CategoryMatch, *, label_names: LabelNames | None = None, title: str = "Images by category and label"
 ) -> "Figure":
     """Plot counts of images by category (rows) and label (columns), rows in the order of their matched labels.
 
     Args:
         match: Matching of categories and labels.
-        label_names: One name per label; its number if None.
+        label_names: One name per label, in order or as a dict by number; its number if None.
         title: Title of the figure.
 
     Raises:

@@ -1,0 +1,90 @@
+"""Arguments of `InfoGANTrainer` and of its `fit` that are often mistaken: errors that name the right ones."""
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+from infogan_lib import losses
+from infogan_lib._checks import check_instance, describe, join_names
+from infogan_lib.losses import AdversarialLoss, NonSaturating, PairedAdversarialLoss
+
+_OPTIMIZERS = "rates and optimizers are in optimizers=Optimizers(g=1e-3, d=2e-4)"
+_ENGINE = "it is in engine=Engine({}=...)"
+_MODEL = "it is an argument of InfoGAN, which a trainer takes in place of generator, discriminator and latent"
+_FIT = "it is an argument of fit"
+
+_OF_TRAINER = {
+    **dict.fromkeys(("lr", "learning_rate", "lr_g", "lr_d", "lr_q", "betas", "scheduler", "optimizer"), _OPTIMIZERS),
+    **dict.fromkeys(("g_optimizer", "d_optimizer", "q_optimizer", "weight_decay"), _OPTIMIZERS),
+    **{name: _ENGINE.format(name) for name in ("device", "precision", "accumulation_steps")},
+    **dict.fromkeys(("q_head", "q_network", "tap", "generator_input", "discriminator_output", "pixel_range"), _MODEL),
+    **dict.fromkeys(("epochs", "steps", "batch_size", "num_workers", "callbacks", "checkpoints"), _FIT),
+    **dict.fromkeys(("loss", "criterion", "gan_loss"), "the loss between G and D is adversarial=, such as Hinge()"),
+}
+_OF_FIT = {
+    **dict.fromkeys(("lr", "learning_rate"), f"{_OPTIMIZERS} of InfoGANTrainer"),
+    **dict.fromkeys(("device", "precision"), "it is in engine=Engine(...) of InfoGANTrainer"),
+}
+_LOSS_NAMES = {
+    "bce": "NonSaturating",
+    "gan": "NonSaturating",
+    "lsgan": "LeastSquares",
+    "vanilla": "NonSaturating",
+    "wgan": "Wasserstein",
+}
+
+
+def refuse_unknown(function: str, unknown: Mapping[str, object], known: Iterable[str]) -> None:
+    """Refuse keyword arguments that a function does not have.
+
+    Args:
+        function: "InfoGANTrainer" or "fit".
+        unknown: The arguments, by name.
+        known: The names of its parameters.
+
+    Raises:
+        TypeError: There are some; the message says where the first of them belongs.
+    """
+    known = [name for name in known if name not in ("positional", "unknown")]
+    for name in unknown:
+        advice = (_OF_TRAINER if function == "InfoGANTrainer" else _OF_FIT).get(name)
+        if advice is None:
+            close = get_close_matches(name, known, n=1)
+            advice = f"did you mean {close[0]}=?" if close else f"there are {join_names(known)}"
+        raise TypeError(f"{function} got an unexpected keyword argument {name!r}; {advice}")
+
+
+def refuse_positional(values: tuple[object, ...]) -> NoReturn:
+    """Refuse what `fit` got by position beside the data.
+
+    Raises:
+        TypeError: Always.
+    """
+    number = values[0] if isinstance(values[0], int) else 20
+    raise TypeError(
+        f"fit takes only the data by position, but got {describe(values[0])} beside it; write "
+        f"fit(data, epochs={number}) or fit(data, steps={number})"
+    )
+
+
+def check_adversarial(value: Any) -> AdversarialLoss | PairedAdversarialLoss:
+    """The adversarial loss, `NonSaturating()` for None.
+
+    Raises:
+        TypeError: Anything else; the message names the loss that a string probably means.
+    """
+    if isinstance(value, str):
+        names = [name for name in losses.__all__ if _is_adversarial(getattr(losses, name))]
+        wanted = value.lower().replace("_", "").replace("-", "").replace(" ", "").removesuffix("loss")
+        close = get_close_matches(wanted, [name.lower() for name in names], n=1)
+        meant = _LOSS_NAMES.get(wanted) or next((name for name in names if close and name.lower() == close[0]), None)
+        hint = f"did you mean {meant}()?" if meant else f"there are {join_names(names)}"
+        raise TypeError(
+            f"adversarial must be of type AdversarialLoss or PairedAdversarialLoss, but got {describe(value)}; {hint}"
+        )
+    return check_instance("adversarial", value, AdversarialLoss, PairedAdversarialLoss) or NonSaturating()
+
+
+def _is_adversarial(thing: object) -> bool:
+    kinds = (AdversarialLoss, PairedAdversarialLoss)
+    return isinstance(thing, type) and issubclass(thing, kinds) and thing not in kinds

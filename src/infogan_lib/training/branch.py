@@ -1,0 +1,101 @@
+"""A branch: a new run that begins from a checkpoint of another one, with other settings or other data if it likes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from infogan_lib._schema import Items, ListOf, Plain, Text
+from infogan_lib.checkpoints.disk import CheckpointError
+from infogan_lib.checkpoints.state import CompositeState, StateList, check_schema
+from infogan_lib.data.stream import DataStream
+from infogan_lib.training.ledger import RunLedger
+from infogan_lib.training.optimizers import advance
+
+
+class Branch:
+    """What a branch loads of a checkpoint.
+
+    Rates and schedules that differ are the branch's own, the schedules as after so many steps; a callback that the run
+    did not have begins anew; and data in which the run's position makes no sense begins an epoch.
+
+    Args:
+        ledger: The record of the trainer.
+        stream: The data of the branch.
+        callbacks: Its callbacks that have a state.
+        path: The checkpoint, for messages.
+        differences: The settings that differ from those in the checkpoint, in words.
+
+    Attributes:
+        differences: Those, with the callbacks and the data where they differ.
+    """
+
+    def __init__(
+        self, ledger: RunLedger, stream: DataStream, callbacks: StateList, path: Path, differences: Sequence[str]
+    ) -> None:
+        self.differences = list(differences)
+        self._ledger, self._stream, self._callbacks, self._path = ledger, stream, callbacks, path
+        self._reschedules = any(text.startswith(("optimizers[", "schedulers")) for text in differences)
+
+    def adapt(self, state: dict[str, Any]) -> dict[str, Any]:
+        """The state of a checkpoint as the branch loads it.
+
+        Args:
+            state: The state of the whole run.
+
+        Raises:
+            CheckpointError: Callbacks of another form; or schedules that differ, and a trainer that has made steps.
+        """
+        if self._reschedules:
+            state = self._with_own_schedules(state)
+        check_schema(self._path, "data", state["data"], self._stream.schema)
+        state = state | {"callbacks": self._with_own_callbacks(state["callbacks"])}
+        if (reason := self._misfit_of_data(state)) is not None:
+            self.differences.append(f"the data is another: {reason}")
+            position = dict(state["position"])
+            if position["batch_index"] > 0:
+                position |= {"epoch_index": position["epoch_index"] + 1, "batch_index": 0}
+            state |= {"position": position} | CompositeState(data=self._stream).state_dict()
+        return state
+
+    def finish(self, step: int) -> None:
+        """Advance the schedules of the branch, once the state is loaded, to a number of steps."""
+        for _ in range(step if self._reschedules else 0):
+            advance(self._ledger.schedulers, is_early=True)
+
+    def _with_own_schedules(self, state: dict[str, Any]) -> dict[str, Any]:
+        if any(scheduler.last_epoch > 0 for scheduler in self._ledger.schedulers):
+            raise CheckpointError(
+                self._path,
+                f"a run with other rates or schedules ({self.differences[0]}) begins from it with a new trainer only, "
+                "as the schedules of this one have advanced",
+            )
+        own = CompositeState(schedulers=self._ledger.parts["schedulers"]).state_dict()
+        return self._ledger.optimizers.with_current_param_groups(self._path, state) | own
+
+    def _with_own_callbacks(self, saved: Any) -> list[list[Any]]:
+        """The states of callbacks by class, in the branch's order."""
+        check_schema(self._path, "callbacks", saved, ListOf(Items((Text(), Plain()))))
+        left = [list(entry) for entry in saved]
+        merged = CompositeState(callbacks=self._callbacks).state_dict()["callbacks"]
+        before, now = [name for name, _ in left], [name for name, _ in merged]
+        if before != now:
+            self.differences.append(f"callbacks were {', '.join(before) or 'none'} and are {', '.join(now) or 'none'}")
+        for i, (name, _) in enumerate(merged):
+            match = next((entry for entry in left if entry[0] == name), None)
+            if match is not None:
+                left.remove(match)
+                merged[i] = match
+        return merged
+
+    def _misfit_of_data(self, state: dict[str, Any]) -> str | None:
+        """Why the run's position makes no sense in the branch's data; None where it does."""
+        position = self._ledger.position
+        before = position.state_dict()
+        try:
+            trial = CompositeState(position=position, data=self._stream)
+            trial.load(self._path, {name: state[name] for name in ("position", "data")})
+        except CheckpointError as error:
+            return str(error.__cause__ or error)
+        finally:
+            position.load_state_dict(before)
+        return None

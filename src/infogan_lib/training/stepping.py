@@ -1,0 +1,136 @@
+"""The steps of a trainer, for those who own their loop: launched on batches, and read in order, at once or later."""
+
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from infogan_lib.data.dataset import Reader
+from infogan_lib.data.labels import as_floats, images_of
+from infogan_lib.data.pixels import UNKNOWN_RANGE
+from infogan_lib.data.rng import RandomStreams
+from infogan_lib.data.transfer import Transfer
+from infogan_lib.data.validation import BatchLimits, check_shape_and_dtype
+from infogan_lib.model.infogan import InfoGAN
+from infogan_lib.training.assembly import settle_pixel_range
+from infogan_lib.training.ledger import RunLedger
+from infogan_lib.training.step import InfoGANStep
+from infogan_lib.training.step_queue import StepQueue
+
+
+class Stepper:
+    """What `InfoGANTrainer` does with one batch; its attributes are the trainer's."""
+
+    model: InfoGAN
+    device: torch.device
+    streams: RandomStreams
+    _step: InfoGANStep
+    _queue: StepQueue
+    _batches: BatchLimits
+    _ledger: RunLedger
+    _dtype: torch.dtype
+    _transfer: Transfer
+    _read_batch: Reader
+    _has_settled_range = False
+    _has_warned_of_eval_mode = False
+
+    @property
+    def steps(self) -> int:
+        """How many steps have been made and read."""
+        return self._queue.steps
+
+    @property
+    def launched(self) -> int:
+        """How many steps have been launched; at most two more than `steps`."""
+        return self._step.count
+
+    @property
+    def last_batch(self) -> Tensor | None:
+        """The real images of the last step read, on the device and before `augment`; None before the first."""
+        return self._queue.last_batch
+
+    def step(self, batch: Any) -> dict[str, float]:
+        """Make one step on a batch, for those who own their loop. Networks stay in their mode, as always in torch.
+
+        Call `trainer.model.train()` before the loop, and again after `eval()`; a step in eval mode warns once.
+
+        Args:
+            batch: images (N, *image_shape); a tuple or list that starts with them; or a dict with no other images. With
+                a `Label`, (images, labels), or a dict with one tensor of integers.
+
+        Returns:
+            The step's metrics: "loss/d", "loss/g" and "loss/information" (weighted), "nll/CODE", "bound/CODE" (nats)
+            and "bound_fraction/CODE" (of H(c)) for each code, or "mse/CODE"; "supervision/CODE" for each `Label`, the
+            cross-entropy of the known labels, 0 without one; "d_real", D(x); "d_fake_before" and
+            "d_fake_after", D(G(z)) before and after D's update; "grad_norm/d" and "grad_norm/g"; and
+            "regularizer/NAME". What concerns G is there in the steps that update it.
+
+        Raises:
+            ValueError: images of another shape, too few for BatchNorm or a regularizer, or not finite.
+            NonFiniteLossError: a loss, a gradient or a weight is NaN or infinite; the step is rolled back, and weights,
+                buffers, optimizers, schedulers and the trainer's random streams are as they were before it.
+        """
+        launched = self.launched
+        try:
+            self.launch(batch)
+            return self.read()
+        except BaseException:
+            self._queue.roll_back(launched)
+            raise
+
+    def launch(self, batch: Any) -> None:
+        """Launch a step without waiting for the device; `read` gives its metrics, and until then `steps` leaves it out.
+
+        Args:
+            batch: as for `step`.
+
+        Raises:
+            ValueError: images of another shape, or too few for BatchNorm or a regularizer.
+            RuntimeError: two steps are waiting to be read already.
+        """
+        real = self._read_batch(batch)
+        images = images_of(real)
+        check_shape_and_dtype(images, self.model.image_shape)
+        self._batches.check(len(images))
+        self._warn_of_eval_mode()
+        if not self._has_settled_range:
+            settle_pixel_range(self.model, images)
+            self._has_settled_range = True
+        to_range = self.model.pixel_range or UNKNOWN_RANGE
+        self._queue.launch(as_floats(real, self._transfer, to_range, self._dtype), self._draw)
+        self._ledger.has_stepped = True
+
+    def _warn_of_eval_mode(self) -> None:
+        """Warn, the first time, of a G or D in eval mode, unless it is frozen; so may be a part of it on purpose."""
+        networks = {"the generator": self.model.generator, "the discriminator": self.model.discriminator}
+        in_eval_mode = [
+            name
+            for name, network in networks.items()
+            if not network.training and any(parameter.requires_grad for parameter in network.parameters())
+        ]
+        if in_eval_mode and not self._has_warned_of_eval_mode:
+            self._has_warned_of_eval_mode = True
+            warnings.warn(
+                f"{' and '.join(in_eval_mode)} in eval mode: the step trains the weights, but without dropout and with "
+                "the running statistics of BatchNorm, which stay as they are; call trainer.model.train() before",
+                stacklevel=4,
+            )
+
+    def read(self) -> dict[str, float]:
+        """The metrics of the earliest step that was launched and not read, once the device has computed them.
+
+        Raises:
+            ValueError: the step's batch holds values that are not finite.
+            NonFiniteLossError: a loss, a gradient or a weight is NaN or infinite. In both cases everything is as it was
+                before that step, and a step launched after it is dropped.
+            RuntimeError: no step was launched.
+        """
+        return self._queue.read()
+
+    def discard(self) -> None:
+        """Roll back the steps that were launched and not read."""
+        self._queue.roll_back(self.steps)
+
+    def _draw(self, n: int) -> Tensor:
+        return self.model.latent.sample(n, rng=self.streams["latents"], device=self.device, dtype=self._dtype)

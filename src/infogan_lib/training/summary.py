@@ -1,0 +1,50 @@
+"""A trainer in a few lines: its networks and their sizes, where Q reads, the losses, and how it computes."""
+
+from collections.abc import Mapping
+
+import torch
+from torch.optim import Optimizer
+
+from infogan_lib.model.ema import ema_decay
+from infogan_lib.model.infogan import InfoGAN
+from infogan_lib.training.step import InfoGANStep
+
+
+def summarize(step: InfoGANStep, optimizers: Mapping[str, Optimizer], device: torch.device) -> str:
+    """The summary of a trainer; see `InfoGANTrainer.summary`.
+
+    Args:
+        step: the step, with the model, the losses and the precision.
+        optimizers: the optimizers by name.
+        device: the device.
+    """
+    model = step.model
+    sizes = {part: sum(p.numel() for p in group) for part, group in model.parameter_groups().items()}
+    trunk, d_head = sizes["trunk"], sizes["d_head"]
+    decay = ema_decay(model.ema_generator)
+    rates = [f"{name} {type(o).__name__} {o.param_groups[0]['lr']:g}" for name, o in optimizers.items()]
+    latent = ", ".join(f"{name} {variable!r}" for name, variable in model.latent.items())
+    terms = ", ".join(f"{type(term).__name__}({term.name})" for term in step.regularizers)
+    rows = {
+        "latent": latent,
+        "images": " x ".join(map(str, model.image_shape)),
+        "generator": f"{sizes['generator']:,} parameters" + (f", averaged with decay {decay:g}" if decay else ""),
+        "discriminator": f"{trunk + d_head:,} parameters, {trunk:,} of them shared with Q",
+        "Q": f"{sizes['q_head']:,} parameters; {_where_q_reads(model)}",
+        "adversarial loss": repr(step.adversarial),
+        "information loss": f"trains {', '.join(sorted(step.information_trains))}",
+        "regularizers": terms or "none",
+        "optimizers": ", ".join(rates),
+        "computes": f"on {device} in {step.precision.name}",
+    }
+    width = max(map(len, rows))
+    return "\n".join(f"{name:<{width}}  {text}" for name, text in rows.items())
+
+
+def _where_q_reads(model: InfoGAN) -> str:
+    adapter = model.discriminator_adapter
+    if adapter.returns_codes:
+        return "part of the discriminator, which returns the codes"
+    if adapter.tap is None:
+        return "a network on the images"
+    return f"{type(model.q).__name__} on the {adapter.tap.at} of the discriminator's layer {adapter.tap.layer!r}"

@@ -1,0 +1,68 @@
+"""Typical slips: the error names what is meant."""
+
+import pytest
+import torch
+
+from infogan_lib import CheckpointError, InfoGANTrainer
+from infogan_lib.callbacks import CollapseMonitor, JSONLLogger
+from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
+
+
+def of_trainer(**settings):
+    InfoGANTrainer(dense_generator(), dense_discriminator(), LATENT, **settings)
+
+
+def of_fit(*positional, **settings):
+    make_trainer().fit(images(16), *positional, **settings)
+
+
+SLIPS = [
+    (lambda: of_trainer(lr=1e-3), r"InfoGANTrainer got .* 'lr'; .* optimizers=Optimizers\(g=1e-3, d=2e-4\)"),
+    (lambda: of_trainer(lr_g=1e-3), r"optimizers=Optimizers\(g="),
+    (lambda: of_trainer(betas=(0.5, 0.9)), r"optimizers=Optimizers\(g="),
+    (lambda: of_trainer(device="cpu"), r"'device'; it is in engine=Engine\(device=...\)"),
+    (lambda: of_trainer(tap="2"), "'tap'; it is an argument of InfoGAN"),
+    (lambda: of_trainer(epochs=2), "'epochs'; it is an argument of fit"),
+    (lambda: of_trainer(loss="hinge"), r"adversarial=, such as Hinge\(\)"),
+    (lambda: of_trainer(regularisers=()), "did you mean regularizers=?"),
+    (lambda: of_trainer(zzz=1), "'zzz'; there are 'generator', 'discriminator', .* and 'seed'$"),
+    (lambda: of_trainer(adversarial="hinge"), r"got 'hinge' \(str\); did you mean Hinge\(\)\?"),
+    (lambda: of_trainer(adversarial="HingeLoss"), r"did you mean Hinge\(\)\?"),
+    (lambda: of_trainer(adversarial="wgan"), r"did you mean Wasserstein\(\)\?"),
+    (lambda: of_trainer(adversarial="non-saturating"), r"did you mean NonSaturating\(\)\?"),
+    (lambda: of_trainer(adversarial="least_squares"), r"did you mean LeastSquares\(\)\?"),
+    (lambda: of_trainer(adversarial="zzz"), "there are 'Hinge', 'LeastSquares', "),
+    (lambda: of_fit(20), r"got 20 \(int\) beside it; write fit\(data, epochs=20\) or fit\(data, steps=20\)"),
+    (lambda: of_fit(torch.zeros(16)), r"write fit\(data, epochs=20\)"),
+    (lambda: of_fit(num_epochs=20), "fit got .* 'num_epochs'; did you mean epochs=?"),
+    (lambda: of_fit(epochs=1, batchsize=8), "did you mean batch_size=?"),
+    (lambda: of_fit(epochs=1, lr=1e-3), r"Optimizers\(g=1e-3, d=2e-4\) of InfoGANTrainer"),
+    (lambda: of_fit(epochs=1, callbacks=CollapseMonitor), r"got a class; did you mean \[CollapseMonitor\(\)\]\?"),
+    (lambda: of_fit(epochs=1, callbacks=JSONLLogger("x")), r"one by itself; give \[JSONLLogger\(...\)\]"),
+    (lambda: of_fit(epochs=1, callbacks=[CollapseMonitor]), r"did you mean CollapseMonitor\(\)\?"),
+]
+
+
+@pytest.mark.parametrize(("slip", "message"), SLIPS)
+def test_the_error_names_what_is_meant(slip, message):
+    with pytest.raises(TypeError, match=message):
+        slip()
+
+
+def test_a_cell_that_is_run_again_with_another_rate_is_shown_the_way(tmp_path):
+    def cell(**settings):
+        make_trainer(**settings).fit(images(16), steps=2, batch_size=8, checkpoints=tmp_path / "run")
+
+    cell()
+    with pytest.raises(CheckpointError) as refusal:
+        cell(lr_g=5e-4)
+    message = str(refusal.value)
+    assert "optimizers[1].groups[0].lr was 0.001 and is 0.0005" in message
+    assert "optimizers[1] is Optimizers(g=...), optimizers[2] is Optimizers(q=...)" in message
+    assert (
+        f"Checkpoints(another_folder, resume={str(tmp_path / 'run' / 'checkpoints' / 'step_0000000002')!r})" in message
+    )
+    with pytest.raises(CheckpointError) as refusal:
+        cell(seed=1)
+    assert "seed was 0 and is 1" in str(refusal.value)
+    assert "Checkpoints(another_folder, resume=" not in str(refusal.value)
