@@ -366,6 +366,7 @@ rows(
     dry_run_batch_size=[*COUNT, 1],
     seed=[*SEED, None],
 )
+rows("InfoGAN.parameter_groups", lambda **arguments: model().parameter_groups(**arguments), frozen=[3, "yes", None])
 rows(
     "InfoGAN.set_category_names",
     lambda code, names: model().set_category_names(code, names),

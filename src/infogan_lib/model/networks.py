@@ -14,7 +14,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from typing_extensions import override
 
-from infogan_lib._checks import check_int, check_seed
+from infogan_lib._checks import check_bool, check_int, check_seed
 from infogan_lib.data.pixels import PixelRange
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.model.activations import reachable_interval
@@ -112,6 +112,7 @@ class Networks(nn.Module):
         Returns:
             Lists of "generator", "trunk" (D as far as Q reads it), "d_head" (its rest) and "q_head" (Q).
         """
+        check_bool("frozen", frozen)
         return group_parameters(self.generator, self.discriminator, self.q, self._shared, frozen=frozen)
 
     def generate(self, latent: Tensor) -> Tensor:
