@@ -18,6 +18,28 @@ def python_blocks(document):
     return re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
 
 
+class Returns(torch.nn.Module):
+    """A network that returns a dict."""
+
+    def __init__(self, network, name):
+        super().__init__()
+        self.network, self.name = network, name
+
+    def forward(self, x):
+        return {self.name: self.network(x)}
+
+
+class Features(Returns):
+    """A D that returns its features beside the validity."""
+
+    def __init__(self, network):
+        super().__init__(network, "validity")
+        self.trunk = network[:2]
+
+    def forward(self, x):
+        return super().forward(x) | {"features": self.trunk(x)}
+
+
 def tiny_dcgan():
     return dcgan_generator(ngf=4), dcgan_discriminator(ndf=4)
 
@@ -40,11 +62,14 @@ def test_bring_your_own_gan_runs_as_printed():
     generator, discriminator = tiny_dcgan()
     images = torch.rand(8, 1, 64, 64) * 2 - 1
     names = {"generator": generator, "discriminator": discriminator, "images": images, "loader": [images] * 5}
-    first, second, compiling, third = python_blocks("docs/bring-your-own-gan.md")
+    first, second, reading, compiling, third = python_blocks("docs/bring-your-own-gan.md")
     exec(first.replace("steps=2000", "steps=1, batch_size=4"), names)
     assert names["trainer"].steps == 1
     exec(second, names)
     assert names["trainer"].model is names["model"]
+    returning = {"generator": Returns(generator, "sample"), "discriminator": Features(discriminator)}
+    exec(reading, read := {**names, **returning})
+    assert read["model"].q_outputs(images).shape == (8, 10)
     exec("import torch\n" + compiling.replace("fullgraph=True", 'fullgraph=True, backend="eager"'), names)
     torch.testing.assert_close(names["logits"], names["model"].discriminate(images).logits)
     exec(third, names)

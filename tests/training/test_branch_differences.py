@@ -149,7 +149,6 @@ def test_a_schedule_that_has_advanced_takes_no_other_rates(tmp_path):
     ("make", "told"),
     [
         (lambda: trainer(seed=1), "seed was 0 and is 1"),
-        (lambda: trainer(precision="bf16"), "precision was fp32 and is bf16"),
         (lambda: trainer(d_optimizer=lambda p: torch.optim.SGD(p, 0.1)), "class was Adam and is SGD"),
         (lambda: trainer(ig.LatentSpec(z=ig.Noise(7), digit=ig.Categorical(4))), "latent.z.dim was 5 and is 7"),
     ],
