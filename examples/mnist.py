@@ -167,7 +167,7 @@ def main() -> None:
         sys.exit(f"mnist.py: {error}")
 
     model = trainer.model
-    test_images, test_labels = recipe.images(data["test"][0]), data["test"][1].long()
+    test_images, test_labels = recipe.images(data["test"][0]), data["test"][1]
     match = model.name_categories(test_images, test_labels)
     recipes.save_run(options.out, recipe, model)
     draw_pictures(trainer, train_images, options.out)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 import infogan_lib as ig
-from infogan_lib import callbacks, data, evaluation, explorer, losses, metrics, recipes, regularizers, viz
+from infogan_lib import callbacks, data, datasets, evaluation, explorer, losses, metrics, recipes, regularizers, viz
 from infogan_lib.latent.traversal import Traversable
 from infogan_lib.model.networks import Networks
 from infogan_lib.training.stepping import Stepper
@@ -33,6 +33,7 @@ MODULES = {
     "recipes.": recipes,
     "explorer.": explorer,
     "data.": data,
+    "datasets.": datasets,
 }
 
 CALLED_BY_THE_LIBRARY = {
@@ -1127,6 +1128,17 @@ for name, values in {
     )
 rows("recipes.load_run", recipes.load_run, folder=[*PATH, None])
 rows("recipes.register", lambda name: recipes.register(name), name=[*NAME, None])
+rows(
+    "recipes.dcgan_pair",
+    recipes.dcgan_pair,
+    lambda: {"latent_width": 9, "image_shape": (1, 16, 16)},
+    latent_width=[*COUNT, None],
+    image_shape=[None, 3, "ab", (), (0,), (1, 15, 15), (1, 16), (1, 2**30, 2**30), Nothing()],
+    channels=[*COUNT, None],
+    seed=[*SEED, None],
+)
+rows("datasets.digits", datasets.digits, size=[*COUNT, None, 7, 10**6])
+rows("datasets.mnist", datasets.mnist, lambda: {"folder": "never"}, folder=[*PATH, None], split=["valid", None, 3, [1]])
 rows(
     "recipes.resize_images",
     recipes.resize_images,

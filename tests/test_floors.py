@@ -15,7 +15,7 @@ FLOORS = [  # lowest first; the rooms of one floor do not import one another
     {"model", "regularizers"},
     {"training"},
     {"evaluation", "recipes", "__init__"},
-    {"viz"},
+    {"viz", "datasets"},
     {"explorer", "callbacks"},
 ]
 LONGEST = 350

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from infogan_lib import datasets
 from infogan_lib.recipes import resize_images
 
 sys.path.append(str(Path(__file__).parents[2] / "examples"))
@@ -125,11 +126,7 @@ def _mnist(_: Path) -> LabeledImages:
 
 def _digits(_: Path) -> LabeledImages:
     """scikit-learn's 1,797 digits of 8 x 8: too few to hold some out, so all are trained on and measured with."""
-    from sklearn.datasets import load_digits
-
-    pixels, targets = load_digits(return_X_y=True)
-    images = torch.from_numpy((pixels / 16 * 255).round().astype(np.uint8)).reshape(-1, 1, 8, 8)
-    labels = torch.from_numpy(targets).long()
+    images, labels = datasets.digits(8)
     return LabeledImages(
         name="digits", train=images, train_labels=labels, test=images, test_labels=labels, held_out=False
     )

@@ -47,7 +47,9 @@ def tiny_dcgan():
 def test_the_readme_runs_as_printed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {"my_dcgan": tiny_dcgan, "images": torch.rand(100, 1, 64, 64) * 2 - 1}
-    first, second = python_blocks("README.md")
+    beginning, first, second = python_blocks("README.md")
+    exec(beginning.replace("steps=700", "steps=2"), start := {})
+    assert start["trainer"].steps == 2
     exec(first.replace("epochs=20", "steps=2, batch_size=4"), names)
     assert names["model"].sample(2, digit=7).shape == (2, 1, 64, 64)
     assert len(names["trainer"].history["bound/digit"]) == 2
