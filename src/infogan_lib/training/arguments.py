@@ -17,7 +17,8 @@ _OF_TRAINER = {
     **dict.fromkeys(("lr", "learning_rate", "lr_g", "lr_d", "lr_q", "betas", "scheduler", "optimizer"), _OPTIMIZERS),
     **dict.fromkeys(("g_optimizer", "d_optimizer", "q_optimizer", "weight_decay"), _OPTIMIZERS),
     **{name: _ENGINE.format(name) for name in ("device", "precision", "accumulation_steps")},
-    **dict.fromkeys(("q_head", "q_network", "tap", "generator_input", "discriminator_output", "pixel_range"), _MODEL),
+    **dict.fromkeys(("q_head", "q_network", "tap", "generator_input", "generator_output", "discriminator_output"), _MODEL),
+    **dict.fromkeys(("q_output", "pixel_range", "dry_run_batch_size"), _MODEL),
     **dict.fromkeys(("epochs", "steps", "batch_size", "num_workers", "callbacks", "checkpoints"), _FIT),
     **dict.fromkeys(("loss", "criterion", "gan_loss"), "the loss between G and D is adversarial=, such as Hinge()"),
 }

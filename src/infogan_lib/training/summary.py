@@ -45,6 +45,8 @@ def _where_q_reads(model: InfoGAN) -> str:
     adapter = model.discriminator_adapter
     if adapter.returns_codes:
         return "part of the discriminator, which returns the codes"
+    if adapter.read_features is not None:
+        return f"{type(model.q).__name__} on features that the discriminator returns"
     if adapter.tap is None:
         return "a network on the images"
     return f"{type(model.q).__name__} on the {adapter.tap.at} of the discriminator's layer {adapter.tap.layer!r}"
