@@ -61,9 +61,10 @@ def refuse_positional(values: tuple[object, ...]) -> NoReturn:
         TypeError: Always.
     """
     number = values[0] if isinstance(values[0], int) else 20
+    labels = "" if isinstance(values[0], int) else "; for the labels of a Label code data is (images, labels)"
     raise TypeError(
         f"fit takes only the data by position, but got {describe(values[0])} beside it; write "
-        f"fit(data, epochs={number}) or fit(data, steps={number})"
+        f"fit(data, epochs={number}) or fit(data, steps={number}){labels}"
     )
 
 
