@@ -40,7 +40,7 @@ def test_bring_your_own_gan_runs_as_printed():
     generator, discriminator = tiny_dcgan()
     images = torch.rand(8, 1, 64, 64) * 2 - 1
     names = {"generator": generator, "discriminator": discriminator, "images": images, "loader": [images] * 5}
-    first, second, compiling, third = python_blocks("docs/bring-your-own-gan.md")
+    first, second, _, compiling, third = python_blocks("docs/bring-your-own-gan.md")
     exec(first.replace("steps=2000", "steps=1, batch_size=4"), names)
     assert names["trainer"].steps == 1
     exec(second, names)
