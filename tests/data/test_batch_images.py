@@ -1,5 +1,7 @@
 """Batches as dicts, arrays and pictures, with parts of no use, and the refusals of images that do not fit."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -154,6 +156,41 @@ def test_a_wrong_shape_is_refused_with_what_to_change(data, message):
     if isinstance(data, torch.Tensor) and len(data) != 3:
         with pytest.raises(ValueError, match=message):
             make_trainer().model.encode(data)
+
+
+@pytest.mark.parametrize(
+    ("shape", "given", "remedy"),
+    [
+        ((1, 4, 4), images(16, (16,)), r"images.reshape\(-1, 1, 4, 4\)"),
+        ((16,), images(16, (1, 4, 4)), r"images.reshape\(-1, 16\)"),
+        ((1, 4, 4), images(16, (1, 8, 6)), r"interpolate\(images, \(4, 4\), mode='bilinear'\)"),
+        ((1, 4, 4), images(16, (3, 4, 4)), r"images.float\(\).mean\(1, keepdim=True\).to\(images.dtype\)"),
+        ((3, 4, 4), images(16, (1, 4, 4)), r"images.expand\(-1, 3, -1, -1\)"),
+        ((3, 4, 4), images(16, (4, 4, 4)), r"images\[:, :3\]"),
+    ],
+)
+def test_the_change_is_named_that_gives_images_their_shape(shape, given, remedy):
+    trainer = InfoGANTrainer(dense_generator(shape=shape), dense_discriminator(shape), LATENT)
+    for use in (lambda: trainer.fit(given, epochs=1, batch_size=8), lambda: trainer.model.encode(given)):
+        with pytest.raises(ValueError, match=remedy) as refusal:
+            use()
+    change = str(refusal.value).partition("; ")[2].removeprefix("resize them, as ").removesuffix(" does")
+    fitting = eval(change.partition(" gives")[0], {"images": given, "torch": torch})
+    trainer.model.encode(fitting)
+
+
+def test_images_of_zeros_and_ones_in_bytes_are_warned_of():
+    trainer = make_trainer()
+    black_and_white = (images(16) > 0).to(torch.uint8)
+    for use in (lambda x: trainer.fit(x, epochs=1, batch_size=8), trainer.model.encode):
+        with pytest.warns(UserWarning, match=r"hold 0 and 1 only.* use images \* 255"):
+            use(black_and_white)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            use(255 * black_and_white)
+            use(0 * black_and_white)
+    with pytest.raises(TypeError, match=r"convert black and white with images.to\(torch.uint8\) \* 255"):
+        losses_on(images(16) > 0)
 
 
 def test_channels_last_are_seen_in_color_and_in_sound():

@@ -94,7 +94,23 @@ REFUSED = [
     (Subset(TensorDataset(X, FEW), range(12, 29)), ValueError, "no image has a label of 'digit': all 17 are -1"),
     ((X, FEW.to(torch.uint16)), ValueError, "got some from 0 to 65535"),
     ([(X[:8], FEW[:8] + 9)], ValueError, "got some from 8 to 11"),
+    ((X, FEW[:, None].expand(40, 4)), ValueError, r"labels.argmax\(1\) makes numbers of one-hot rows"),
+    (
+        [(X[0], 3), (X[1], -1)],
+        TypeError,
+        r"integers, but got 3 \(int\); make batches of a list of items with a DataLoader",
+    ),
+    (
+        [{"x": X[:8], "a": FEW[:8], "b": FEW[:8]}],
+        TypeError,
+        r"got 'x': a Tensor of shape \(8, .*'b': a Tensor of shape",
+    ),
 ]
+
+
+def test_labels_of_several_codes_are_put_side_by_side():
+    with pytest.raises(ValueError, match=r"must have shape \(40, 2\) .*torch.stack\(\[digit, shape\], 1\)"):
+        batches((X, FEW), digit=4, shape=3)
 
 
 @pytest.mark.parametrize(("data", "error", "message"), REFUSED, ids=[str(i) for i in range(len(REFUSED))])

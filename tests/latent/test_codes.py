@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from infogan_lib import Bernoulli, Categorical, Gaussian, LatentCode, Noise, Uniform
+from infogan_lib import Bernoulli, Categorical, Gaussian, Label, LatentCode, Noise, Uniform
 from infogan_lib.losses import MSE, BernoulliCrossEntropy, CrossEntropy, NormalNLL
 
 N = 40_000
@@ -118,6 +118,7 @@ def test_loss_is_pluggable_and_says_how_many_outputs_it_needs():
 
 REFUSALS = [
     (lambda: Categorical(1), ValueError, "k of Categorical must be a whole number of at least 2, but got 1"),
+    (lambda: Label(1), ValueError, "k of Label must be a whole number of at least 2, but got 1"),
     (lambda: Categorical(2.5), TypeError, "k of Categorical must be a whole number"),
     (lambda: Categorical(True), TypeError, "k of Categorical must be a whole number"),
     (lambda: Uniform(0), ValueError, "dim must be a whole number of at least 1, but got 0"),

@@ -44,6 +44,10 @@ def output(function):
         (lambda x: x, None),
         (torch.relu, None),
         (lambda x: x.clamp(min=0), None),
+        (lambda x: x.clamp_min(0), None),
+        (lambda x: x.clamp_min(0).clamp_max(1), (0, 1)),
+        (lambda x: x.clamp(torch.zeros(1), torch.ones(1)), None),
+        (lambda x: nn.functional.interpolate(x.tanh()[:, None], scale_factor=2.0), (-1, 1)),
         (lambda x: x.clamp(-1, 1) * 3, None),
         (lambda x: x.tanh() * x, None),
         (lambda x: x.tanh() + x, None),
@@ -66,6 +70,26 @@ def test_the_range_of_an_output_is_read_off_its_last_operations(function, expect
         (torch.exp, "exp", (0, math.inf)),
         (lambda x: x.square().sqrt(), "sqrt", (0, math.inf)),
         (lambda x: x.view(8, 2, 3).mean(2), "a linear layer", (-math.inf, math.inf)),
+        *[
+            (function, "a linear layer", (-math.inf, math.inf))
+            for function in (
+                lambda x: nn.functional.avg_pool2d(x.view(8, 1, 2, 3), 2),
+                lambda x: nn.functional.adaptive_avg_pool2d(x.view(8, 1, 2, 3), (2, 1)),
+                lambda x: nn.functional.adaptive_max_pool2d(x.view(8, 1, 2, 3), 1),
+                lambda x: nn.functional.max_pool2d(x.view(8, 1, 2, 3), 2),
+                lambda x: x.sum(1),
+                lambda x: x.logsumexp(1),
+                lambda x: x.max(1).values,
+                lambda x: x.amin(1),
+                lambda x: x.gather(1, torch.zeros(8, 1, dtype=torch.int64)),
+                lambda x: x.clamp(-10, 10),
+            )
+        ],
+        (lambda x: x.clamp(0, 1), "clamp", (0, 1)),
+        (lambda x: x.clamp(min=1e-6), "clamp", (1e-6, math.inf)),
+        (lambda x: x.clamp_max(0).mean(1), "clamp", (-math.inf, 0)),
+        (lambda x: x.sigmoid().clamp(1e-6, 1 - 1e-6), "Sigmoid", (0, 1)),
+        (lambda x: torch.maximum(x, torch.zeros(1)), "MaximumBackward0", None),
         (lambda x: x[:, :3] + x[:, 3:].tanh(), "a sum of layers", (-math.inf, math.inf)),
         (lambda x: x.sigmoid() + x.tanh(), "AddBackward0", None),
         (lambda x: 1 / (1 + torch.exp(-x)), "ReciprocalBackward0", None),
@@ -81,6 +105,8 @@ def test_the_final_operation_is_found_behind_reshaping(function, name, reach):
 def test_an_operation_tells_whether_constants_follow_it():
     assert not final_operation(output(torch.exp)).is_shifted
     assert final_operation(output(lambda x: x.exp() + 1)).is_shifted
+    assert final_operation(output(lambda x: x.sigmoid().sum(1))).is_shifted
+    assert final_operation(output(lambda x: (2 * x.clamp(min=0)).clamp(0, 1))).is_shifted
 
 
 def test_columns_that_were_concatenated_have_operations_of_their_own():
@@ -90,6 +116,14 @@ def test_columns_that_were_concatenated_have_operations_of_their_own():
     assert {operation.reach for operation in column_operations(mixed)} == {None}
     maps = output(lambda x: torch.cat([x.reshape(8, 3, 1, 2), x.exp().reshape(8, 3, 1, 2)], 1))
     assert [operation.name for operation in column_operations(maps)] == ["a linear layer"] * 6 + ["exp"] * 6
+    clamped = output(lambda x: torch.cat([x[:, :2], x[:, 2:].exp()], 1).clamp(min=1e-3))
+    assert [operation.name for operation in column_operations(clamped)] == ["clamp"] * 2 + ["exp"] * 4
+    stacked = output(lambda x: torch.stack([x, x.exp()], 1))
+    assert [operation.name for operation in column_operations(stacked)] == ["a linear layer"] * 6 + ["exp"] * 6
+    mingled = output(lambda x: torch.stack([x, x.exp()], 2))
+    assert {operation.reach for operation in column_operations(mingled)} == {None}
+    pooled = output(lambda x: torch.cat([x, x.exp()], 1)[:, None].max(2).values)
+    assert {operation.reach for operation in column_operations(pooled)} == {None}
 
 
 def test_a_compiled_module_is_seen_as_it_is_written():

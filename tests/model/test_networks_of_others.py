@@ -73,12 +73,74 @@ def test_logits_of_an_untrained_discriminator_are_logits_whatever_their_sign(nor
         (lambda x: nn.functional.log_softmax(torch.cat([x, -x], 1), 1), "ends in a LogSoftmax.*remove"),
         (nn.LogSigmoid(), "ends in a LogSigmoid.*remove the LogSigmoid"),
         (torch.relu, r"values from 0 to [\d.e+]+ only, as"),
+        (lambda x: x.clamp(0, 1), r"values from 0 to 1 only, as probabilities are"),
+        (lambda x: x.clamp_min(0), r"values from 0 to [\d.e+]+ only, as"),
         (lambda x: -nn.functional.softplus(x) * torch.ones(1), r"values from -[\d.e+]+ to -?0 only, as logits are not"),
     ],
 )
 def test_an_output_that_may_be_no_logit_is_asked_about_or_refused(function, message):
     with pytest.raises(ValueError, match=message):
         model(discriminator=Ends(dense_discriminator(norm=False), function))
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        nn.AvgPool2d(4),
+        nn.AdaptiveMaxPool2d(1),
+        lambda x: x.sum((1, 2, 3)),
+        lambda x: x.flatten(1).logsumexp(1),
+        lambda x: x.flatten(1).amax(1),
+        lambda x: x.flatten(1).gather(1, torch.zeros(len(x), 1, dtype=torch.int64)),
+    ],
+)
+def test_validities_of_one_sign_that_are_pooled_from_a_map_are_logits(pool):
+    d = nn.Conv2d(1, 1, 3, padding=1)
+    with torch.no_grad():
+        d.weight.zero_()
+        d.bias.fill_(3)
+    head = nn.Sequential(nn.Flatten(), nn.Linear(16, 8))
+    assert model(discriminator=Ends(d, pool), q_network=head).discriminator_adapter.output == "logits"
+
+
+def without_gradients(function):
+    return torch.no_grad()(function)
+
+
+@pytest.mark.parametrize(
+    "forward", [lambda d, x: d(x.detach()), lambda d, x: d(x).detach(), without_gradients(lambda d, x: d(x))]
+)
+def test_a_discriminator_without_gradients_is_refused(forward):
+    class NoGradients(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = dense_discriminator()
+
+        def forward(self, x):
+            return forward(self.body, x)
+
+    with pytest.raises(ValueError, match=r"no gradients with respect to the images.*take the detach\(\), the no_grad"):
+        model(discriminator=NoGradients())
+
+
+def test_a_frozen_discriminator_has_gradients_of_the_images():
+    assert model(discriminator=dense_discriminator().requires_grad_(False)).discriminator_adapter.output == "logits"
+
+
+def test_a_mean_over_the_batch_and_a_list_of_one_are_refused_with_the_change():
+    with pytest.raises(ValueError, match=r"got shape \(\); leave the mean over the batch out of D"):
+        model(discriminator=Ends(dense_discriminator(), torch.mean))
+    with pytest.raises(ValueError, match=r"a list of a Tensor of shape \(2, 1\), .*discriminator_output=lambda"):
+        model(discriminator=Ends(dense_discriminator(), lambda x: [x]))
+
+
+def test_codes_may_be_a_dict_beside_the_validity():
+    def form(validity, features):
+        return validity, {"style": features[:, :4], "digit": features[:, 4:8]}
+
+    gan, x = model(discriminator=Returns(form)), images(3)
+    features = gan.discriminator.trunk(x)
+    assert torch.equal(gan.discriminate(x).q_outputs, torch.cat([features[:, 4:8], features[:, :4]], 1))
 
 
 def test_what_is_said_of_the_output_holds():
@@ -270,6 +332,47 @@ def test_outputs_that_reach_what_their_code_needs_are_taken(style, settings, joi
     assert gan.q_outputs(images(3)).shape == (3, 8)
 
 
+@pytest.mark.parametrize(
+    ("settings", "code"),
+    [
+        ({"mean": Tensor.detach, "scale": Tensor.detach}, "style"),
+        ({"category": lambda x: nn.functional.one_hot(x.argmax(1), 4).float()}, "digit"),
+    ],
+)
+def test_a_code_whose_outputs_have_no_gradients_is_refused(settings, code):
+    with pytest.raises(ValueError, match=f"Q's outputs for '{code}' have no gradients with respect to the images"):
+        model(q_head=Head(2, **settings), tap="1")
+
+
+def test_the_scale_beside_a_mean_may_be_fixed():
+    gan = model(q_head=Head(2, scale=torch.zeros_like), tap="1")
+    make_trainer(gan).fit(images(16), steps=1, batch_size=8)
+    frozen = model(q_head=Head(2).requires_grad_(False), tap="1")
+    assert frozen.q_outputs(images(3)).shape == (3, 8)
+
+
+@pytest.mark.parametrize(
+    ("function", "received"),
+    [
+        (lambda raw: (raw[:, :4], (raw[:, 4:6], raw[:, 6:])), r"a tuple of a Tensor of shape \(2, 4\), a tuple of"),
+        (lambda raw: {"digit": raw[:, :4], "style": None}, "a dict of 'digit' and 'style'"),
+        (lambda raw: torch.distributions.Normal(raw, 1.0), "Normal"),
+    ],
+)
+def test_what_is_no_tensor_of_outputs_is_refused_with_the_argument_that_reads_it(function, received):
+    with pytest.raises(TypeError, match=rf"raw outputs .* but got {received}.*; pick them by q_output="):
+        model(q_head=Ends(nn.Linear(16, 8), function), tap="1")
+
+
+def test_a_reader_that_fails_is_named():
+    with pytest.raises(ValueError, match=r"q_output, a function, failed on a Tensor .* Q returned: KeyError: 'x'"):
+        model(q_output=lambda out: {}["x"])
+    with pytest.raises(ValueError, match=r"flat: generator_output failed on a Tensor .*: KeyError: 'x'"):
+        model(generator_output=lambda out: {}["x"])
+    with pytest.raises(ValueError, match=r"the codes need 8 .*; or pick them by q_output="):
+        model(q_head=nn.Linear(16, 9), tap="1")
+
+
 @dataclass
 class Codes:
     digit: Tensor
@@ -354,6 +457,38 @@ class Reads(nn.Module):
 
     def forward(self, latent):
         return self.body(latent[:, self.columns])
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        without_gradients(torch.tanh),
+        lambda x: x.tanh().detach(),
+        lambda x: (127.5 * (x.tanh() + 1)).to(torch.uint8),
+    ],
+)
+def test_a_generator_without_gradients_is_refused(end):
+    with pytest.raises(ValueError, match=r"images \(torch.\w+\) have no gradients.*take the detach\(\), the no_grad"):
+        model(dense_generator(end=Ends(nn.Identity(), end)))
+
+
+def test_a_frozen_generator_needs_no_gradients():
+    assert model(dense_generator(end=Ends(nn.Identity(), Tensor.detach)).requires_grad_(False)).sample(2).shape[0] == 2
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_images_of_another_dtype_than_the_discriminators_are_refused(dtype):
+    with pytest.raises(ValueError, match=r"discriminator did not take images .*RuntimeError: .*dtype"):
+        model(dense_generator(end=Ends(nn.Tanh(), lambda x: x.to(dtype))))
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_a_model_is_made_and_loaded_without_gradients(mode, tmp_path):
+    model().save(tmp_path)
+    with mode():
+        model()
+        gan = ig.InfoGAN.load(tmp_path, generator=dense_generator(), discriminator=dense_discriminator())
+        assert gan.sample(2).shape == (2, 1, 4, 4)
 
 
 def test_a_generator_that_ignores_a_code_is_refused():

@@ -128,3 +128,12 @@ def test_a_run_resumes_with_the_same_frozen_parts_only(tmp_path):
         assert torch.equal(resumed.model.state_dict()[name], tensor), name
     with pytest.raises(CheckpointError, match="frozen was 2 and is 0"):
         trainer(frozen=False).fit(images(16), steps=9, batch_size=8, checkpoints=tmp_path)
+
+
+def test_a_fit_that_would_train_nothing_is_refused():
+    trainer = trainer_of(model())
+    trainer.model.requires_grad_(False)
+    with pytest.raises(ValueError, match=r"no parameter requires gradients.* model.requires_grad_\(True\)"):
+        trainer.fit(images(16), steps=1, batch_size=8)
+    trainer.model.discriminator.requires_grad_(True)
+    trainer.fit(images(16), steps=1, batch_size=8)

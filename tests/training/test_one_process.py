@@ -14,7 +14,7 @@ def test_one_process_may_be_launched(monkeypatch, size):
 
 def test_several_processes_are_refused(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "4")
-    with pytest.raises(RuntimeError, match="one of 4 processes.*start the program with python"):
+    with pytest.raises(RuntimeError, match="one of 4 processes.*start the program with python.*without WORLD_SIZE"):
         make_trainer()
 
 

@@ -34,6 +34,7 @@ SLIPS = [
     (lambda: of_trainer(adversarial="zzz"), "there are 'Hinge', 'LeastSquares', "),
     (lambda: of_fit(20), r"got 20 \(int\) beside it; write fit\(data, epochs=20\) or fit\(data, steps=20\)"),
     (lambda: of_fit(torch.zeros(16)), r"write fit\(data, epochs=20\)"),
+    (lambda: of_fit(torch.zeros(16)), r"for the labels of a Label code data is \(images, labels\)"),
     (lambda: of_fit(num_epochs=20), "fit got .* 'num_epochs'; did you mean epochs=?"),
     (lambda: of_fit(epochs=1, batchsize=8), "did you mean batch_size=?"),
     (lambda: of_fit(epochs=1, lr=1e-3), r"Optimizers\(g=1e-3, d=2e-4\) of InfoGANTrainer"),

@@ -26,6 +26,28 @@ class FlattensItself(nn.Module):
         return self.linear(self.act(self.conv(x)).flatten(1))
 
 
+class Functions(nn.Module):
+    """Activation and flattening as functions, as in many tutorials."""
+
+    def __init__(self, size, function):
+        super().__init__()
+        self.conv, self.linear, self.function = nn.Conv2d(3, 16, 4, 4), nn.Linear(size, 1), function
+
+    def forward(self, x):
+        features = self.function(self.conv(x))
+        return self.linear(features.view(features.size(0), -1))
+
+
+class WideVector(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.wide = nn.Conv2d(3, 1, 32, 32), nn.Linear(64, 9000)
+        self.linear, self.last = nn.Linear(9000, 4), nn.Linear(4, 1)
+
+    def forward(self, x):
+        return self.last(self.linear(self.wide(self.conv(x).flatten(1)).relu()))
+
+
 def deep():
     widths = [3, 16, 32, 64, 128, 128, 128]
     body = [
@@ -40,6 +62,12 @@ FLAT = {
         Tap("2", "input"),
     ),
     "flattened by a function": (FlattensItself, Tap("act", "output")),
+    "activated by a function": (lambda: Functions(16 * 64**2, nn.functional.relu), Tap("conv", "output")),
+    "pooled by a function": (
+        lambda: Functions(16 * 32**2, lambda x: nn.functional.max_pool2d(x.relu(), 2)),
+        Tap("conv", "output"),
+    ),
+    "a wide vector that was no map": (WideVector, Tap("linear", "input")),
     "Linear on the images": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(3 * SIDE**2, 1)), Tap("0", "input")),
     "six convolutions": (deep, Tap("6", "input")),
 }

@@ -53,14 +53,20 @@ def _find_by_key(batch: Mapping[Any, Any], key: str | None) -> Any:
     ranks = {name: value.ndim for name, value in tensors.items() if _may_be_images(value)}
     named = [name for name, rank in ranks.items() if rank == max(ranks.values())]
     if len(named) != 1:
-        held = ", ".join(
-            f"{name!r}: {describe(value) if isinstance(value, Tensor) else type(value).__name__}"
-            for name, value in tensors.items()
-        )
         why = "several tensors that may be images" if named else "no tensor that may be images"
         advice = "name them by fit(..., image_key=), or give the images alone" if named else "give floats or uint8"
-        raise TypeError(f"a batch is a dict with {why} ({held}); {advice}")
+        raise TypeError(f"a batch is a dict with {why} ({describe_parts(tensors)}); {advice}")
     return tensors[named[0]]
+
+
+def describe_parts(batch: Any) -> str:
+    """What a batch holds, in an error message."""
+    if not isinstance(batch, Mapping):
+        return describe(batch)
+    return ", ".join(
+        f"{name!r}: {describe(value) if isinstance(value, Tensor) else type(value).__name__}"
+        for name, value in batch.items()
+    )
 
 
 def _may_be_images(value: Any) -> bool:

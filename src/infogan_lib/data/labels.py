@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Subset, TensorDataset
 
 from infogan_lib._checks import check_dense, describe, join_names
-from infogan_lib.data.batch_images import extract_images, to_tensor
+from infogan_lib.data.batch_images import describe_parts, extract_images, to_tensor
 from infogan_lib.data.pixels import PixelRange, as_float
 from infogan_lib.data.rng import derive_seed
 
@@ -113,7 +113,7 @@ class LabelReader:
             raise TypeError(
                 f"the latent has the label code {join_names(self.sizes)}, so a batch must be (images, labels), or a "
                 f"dict with images and one tensor of integers, with labels of {UNKNOWN} where one is unknown, but got "
-                f"{describe(batch)}; for data without labels use Categorical in place of Label"
+                f"{describe_parts(batch)}; for data without labels use Categorical in place of Label"
             )
         images = extract_images(batch, self.image_key)
         return LabeledBatch(images, self.check(labels, len(images) if images.ndim else 0))
@@ -128,7 +128,9 @@ class LabelReader:
         count = len(self.sizes)
         wanted = f"({n},)" if count == 1 else f"({n}, {count})"
         if not isinstance(labels, Tensor):
-            raise TypeError(f"labels must be a Tensor of integers, but got {describe(labels)}; use torch.as_tensor")
+            is_item = isinstance(labels, int)
+            remedy = "make batches of a list of items with a DataLoader" if is_item else "use torch.as_tensor"
+            raise TypeError(f"labels must be a Tensor of integers, but got {describe(labels)}; {remedy}")
         check_dense("labels", labels)
         if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
             raise TypeError(
@@ -139,6 +141,8 @@ class LabelReader:
             raise ValueError(
                 f"labels of {n} images must have shape {wanted} for the label code {join_names(self.sizes)}, but got "
                 f"{tuple(labels.shape)}"
+                + (f"; put them side by side with torch.stack([{', '.join(self.sizes)}], 1)" if count > 1 else "")
+                + ("; labels.argmax(1) makes numbers of one-hot rows" if count == 1 and columns.ndim == 2 else "")
             )
         for (name, k), column in zip(self.sizes.items(), columns.unbind(1), strict=True):
             low, high = (int(end) for end in column.aminmax()) if n else (0, 0)

@@ -1,5 +1,6 @@
 """Pixel values: bytes as the floats that a generator makes, and back to what a screen shows."""
 
+import math
 import warnings
 from typing import Any
 
@@ -56,6 +57,8 @@ def check_dtype(images: Tensor) -> None:
         remedy = ""
         if images.dtype in (torch.uint16, torch.int16, torch.int32):
             remedy = "; scale images of 16 bits, such as images.float() / 65535 * 2 - 1 for the range of a Tanh"
+        elif images.dtype == torch.bool:
+            remedy = "; convert black and white with images.to(torch.uint8) * 255"
         elif not images.is_complex():
             remedy = "; convert whole numbers from 0 to 255 with images.to(torch.uint8)"
         raise TypeError(f"images must be floats, or uint8 from 0 to 255, but got {images.dtype}{remedy}")
@@ -79,7 +82,15 @@ def shape_hint(shape: tuple[int, ...], image_shape: tuple[int, ...]) -> str:
     if len(image_shape) > 1 and shape == channels_last:
         order = ", ".join(map(str, (len(image_shape) - 1, *range(len(image_shape) - 1))))
         return f"; this is one image with its channels last: images.permute({order}).unsqueeze(0) makes a batch of it"
-    return ""
+    if 1 in (len(shape) - 1, len(image_shape)) and math.prod(shape[1:]) == math.prod(image_shape):
+        return f"; images.reshape({', '.join(map(str, (-1, *image_shape)))}) gives them that shape"
+    if len(image_shape) != 3 or len(shape) != 4:
+        return ""
+    if shape[2:] != image_shape[1:]:
+        return f"; resize them, as torch.nn.functional.interpolate(images, {image_shape[1:]}, mode='bilinear') does"
+    remedy = {(1, 3): "images.expand(-1, 3, -1, -1)", (3, 1): "images.float().mean(1, keepdim=True).to(images.dtype)"}
+    remedy[(4, 3)] = "images[:, :3]"
+    return f"; {remedy[channels]} gives them its channels" if (channels := (shape[1], image_shape[0])) in remedy else ""
 
 
 def as_float(images: Tensor, to_range: PixelRange, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -161,6 +172,12 @@ def warn_range_mismatch(
         output_range: The range of the generator's output, or None if unknown.
         stacklevel: Where the warning points, as for `warnings.warn`.
     """
+    if images.dtype == torch.uint8 and images.max().item() == 1:
+        warnings.warn(
+            "uint8 images hold 0 and 1 only, of 0 to 255, and so are almost black; if they are black and white, use "
+            "images * 255",
+            stacklevel=stacklevel,
+        )
     if output_range is None:
         return
     low, high = uint8_range if images.dtype == torch.uint8 else (images.min().item(), images.max().item())

@@ -62,7 +62,7 @@ class Categorical(LossCode):
 
     @override
     def __post_init__(self) -> None:
-        object.__setattr__(self, "k", check_int("k of Categorical", self.k, minimum=2, maximum=MAX_WIDTH))
+        object.__setattr__(self, "k", check_int(f"k of {type(self).__name__}", self.k, minimum=2, maximum=MAX_WIDTH))
         if self.probs is not None:
             object.__setattr__(self, "probs", check_probs(self.probs, self.k))
         if self.learn_probs_after is not None:

@@ -65,14 +65,23 @@ _RESHAPING = (
         "Clone",
         "TBackward",
     ),
-    *("Select", "Slice", "Split", "Narrow", "Index", "Mean"),
+    *("Select", "Slice", "Split", "Narrow", "Index"),
 )
 
-_SHIFTING = ("Add", "Sub", "Rsub", "Mul", "Div", "Neg")
+_POOLING = (
+    *("Mean", "AvgPool", "AdaptiveAvgPool", "MaxPool", "AdaptiveMaxPool", "Upsample"),
+    *("MaxBackward", "MinBackward", "Amax", "Amin", "Gather"),
+)
+"""Operations whose results lie within the values that they read, of several columns."""
+
+_SHIFTING = ("Add", "Sub", "Rsub", "Mul", "Div", "Neg", "Sum", "Logsumexp")
 
 
 def final_operation(output: Tensor) -> Operation:
-    """The operation that made an output, behind any reshaping, clamping, averaging, shifting and scaling."""
+    """The operation that made an output, behind any reshaping, pooling, shifting and scaling, and clamping.
+
+    A clamp to one side of zero, such as ``clamp(0, 1)``, is itself that operation where it bounds a linear layer.
+    """
     return _operation(output.grad_fn)
 
 
@@ -94,9 +103,9 @@ def reachable_interval(output: Tensor) -> Interval | None:
     """
     node: Any = output.grad_fn
     clamped, shifted = _ALL, False
-    while _named(node, ("Clamp", *_RESHAPING, *_SHIFTING)):
+    while _named(node, ("Clamp", *_RESHAPING, *_POOLING, *_SHIFTING)):
         if _named(node, ("Clamp",)) and not shifted:
-            low, high = _number(node._saved_min, -math.inf), _number(node._saved_max, math.inf)
+            low, high = _clamp_bounds(node)
             clamped = max(low, clamped[0]), min(high, clamped[1])
         shifted = shifted or _named(node, _SHIFTING)
         node = _only_input(node)
@@ -154,7 +163,10 @@ def _operation(node: Any) -> Operation:
                 unbounded = any(operation.reach == _ALL for operation in inputs) and _named(node, ("Add", "Sub"))
                 return Operation("a sum of layers", _ALL) if unbounded else Operation(node.name(), None)
             node = _only_input(node)
-        elif _named(node, ("Clamp", *_RESHAPING)):
+        elif _named(node, ("Clamp",)):
+            inside = _clamped(_operation(_only_input(node)), node)
+            return inside._replace(is_shifted=inside.is_shifted or shifted)
+        elif _named(node, (*_RESHAPING, *_POOLING)):
             node = _only_input(node)
         else:
             return Operation(node.name(), None, shifted)
@@ -163,11 +175,14 @@ def _operation(node: Any) -> Operation:
 
 def _columns(node: Any) -> list[Operation]:
     """The operation of each column, or one for all of them."""
-    while node is not None and _named(node, (*_RESHAPING, "Clamp")) and not _named(node, ("Mean",)):
+    while _named(node, (*_RESHAPING, "Clamp")):
+        if _named(node, ("Clamp",)):
+            return [_clamped(operation, node) for operation in _columns(_only_input(node))]
         if _named(node, ("Select", "Slice", "Split", "Narrow", "Index")) and len(set(_columns(_only_input(node)))) > 1:
             return [Operation(node.name(), None)]
         node = _only_input(node)
-    if node is None or not _named(node, ("Cat",)):
+    is_joined = _named(node, ("Cat",)) or (_named(node, ("Stack",)) and getattr(node, "_saved_dim", None) == 1)
+    if not is_joined:
         return [_operation(node)]
     columns: list[Operation] = []
     for child, index in node.next_functions:
@@ -196,6 +211,20 @@ def _only_input(node: Any) -> Any:
     """What a node reads; None where it reads nothing with a graph, or several things."""
     inputs = _inputs(node)
     return inputs[0] if len(inputs) == 1 else None
+
+
+def _clamped(inside: Operation, clamp: Any) -> Operation:
+    """An operation behind a clamp, which counts where it leaves a linear layer one side of zero."""
+    low, high = _clamp_bounds(clamp)
+    return Operation("clamp", (low, high)) if inside.reach == _ALL and (low >= 0 or high <= 0) else inside
+
+
+def _clamp_bounds(node: Any) -> Interval:
+    """The ends of a clamp; infinite where it has none, or Tensors in their place."""
+    return (
+        _number(getattr(node, "_saved_min", None), -math.inf),
+        _number(getattr(node, "_saved_max", None), math.inf),
+    )
 
 
 def _number(value: Any, otherwise: float) -> float:

@@ -9,9 +9,9 @@ from infogan_lib._checks import describe
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.model.activations import eager, probed_outputs
 from infogan_lib.model.discriminator_adapter import HOW_TO_READ, DiscriminatorAdapter, OutputReader
-from infogan_lib.model.introspection import SharedNames, dry_run, parameters_read_by_q
+from infogan_lib.model.introspection import SharedNames, describe_output, dry_run, parameters_read_by_q
 from infogan_lib.model.q_head import QHead, QHeadFactory, flat_outputs, outputs_in_order
-from infogan_lib.model.validation import check_num_outputs, check_reach
+from infogan_lib.model.validation import check_is_tensors, check_num_outputs, check_q_gradients, check_reach
 
 
 def attach_q(
@@ -60,11 +60,16 @@ def attach_q(
 
         def run_q(q_input: Any) -> list[Tensor]:
             returned = q_input if head is None else head(q_input)
-            return outputs_in_order(returned if read_output is None else read_output(returned), latent)
+            returned = returned if read_output is None else _read(read_output, returned)
+            check_is_tensors(returned)
+            return outputs_in_order(returned, latent)
 
+        images = images.requires_grad_()
         logits, q_input = adapter(discriminator, images)
         outputs = run_q(q_input)
-        check_num_outputs(outputs, latent, len(images), hint=f"; or {HOW_TO_READ}" if adapter.returns_codes else "")
+        how = HOW_TO_READ if adapter.returns_codes else "pick them by q_output=, a function of what Q returns"
+        check_num_outputs(outputs, latent, len(images), hint=f"; or {how}")
+        check_q_gradients(outputs, latent, images)
         q_outputs = flat_outputs(outputs, latent)
 
         def probe() -> Tensor:
@@ -75,6 +80,17 @@ def attach_q(
     codes = latent.sample(len(images), rng=torch.Generator().manual_seed(0))
     latent.nll(q_outputs, codes.to(q_outputs))
     return head, parameters_read_by_q(discriminator, logits, q_outputs)
+
+
+def _read(read_output: OutputReader, returned: Any) -> Any:
+    """What the user's function makes of what Q returned. Raises ValueError where it fails."""
+    try:
+        return read_output(returned)
+    except Exception as error:  # whatever a user's function raises belongs in the message
+        raise ValueError(
+            f"q_output, a function, failed on {describe_output(returned)}, which Q returned: "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 def _make_head(factory: QHeadFactory, feature_shape: tuple[int, ...], outputs: int) -> nn.Module:

@@ -71,16 +71,17 @@ def default_tap(
 def _before_flattening(calls: Sequence[_Call], index: int) -> Tap:
     """The input of a layer; if it is a long vector, the feature map that was flattened into it, where there is one.
 
-    A linear layer on all positions of a large map would have more parameters than D, and a head on the map has few.
+    A linear layer on all positions of a large map would have more parameters than D, and a head on the map has few. The
+    map may be that of before an activation or a pooling, where these are functions and no layers.
     """
     received = calls[index].received
     if received.ndim == 1 and received.numel() > _LONGEST_VECTOR:
         for call in reversed(calls[:index]):
             for value, tap in ((call.returned, Tap(call.name, "output")), (call.received, Tap(call.name, "input"))):
-                if value is None or not _equal(value.flatten(), received):
-                    return Tap(calls[index].name, "input")
-                if value.ndim > 1:
+                if value is not None and value.ndim > 1 and value.numel() >= received.numel():
                     return tap
+                if not _equal(value, received):
+                    return Tap(calls[index].name, "input")
     return Tap(calls[index].name, "input")
 
 

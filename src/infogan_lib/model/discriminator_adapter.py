@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from infogan_lib._checks import check_choice
 from infogan_lib.model.activations import Interval, eager, final_operation, measured_interval, probed_outputs
 from infogan_lib.model.default_tap import default_tap
-from infogan_lib.model.introspection import describe_output, dry_run
+from infogan_lib.model.introspection import describe_output, dry_run, reachable_parameters
 from infogan_lib.model.sigmoids import RecordSigmoids, SigmoidCall, find_call, logits_of
 from infogan_lib.model.tap import FeatureHook, Tap, capture_features
 
@@ -91,7 +92,7 @@ class DiscriminatorAdapter:
     def read(self, returned: Any) -> tuple[Tensor, Any]:
         """The validity in what D returned, and the codes beside it where it returns them."""
         value = returned if self.read_output is None else self.read_output(returned)
-        return (value[0], value[1:]) if self.returns_codes else (value, None)
+        return (value[0], _codes_beside(value)) if self.returns_codes else (value, None)
 
     @property
     def feeds_q(self) -> bool:
@@ -119,6 +120,11 @@ def _read(read_output: OutputReader, returned: Any) -> Any:
         ) from error
 
 
+def _codes_beside(read: Sequence[Any]) -> Any:
+    """What follows the validity in what D returned: the codes' outputs, or a dict of them."""
+    return read[1] if len(read) == 2 and isinstance(read[1], Mapping) else read[1:]
+
+
 def _returns_codes(read: Any, n: int) -> bool:
     """Whether D returns (validity, codes, ...): a tuple of batches in which what follows the validity can be codes.
 
@@ -128,9 +134,12 @@ def _returns_codes(read: Any, n: int) -> bool:
     if not isinstance(read, (tuple, list)):
         return False
     if len(read) < 2:
-        raise ValueError("the discriminator returned a tuple of one; expected validity, or (validity, codes, ...)")
-    codes = [*read[1].values()] if len(read) == 2 and isinstance(read[1], Mapping) else read[1:]
-    for code in codes:
+        raise ValueError(
+            f"the discriminator returned {describe_output(read)}, where the validity or a tuple (validity, codes, ...) "
+            "was expected; return the validity itself, or say discriminator_output=lambda out: out[0]"
+        )
+    codes = _codes_beside(read)
+    for code in codes.values() if isinstance(codes, Mapping) else codes:
         is_batch = isinstance(code, Tensor) and code.ndim > 0 and len(code) == n
         if not is_batch or math.prod(code.shape[2:]) > 1:  # a map is a validity at another scale, or features
             raise ValueError(
@@ -154,8 +163,17 @@ def _check_validity(validity: Any, n: int) -> None:
     raise ValueError(
         f"the discriminator must return one validity (or a map of them) per image, shape ({n}, *), or a tuple that "
         f"starts with it, but got {f'shape {tuple(validity.shape)}' if is_tensor else describe_output(validity)}"
-        + ("" if is_tensor else f"; {HOW_TO_READ}")
+        + (f"; {HOW_TO_READ}" if not is_tensor else "" if validity.ndim else "; leave the mean over the batch out of D")
     )
+
+
+def _check_gradients(validity: Tensor, images: Tensor) -> None:
+    """Check that a validity has gradients with respect to the images. Raises ValueError."""
+    if id(images) not in reachable_parameters(validity) and not torch.is_inference_mode_enabled():
+        raise ValueError(
+            "the discriminator's validity has no gradients with respect to the images, so the generator could never "
+            "learn from it; take the detach(), the no_grad() or the rounding out of its forward"
+        )
 
 
 def _check_probabilities(low: float, high: float) -> None:
@@ -239,6 +257,7 @@ def infer_discriminator_adapter(
         reader = replace(reader, returns_codes=returns_codes)
         validity = read[0] if returns_codes else read
         _check_validity(validity, len(images))
+        _check_gradients(validity, images)
         if returns_codes and tap is not None:
             raise ValueError(
                 "this discriminator returns codes itself, so there is nothing to tap; leave tap out, or let "

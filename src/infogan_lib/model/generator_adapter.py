@@ -5,7 +5,7 @@ afterwards, so nothing of it changes.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -79,8 +79,8 @@ def infer_generator_adapter(
         The adapter, and the images of the dry run, still with their graph.
 
     Raises:
-        ValueError: it runs in none of them, and the message says how each failed; or its images do not depend on one of
-            the codes.
+        ValueError: it runs in none of them, and the message says how each failed; or its images have no gradients, or
+            do not depend on one of the codes.
     """
     if input != "auto":
         check_choice("generator_input", input, ("auto", *GENERATOR_INPUTS))
@@ -92,6 +92,7 @@ def infer_generator_adapter(
             failures.append(result)
             continue
         adapter, images = result
+        _check_can_learn(generator, images)
         _check_reads_all_codes(generator, spec, adapter, n)
         return adapter, images
     widths = " + ".join(f"{name} {variable.width}" for name, variable in spec.items())
@@ -135,12 +136,18 @@ def _try(
     with dry_run(generator), eager():
         latent = spec.sample(n, rng=torch.Generator().manual_seed(0)).to(device, dtype).requires_grad_()
         try:
-            images = adapter(generator, latent, spec)
+            images = returned = replace(adapter, output=None)(generator, latent, spec)
         except Exception as error:  # whatever a user's module raises belongs in the message
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             misfit = any(word in reason.lower() for word in ("shape", "size", "dimension", "channels"))
             other = isinstance(error, TypeError) and "argument" in reason
             return _Failure(adapter.input, f"{type(error).__name__}: {reason}", None, misfit, other)
+        if adapter.output is not None:
+            try:
+                images = adapter.output(returned)
+            except Exception as error:  # likewise
+                failed = f"generator_output failed on {describe_output(returned)}: {type(error).__name__}: {error}"
+                return _Failure(adapter.input, failed, returned=returned)
     if isinstance(images, Tensor) and images.ndim >= 2 and len(images) == n:
         return adapter, images
     got = f"shape {tuple(images.shape)}" if isinstance(images, Tensor) else describe_output(images)
@@ -166,6 +173,16 @@ def _remedy(spec: LatentSpec, failures: list[_Failure], discriminator: nn.Module
     return "It must run on latents in one of these forms; call it by hand on latent.sample(2) to see where it fails."
 
 
+def _check_can_learn(generator: nn.Module, images: Tensor) -> None:
+    """Check that images have gradients, unless the generator is frozen. Raises ValueError."""
+    is_trained = any(parameter.requires_grad for parameter in generator.parameters())
+    if is_trained and not images.requires_grad and not torch.is_inference_mode_enabled():
+        raise ValueError(
+            f"the generator's images ({images.dtype}) have no gradients, so it could never learn; take the detach(), "
+            "the no_grad() or the conversion to whole numbers out of its forward"
+        )
+
+
 def _check_reads_all_codes(generator: nn.Module, spec: LatentSpec, adapter: GeneratorAdapter, n: int) -> None:
     """Check that every code has an effect on the images.
 
@@ -186,9 +203,7 @@ def _check_reads_all_codes(generator: nn.Module, spec: LatentSpec, adapter: Gene
 
     before = images(base.requires_grad_())
     weights = torch.randn(before.shape, generator=rng).to(before)
-    gradient = (
-        torch.autograd.grad((before * weights).sum(), base, allow_unused=True)[0] if before.requires_grad else None
-    )
+    gradient = torch.autograd.grad(before, base, weights, allow_unused=True)[0] if before.requires_grad else None
     if torch.equal(before, images(fresh)):
         return  # nothing has an effect yet, as with a last layer of zeros
     for name in spec.codes:

@@ -83,7 +83,7 @@ class Networks(nn.Module):
         self.output_range: PixelRange | None = reachable_interval(images)
         self.discriminator_adapter, images = infer_discriminator_adapter(
             discriminator,
-            images.detach().to(*device_and_dtype(discriminator)),
+            images.detach().to(device_and_dtype(discriminator)[0]),
             tap=Tap(tap) if isinstance(tap, str) else tap,
             needs_features=q_network is None,
             output=discriminator_output,

@@ -1,16 +1,19 @@
 """Checks that networks and codes fit each other."""
 
 import math
-from collections.abc import Callable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from infogan_lib._checks import check_function, describe, join_names
 from infogan_lib.latent.loss_code import LossCode
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.model.activations import Operation, column_operations
-from infogan_lib.model.introspection import device_and_dtype
+from infogan_lib.model.introspection import describe_output, device_and_dtype, reachable_parameters
 from infogan_lib.model.tap import Tap
 
 
@@ -78,6 +81,36 @@ def check_no_shared_parameters(
             if owner in ("q_head", "q_network") and other == "discriminator":
                 advice = "give q_head= only the layers after the shared ones, and tap= the name of the last shared one"
             raise ValueError(f"{owner} and {other} share the parameter {name!r}; {advice}")
+
+
+def check_is_tensors(returned: Any) -> None:
+    """Check that Q returned a Tensor, or several in a tuple, list or dict. Raises TypeError."""
+    if isinstance(returned, Tensor):
+        return
+    parts = returned.values() if isinstance(returned, Mapping) else returned
+    if not isinstance(returned, (Mapping, tuple, list)) or not all(isinstance(part, Tensor) for part in parts):
+        raise TypeError(
+            "Q must return its raw outputs as one Tensor, or as several in the codes' order or in a dict by name, but "
+            f"got {describe_output(returned)}; pick them by q_output=, such as lambda out: (out[0], out[1])"
+        )
+
+
+def check_q_gradients(parts: Sequence[Tensor], latent: LatentSpec, images: Tensor) -> None:
+    """Check that Q's outputs have gradients with respect to the images; a scale beside a mean may be fixed.
+
+    Raises:
+        ValueError: those of a code have none.
+    """
+    ends = [*accumulate(part.flatten(1).shape[1] for part in parts)]
+    learned = [id(images) in reachable_parameters(part) for part in parts]
+    for name, at in latent.output_slices.items():
+        stop = min(at.stop, at.start + latent[name].width)
+        first, last = bisect_right(ends, at.start), bisect_left(ends, stop)
+        if not any(learned[first : last + 1]) and not torch.is_inference_mode_enabled():
+            raise ValueError(
+                f"Q's outputs for {name!r} have no gradients with respect to the images, so the generator could never "
+                "learn that code; take the detach(), the no_grad() or the rounding out of Q"
+            )
 
 
 def check_num_outputs(parts: Sequence[Tensor], latent: LatentSpec, batch_size: int, *, hint: str = "") -> None:

@@ -17,7 +17,9 @@ _OF_TRAINER = {
     **dict.fromkeys(("lr", "learning_rate", "lr_g", "lr_d", "lr_q", "betas", "scheduler", "optimizer"), _OPTIMIZERS),
     **dict.fromkeys(("g_optimizer", "d_optimizer", "q_optimizer", "weight_decay"), _OPTIMIZERS),
     **{name: _ENGINE.format(name) for name in ("device", "precision", "accumulation_steps")},
-    **dict.fromkeys(("q_head", "q_network", "tap", "generator_input", "generator_output", "discriminator_output"), _MODEL),
+    **dict.fromkeys(
+        ("q_head", "q_network", "tap", "generator_input", "generator_output", "discriminator_output"), _MODEL
+    ),
     **dict.fromkeys(("q_output", "pixel_range", "dry_run_batch_size"), _MODEL),
     **dict.fromkeys(("epochs", "steps", "batch_size", "num_workers", "callbacks", "checkpoints"), _FIT),
     **dict.fromkeys(("loss", "criterion", "gan_loss"), "the loss between G and D is adversarial=, such as Hinge()"),
@@ -62,9 +64,10 @@ def refuse_positional(values: tuple[object, ...]) -> NoReturn:
         TypeError: Always.
     """
     number = values[0] if isinstance(values[0], int) else 20
+    labels = "" if isinstance(values[0], int) else "; for the labels of a Label code data is (images, labels)"
     raise TypeError(
         f"fit takes only the data by position, but got {describe(values[0])} beside it; write "
-        f"fit(data, epochs={number}) or fit(data, steps={number})"
+        f"fit(data, epochs={number}) or fit(data, steps={number}){labels}"
     )
 
 

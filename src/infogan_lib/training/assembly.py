@@ -40,7 +40,8 @@ def check_one_process() -> None:
     if size > 1:
         raise RuntimeError(
             f"this is one of {size} processes, but an InfoGANTrainer trains in one: each would draw the same latents "
-            "and train a model of its own; start the program with python instead of a launcher such as torchrun"
+            "and train a model of its own; start the program with python instead of a launcher such as torchrun, and "
+            "without WORLD_SIZE in its environment"
         )
 
 

@@ -209,6 +209,14 @@ def parameters_by_optimizer(
     return {"d": groups["trunk"] + groups["d_head"], "g": groups["generator"], "q": of_q}
 
 
+def check_trainable(parameters: Mapping[str, Sequence[nn.Parameter]]) -> None:
+    """Check that a parameter requires gradients. Raises ValueError."""
+    if not any(parameter.requires_grad for group in parameters.values() for parameter in group):
+        raise ValueError(
+            "no parameter requires gradients, so nothing would be trained; call model.requires_grad_(True)"
+        )
+
+
 def add_unfrozen(
     parameters: Mapping[str, Sequence[nn.Parameter]],
     optimizers: Mapping[str, Optimizer],

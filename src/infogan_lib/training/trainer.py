@@ -48,6 +48,7 @@ from infogan_lib.training.optimizers import (
     Part,
     add_unfrozen,
     check_information_trains,
+    check_trainable,
     parameters_by_optimizer,
 )
 from infogan_lib.training.precision import Precision
@@ -305,6 +306,7 @@ class InfoGANTrainer(Stepper):
         """Train what requires gradients now, which may have changed since the last fit."""
         trains = check_information_trains(self._information_trains, self.model)
         parameters = parameters_by_optimizer(self.model, trains, self._step.networks.values())
+        check_trainable(parameters)
         add_unfrozen(parameters, self.optimizers, self.schedulers)
         self._step.train(trains)
 
