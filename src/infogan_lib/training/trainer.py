@@ -297,7 +297,7 @@ class InfoGANTrainer(Stepper):
     def stop(self) -> None:
         """End the call of `fit` under way after the step that is reported, as completed; for callbacks.
 
-        One step more may have been launched, and is made too, unless the callback `needs_model`.
+        A step that was launched already is rolled back.
         """
         self.is_stopping = True
 
