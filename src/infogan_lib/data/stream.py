@@ -8,6 +8,7 @@ that the data has not changed.
 import hashlib
 import warnings
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -116,9 +117,31 @@ class Position(Described):
     def schema(self) -> Kind:
         """Counts, and a pair of counts for each call of `fit`."""
         counts = {name: Int() for name in ("epoch_index", "batch_index", "epochs")}
-        target = Items((Nullable(Int()), Nullable(Int())))
+        target = Items((Nullable(Int(1)), Nullable(Int(1))))
         fits = {"fit_starts": ListOf(Items((Int(), Int()))), "fit_target": target, "stopped_fits": ListOf(Int())}
         return Record(counts | fits)
+
+    @staticmethod
+    def check_counts(state: Mapping[str, Any], step: int) -> None:
+        """Check that the counts in a state, each of which was checked by itself, agree with each other.
+
+        Args:
+            state: The state.
+            step: The number of steps made.
+
+        Raises:
+            ValueError: They do not; the message names a field.
+        """
+        starts, epochs, stopped = state["fit_starts"], state["epochs"], state["stopped_fits"]
+        if epochs > state["epoch_index"]:
+            raise ValueError(f"epochs is {epochs:,}, but epoch_index {state['epoch_index']:,}")
+        for earlier, later in pairwise([*starts, (step, epochs)]):
+            if any(before > after for before, after in zip(earlier, later, strict=True)):
+                raise ValueError(f"fit_starts has {tuple(earlier)} before {tuple(later)}")
+        if starts and state["fit_target"].count(None) != 1:
+            raise ValueError("fit_target must be a number of steps or of epochs, and None for the other")
+        if len(set(stopped)) != len(stopped) or any(index >= len(starts) for index in stopped):
+            raise ValueError(f"stopped_fits must be different indices of {len(starts)} calls of fit")
 
     def state_dict(self) -> dict[str, Any]:
         """The position as plain data."""

@@ -157,7 +157,7 @@ class FitLoop:
             self._catch_up()
 
     def _read(self) -> None:
-        """Read the earliest step that was launched and not read, and report it; drop those after it if it is the last."""
+        """Read the earliest step that was launched and not read, and report it; if it ends the fit, drop the others."""
         trainer = self._trainer
         metrics = trainer.read()
         speed = {"images_per_second": self._speeds.pop(trainer.steps)} if trainer.steps in self._speeds else {}

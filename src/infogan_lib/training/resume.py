@@ -207,6 +207,7 @@ class FitSession:
         starts, last = position["fit_starts"], len(position["fit_starts"]) - 1
         if last < 0:
             raise CheckpointError(path, "its state does not fit: fit_starts is empty; it is damaged or forged")
+        ledger.check_counts(path, checkpoint.metadata, state)
         # A run that begins from another one takes the place of the call that was under way there.
         fit_target, stopped = Target(*position["fit_target"]), position["stopped_fits"]
         index = find_call(path, starts, fit_target, stopped, min(completed, last), target) if is_inside else last

@@ -319,7 +319,12 @@ class InfoGANTrainer(Stepper):
 
         Args:
             folder: made where there is none; a checkpoint in it is replaced, or stays if there is a CheckpointError.
+
+        Raises:
+            CheckpointError: an error of the disk.
+            RuntimeError: a step was launched and not read.
         """
+        self._check_all_read()
         self._ledger.save(check_path("folder", folder))
 
     def load_checkpoint(self, folder: str | os.PathLike[str]) -> None:
@@ -327,5 +332,7 @@ class InfoGANTrainer(Stepper):
 
         Raises:
             CheckpointError: damage, other settings or other networks; the trainer is then as it was.
+            RuntimeError: a step was launched and not read.
         """
+        self._check_all_read()
         self._ledger.load(check_path("folder", folder))
