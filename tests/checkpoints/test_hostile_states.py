@@ -103,6 +103,8 @@ STATES = [
     (("model", "versions"), {"generator.1": {"version": "x"}}, "version must be a whole number"),
     (("model", "tensors", "generator.1.num_batches_tracked"), torch.tensor(-1), "num_batches_tracked must be from 0"),
     (("data", "fingerprint"), 5, "data.fingerprint must be text"),
+    (("step",), None, "'step'"),
+    (("step",), [], "step must be a dict of 'count'"),
     (("step", "count"), 3, "step.count is 3 in its state and 2 in its manifest"),
     (("step", "count"), 2**53, "step.count is 9,007,199,254,740,992 in its state and 2 in its manifest"),
     (("position", "epochs"), 2, "position.epochs is 2 in its state and 1 in its manifest"),

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.optim.lr_scheduler import LRScheduler
 
-from infogan_lib._schema import Int
+from infogan_lib._schema import Int, Record
 from infogan_lib._version import __version__
 from infogan_lib.checkpoints.bundle import read_bundle, write_bundle
 from infogan_lib.checkpoints.compare import known_fields
@@ -148,13 +148,13 @@ class RunLedger:
             CheckpointError: They do not.
         """
         try:
-            count, position = state["step"]["count"], state["position"]
+            step, position = state["step"], state["position"]
         except (TypeError, KeyError) as error:
             raise CheckpointError(path, f"its state is not that of a run: {error!r}") from error
-        check_schema(path, "step.count", count, Int())
+        check_schema(path, "step", step, Record({"count": Int()}, is_open=True))
         check_schema(path, "position", position, self.position.schema)
         for name, counted, saved in (
-            ("step.count", count, metadata["step"]),
+            ("step.count", step["count"], metadata["step"]),
             ("position.epochs", position["epochs"], metadata["epoch"]),
         ):
             if counted != saved:
@@ -162,7 +162,7 @@ class RunLedger:
                     path, f"{name} is {counted:,} in its state and {saved:,} in its manifest; it is damaged or forged"
                 )
         try:
-            self.position.check_counts(position, count)
+            self.position.check_counts(position, step["count"])
         except ValueError as error:
             raise CheckpointError(path, f"its state does not fit: position.{error}; it is damaged or forged") from error
 
