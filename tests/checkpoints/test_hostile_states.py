@@ -103,6 +103,19 @@ STATES = [
     (("model", "versions"), {"generator.1": {"version": "x"}}, "version must be a whole number"),
     (("model", "tensors", "generator.1.num_batches_tracked"), torch.tensor(-1), "num_batches_tracked must be from 0"),
     (("data", "fingerprint"), 5, "data.fingerprint must be text"),
+    (("step",), None, "'step'"),
+    (("step",), [], "step must be a dict of 'count'"),
+    (("step", "count"), 3, "step.count is 3 in its state and 2 in its manifest"),
+    (("step", "count"), 2**53, "step.count is 9,007,199,254,740,992 in its state and 2 in its manifest"),
+    (("position", "epochs"), 2, "position.epochs is 2 in its state and 1 in its manifest"),
+    (("position", "epoch_index"), 0, "position.epochs is 1, but epoch_index 0"),
+    (("position", "fit_starts"), [(99, 0)], r"position.fit_starts has \(99, 0\) before \(2, 1\)"),
+    (("position", "fit_starts"), [(1, 0), (0, 0)], r"position.fit_starts has \(1, 0\) before \(0, 0\)"),
+    (("position", "fit_target"), (None, None), "position.fit_target must be a number of steps or of epochs"),
+    (("position", "fit_target"), (2, 2), "position.fit_target must be a number of steps or of epochs"),
+    (("position", "fit_target"), (0, None), r"position.fit_target\[0\] must be a whole number from 1"),
+    (("position", "stopped_fits"), [1], "position.stopped_fits must be different indices of 1 calls"),
+    (("position", "stopped_fits"), [0, 0], "position.stopped_fits must be different indices of 1 calls"),
 ]
 
 

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from infogan_lib import Categorical, Checkpoints, InfoGAN, LatentSpec, Noise
+from infogan_lib import Categorical, CheckpointError, Checkpoints, InfoGAN, LatentSpec, Noise, NonFiniteLossError
 from infogan_lib.evaluation import code_information
 from infogan_lib.model.priors import RATE
 from infogan_lib.regularizers import RealImageInformation
@@ -132,3 +132,37 @@ def test_a_step_that_is_rolled_back_leaves_the_prior():
 def test_a_model_without_a_learned_prior_has_no_state_of_it():
     model = InfoGAN(dense_generator(), dense_discriminator(), LatentSpec(z=Noise(7), digit=Categorical(4)))
     assert not [name for name in model.state_dict() if "prior" in name]
+
+
+@pytest.mark.parametrize(
+    "prior", [[math.nan] * 4, [math.inf, 0, 0, 0], [-1, 1, 0.5, 0.5], [0, 0, 0, 0], [1.25] * 4], ids=str
+)
+def test_saved_priors_that_are_no_probabilities_are_refused(tmp_path, prior):
+    t = trainer()
+    t.fit(images(24), steps=3, batch_size=12, checkpoints=tmp_path / "run")
+    t.model.priors["digit"].copy_(torch.tensor(prior))
+    t.model.save(tmp_path / "model")
+    networks = {"generator": dense_generator(SPEC.width), "discriminator": dense_discriminator(norm=False)}
+    with pytest.raises(CheckpointError, match="its priors.prior_0 must be numbers of at least 0 that add up to 1"):
+        InfoGAN.load(tmp_path / "model", **networks)
+    resumed = trainer()
+    if not math.isfinite(sum(prior)):
+        with pytest.raises(NonFiniteLossError, match=r"weight 'priors.prior_0' became (nan|inf) after step 2"):
+            t.save_checkpoint(tmp_path / "state")
+        return
+    t.save_checkpoint(tmp_path / "state")
+    with pytest.raises(CheckpointError, match="its priors.prior_0 must be numbers of at least 0 that add up to 1"):
+        resumed.load_checkpoint(tmp_path / "state")
+    assert resumed.model.priors["digit"].tolist() == pytest.approx(PROBS)
+
+
+def test_a_step_in_which_a_prior_is_nan_is_rolled_back(monkeypatch):
+    """Q on real images may be in no loss, so that nothing else of the step is NaN."""
+    t = trainer()
+    for _ in range(3):
+        t.step(images(12))
+    before = t.model.priors["digit"].clone()
+    monkeypatch.setattr(t.model.priors, "marginals", lambda q: torch.full((4,), math.nan))
+    with pytest.raises(NonFiniteLossError, match=r"weight 'priors.prior_0' became nan in step 3; the step was rolled"):
+        t.step(images(12))
+    assert torch.equal(t.model.priors["digit"], before)

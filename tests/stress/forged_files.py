@@ -23,13 +23,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from forgeries import HUGE, Forgery, forgeries
-from small_run import LATENT, images
+from small_run import images
 from torch import nn
 from torch.optim.lr_scheduler import StepLR
 from torch.utils.data import DataLoader, TensorDataset
 
 import infogan_lib as ig
-from infogan_lib._schema import Described, Items, Kind, Record, Text, similar
+from infogan_lib._schema import Array, Described, Items, Kind, Record, Text, similar
+from infogan_lib.callbacks import EarlyStopping, JSONLLogger
 from infogan_lib.checkpoints.bundle import read_bundle
 from infogan_lib.checkpoints.optimizer_schema import optimizer_schema, scheduler_schema
 from infogan_lib.checkpoints.run_folder import read_checkpoint
@@ -40,11 +41,17 @@ from infogan_lib.data.stream import DataStream, Position
 from infogan_lib.evaluation.collapse_monitor import CollapseMonitor
 from infogan_lib.model.plan import PLAN, VERSIONS
 from infogan_lib.model.state import MODEL_STATE
-from infogan_lib.training.callbacks import JSONLLogger
 from infogan_lib.training.records import CONTENT, Records, read_records
 from infogan_lib.training.run_metadata import RUN_METADATA
 
 MAX_BYTES = 1 << 28
+
+LATENT = ig.LatentSpec(
+    z=ig.Noise(5),
+    digit=ig.Categorical(4),
+    size=ig.Label(3, probs=(0.5, 0.25, 0.25), learn_probs_after=1, supervision=0.5),
+    style=ig.Uniform(2, weight=0.5),
+)
 
 LATENTS = [
     *({"z": {"kind": "Noise", "dim": dim}} for dim in (10**9, 10**12, HUGE, 1e300, -1, 0, None, "5", [], {}, True)),
@@ -60,6 +67,26 @@ LATENTS = [
         {"c": {"kind": "Uniform", "loss": {"kind": "NormalNLL", "scale": s}}}
         for s in (-1, 0, float("nan"), "1", [], HUGE)
     ),
+    *(
+        {"c": {"kind": "Categorical", "k": 4, "probs": probs}}
+        for probs in (
+            [float("nan")] * 4,
+            [1e308] * 4,
+            [HUGE, 0, 0, 0],
+            [0.5] * 2,
+            [1, 0, 0, 0],
+            [[0.25] * 4],
+            [],
+            "abcd",
+            7,
+        )
+    ),
+    *(
+        {"c": {"kind": kind, "k": 4, "learn_probs_after": after}}
+        for kind in ("Categorical", "Label")
+        for after in (-1, 1.5, HUGE, 1e300, float("nan"), True, "1", [], {})
+    ),
+    *({"c": {"kind": "Label", "k": 4, "supervision": mu}} for mu in (0, -1, float("inf"), None, "1", [], HUGE)),
     {f"c{i}": {"kind": "Categorical", "k": 10**5} for i in range(1000)},
     {f"c{i}": {"kind": "Categorical", "k": 2} for i in range(15_000)},
 ]
@@ -140,7 +167,7 @@ def model_targets(scratch: Path) -> list[Target]:
     def write_state(folder: Path, state: Any) -> None:
         write_bundle(folder, "model", metadata, encode(state))
 
-    tensors = {name: similar(tensor) for name, tensor in state.items() if name != "versions"}
+    tensors = tensor_kinds({name: tensor for name, tensor in state.items() if name != "versions"})
     return [
         Target("model: manifest", PLAN, metadata, write_plan, load),
         Target("model: state", Record({"versions": VERSIONS, **tensors}), state, write_state, load),
@@ -152,7 +179,7 @@ def run_targets(scratch: Path, name: str, data: Callable[[], Any], precision: An
     folder = scratch / name
 
     def fit(checkpoints: ig.Checkpoints, steps: int) -> ig.InfoGANTrainer:
-        callbacks = [JSONLLogger(folder / "log.jsonl"), CollapseMonitor(every=1, after=0, samples=8)]
+        callbacks = [JSONLLogger(folder / "log.jsonl"), CollapseMonitor(every=1, after=0, samples=8), stopping()]
         t = trainer(precision)
         t.fit(data(), steps=steps, batch_size=12, callbacks=callbacks, checkpoints=checkpoints)
         return t
@@ -194,16 +221,25 @@ def segment_target() -> Target:
     return Target("history: segment", CONTENT, records.state_dict(), write, load)
 
 
+def tensor_kinds(tensors: Mapping[str, torch.Tensor]) -> dict[str, Kind]:
+    """The descriptions of a model's tensors; learned priors are probabilities."""
+    return {
+        name: Array(tensor.dtype, tuple(tensor.shape), 0) if name.startswith("priors.") else similar(tensor)
+        for name, tensor in tensors.items()
+    }
+
+
 def run_schema(t: ig.InfoGANTrainer, state: Any, data: Any) -> Record:
     """The description of a checkpoint's state: that of each part."""
     parts: dict[str, Kind] = {n: p.schema for n, p in t._ledger.parts.items() if isinstance(p, Described)}
-    parts["model"] = Record({**MODEL_STATE.fields, "tensors": similar(state["model"]["tensors"])})
+    parts["model"] = Record({**MODEL_STATE.fields, "tensors": Record(tensor_kinds(state["model"]["tensors"]))})
     parts["optimizers"] = Items(tuple(map(optimizer_schema, t.optimizers.values())))
     own = [Items((Text(), scheduler_schema(scheduler.state_dict()))) for scheduler in t.schedulers]
     parts["schedulers"] = Items(tuple(own))
-    log, monitor = JSONLLogger("log.jsonl"), CollapseMonitor()
-    parts["callbacks"] = Items((Items((Text(), log.schema)), Items((Text(), monitor.schema))))
-    source = make_source(data, batch_size=12, num_workers=0, seed=0, device=torch.device("cpu"))
+    callbacks = JSONLLogger("log.jsonl"), CollapseMonitor(), stopping()
+    parts["callbacks"] = Items(tuple(Items((Text(), callback.schema)) for callback in callbacks))
+    device = torch.device("cpu")
+    source = make_source(data, batch_size=12, num_workers=0, seed=0, device=device, read=t._read_batch)
     return Record(parts | {"data": DataStream(source, Position()).schema})
 
 
@@ -240,7 +276,7 @@ def attack(every: int = 1) -> tuple[Counter[str], list[str]]:
         forged.mkdir()
         model, *others = [
             *model_targets(scratch),
-            *run_targets(scratch, "run", images, "fp32"),
+            *run_targets(scratch, "run", labeled_images, "fp32"),
             *run_targets(scratch, "run of a loader", _loader, "fp16"),
             segment_target(),
         ]
@@ -249,10 +285,14 @@ def attack(every: int = 1) -> tuple[Counter[str], list[str]]:
             target.load(forged)  # the honest file is taken
             more = latent_forgeries() if target is model else ()
             for forgery in islice(chain(forgeries(target.schema, target.honest), more), 0, None, every):
+                if "manifest" in target.name and forgery.path[-1:] == (7,):
+                    continue  # JSON has no such key
                 try:
                     target.write(forged, forgery.apply(target.honest))
                 except TypeError:  # a tensor, where only JSON can be
                     continue
+                if _has_fewer_callbacks(forgery, target.honest):
+                    forgery = forgery._replace(must_be_refused=False)
                 outcome = _outcome(target.load, forged, forgery)
                 counts[f"{target.name}: {outcome.partition(':')[0]}"] += 1
                 if outcome not in ("refused", "taken, as it may be"):
@@ -266,6 +306,15 @@ def attack(every: int = 1) -> tuple[Counter[str], list[str]]:
             if outcome != "refused":
                 faults.append(f"any manifest: {str(fields)[:60]}: {outcome}")
     return counts, faults
+
+
+def _has_fewer_callbacks(forgery: Forgery, honest: Any) -> bool:
+    """Whether all that is forged is that the run had fewer callbacks than the branch that begins from it."""
+    return (
+        forgery.path == ("callbacks",)
+        and isinstance(forgery.value, list)
+        and all(any(entry is own for own in honest["callbacks"]) for entry in forgery.value)
+    )
 
 
 def _outcome(load: Callable[[Path], object], folder: Path, forgery: Forgery) -> str:
@@ -284,9 +333,22 @@ def _outcome(load: Callable[[Path], object], folder: Path, forgery: Forgery) -> 
     return outcome if time.process_time() - started < 10 else f"SLOW, {outcome}"
 
 
+def stopping() -> EarlyStopping:
+    return EarlyStopping("loss/d", mode="min", every=1)
+
+
+def labeled_images() -> tuple[torch.Tensor, torch.Tensor]:
+    """Images and their labels, some of which are unknown."""
+    return images(), torch.arange(len(images())) % 4 - 1
+
+
 def _loader() -> DataLoader[Any]:
     return DataLoader(
-        TensorDataset(images()), batch_size=12, shuffle=True, generator=torch.Generator().manual_seed(0), drop_last=True
+        TensorDataset(*labeled_images()),
+        batch_size=12,
+        shuffle=True,
+        generator=torch.Generator().manual_seed(0),
+        drop_last=True,
     )
 
 

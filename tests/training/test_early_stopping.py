@@ -1,10 +1,13 @@
 """Calls of `fit` that a callback ends early."""
 
+import signal
+
 import numpy as np
 import pytest
 
 from infogan_lib import Callback, Checkpoints
 from infogan_lib.callbacks import EarlyStopping
+from infogan_lib.checkpoints.run_folder import RunFolder
 from resume_toys import fit, same_run, trainer
 from toys import images
 
@@ -144,3 +147,70 @@ def test_one_callback_may_watch_several_calls_of_fit():
     assert t.steps == 2
     fit(t, steps=6, callbacks=callbacks)
     assert t.steps == 4
+
+
+class StopsAt(Callback):
+    """Stops at a step, without a state of its own, and sends a signal at a step."""
+
+    def __init__(self, step, needs_model, signal_at=None):
+        self.step, self.needs, self.signal_at = step, needs_model, signal_at
+
+    def needs_model(self, step):
+        return self.needs
+
+    def on_step_end(self, trainer, metrics):
+        if trainer.steps == self.step:
+            trainer.stop()
+        if trainer.steps == self.signal_at:
+            signal.raise_signal(signal.SIGTERM)
+
+
+def stopped_run(folder, step, needs_model, signal_at=None, every=100):
+    t, data = trainer(), images(40)
+    callbacks = [StopsAt(step, needs_model, signal_at)]
+    fit(t, data, steps=12, callbacks=callbacks, checkpoints=folder and Checkpoints(folder, every=every))
+    fit(t, data, steps=3, checkpoints=folder and Checkpoints(folder, every=every))
+    return t
+
+
+@pytest.mark.parametrize("step", [4, 5])  # of five in an epoch
+@pytest.mark.parametrize("needs_model", [False, True])
+def test_a_fit_ends_at_the_step_that_stops_it_whatever_was_launched_or_saved(tmp_path, step, needs_model):
+    whole = stopped_run(None, step, needs_model)
+    assert whole.steps == step + 3
+    assert same_run(stopped_run(tmp_path, step, needs_model, every=2), whole)
+
+
+@pytest.mark.parametrize("step", [4, 5])
+@pytest.mark.parametrize("after", [-1, 0])
+@pytest.mark.parametrize(("needs_model", "every"), [(False, 100), (False, 2), (True, 100)])
+def test_a_signal_when_a_fit_is_stopped_does_not_undo_the_stop(tmp_path, capfd, step, after, needs_model, every):
+    with pytest.raises(SystemExit):
+        stopped_run(tmp_path, step, needs_model, step + after, every)
+    assert same_run(stopped_run(tmp_path, step, needs_model, every=every), stopped_run(None, step, needs_model))
+
+
+def test_a_kill_after_a_checkpoint_of_the_last_step_does_not_undo_the_stop(tmp_path, monkeypatch):
+    """The step that stops the fit is due for a checkpoint, and is read only then."""
+    saved = []
+
+    def save(self, step, *rest, original=RunFolder.save):
+        original(self, step, *rest)
+        saved.append(step)
+        if step == 4:
+            raise KeyError("killed")
+
+    monkeypatch.setattr(RunFolder, "save", save)
+    with pytest.raises(KeyError):
+        stopped_run(tmp_path, 4, needs_model=False, every=2)
+    monkeypatch.undo()
+    assert saved == [0, 2, 4]
+    assert same_run(stopped_run(tmp_path, 4, needs_model=False, every=2), stopped_run(None, 4, needs_model=False))
+
+
+def test_the_batch_of_a_step_that_was_rolled_back_comes_next(tmp_path):
+    """A call that was stopped, resumed for more steps without the callback, is the run that was never stopped."""
+    stopped_at_3 = trainer()
+    fit(stopped_at_3, steps=12, callbacks=[StopsAt(3, needs_model=False)], checkpoints=tmp_path)
+    resumed = fit(trainer(), steps=13, checkpoints=tmp_path)
+    assert same_run(resumed, fit(trainer(), steps=13))

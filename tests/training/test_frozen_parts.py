@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torch.optim import SGD
+from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import LinearLR
 
-from infogan_lib import Engine, InfoGAN, InfoGANTrainer, Optimizers
+from infogan_lib import Callback, Checkpoints, Engine, InfoGAN, InfoGANTrainer, Optimizers
 from infogan_lib.checkpoints.disk import CheckpointError
 from toys import LATENT, dense_discriminator, dense_generator, images
 
@@ -137,3 +137,26 @@ def test_a_fit_that_would_train_nothing_is_refused():
         trainer.fit(images(16), steps=1, batch_size=8)
     trainer.model.discriminator.requires_grad_(True)
     trainer.fit(images(16), steps=1, batch_size=8)
+
+
+@pytest.mark.parametrize("interrupt", [2, 5])
+def test_a_run_with_an_optimizer_of_the_users_resumes_after_unfreezing(tmp_path, interrupt):
+    class StopsAt(Callback):
+        def on_step_end(self, trainer, metrics):
+            if trainer.steps == interrupt:
+                raise KeyError("stopped")
+
+    def run(checkpoints, *callbacks):
+        gan = model()
+        first = gan.generator[0].requires_grad_(False)
+        t = trainer_of(gan, g=Adam([p for p in gan.generator.parameters() if p.requires_grad], lr=0.1))
+        for _ in range(2):
+            t.fit(images(16), steps=3, batch_size=8, callbacks=callbacks, checkpoints=checkpoints)
+            first.requires_grad_(True)
+        return t
+
+    with pytest.raises(KeyError):
+        run(Checkpoints(tmp_path, every=1), StopsAt())
+    resumed, whole = run(Checkpoints(tmp_path, every=1)), run(None)
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(resumed.model.state_dict()[name], tensor), name

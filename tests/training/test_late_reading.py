@@ -259,3 +259,19 @@ def test_a_whole_step_is_one_graph(discriminator, adversarial, joint):
     assert same(wanted, found)
     assert not same(wanted[0], given[0])
     assert isinstance(model.generator[0].weight, nn.Parameter)
+
+
+def test_a_trainer_with_a_step_that_was_not_read_is_neither_saved_nor_loaded(tmp_path):
+    """What was launched is in the weights, and its metrics are in no history."""
+    t = make_trainer(device="cpu")
+    t.step(images(8))
+    t.save_checkpoint(tmp_path)
+    t.launch(images(8, seed=1))
+    for call in (t.save_checkpoint, t.load_checkpoint):
+        with pytest.raises(RuntimeError, match=r"a step was launched and not read; call read\(\) or discard\(\) first"):
+            call(tmp_path)
+    assert (t.steps, t.launched) == (1, 2)
+    t.discard()
+    t.save_checkpoint(tmp_path)
+    t.load_checkpoint(tmp_path)
+    assert (t.steps, t.launched) == (1, 1)

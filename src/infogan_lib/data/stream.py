@@ -8,6 +8,7 @@ that the data has not changed.
 import hashlib
 import warnings
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -116,9 +117,31 @@ class Position(Described):
     def schema(self) -> Kind:
         """Counts, and a pair of counts for each call of `fit`."""
         counts = {name: Int() for name in ("epoch_index", "batch_index", "epochs")}
-        target = Items((Nullable(Int()), Nullable(Int())))
+        target = Items((Nullable(Int(1)), Nullable(Int(1))))
         fits = {"fit_starts": ListOf(Items((Int(), Int()))), "fit_target": target, "stopped_fits": ListOf(Int())}
         return Record(counts | fits)
+
+    @staticmethod
+    def check_counts(state: Mapping[str, Any], step: int) -> None:
+        """Check that the counts in a state, each of which was checked by itself, agree with each other.
+
+        Args:
+            state: The state.
+            step: The number of steps made.
+
+        Raises:
+            ValueError: They do not; the message names a field.
+        """
+        starts, epochs, stopped = state["fit_starts"], state["epochs"], state["stopped_fits"]
+        if epochs > state["epoch_index"]:
+            raise ValueError(f"epochs is {epochs:,}, but epoch_index {state['epoch_index']:,}")
+        for earlier, later in pairwise([*starts, (step, epochs)]):
+            if any(before > after for before, after in zip(earlier, later, strict=True)):
+                raise ValueError(f"fit_starts has {tuple(earlier)} before {tuple(later)}")
+        if starts and state["fit_target"].count(None) != 1:
+            raise ValueError("fit_target must be a number of steps or of epochs, and None for the other")
+        if len(set(stopped)) != len(stopped) or any(index >= len(starts) for index in stopped):
+            raise ValueError(f"stopped_fits must be different indices of {len(starts)} calls of fit")
 
     def state_dict(self) -> dict[str, Any]:
         """The position as plain data."""
@@ -169,13 +192,15 @@ class DataStream(Described):
         """The next batch of the epoch; None at its end."""
         if self._pushed_back:
             batch, *self._pushed_back = self._pushed_back
+            if self._fingerprint is not None:
+                self._fingerprint = _fingerprint(batch)
         else:
             if self._batches is None:
                 self._batches = self._enter_epoch()
             batch = next(self._batches, None)
             if batch is None:
                 return None
-            self.position.batch_index += 1
+        self.position.batch_index += 1
         self._taken, self.taken = [*self._taken, batch][-_MAX_PUSHED_BACK:], self.taken + 1
         return batch
 
@@ -188,6 +213,7 @@ class DataStream(Described):
         keep = len(self._taken) - count
         self._taken, self._pushed_back = self._taken[:keep], self._taken[keep:] + self._pushed_back
         self.taken -= count
+        self.position.batch_index -= count
 
     def _enter_epoch(self) -> Iterator[Batch]:
         index, start = self.position.epoch_index, self.position.batch_index
@@ -226,8 +252,7 @@ class DataStream(Described):
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint saves of the data, with a fingerprint of the last batch."""
-        counted = [*self._taken, *self._pushed_back]
-        fingerprint = _fingerprint(counted[-1]) if counted else self._fingerprint
+        fingerprint = _fingerprint(self._taken[-1]) if self._taken else self._fingerprint
         return {"source": self.source.state_dict(), "fingerprint": fingerprint}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -244,8 +269,7 @@ class DataStream(Described):
 
     def snapshot(self) -> dict[str, Any]:
         """The state for a stream that continues in this process, with the batches that were pushed back."""
-        before = _fingerprint(self._taken[-1]) if self._taken else None
-        return {"state": self.state_dict(), "pushed_back": list(self._pushed_back), "before": before}
+        return {"state": self.state_dict(), "pushed_back": list(self._pushed_back)}
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Continue from where `snapshot` was taken.
@@ -253,10 +277,7 @@ class DataStream(Described):
         Batches that were pushed back are made anew where they can be: an error in them may have been mended.
         """
         self.load_state_dict(snapshot["state"])
-        self._pushed_back = list(snapshot["pushed_back"])
-        if self._pushed_back and self.source.random_access:
-            self.position.batch_index -= len(self._pushed_back)
-            self._pushed_back, self._fingerprint = [], snapshot["before"]
+        self._pushed_back = [] if self.source.random_access else list(snapshot["pushed_back"])
 
 
 def _fingerprint(batch: Batch) -> str:

@@ -18,6 +18,12 @@ RATE = 0.01
 """eta: the average is over the last hundred batches or so."""
 
 
+def is_prior(prior: Tensor) -> bool:
+    """Whether a tensor holds the probabilities of categories, up to rounding in the coarsest floating type."""
+    values = prior.double()
+    return bool((values >= 0).all()) and abs(float(values.sum()) - 1) < 0.01  # NaN is neither
+
+
 class LearnedPriors(nn.Module):
     """The priors of the codes with `learn_probs_after`, by name, as buffers of the model.
 

@@ -29,6 +29,7 @@ from infogan_lib.model.ema import make_ema
 from infogan_lib.model.fingerprint import model_fingerprint, warn_if_changed
 from infogan_lib.model.introspection import device_and_dtype
 from infogan_lib.model.plan import VERSIONS, ModelPlan, q_kind
+from infogan_lib.model.priors import is_prior
 from infogan_lib.model.q_head import LIBRARY_HEADS, QHeadFactory
 from infogan_lib.model.validation import check_modules
 
@@ -140,7 +141,7 @@ def load_tensors(model: nn.Module, path: Path, tensors: Mapping[str, Any], versi
     saved, versions = current_names(tensors), current_names(versions)
     tensors = renamed_like(saved, own)
     check_tensors(path, "network", tensors, own)
-    check_counts(path, tensors)
+    check_values(path, tensors)
     if set(tensors) != set(saved):
         unwrapped = {without_wrappers(name): value for name, value in versions.items()}
         names = {name: without_wrappers(name) for name in module_versions(own)}
@@ -148,15 +149,15 @@ def load_tensors(model: nn.Module, path: Path, tensors: Mapping[str, Any], versi
     model.load_state_dict(with_module_versions(tensors, versions))
 
 
-def check_counts(path: Path, tensors: Mapping[str, Any]) -> None:
-    """Check the counts that BatchNorm and the average keep, which they divide by.
+def check_values(path: Path, tensors: Mapping[str, Any]) -> None:
+    """Check the counts that BatchNorm and the average keep, which they divide by, and the learned priors.
 
     Args:
         path: where they were saved, for messages.
         tensors: tensors by name.
 
     Raises:
-        CheckpointError: a count below 0 or beyond any run.
+        CheckpointError: a count below 0 or beyond any run, or a prior that is none.
     """
     counts = {
         name: t for name, t in tensors.items() if name.rpartition(".")[2] in ("n_averaged", "num_batches_tracked")
@@ -164,6 +165,11 @@ def check_counts(path: Path, tensors: Mapping[str, Any]) -> None:
     for name, count in counts.items():
         if isinstance(count, Tensor) and not bool(((count >= 0) & (count <= MAX_INT)).all()):
             raise CheckpointError(path, f"its {name} must be from 0 to {MAX_INT:,}; it is damaged or forged")
+    for name, prior in tensors.items():
+        if name.startswith("priors.") and isinstance(prior, Tensor) and not is_prior(prior):
+            raise CheckpointError(
+                path, f"its {name} must be numbers of at least 0 that add up to 1; it is damaged or forged"
+            )
 
 
 def current_names(tensors: Mapping[str, Any]) -> dict[str, Any]:

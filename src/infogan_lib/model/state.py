@@ -15,7 +15,7 @@ from infogan_lib.data.pixels import pixel_range
 from infogan_lib.latent.category_names import check_category_names
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.plan import CATEGORY_NAMES, PIXEL_RANGE, VERSIONS
-from infogan_lib.model.saving import check_counts, current_names, load_tensors
+from infogan_lib.model.saving import check_values, current_names, load_tensors
 
 MODEL_STATE = Record(
     {
@@ -73,7 +73,7 @@ class ModelState(Checkable):
             raise CheckpointError(path, f"its model does not fit: {error}") from error
         for part in ("tensors", "unsaved_buffers"):
             check_tensors(path, "network", renamed_like(current_names(state[part]), own[part]), own[part])
-        check_counts(path, state["tensors"])
+        check_values(path, state["tensors"])
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Load the tensors, in place, and the names."""

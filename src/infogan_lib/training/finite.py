@@ -1,4 +1,4 @@
-"""The tensors of a module that must be finite: weights, and running statistics of normalizations.
+"""The tensors of a module that must be finite: weights, running statistics of normalizations, and learned priors.
 
 Other buffers may hold anything, such as a mask of -inf.
 """
@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from infogan_lib.checkpoints.compare import without_wrappers
 from infogan_lib.checkpoints.disk import CheckpointError
+from infogan_lib.model.priors import LearnedPriors
 from infogan_lib.training.metrics import total_norm
 
 
 class FiniteWeights:
-    """The weights and running statistics of several modules.
+    """The weights, running statistics and learned priors of several modules.
 
     Args:
         modules: the modules.
@@ -30,6 +31,12 @@ class FiniteWeights:
             for module in modules
             for name, part in module.named_modules()
             if isinstance(part, nn.modules.batchnorm._NormBase)
+        ]
+        self._priors = [
+            (f"{name}.", part)
+            for module in modules
+            for name, part in module.named_modules()
+            if isinstance(part, LearnedPriors)
         ]
 
     @torch.no_grad()
@@ -70,6 +77,8 @@ class FiniteWeights:
             if module.running_mean is not None and module.running_var is not None:
                 yield prefix + "running_mean", module.running_mean
                 yield prefix + "running_var", module.running_var
+        for prefix, priors in self._priors:
+            yield from ((prefix + name, prior) for name, prior in priors.named_buffers())
 
 
 def _first_not_finite(tensors: Iterable[tuple[str, Tensor]]) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch.optim.lr_scheduler import LRScheduler
 
+from infogan_lib._schema import Int, Record
 from infogan_lib._version import __version__
 from infogan_lib.checkpoints.bundle import read_bundle, write_bundle
 from infogan_lib.checkpoints.compare import known_fields
@@ -135,6 +136,36 @@ class RunLedger:
             )
         return differences
 
+    def check_counts(self, path: Path, metadata: Mapping[str, Any], state: Any) -> None:
+        """Check that the counts of steps and epochs in a checkpoint agree with each other.
+
+        Args:
+            path: The checkpoint, for messages.
+            metadata: Its metadata, which was checked.
+            state: Its state.
+
+        Raises:
+            CheckpointError: They do not.
+        """
+        try:
+            step, position = state["step"], state["position"]
+        except (TypeError, KeyError) as error:
+            raise CheckpointError(path, f"its state is not that of a run: {error!r}") from error
+        check_schema(path, "step", step, Record({"count": Int()}, is_open=True))
+        check_schema(path, "position", position, self.position.schema)
+        for name, counted, saved in (
+            ("step.count", step["count"], metadata["step"]),
+            ("position.epochs", position["epochs"], metadata["epoch"]),
+        ):
+            if counted != saved:
+                raise CheckpointError(
+                    path, f"{name} is {counted:,} in its state and {saved:,} in its manifest; it is damaged or forged"
+                )
+        try:
+            self.position.check_counts(position, step["count"])
+        except ValueError as error:
+            raise CheckpointError(path, f"its state does not fit: position.{error}; it is damaged or forged") from error
+
     def on_own_device(self, path: Path, metadata: Mapping[str, Any], state: dict[str, Any]) -> dict[str, Any]:
         """A run's state with what belongs to the trainer's own device and precision, for a branch.
 
@@ -196,6 +227,7 @@ class RunLedger:
             metadata, state = read_bundle(folder, TRAINER_STATE, KIND, max_bytes=self.max_bytes)
         self.check(folder, metadata)
         self.check_state(folder, state)
+        self.check_counts(folder, metadata, state)
         segments = from_manifest(folder, metadata)
         CompositeState(**self.parts).load(folder, without_fit_parts(state))
         self.history.restore(segments, folder)

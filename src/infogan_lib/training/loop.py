@@ -102,7 +102,8 @@ class FitLoop:
             self._settle()
             raise
         session.finish()
-        self._check_signals()
+        if self._stop.received is not None:
+            self._exit()
 
     def _train_on(self, batch: Batch | None) -> None:
         """Make a step on a batch, or end an epoch; then save if a checkpoint is due or a signal was received."""
@@ -118,9 +119,10 @@ class FitLoop:
             self._catch_up()
             self._end_epoch()
         self._check_signals()
-        if self._session.is_due(trainer.launched) and not trainer.is_stopping:  # the end is saved in any case
+        if self._session.is_due(trainer.launched):
             self._catch_up()
-            self._session.save()
+            if not trainer.is_stopping:  # the end is saved in any case, and as such
+                self._session.save()
 
     def _next_batch(self) -> Batch | None:
         is_first = self._stream.at_epoch_start
@@ -155,12 +157,14 @@ class FitLoop:
             self._catch_up()
 
     def _read(self) -> None:
-        """Read the earliest step that was launched and not read, and report it."""
+        """Read the earliest step that was launched and not read, and report it; if it ends the fit, drop the others."""
         trainer = self._trainer
         metrics = trainer.read()
         speed = {"images_per_second": self._speeds.pop(trainer.steps)} if trainer.steps in self._speeds else {}
         trainer.history.record(trainer.steps, speed)
         self._report(lambda callback: callback.on_step_end(trainer, metrics | speed))
+        if trainer.is_stopping:
+            self._drop_launched()
 
     def _end_epoch(self) -> None:
         trainer, epochs = self._trainer, self._trainer.epochs
@@ -194,19 +198,27 @@ class FitLoop:
 
         Where a callback raised, the step after the one that it raised at is rolled back.
         """
-        trainer, stream = self._trainer, self._stream
         try:
             if not self._callback_raised:
                 with suppress(Exception):  # the error that came first is the one to raise
                     self._catch_up()
         finally:
-            trainer.discard()
-            stream.push_back(stream.taken - trainer.launched - self._untrained)
+            self._drop_launched()
+
+    def _drop_launched(self) -> None:
+        """Roll back the steps that were launched and not read, and return the batches of those that were not made."""
+        self._trainer.discard()
+        self._stream.push_back(self._stream.taken - self._trainer.launched - self._untrained)
 
     def _check_signals(self) -> None:
-        if self._stop.received is None:
-            return
-        self._catch_up()
+        """Obey a signal now, unless the fit is ending: then its end is saved first."""
+        if self._stop.received is not None:
+            self._catch_up()
+            if not self._trainer.is_stopping:
+                self._exit()
+
+    def _exit(self) -> None:
+        """Save, and end as the signal that was received demands."""
         path = self._session.save()
         where = f"saved in {path}; the same command resumes from there" if path else "nothing is saved: no checkpoints="
         self._stop.exit(f"after step {self._trainer.steps}; {where}")

@@ -150,6 +150,8 @@ class Optimizers:
         default_q = self.g if isinstance(self.g, (int, float)) else Optimizers.g
         choices = {"d": self.d, "g": self.g, "q": default_q if self.q is None else self.q}
         built = {name: self._make(name, choices[name], parameters[name]) for name in parameters if parameters[name]}
+        if self.scheduler is None:  # with one, `add_unfrozen` refuses what an optimizer lacks
+            _add_frozen(parameters, built)
         if self.betas is not None and not any(isinstance(choices[name], (int, float)) for name in built):
             raise ValueError("optimizers.betas would do nothing: no Adam is left to use them; leave it out")
         _check_each_parameter_once(parameters, built, {id(p): name for name, p in model.named_parameters()})
@@ -215,6 +217,18 @@ def check_trainable(parameters: Mapping[str, Sequence[nn.Parameter]]) -> None:
         raise ValueError(
             "no parameter requires gradients, so nothing would be trained; call model.requires_grad_(True)"
         )
+
+
+def _add_frozen(parameters: Mapping[str, Sequence[nn.Parameter]], optimizers: Mapping[str, Optimizer]) -> None:
+    """Add frozen parameters that a ready-made optimizer lacks, so that its groups stay the same when they are trained.
+
+    A run whose optimizers gain a group between two calls of `fit` could not be resumed.
+    """
+    held = set().union(*map(_parameter_ids, optimizers.values()))
+    for name, optimizer in optimizers.items():
+        lacking = [p for p in parameters[name] if not p.requires_grad and id(p) not in held]
+        if lacking:
+            optimizer.add_param_group({"params": lacking})
 
 
 def add_unfrozen(

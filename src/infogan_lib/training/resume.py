@@ -17,7 +17,7 @@ from typing import Any
 from infogan_lib.checkpoints.disk import CheckpointError, os_errors_as_checkpoint_errors
 from infogan_lib.checkpoints.run_folder import Checkpoint, RunFolder, read_checkpoint
 from infogan_lib.checkpoints.segments import from_manifest
-from infogan_lib.checkpoints.state import CompositeState, Stateful, StateList, check_schema
+from infogan_lib.checkpoints.state import CompositeState, Stateful, StateList
 from infogan_lib.data.stream import DataStream, Target
 from infogan_lib.model.fingerprint import warn_if_changed
 from infogan_lib.training.branch import Branch
@@ -203,7 +203,7 @@ class FitSession:
             fit_state = {name: state[name] for name in FIT_PARTS}
         except (TypeError, KeyError) as error:
             raise CheckpointError(path, f"its state is not that of a run: {error!r}") from error
-        check_schema(path, "position", position, ledger.position.schema)
+        ledger.check_counts(path, checkpoint.metadata, state)
         starts, last = position["fit_starts"], len(position["fit_starts"]) - 1
         if last < 0:
             raise CheckpointError(path, "its state does not fit: fit_starts is empty; it is damaged or forged")

@@ -132,5 +132,14 @@ class Stepper:
         """Roll back the steps that were launched and not read."""
         self._queue.roll_back(self.steps)
 
+    def _check_all_read(self) -> None:
+        """Check that no step is pending, whose metrics a checkpoint would not hold.
+
+        Raises:
+            RuntimeError: a step was launched and not read.
+        """
+        if self.launched > self.steps:
+            raise RuntimeError("a step was launched and not read; call read() or discard() first")
+
     def _draw(self, n: int) -> Tensor:
         return self.model.latent.sample(n, rng=self.streams["latents"], device=self.device, dtype=self._dtype)

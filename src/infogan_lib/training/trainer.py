@@ -298,7 +298,7 @@ class InfoGANTrainer(Stepper):
     def stop(self) -> None:
         """End the call of `fit` under way after the step that is reported, as completed; for callbacks.
 
-        One step more may have been launched, and is made too, unless the callback `needs_model`.
+        A step that was launched already is rolled back.
         """
         self.is_stopping = True
 
@@ -321,7 +321,12 @@ class InfoGANTrainer(Stepper):
 
         Args:
             folder: made where there is none; a checkpoint in it is replaced, or stays if there is a CheckpointError.
+
+        Raises:
+            CheckpointError: an error of the disk.
+            RuntimeError: a step was launched and not read.
         """
+        self._check_all_read()
         self._ledger.save(check_path("folder", folder))
 
     def load_checkpoint(self, folder: str | os.PathLike[str]) -> None:
@@ -329,5 +334,7 @@ class InfoGANTrainer(Stepper):
 
         Raises:
             CheckpointError: damage, other settings or other networks; the trainer is then as it was.
+            RuntimeError: a step was launched and not read.
         """
+        self._check_all_read()
         self._ledger.load(check_path("folder", folder))
