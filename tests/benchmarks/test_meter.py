@@ -53,7 +53,8 @@ class ReadsBars(nn.Module):
     def forward(self, images):
         place = images.amax((1, 2))[:, ::3].argmax(1)
         logits = torch.full((len(images), 4), 0.01).scatter(1, (place[:, None] - 1) % 4, 0.97).log()
-        return torch.cat([logits, torch.zeros(len(images), 2)], dim=1) + 0 * self.anchor
+        nothing = 0 * (self.anchor + images.mean((1, 2, 3)))[:, None]  # but a gradient
+        return torch.cat([logits, torch.zeros(len(images), 2)], dim=1) + nothing
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -36,7 +36,8 @@ class ReadBy(nn.Module):
         self.answer = answer
 
     def forward(self, images):
-        return self.answer(images.flatten(1))
+        flat = images.flatten(1)
+        return self.answer(flat) + 0 * flat[:, :1]  # an answer that is a constant has no gradient
 
 
 def model_of(latent, answer):
