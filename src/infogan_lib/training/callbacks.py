@@ -24,7 +24,13 @@ class Callback:
 
     A step is read one step after it was launched, so that no device waits for the host. `fit` catches up before a
     callback that needs the model; `trainer.steps` and `trainer.history` are always as of the step reported.
+
+    Attributes:
+        on_all_processes: whether each of several processes calls it; by default process 0 alone does, as files and
+            prints want it.
     """
+
+    on_all_processes: bool = False
 
     def needs_model(self, step: int) -> bool:
         """Whether `on_step_end` looks at the model after this step, from 1; always, unless overridden."""

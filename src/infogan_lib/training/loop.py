@@ -6,6 +6,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from infogan_lib.data.labels import Batch
+from infogan_lib.data.rng import TorchRng
 from infogan_lib.data.stream import Target
 from infogan_lib.model.introspection import train_unfrozen
 from infogan_lib.training.callbacks import Callback
@@ -34,6 +35,7 @@ def run_fit(
     """
     if not session.resume(target):
         return
+    session.check_replicas()
     last_step, last_epoch = session.begin(target)
     stream, total = session.stream, last_step
     if last_epoch is not None and (per_epoch := stream.source.estimated_batches) is not None:
@@ -41,7 +43,7 @@ def run_fit(
     train_unfrozen(trainer.model)
     trainer.is_stopping = False
     with ExitStack() as stack:
-        for callback in callbacks:
+        for callback in (c for c in callbacks if trainer.distributed.is_main or c.on_all_processes):
             stack.callback(callback.on_fit_end, trainer)
             callback.on_fit_start(trainer, total)
         session.save()
@@ -77,6 +79,8 @@ class FitLoop:
         self._callback_raised = False
         self._lap = time.perf_counter()
         self._speeds: dict[int, float] = {}  # of the steps that were launched and not read
+        self._reported = [c for c in callbacks if trainer.distributed.is_main or c.on_all_processes]
+        self._is_stopping = self._is_signaled = False
 
     def run(self, last_step: int | None, last_epoch: int | None) -> None:
         """Train until a number of steps or epochs were made, and save the end.
@@ -91,7 +95,7 @@ class FitLoop:
         """
         trainer, session = self._trainer, self._session
         try:
-            while not trainer.is_stopping and (
+            while not self._agree_to_stop() and (
                 trainer.epochs < last_epoch if last_epoch is not None else trainer.launched < (last_step or 0)
             ):
                 batch = self._next_batch()
@@ -102,7 +106,24 @@ class FitLoop:
             self._settle()
             raise
         session.finish()
+        self._agree_to_stop()
         self._check_signals()
+
+    def _agree_to_stop(self) -> bool:
+        """Whether a callback of any process has ended the fit. All learn of signals, and follow process 0's generators.
+
+        Processes act on a stop or signal after they have agreed on it, so that all do so at the same step.
+        """
+        trainer, processes = self._trainer, self._trainer.distributed
+        if processes.world_size > 1:
+            rng = TorchRng(trainer.device)
+            given = processes.exchange((self._stop.received, trainer.is_stopping, rng.state_dict()))
+            signals, stops, states = zip(*given, strict=True)
+            rng.load_state_dict(states[0])
+            trainer.is_stopping = any(stops)
+            self._stop.received = next((signal for signal in signals if signal is not None), None)
+        self._is_stopping, self._is_signaled = trainer.is_stopping, self._stop.received is not None
+        return self._is_stopping
 
     def _train_on(self, batch: Batch | None) -> None:
         """Make a step on a batch, or end an epoch; then save if a checkpoint is due or a signal was received."""
@@ -118,7 +139,7 @@ class FitLoop:
             self._catch_up()
             self._end_epoch()
         self._check_signals()
-        if self._session.is_due(trainer.launched) and not trainer.is_stopping:  # the end is saved in any case
+        if self._session.is_due(trainer.launched) and not self._stops:  # the end is saved in any case
             self._catch_up()
             self._session.save()
 
@@ -173,10 +194,15 @@ class FitLoop:
             raise
         self._report(lambda callback: callback.on_epoch_end(trainer))
 
+    @property
+    def _stops(self) -> bool:
+        """Whether the fit is to end here, as far as all processes know."""
+        return self._trainer.is_stopping if self._trainer.distributed.world_size == 1 else self._is_stopping
+
     def _report(self, call: Callable[[Callback], None]) -> None:
         """Call every callback, so that none misses a step because another raised; then raise the first error."""
         errors: list[BaseException] = []
-        for callback in self._callbacks:
+        for callback in self._reported:
             try:
                 call(callback)
             except BaseException as error:
@@ -204,7 +230,7 @@ class FitLoop:
             stream.push_back(stream.taken - trainer.launched - self._untrained)
 
     def _check_signals(self) -> None:
-        if self._stop.received is None:
+        if self._stop.received is None or not (self._is_signaled or self._trainer.distributed.world_size == 1):
             return
         self._catch_up()
         path = self._session.save()

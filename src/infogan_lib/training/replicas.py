@@ -1,0 +1,125 @@
+"""The trainer's replicas: one in each process, with the same weights, settings, data and random numbers."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from infogan_lib.data.labels import Batch, LabeledBatch
+from infogan_lib.data.rng import TorchRng
+from infogan_lib.distributed import Processes
+from infogan_lib.distributed.processes import digest
+from infogan_lib.distributed.spread import check_bare, spread
+from infogan_lib.model.infogan import InfoGAN
+from infogan_lib.training.precision import Precision
+from infogan_lib.training.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from infogan_lib.training.engine import Engine
+
+_TOLERANCES = {torch.float64: 1e-8, torch.float32: 1e-2}
+"""The relative difference between two ways to compute a batch that is rounding, with TF32 where a device has it."""
+
+
+def check_networks(processes: Processes, engine: "Engine", *networks: Any) -> None:
+    """Check that networks can be trained by several processes.
+
+    Raises:
+        TypeError: networks in a wrapper.
+        ValueError: networks that are to be compiled.
+    """
+    if processes.world_size == 1:
+        return
+    check_bare(*(network for network in networks if isinstance(network, nn.Module)))
+    if engine.compile:
+        raise ValueError(
+            f"engine.compile must be False with {processes.world_size} processes: compiled networks would not see the "
+            "rows of the others"
+        )
+
+
+def begin_alike(
+    processes: Processes, modules: Sequence[nn.Module], settings: Mapping[str, Any], device: torch.device
+) -> None:
+    """Check that all processes have the same settings, and give them the weights and generators of process 0.
+
+    Args:
+        processes: the processes.
+        modules: the modules that are trained.
+        settings: the trainer's settings.
+        device: the trainer's device.
+
+    Raises:
+        ProcessError: settings or networks that differ.
+    """
+    if processes.world_size == 1:
+        return
+    processes.check_device(device)
+    tensors = [pair for module in modules for pair in [*module.named_parameters(), *module.named_buffers()]]
+    processes.check_settings("networks", {name: f"{t.dtype} {tuple(t.shape)}" for name, t in tensors})
+    processes.check_settings("settings", settings)
+    processes.share(tensor for _, tensor in tensors)
+    rng = TorchRng(device)
+    rng.load_state_dict(processes.exchange(rng.state_dict())[0])
+
+
+def check_first_batch(processes: Processes, model: InfoGAN, precision: Precision, real: Batch) -> None:
+    """Check that all processes have the same batch, and that the networks can be spread over them.
+
+    Args:
+        processes: the processes.
+        model: the InfoGAN, in the mode that it is trained in.
+        precision: the precision of the forward passes.
+        real: real images (N, *image_shape), the whole batch.
+
+    Raises:
+        ProcessError: batches that differ.
+        ValueError: a network with a layer that looks at other rows, and is no BatchNorm.
+    """
+    images = real.images if isinstance(real, LabeledBatch) else real
+    held = real.tensors if isinstance(real, LabeledBatch) else [real]
+    processes.check_settings("batch", {f"tensor {i}": digest(tensor) for i, tensor in enumerate(held)})
+    latents = model.latent.sample(
+        len(images), rng=torch.Generator(images.device).manual_seed(0), device=images.device, dtype=images.dtype
+    )
+    before, rng = Snapshot([model]), TorchRng(images.device)
+    before.take()
+    states = rng.state_dict()
+    with precision.step(), torch.no_grad():
+        for name, function, batch in (
+            ("the generator", model.generate, latents),
+            ("the discriminator or Q", model.discriminate, images),
+        ):
+            results = []
+            for run in (spread(function, processes), function):
+                rng.load_state_dict(states)
+                with precision.forward():
+                    results.append(run(batch))
+            _check_same(name, *results, precision, processes)
+    rng.load_state_dict(states)
+    before.restore()
+
+
+def _check_same(name: str, parts: Any, whole: Any, precision: Precision, processes: Processes) -> None:
+    for part, expected in [(parts, whole)] if isinstance(whole, Tensor) else zip(parts, whole, strict=True):
+        if expected is None or not expected.isfinite().all():
+            continue
+        tolerance = _TOLERANCES.get(expected.dtype, 0.1) if precision.name == "fp32" else 0.1
+        error = (part - expected).to(torch.float32).norm()
+        if not error <= tolerance * expected.to(torch.float32).norm() + 1e-12:
+            raise ValueError(
+                f"{name} makes something else of a batch on {processes.world_size} processes than on one, as a layer "
+                "does that looks at the whole batch, such as a standard deviation over it, or that draws random "
+                "numbers; of these only BatchNorm and dropout can be spread over processes. Leave it out, or train in "
+                "one process"
+            )
+
+
+def tensors_in(state: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """All tensors in a state, with their places in it as names."""
+    if isinstance(state, Tensor):
+        yield name, state
+    elif isinstance(state, Mapping | list | tuple):
+        for key, value in state.items() if isinstance(state, Mapping) else enumerate(state):
+            yield from tensors_in(value, f"{name}.{key}" if name else str(key))
