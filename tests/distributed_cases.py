@@ -35,7 +35,7 @@ class RandomItems(Dataset):
         return len(self.images)
 
     def __getitem__(self, index: int) -> Tensor:
-        return self.images[index] + 0.1 * torch.rand(1, 4, 4, dtype=torch.float64)
+        return 0.9 * self.images[index] + 0.1 * torch.rand(1, 4, 4, dtype=torch.float64)
 
 
 def convolutional() -> tuple[nn.Module, nn.Module]:
@@ -60,15 +60,13 @@ def convolutional() -> tuple[nn.Module, nn.Module]:
 
 
 def dropping_discriminator() -> nn.Module:
-    return nn.Sequential(
-        nn.Flatten(),
-        nn.Linear(16, 16),
-        nn.Dropout(0.3),
-        nn.LeakyReLU(0.1),
-        nn.Linear(16, 16),
-        nn.ReLU(),
-        nn.Linear(16, 1),
-    )
+    layers = [nn.Linear(16, 12), nn.Dropout(0.3), nn.LeakyReLU(0.1), nn.Linear(12, 9), nn.ReLU(), nn.Linear(9, 1)]
+    return nn.Sequential(nn.Flatten(), *layers)
+
+
+def contrastive() -> regularizers.Contrastive:
+    classifier = nn.Sequential(nn.Flatten(), nn.Linear(32, 8), nn.Tanh(), nn.Linear(8, 2)).double()
+    return regularizers.Contrastive(classifier, weight=0.5, every=2)
 
 
 def augment(x: Tensor, rng: torch.Generator) -> Tensor:
@@ -109,7 +107,7 @@ CASES: dict[str, dict[str, Any]] = {
     "augmented": {"augment": augment, "discriminator_augment": Translation(0.25)},
     "affine": {"augment": RandomAffine()},
     "mode seeking": {"regularizers": lambda: [regularizers.ModeSeeking(after=2)], "batch_size": 13},
-    "contrastive": {"regularizers": lambda: [regularizers.Contrastive(weight=0.5, every=2)], "batch_size": 13},
+    "contrastive": {"regularizers": lambda: [contrastive()], "batch_size": 13},
     "penalties": {
         "regularizers": lambda: [regularizers.R1(1.0, every=2), regularizers.GradientPenalty()],
     },
@@ -140,18 +138,15 @@ def build(case: dict[str, Any]) -> tuple[ig.InfoGANTrainer, Any, dict[str, Any]]
     """A trainer in float64, its data and the arguments of `fit`."""
     case = {"steps": 50, "batch_size": 11, "data": "tensor", "sgd": True, "regularizers": (), **case}
     torch.manual_seed(1)
-    latent, networks = (
-        case.pop("latent", LATENT),
-        case.pop("networks", lambda: (dense_generator(), dense_discriminator())),
-    )
-    g, d = (network.double() for network in networks())
+    latent, networks = case.pop("latent", LATENT), case.pop("networks", None)
+    g, d = (dense_generator(), dense_discriminator()) if networks is None else networks()
     fit = {name: case.pop(name) for name in ("steps", "batch_size", "num_workers", "checkpoints") if name in case}
     if case["data"] in ("list", "loader", "own loader", "iterable"):
         del fit["batch_size"]
     terms, data, sgd = case.pop("regularizers"), data_of(case.pop("data")), case.pop("sgd")
     optimizers = {**SGD, "lr_g": 0.05, "lr_d": 0.05, "lr_q": 0.05} if sgd else {}
     terms = terms() if isinstance(terms, Callable) else terms
-    trainer = make_trainer(g, d, latent, regularizers=terms, **optimizers, **case)
+    trainer = make_trainer(g.double(), d.double(), latent, regularizers=terms, **optimizers, **case)
     torch.manual_seed(2)
     return trainer, data, fit
 

@@ -261,7 +261,7 @@ def _host_group() -> "distributed.ProcessGroup":
     default = distributed.group.WORLD
     assert default is not None
     if default not in _host_groups:
-        _host_groups[default] = distributed.new_group(backend="gloo")
+        _host_groups[default] = distributed.new_group(backend="gloo")  # type: ignore[assignment]
     return _host_groups[default]
 
 

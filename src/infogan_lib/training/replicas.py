@@ -91,12 +91,12 @@ def check_first_batch(processes: Processes, model: InfoGAN, precision: Precision
             ("the generator", model.generate, latents),
             ("the discriminator or Q", model.discriminate, images),
         ):
-            results = []
+            results: list[Any] = []
             for run in (spread(function, processes), function):
                 rng.load_state_dict(states)
                 with precision.forward():
                     results.append(run(batch))
-            _check_same(name, *results, precision, processes)
+            _check_same(name, results[0], results[1], precision, processes)
     rng.load_state_dict(states)
     before.restore()
 
