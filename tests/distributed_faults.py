@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, TensorDataset
 from typing_extensions import override
 
 import infogan_lib as ig
@@ -140,6 +140,12 @@ def other_images() -> str:
     return fit_or_error(images(40, dtype=torch.float64, seed=rank()))
 
 
+def dealt_out() -> None:
+    dataset = TensorDataset(images(40))
+    sampler = DistributedSampler(dataset, num_replicas=2, rank=rank())
+    make_trainer().fit(DataLoader(dataset, 4, sampler=sampler), steps=2)
+
+
 def other_networks() -> str:
     trainer = make_trainer(discriminator=dense_discriminator(norm=rank() == 0))
     return str(trainer)
@@ -172,9 +178,8 @@ def random_layer() -> None:
 
 
 def few_rows() -> None:
-    make_trainer(accumulation_steps=3, dense=None) if False else make_trainer(
-        dense_generator_without_norm(), dense_discriminator(norm=False), accumulation_steps=3
-    ).fit(images(40), steps=2, batch_size=4)
+    networks = dense_generator_without_norm(), dense_discriminator(norm=False)
+    make_trainer(*networks, accumulation_steps=3).fit(images(40), steps=2, batch_size=4)
 
 
 def dense_generator_without_norm() -> nn.Module:

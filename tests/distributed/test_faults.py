@@ -1,7 +1,6 @@
 """What goes wrong in one process ends all of them, and what the processes do not share is refused."""
 
 import re
-import time
 
 import pytest
 import torch
@@ -22,11 +21,9 @@ def messages(results):
     ],
 )
 def test_an_error_of_process_0_ends_all(two, function, own, others):
-    start = time.monotonic()
     first, second = messages(two.run(function))
     assert own in first
     assert f"ProcessError: {others}" in second
-    assert time.monotonic() - start < 10
 
 
 def test_an_item_that_one_process_cannot_read_ends_all(two):
@@ -40,13 +37,14 @@ def test_an_item_that_one_process_cannot_read_ends_all(two):
     [
         (faults.other_seeds, "the same settings, but 'seed' is 0 in process 0 and 1 in process 1"),
         (faults.other_lengths, "the same data, but 'number of batches' is 5 in process 0 and 6 in process 1"),
-        (faults.other_images, "the same batch, but 'tensor 0' is"),
+        (faults.other_images, "process 1 has another batch than process 0; every process needs the whole batch"),
         (faults.other_networks, "the same networks, but 'discriminator.2.weight' is"),
         (faults.other_targets, "the same arguments of fit, but 'steps' is 2 in process 0 and 3 in process 1"),
         (faults.wrapped, "one is in a DistributedDataParallel.*give the module that was wrapped"),
         (faults.compiled, "engine.compile must be False with 2 processes"),
         (faults.minibatch_std, "the discriminator or Q makes something else of a batch on 2 processes"),
         (faults.random_layer, "the generator makes something else of a batch on 2 processes"),
+        (faults.dealt_out, "gives each process a part of the data.*without DistributedSampler"),
         (faults.few_rows, "1 rows cannot be spread over 2 processes; give a larger batch_size"),
         (faults.changed_weight, "process 1 and process 0 hold different values of 'model.tensors.generator.0.weight'"),
     ],

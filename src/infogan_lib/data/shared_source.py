@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
+from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from infogan_lib._schema import Kind
@@ -79,15 +80,33 @@ class SharedSource(BatchSource):
         self._source.load_state_dict(state)
 
 
-def share_source(source: BatchSource, processes: Processes) -> BatchSource:
+def share_source(source: BatchSource, data: Any, processes: Processes) -> BatchSource:
     """A source for each of several processes; all hold a Tensor themselves.
+
+    Args:
+        source: The source of one process.
+        data: The data that it was made for.
+        processes: The processes.
 
     Raises:
         ProcessError: The processes were given other data.
+        ValueError: A loader that gives a process a part of the data.
     """
     if processes.world_size == 1:
         return source
+    if isinstance(data, DataLoader) and _is_dealt_out(data):
+        raise ValueError(
+            "this DataLoader gives each process a part of the data, and InfoGANTrainer deals out batches by itself; "
+            "give the Dataset with batch_size= and num_workers=, or a DataLoader without DistributedSampler"
+        )
     sizes = {name: value for name, value in source.state_dict().items() if isinstance(value, int)}
     kind = {"kind": type(source).__name__, "number of batches": source.batches_per_epoch}
     processes.check_settings("data", kind | sizes)
     return source if isinstance(source, TensorSource) else SharedSource(source, processes)
+
+
+def _is_dealt_out(loader: DataLoader[Any]) -> bool:
+    """Whether a sampler of a loader leaves items to other processes: torch's own does, and Accelerate's."""
+    samplers = [loader.sampler, loader.batch_sampler, getattr(loader.batch_sampler, "sampler", None)]
+    counts = [getattr(sampler, name, 1) for sampler in samplers for name in ("num_replicas", "num_processes")]
+    return any(isinstance(count, int) and count > 1 for count in counts)

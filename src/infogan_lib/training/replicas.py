@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from infogan_lib.data.labels import Batch, LabeledBatch
 from infogan_lib.data.rng import TorchRng
-from infogan_lib.distributed import Processes
+from infogan_lib.distributed import ProcessError, Processes
 from infogan_lib.distributed.processes import digest
 from infogan_lib.distributed.spread import check_bare, spread
 from infogan_lib.model.infogan import InfoGAN
@@ -79,7 +79,12 @@ def check_first_batch(processes: Processes, model: InfoGAN, precision: Precision
     """
     images = real.images if isinstance(real, LabeledBatch) else real
     held = real.tensors if isinstance(real, LabeledBatch) else [real]
-    processes.check_settings("batch", {f"tensor {i}": digest(tensor) for i, tensor in enumerate(held)})
+    digests = processes.exchange([digest(tensor) for tensor in held])
+    if others := [rank for rank, own in enumerate(digests) if own != digests[0]]:
+        raise ProcessError(
+            f"process {others[0]} has another batch than process 0; every process needs the whole batch, and trains on "
+            "its own rows of it: leave out a DistributedSampler, and give what shuffles the same seed"
+        )
     latents = model.latent.sample(
         len(images), rng=torch.Generator(images.device).manual_seed(0), device=images.device, dtype=images.dtype
     )

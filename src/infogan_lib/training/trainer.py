@@ -306,7 +306,7 @@ class InfoGANTrainer(Stepper):
         if isinstance(source, TensorSource) and not is_tensor:
             self._check_data(source.images)
         check = None if isinstance(source, TensorSource) else self._check_data  # a Tensor was checked as a whole
-        return share_source(source, self.distributed), check
+        return share_source(source, data, self.distributed), check
 
     def summary(self) -> str:
         """The networks and their numbers of parameters, where Q reads, the losses, the precision and the device."""
