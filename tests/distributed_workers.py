@@ -53,8 +53,7 @@ class Workers:
         before = os.environ.get("OMP_NUM_THREADS")
         os.environ["OMP_NUM_THREADS"] = "1"
         self._processes = [
-            spawn.Process(target=_work, args=(rank, size, meeting, theirs), daemon=True)
-            for rank, (_, theirs) in enumerate(pairs)
+            spawn.Process(target=_work, args=(rank, size, meeting, theirs)) for rank, (_, theirs) in enumerate(pairs)
         ]
         for process in self._processes:
             process.start()
