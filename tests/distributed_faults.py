@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, TensorDataset
 from typing_extensions import override
 
@@ -175,6 +176,23 @@ def random_layer() -> None:
 
     g = dense_generator()
     make_trainer(nn.Sequential(g[:3], Noisy(), g[3:])).fit(images(40), steps=2, batch_size=8)
+
+
+class Recomputed(nn.Module):
+    """A BatchNorm whose activations are not kept, but computed again in the backward pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(16, 16), nn.BatchNorm1d(16), nn.Tanh())
+
+    @override
+    def forward(self, x: Tensor) -> Tensor:
+        return checkpoint(self.layers, x, use_reentrant=False)
+
+
+def recomputed() -> None:
+    g = dense_generator()
+    make_trainer(nn.Sequential(g[:3], Recomputed(), g[3:])).fit(images(40), steps=2, batch_size=8)
 
 
 def few_rows() -> None:

@@ -41,7 +41,7 @@ def torchrun(folder: Path, *options: str, restarts: int = 0) -> subprocess.Compl
     program = folder / "program.py"
     program.write_text(PROGRAM)
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
-    environment = os.environ | {
+    changes = {
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": os.pathsep.join(sys.path),
         "CUDA_VISIBLE_DEVICES": "",
@@ -51,7 +51,7 @@ def torchrun(folder: Path, *options: str, restarts: int = 0) -> subprocess.Compl
         env=os.environ | changes,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=100,
         check=False,
     )
 

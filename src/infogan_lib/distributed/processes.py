@@ -56,6 +56,7 @@ class Processes:
         self, rank: int = 0, world_size: int = 1, host_group: "distributed.ProcessGroup | None" = None
     ) -> None:
         self.rank, self.world_size, self._host_group = rank, world_size, host_group
+        self._last_error: BaseException | None = None  # the one that the others know of
 
     @property
     def is_main(self) -> bool:
@@ -79,22 +80,24 @@ class Processes:
         rows = self.rows(count, rank)
         return rows.stop - rows.start
 
-    @torch.no_grad()
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Average the gradients over the processes, as one flat tensor for each dtype."""
-        if self.world_size == 1:
-            return
+        """Average the gradients of parameters over the processes."""
+        if self.world_size > 1:
+            self.average([parameter.grad for parameter in parameters if parameter.grad is not None])
+
+    @torch.no_grad()
+    def average(self, tensors: Iterable[Tensor]) -> None:
+        """Average tensors over the processes in place, as one flat tensor for each dtype."""
         by_dtype: dict[torch.dtype, list[Tensor]] = {}
-        for parameter in parameters:
-            if parameter.grad is not None:
-                by_dtype.setdefault(parameter.grad.dtype, []).append(parameter.grad)
-        for gradients in by_dtype.values():
-            flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        for tensor in tensors if self.world_size > 1 else ():
+            by_dtype.setdefault(tensor.dtype, []).append(tensor)
+        for alike in by_dtype.values():
+            flat = torch.cat([tensor.reshape(-1) for tensor in alike])
             distributed.all_reduce(flat)
             flat /= self.world_size
-            pieces = flat.split([gradient.numel() for gradient in gradients])
-            for gradient, piece in zip(gradients, pieces, strict=True):
-                gradient.copy_(piece.view_as(gradient))
+            pieces = flat.split([tensor.numel() for tensor in alike])
+            for tensor, piece in zip(alike, pieces, strict=True):
+                tensor.copy_(piece.view_as(tensor))
 
     def exchange(self, value: _Result) -> list[_Result]:
         """What each process gives, in the order of their ranks.
@@ -105,7 +108,7 @@ class Processes:
         return [value] if self.world_size == 1 else self._exchange(value)
 
     def _exchange(self, value: Any, timeout: timedelta | None = None) -> list[Any]:
-        data = torch.frombuffer(bytearray(pickle.dumps(value)), dtype=torch.uint8)
+        data = _as_bytes(value)
         sizes = [int(size) for size in self._all_gather(torch.tensor([len(data)]), timeout)]
         padded = torch.cat([data, data.new_zeros(max(sizes) - len(data))])
         gathered = self._all_gather(padded, timeout)
@@ -131,10 +134,15 @@ class Processes:
         try:
             yield
         except BaseException as error:
-            if self.world_size > 1 and not isinstance(error, ProcessError):
-                with suppress(Exception):
-                    self._exchange(_Failure(f"{type(error).__name__}: {error}"), _LAST_WORDS)
+            self.report(error)
             raise
+
+    def report(self, error: BaseException) -> None:
+        """Tell the other processes of an error, once; not of one that they have told, or have as well."""
+        if self.world_size > 1 and error is not self._last_error and not isinstance(error, ProcessError):
+            self._last_error = error
+            with suppress(Exception):
+                self._exchange(_Failure(f"{type(error).__name__}: {error}"), _LAST_WORDS)
 
     def from_main(self, make: Callable[[], _Result]) -> _Result:
         """What process 0 makes, or the error that it raises, for all of them."""
@@ -147,7 +155,9 @@ class Processes:
             except Exception as raised:
                 error = raised
         shown = error if error is None or _survives_pickling(error) else ProcessError(f"process 0: {error!r}")
-        made, shown = self.exchange((made, shown))[0]
+        (data,) = self.send([_as_bytes((made, shown))] if self.is_main else None, 0)
+        if not self.is_main:
+            made, shown = pickle.loads(data.numpy().tobytes())
         if shown is not None:
             raise shown if error is None else error
         return made  # type: ignore[return-value]
@@ -271,6 +281,10 @@ _host_groups: "dict[distributed.ProcessGroup, distributed.ProcessGroup]" = {}
 def _leave() -> None:
     if distributed.is_initialized():
         distributed.destroy_process_group()
+
+
+def _as_bytes(value: Any) -> Tensor:
+    return torch.frombuffer(bytearray(pickle.dumps(value)), dtype=torch.uint8)
 
 
 def _survives_pickling(error: Exception) -> bool:

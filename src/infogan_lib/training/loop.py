@@ -9,7 +9,7 @@ from infogan_lib.data.labels import Batch
 from infogan_lib.data.rng import TorchRng
 from infogan_lib.data.stream import Target
 from infogan_lib.model.introspection import train_unfrozen
-from infogan_lib.training.callbacks import Callback
+from infogan_lib.training.callbacks import Callback, called_here
 from infogan_lib.training.resume import FitSession
 from infogan_lib.training.signals import StopSignals, defer_sigchld
 
@@ -43,7 +43,7 @@ def run_fit(
     train_unfrozen(trainer.model)
     trainer.is_stopping = False
     with ExitStack() as stack:
-        for callback in (c for c in callbacks if trainer.distributed.is_main or c.on_all_processes):
+        for callback in called_here(callbacks, trainer.distributed):
             stack.callback(callback.on_fit_end, trainer)
             callback.on_fit_start(trainer, total)
         session.save()
@@ -79,8 +79,9 @@ class FitLoop:
         self._callback_raised = False
         self._lap = time.perf_counter()
         self._speeds: dict[int, float] = {}  # of the steps that were launched and not read
-        self._reported = [c for c in callbacks if trainer.distributed.is_main or c.on_all_processes]
-        self._is_stopping = self._is_signaled = False
+        self._called = called_here(callbacks, trainer.distributed)
+        self._is_alone = trainer.distributed.world_size == 1
+        self._agreed_stop, self._agreed_signal = False, False
 
     def run(self, last_step: int | None, last_epoch: int | None) -> None:
         """Train until a number of steps or epochs were made, and save the end.
@@ -110,20 +111,22 @@ class FitLoop:
         self._check_signals()
 
     def _agree_to_stop(self) -> bool:
-        """Whether a callback of any process has ended the fit. All learn of signals, and follow process 0's generators.
+        """Whether a callback has ended the fit.
 
-        Processes act on a stop or signal after they have agreed on it, so that all do so at the same step.
+        Of several processes all learn of a stop or a signal here, and act on it at the same step. Torch's generators
+        become those of process 0, where callbacks may have drawn from them.
         """
-        trainer, processes = self._trainer, self._trainer.distributed
-        if processes.world_size > 1:
-            rng = TorchRng(trainer.device)
-            given = processes.exchange((self._stop.received, trainer.is_stopping, rng.state_dict()))
-            signals, stops, states = zip(*given, strict=True)
-            rng.load_state_dict(states[0])
-            trainer.is_stopping = any(stops)
-            self._stop.received = next((signal for signal in signals if signal is not None), None)
-        self._is_stopping, self._is_signaled = trainer.is_stopping, self._stop.received is not None
-        return self._is_stopping
+        trainer = self._trainer
+        if self._is_alone:
+            return trainer.is_stopping
+        rng = TorchRng(trainer.device)
+        given = trainer.distributed.exchange((self._stop.received, trainer.is_stopping, rng.state_dict()))
+        signals, stops, states = zip(*given, strict=True)
+        rng.load_state_dict(states[0])
+        self._agreed_stop = trainer.is_stopping = any(stops)
+        if received := [signal for signal in signals if signal is not None]:
+            self._stop.received, self._agreed_signal = received[0], True
+        return self._agreed_stop
 
     def _train_on(self, batch: Batch | None) -> None:
         """Make a step on a batch, or end an epoch; then save if a checkpoint is due or a signal was received."""
@@ -139,7 +142,8 @@ class FitLoop:
             self._catch_up()
             self._end_epoch()
         self._check_signals()
-        if self._session.is_due(trainer.launched) and not self._stops:  # the end is saved in any case
+        is_stopping = trainer.is_stopping if self._is_alone else self._agreed_stop
+        if self._session.is_due(trainer.launched) and not is_stopping:  # the end is saved in any case
             self._catch_up()
             self._session.save()
 
@@ -147,8 +151,10 @@ class FitLoop:
         is_first = self._stream.at_epoch_start
         try:
             batch = self._stream.next_batch()
-        except Exception:  # a signal to the whole group may end a loader's workers before it is received here
-            if self._stop.wait(0.5):
+        except Exception as error:  # a signal to the whole group may end a loader's workers before it is received here
+            self._trainer.distributed.report(error)
+            if self._stop.wait(0.5) or not self._is_alone:
+                self._agree_to_stop()
                 with defer_sigchld():
                     self._check_signals()
             raise
@@ -194,15 +200,10 @@ class FitLoop:
             raise
         self._report(lambda callback: callback.on_epoch_end(trainer))
 
-    @property
-    def _stops(self) -> bool:
-        """Whether the fit is to end here, as far as all processes know."""
-        return self._trainer.is_stopping if self._trainer.distributed.world_size == 1 else self._is_stopping
-
     def _report(self, call: Callable[[Callback], None]) -> None:
         """Call every callback, so that none misses a step because another raised; then raise the first error."""
         errors: list[BaseException] = []
-        for callback in self._reported:
+        for callback in self._called:
             try:
                 call(callback)
             except BaseException as error:
@@ -230,7 +231,7 @@ class FitLoop:
             stream.push_back(stream.taken - trainer.launched - self._untrained)
 
     def _check_signals(self) -> None:
-        if self._stop.received is None or not (self._is_signaled or self._trainer.distributed.world_size == 1):
+        if self._stop.received is None or not (self._is_alone or self._agreed_signal):
             return
         self._catch_up()
         path = self._session.save()

@@ -1,6 +1,6 @@
 """The trainer's replicas: one in each process, with the same weights, settings, data and random numbers."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 _TOLERANCES = {torch.float64: 1e-8, torch.float32: 1e-2}
 """The relative difference between two ways to compute a batch that is rounding, with TF32 where a device has it."""
+
+_ROUGH = 0.2
+"""The same for the dtypes of 16 bits."""
+
+_ROWS = 16
 
 
 def check_networks(processes: Processes, engine: "Engine", *networks: Any) -> None:
@@ -85,39 +90,57 @@ def check_first_batch(processes: Processes, model: InfoGAN, precision: Precision
             f"process {others[0]} has another batch than process 0; every process needs the whole batch, and trains on "
             "its own rows of it: leave out a DistributedSampler, and give what shuffles the same seed"
         )
-    latents = model.latent.sample(
-        len(images), rng=torch.Generator(images.device).manual_seed(0), device=images.device, dtype=images.dtype
-    )
-    before, rng = Snapshot([model]), TorchRng(images.device)
+    # A few rows of each process show what there is to see, and fit into the memory of one.
+    count = min(len(images), max(_ROWS, 2 * processes.world_size))
+    rng = torch.Generator(images.device).manual_seed(0)
+    latents = model.latent.sample(count, rng=rng, device=images.device, dtype=images.dtype)
+    before, global_rng = Snapshot([model]), TorchRng(images.device)
     before.take()
-    states = rng.state_dict()
-    with precision.step(), torch.no_grad():
-        for name, function, batch in (
-            ("the generator", model.generate, latents),
-            ("the discriminator or Q", model.discriminate, images),
-        ):
-            results: list[Any] = []
-            for run in (spread(function, processes), function):
-                rng.load_state_dict(states)
-                with precision.forward():
-                    results.append(run(batch))
-            _check_same(name, results[0], results[1], precision, processes)
-    rng.load_state_dict(states)
+    states = global_rng.state_dict()
+    for name, network, function, batch in (
+        ("the generator", model.generator, model.generate, latents),
+        ("the discriminator or Q", model, model.discriminate, images[:count]),
+    ):
+        parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        results: list[list[Tensor]] = []
+        for run in (spread(function, processes), function):
+            global_rng.load_state_dict(states)
+            with precision.step():
+                results.append(_outputs_and_gradients(run, batch, parameters, precision))
+        processes.average(results[0][-len(parameters) :] if parameters else [])
+        _check_same(name, results[0], results[1], precision, processes)
+    global_rng.load_state_dict(states)
     before.restore()
 
 
-def _check_same(name: str, parts: Any, whole: Any, precision: Precision, processes: Processes) -> None:
-    for part, expected in [(parts, whole)] if isinstance(whole, Tensor) else zip(parts, whole, strict=True):
-        if expected is None or not expected.isfinite().all():
-            continue
-        tolerance = _TOLERANCES.get(expected.dtype, 0.1) if precision.name == "fp32" else 0.1
-        error = (part - expected).to(torch.float32).norm()
-        if not error <= tolerance * expected.to(torch.float32).norm() + 1e-12:
+def _outputs_and_gradients(
+    run: Callable[[Tensor], Any], batch: Tensor, parameters: list[nn.Parameter], precision: Precision
+) -> list[Tensor]:
+    """What a network makes of a batch, and the gradient of the sum of its sines, in which each number has its part."""
+    with precision.forward():
+        made = run(batch)
+    outputs = [made] if isinstance(made, Tensor) else [part for part in made if part is not None]
+    loss = torch.stack([output.float().sin().sum() for output in outputs]).sum()
+    if not parameters or not loss.requires_grad:
+        return [output.detach() for output in outputs] + [torch.zeros_like(p) for p in parameters]
+    gradients = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+    return [output.detach() for output in outputs] + list(gradients)
+
+
+def _check_same(name: str, ours: list[Tensor], one: list[Tensor], precision: Precision, processes: Processes) -> None:
+    if not all(tensor.isfinite().all() for tensor in one):
+        return
+    tolerance = _TOLERANCES.get(one[0].dtype, _ROUGH) if precision.name == "fp32" else _ROUGH
+    errors = [(mine - expected).float().norm() for mine, expected in zip(ours, one, strict=True)]
+    norms = [expected.float().norm() for expected in one]
+    largest = torch.stack(norms).max()
+    for error, norm in zip(errors, norms, strict=True):
+        if not error <= tolerance * torch.maximum(norm, 0.01 * largest) + 1e-12:
             raise ValueError(
                 f"{name} makes something else of a batch on {processes.world_size} processes than on one, as a layer "
                 "does that looks at the whole batch, such as a standard deviation over it, or that draws random "
-                "numbers; of these only BatchNorm and dropout can be spread over processes. Leave it out, or train in "
-                "one process"
+                "numbers; of these only BatchNorm and dropout can be spread over processes, and not in a part that "
+                "torch.utils.checkpoint computes again. Leave it out, or train in one process"
             )
 
 
