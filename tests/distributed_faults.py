@@ -74,6 +74,25 @@ class Broken(Dataset):
         return 60
 
 
+class EndedWithItsWorkers(Dataset):
+    """Images that cannot be read in process 1 from the 20th on, when process 0 receives a signal."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+
+    @override
+    def __getitem__(self, index: int) -> Tensor:
+        self.reads += 1
+        if self.reads == 20 and rank() == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+        if self.reads == 20 and rank() == 1:
+            raise OSError("a worker was killed")
+        return images(60, dtype=torch.float64)[index]
+
+    def __len__(self) -> int:
+        return 60
+
+
 class MinibatchStd(nn.Module):
     @override
     def forward(self, x: Tensor) -> Tensor:
@@ -89,6 +108,15 @@ def run(name: str, folder: Path, stop_in: int | None = None, stop_at: int = 5, e
     except SystemExit as exit:
         return trainer.steps, exit.code
     return result_of(trainer)
+
+
+def ended_with_its_workers(folder: Path) -> tuple[int, Any, list[str]]:
+    trainer, _, fit = build(CASES["default"] | {"steps": 12})
+    try:
+        trainer.fit(EndedWithItsWorkers(), **fit, checkpoints=folder)
+    except SystemExit as exit:
+        return trainer.steps, exit.code, sorted(path.name for path in (folder / "checkpoints").iterdir())
+    return 0, 0, []
 
 
 def steps_with(*called: ig.Callback) -> tuple[int, Any]:

@@ -31,6 +31,15 @@ def test_a_signal_to_one_process_stops_all_at_the_same_step(two, tmp_path, rank)
         assert_identical(one, undisturbed)
 
 
+def test_a_signal_that_ends_the_reading_of_data_saves_all(two, tmp_path):
+    first, second = two.run(faults.ended_with_its_workers, tmp_path)
+    assert first == second
+    steps, code, checkpoints = first
+    assert code == 143
+    assert steps > 0
+    assert checkpoints[-1] == f"step_{steps:010d}"
+
+
 @pytest.mark.parametrize("name", ["Adam", "random items", "loader with dropout"])
 def test_a_run_resumes_on_another_number_of_processes(two, tmp_path, name):
     one = train(name, 12)

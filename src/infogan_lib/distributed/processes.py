@@ -233,7 +233,8 @@ class Processes:
         if self.world_size > 1 and device.type != "cpu" and len(set(places)) < len(places):
             raise ProcessError(
                 f"each process needs a device of its own, but several are on {device} of the same machine; leave the "
-                "device out, or give Engine('cuda'), and start at most one process per device"
+                "device out or give Engine('cuda'), start at most one process per device, and set LOCAL_RANK or call "
+                "torch.cuda.set_device where it is not torchrun that starts them"
             )
 
 
@@ -256,14 +257,14 @@ def join() -> Processes:
                 f"WORLD_SIZE={size} says that this is one of {size} processes, but {', '.join(missing)} is not set; "
                 "start the program with torchrun, or unset WORLD_SIZE to train in one process"
             )
-        if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
         on_cuda = torch.cuda.is_available() and distributed.is_nccl_available()
         distributed.init_process_group("cpu:gloo,cuda:nccl" if on_cuda else "gloo")
         atexit.register(_leave)
     size = distributed.get_world_size()
     if size == 1:
         return Processes()
+    if torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
     return Processes(distributed.get_rank(), size, _host_group())
 
 

@@ -97,20 +97,22 @@ def check_first_batch(processes: Processes, model: InfoGAN, precision: Precision
     before, global_rng = Snapshot([model]), TorchRng(images.device)
     before.take()
     states = global_rng.state_dict()
-    for name, network, function, batch in (
-        ("the generator", model.generator, model.generate, latents),
-        ("the discriminator or Q", model, model.discriminate, images[:count]),
-    ):
-        parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        results: list[list[Tensor]] = []
-        for run in (spread(function, processes), function):
-            global_rng.load_state_dict(states)
-            with precision.step():
-                results.append(_outputs_and_gradients(run, batch, parameters, precision))
-        processes.average(results[0][-len(parameters) :] if parameters else [])
-        _check_same(name, results[0], results[1], precision, processes)
-    global_rng.load_state_dict(states)
-    before.restore()
+    try:
+        for name, network, function, batch in (
+            ("the generator", model.generator, model.generate, latents),
+            ("the discriminator or Q", model, model.discriminate, images[:count]),
+        ):
+            parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+            results: list[list[Tensor]] = []
+            for run in (spread(function, processes), function):
+                global_rng.load_state_dict(states)
+                with precision.step():
+                    results.append(_outputs_and_gradients(run, batch, parameters, precision))
+            processes.average(results[0][-len(parameters) :] if parameters else [])
+            _check_same(name, results[0], results[1], precision, processes)
+    finally:
+        global_rng.load_state_dict(states)
+        before.restore()
 
 
 def _outputs_and_gradients(
