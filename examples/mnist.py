@@ -143,7 +143,8 @@ def main() -> None:
         trainer = recipe.trainer(engine=ig.Engine(options.device, precision=precision))
     except (DataFileError, ValueError) as error:
         sys.exit(f"mnist.py: {error}")
-    print(f"recipe '{recipe.name}' on {trainer.device}, seed {recipe.seed}, output in {options.out}/")
+    if trainer.distributed.is_main:
+        print(f"recipe '{recipe.name}' on {trainer.device}, seed {recipe.seed}, output in {options.out}/")
 
     train_images = recipe.images(data["train"][0])
     monitor = CollapseMonitor(on_symptom=print_symptom)
@@ -165,6 +166,8 @@ def main() -> None:
         )
     except (ig.CheckpointError, OSError) as error:
         sys.exit(f"mnist.py: {error}")
+    if not trainer.distributed.is_main:
+        return  # one of several processes draws the pictures
 
     model = trainer.model
     test_images, test_labels = recipe.images(data["test"][0]), data["test"][1]

@@ -82,6 +82,8 @@ def main() -> None:
     except (ig.CheckpointError, OSError) as error:
         sys.exit(f"sprites.py: {error}")
 
+    if not trainer.distributed.is_main:
+        return  # one of several processes scores and draws
     recipes.save_run(options.out, recipe, trainer.model)
     draw_pictures(trainer, data, options.out)
     scores = print_scores(trainer.model, data, options.samples)

@@ -10,6 +10,7 @@ ROOT = Path(infogan_lib.__file__).parent
 FLOORS = [  # lowest first; the rooms of one floor do not import one another
     {"_checks", "_version"},
     {"_schema"},
+    {"distributed"},
     {"losses", "checkpoints", "data"},
     {"latent", "metrics"},
     {"model", "regularizers"},

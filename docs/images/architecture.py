@@ -35,6 +35,7 @@ PURPOSE = {
     "losses": "adversarial and information losses",
     "checkpoints": "folders that are whole or refused",
     "data": "images, batches, streams, randomness",
+    "distributed": "rows of a batch on several processes",
     "_checks": "arguments: received, expected, what to change",
     "_schema": "saved data: the type and the bounds of every field",
     "_version": "one number",

@@ -1,4 +1,4 @@
-"""A trainer is refused in one of several processes, which would train apart."""
+"""What a trainer makes of the environment of a launcher, and of a process group that is there."""
 
 import pytest
 import torch
@@ -12,9 +12,10 @@ def test_one_process_may_be_launched(monkeypatch, size):
     make_trainer()
 
 
-def test_several_processes_are_refused(monkeypatch):
+def test_a_launcher_must_say_how_to_meet(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "4")
-    with pytest.raises(RuntimeError, match="one of 4 processes.*start the program with python.*without WORLD_SIZE"):
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    with pytest.raises(RuntimeError, match="one of 4 processes.*MASTER_ADDR.*start the program with torchrun"):
         make_trainer()
 
 
@@ -22,7 +23,5 @@ def test_a_process_group_counts_more_than_the_environment(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "4")
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 1)
-    make_trainer()
-    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
-    with pytest.raises(RuntimeError, match="one of 2 processes"):
-        make_trainer()
+    trainer = make_trainer()
+    assert (trainer.distributed.rank, trainer.distributed.world_size) == (0, 1)

@@ -93,6 +93,9 @@ class DatasetSource(BatchSource):
         num_workers: The number of worker processes; 0 makes the batches in this process.
         read: Reads a batch of items.
         labeled: Draws labeled items beside each batch; None for none.
+
+    Attributes:
+        stride: 1 for every batch from the first on, W for every W-th.
     """
 
     random_access = True
@@ -109,6 +112,7 @@ class DatasetSource(BatchSource):
         self._length, self._batch_size = len(dataset), batch_size  # type: ignore[arg-type]
         self._read, self._labeled = read, labeled
         self.batches_per_epoch = self.estimated_batches = self._length // batch_size
+        self.stride = 1
         self._sampler = _EpochSampler(self._length, batch_size, seed, labeled)
         self._loader = DataLoader(
             _SeededBatches(dataset, seed),
@@ -123,7 +127,7 @@ class DatasetSource(BatchSource):
 
     @override
     def epoch(self, index: int, start: int | None = None) -> Iterator[Batch]:
-        self._sampler.epoch, self._sampler.start = index, start or 0
+        self._sampler.epoch, self._sampler.start, self._sampler.stride = index, start or 0, self.stride
         return map(self._read_items, self._loader)
 
     def _read_items(self, items: Any) -> Batch:
@@ -151,19 +155,19 @@ class _BatchIndices(NamedTuple):
 
 
 class _EpochSampler(Sampler[_BatchIndices]):
-    """Samples the batches of `epoch`, from batch `start` on, each followed by its labeled items."""
+    """Samples every `stride`-th batch of `epoch`, from batch `start` on, each followed by its labeled items."""
 
     def __init__(self, length: int, batch_size: int, seed: int, labeled: LabeledItems | None) -> None:
         self._length, self._batch_size, self._seed, self._labeled = length, batch_size, seed, labeled
-        self.epoch = self.start = 0
+        self.epoch, self.start, self.stride = 0, 0, 1
 
     def __len__(self) -> int:
-        return self._length // self._batch_size - self.start
+        return len(range(self.start, self._length // self._batch_size, self.stride))
 
     @override
     def __iter__(self) -> Iterator[_BatchIndices]:
         order, size = epoch_order(self._length, self._seed, self.epoch).tolist(), self._batch_size
-        batches, epoch = range(self.start, self._length // size), self.epoch
+        batches, epoch = range(self.start, self._length // size, self.stride), self.epoch
         return (
             _BatchIndices(epoch, i, order[i * size : (i + 1) * size] + self._items_beside(epoch, i)) for i in batches
         )

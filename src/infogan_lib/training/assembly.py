@@ -1,12 +1,11 @@
 """The parts of a trainer: the model, its average, its regularizers, and what a checkpoint holds of all parts."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from infogan_lib.checkpoints.compare import without_wrappers
@@ -25,24 +24,6 @@ from infogan_lib.training.config import run_config
 from infogan_lib.training.history import History
 from infogan_lib.training.ledger import RunLedger
 from infogan_lib.training.step import InfoGANStep
-
-
-def check_one_process() -> None:
-    """Refuse to be one of several processes, which would draw the same latents and train apart.
-
-    Raises:
-        RuntimeError: a process group of several, or a launcher's environment that says so.
-    """
-    launched = os.environ.get("WORLD_SIZE", "1")
-    size = int(launched) if launched.isdecimal() else 1
-    if distributed.is_available() and distributed.is_initialized():
-        size = distributed.get_world_size()
-    if size > 1:
-        raise RuntimeError(
-            f"this is one of {size} processes, but an InfoGANTrainer trains in one: each would draw the same latents "
-            "and train a model of its own; start the program with python instead of a launcher such as torchrun, and "
-            "without WORLD_SIZE in its environment"
-        )
 
 
 def as_model(

@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from infogan_lib._checks import check_int, check_path, describe
 from infogan_lib._schema import Described, Int, Kind, Record
+from infogan_lib.distributed import Processes
 
 if TYPE_CHECKING:
     from infogan_lib.training.trainer import InfoGANTrainer
@@ -24,7 +25,13 @@ class Callback:
 
     A step is read one step after it was launched, so that no device waits for the host. `fit` catches up before a
     callback that needs the model; `trainer.steps` and `trainer.history` are always as of the step reported.
+
+    Attributes:
+        on_all_processes: whether each of several processes calls it; by default process 0 alone does, as files and
+            prints want it.
     """
+
+    on_all_processes: bool = False
 
     def needs_model(self, step: int) -> bool:
         """Whether `on_step_end` looks at the model after this step, from 1; always, unless overridden."""
@@ -69,6 +76,11 @@ def check_callbacks(callbacks: Any) -> tuple[Callback, ...]:
             hint = f"; did you mean {callback.__name__}()?" if isinstance(callback, type) else ""
             raise TypeError(f"{wanted}, but one of them is {describe(callback)}{hint}")
     return result
+
+
+def called_here(callbacks: Iterable[Callback], processes: Processes) -> list[Callback]:
+    """Those that this one of several processes calls."""
+    return [callback for callback in callbacks if processes.is_main or callback.on_all_processes]
 
 
 def stateful_among(callbacks: Iterable[Callback]) -> list[Callback]:

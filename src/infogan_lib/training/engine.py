@@ -17,7 +17,7 @@ class Engine:
 
     Args:
         device: "auto" for the accelerator that `torch.accelerator` names (CUDA, XPU or MPS), else the CPU; or any torch
-            device.
+            device. With `torchrun`, "auto" and "cuda" are each process's own CUDA device.
         precision: "fp32", or the networks under autocast with "bf16" or "fp16"; "auto" for "bf16" where the device
             computes in it, else "fp32".
         tf32: whether CUDA may round the factors of float32 convolutions and products to TF32 (10 bits of mantissa) in

@@ -6,9 +6,10 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from infogan_lib.data.labels import Batch
+from infogan_lib.data.rng import TorchRng
 from infogan_lib.data.stream import Target
 from infogan_lib.model.introspection import train_unfrozen
-from infogan_lib.training.callbacks import Callback
+from infogan_lib.training.callbacks import Callback, called_here
 from infogan_lib.training.resume import FitSession
 from infogan_lib.training.signals import StopSignals, defer_sigchld
 
@@ -34,6 +35,7 @@ def run_fit(
     """
     if not session.resume(target):
         return
+    session.check_replicas()
     last_step, last_epoch = session.begin(target)
     stream, total = session.stream, last_step
     if last_epoch is not None and (per_epoch := stream.source.estimated_batches) is not None:
@@ -41,7 +43,7 @@ def run_fit(
     train_unfrozen(trainer.model)
     trainer.is_stopping = False
     with ExitStack() as stack:
-        for callback in callbacks:
+        for callback in called_here(callbacks, trainer.distributed):
             stack.callback(callback.on_fit_end, trainer)
             callback.on_fit_start(trainer, total)
         session.save()
@@ -77,6 +79,9 @@ class FitLoop:
         self._callback_raised = False
         self._lap = time.perf_counter()
         self._speeds: dict[int, float] = {}  # of the steps that were launched and not read
+        self._called = called_here(callbacks, trainer.distributed)
+        self._is_alone = trainer.distributed.world_size == 1
+        self._agreed_stop, self._agreed_signal = False, False
 
     def run(self, last_step: int | None, last_epoch: int | None) -> None:
         """Train until a number of steps or epochs were made, and save the end.
@@ -91,19 +96,50 @@ class FitLoop:
         """
         trainer, session = self._trainer, self._session
         try:
-            while not trainer.is_stopping and (
+            while not self._agree_to_stop() and (
                 trainer.epochs < last_epoch if last_epoch is not None else trainer.launched < (last_step or 0)
             ):
                 batch = self._next_batch()
                 with defer_sigchld():
                     self._train_on(batch)
+            if self._agreed_stop:
+                self._drop_launched()
             self._catch_up()
         except BaseException:
             self._settle()
             raise
         session.finish()
-        if self._stop.received is not None:
+        self._agree_to_stop()
+        if self._has_signal:
             self._exit()
+
+    @property
+    def _is_ending(self) -> bool:
+        """Whether the fit was stopped; of several processes, whether all know of it."""
+        return self._trainer.is_stopping if self._is_alone else self._agreed_stop
+
+    @property
+    def _has_signal(self) -> bool:
+        """Whether a signal was received; of several processes, whether all know of it."""
+        return self._stop.received is not None and (self._is_alone or self._agreed_signal)
+
+    def _agree_to_stop(self) -> bool:
+        """Whether a callback has ended the fit.
+
+        Of several processes all learn of a stop or a signal here, and act on it at the same step. Torch's generators
+        become those of process 0, where callbacks may have drawn from them.
+        """
+        trainer = self._trainer
+        if self._is_alone:
+            return trainer.is_stopping
+        rng = TorchRng(trainer.device)
+        given = trainer.distributed.exchange((self._stop.received, trainer.is_stopping, rng.state_dict()))
+        signals, stops, states = zip(*given, strict=True)
+        rng.load_state_dict(states[0])
+        self._agreed_stop = trainer.is_stopping = any(stops)
+        if received := [signal for signal in signals if signal is not None]:
+            self._stop.received, self._agreed_signal = received[0], True
+        return self._agreed_stop
 
     def _train_on(self, batch: Batch | None) -> None:
         """Make a step on a batch, or end an epoch; then save if a checkpoint is due or a signal was received."""
@@ -121,15 +157,17 @@ class FitLoop:
         self._check_signals()
         if self._session.is_due(trainer.launched):
             self._catch_up()
-            if not trainer.is_stopping:  # the end is saved in any case, and as such
+            if not self._is_ending:  # the end is saved in any case, and as such
                 self._session.save()
 
     def _next_batch(self) -> Batch | None:
         is_first = self._stream.at_epoch_start
         try:
             batch = self._stream.next_batch()
-        except Exception:  # a signal to the whole group may end a loader's workers before it is received here
-            if self._stop.wait(0.5):
+        except Exception as error:  # a signal to the whole group may end a loader's workers before it is received here
+            self._trainer.distributed.report(error)
+            if self._stop.wait(0.5) or not self._is_alone:
+                self._agree_to_stop()
                 with defer_sigchld():
                     self._check_signals()
             raise
@@ -163,7 +201,7 @@ class FitLoop:
         speed = {"images_per_second": self._speeds.pop(trainer.steps)} if trainer.steps in self._speeds else {}
         trainer.history.record(trainer.steps, speed)
         self._report(lambda callback: callback.on_step_end(trainer, metrics | speed))
-        if trainer.is_stopping:
+        if trainer.is_stopping and self._is_alone:  # several processes have to agree first
             self._drop_launched()
 
     def _end_epoch(self) -> None:
@@ -180,7 +218,7 @@ class FitLoop:
     def _report(self, call: Callable[[Callback], None]) -> None:
         """Call every callback, so that none misses a step because another raised; then raise the first error."""
         errors: list[BaseException] = []
-        for callback in self._callbacks:
+        for callback in self._called:
             try:
                 call(callback)
             except BaseException as error:
@@ -212,9 +250,9 @@ class FitLoop:
 
     def _check_signals(self) -> None:
         """Obey a signal now, unless the fit is ending: then its end is saved first."""
-        if self._stop.received is not None:
+        if self._has_signal:
             self._catch_up()
-            if not self._trainer.is_stopping:
+            if not self._is_ending:
                 self._exit()
 
     def _exit(self) -> None:

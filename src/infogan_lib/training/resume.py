@@ -19,11 +19,13 @@ from infogan_lib.checkpoints.run_folder import Checkpoint, RunFolder, read_check
 from infogan_lib.checkpoints.segments import from_manifest
 from infogan_lib.checkpoints.state import CompositeState, Stateful, StateList
 from infogan_lib.data.stream import DataStream, Target
+from infogan_lib.distributed import Processes
 from infogan_lib.model.fingerprint import warn_if_changed
 from infogan_lib.training.branch import Branch
 from infogan_lib.training.checkpoint_settings import Checkpoints
 from infogan_lib.training.fit_calls import find_call
 from infogan_lib.training.ledger import FIT_PARTS, RunLedger, without_fit_parts
+from infogan_lib.training.replicas import tensors_in
 
 _log = logging.getLogger(__name__)
 
@@ -36,11 +38,18 @@ class FitSession:
         settings: Where to save, and what to resume from; None to save nothing.
         stream: The data of the fit.
         callbacks: The callbacks that have a state.
+        processes: The processes that train together; process 0 holds the folder and writes for all.
     """
 
     def __init__(
-        self, ledger: RunLedger, settings: Checkpoints | None, stream: DataStream, callbacks: Sequence[Stateful]
+        self,
+        ledger: RunLedger,
+        settings: Checkpoints | None,
+        stream: DataStream,
+        callbacks: Sequence[Stateful],
+        processes: Processes,
     ) -> None:
+        self._processes = processes
         self._ledger, self._settings, self.stream = ledger, settings, stream
         self._callbacks = StateList(callbacks)
         self._state = CompositeState(**ledger.parts, data=stream, callbacks=self._callbacks)
@@ -61,19 +70,24 @@ class FitSession:
         path = None if settings is None else settings.path
         if settings is None or path is None:
             return self
+        self._folder = RunFolder(path, keep=settings.keep, max_bytes=ledger.max_bytes, check=ledger.check_state)
+        self._processes.from_main(lambda: self._hold(path))
+        return self
+
+    def _hold(self, path: Path) -> None:
+        """Hold the folder until the end of this call of `fit`."""
+        ledger, folder = self._ledger, self._folder
+        assert folder is not None
         with ExitStack() as stack:
-            self._folder = stack.enter_context(
-                RunFolder(path, keep=settings.keep, max_bytes=ledger.max_bytes, check=ledger.check_state)
-            )
+            stack.enter_context(folder)
             expected, free = 4 * ledger.size, shutil.disk_usage(path).free  # weights, two moments, an average
             if free < 2 * expected:
                 warnings.warn(
                     f"{path} has {free:,} bytes free, and a checkpoint of this run may take {expected:,}; "
                     "free some space, or saving may fail",
-                    stacklevel=4,
+                    stacklevel=6,
                 )
             self._exit_stack = stack.pop_all()
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         ledger = self._ledger
@@ -112,7 +126,8 @@ class FitSession:
         ledger, position, name = self._ledger, self._ledger.position, self._name()
         if ledger.interrupted is not None and ledger.interrupted[0] != name:
             ledger.interrupted, ledger.completed_fits = None, len(position.fit_starts)  # this is another fit
-        checkpoint, before = self._find_checkpoint(), (position.state_dict(), ledger.completed_fits)
+        checkpoint = self._processes.from_main(self._find_checkpoint)
+        before = (position.state_dict(), ledger.completed_fits)
         # Calls without a folder, or in another one, are no calls of the run that begins or is found in this one.
         is_first = self._folder is not None and name not in ledger.folders
         completed = 0 if is_first else ledger.completed_fits
@@ -253,6 +268,23 @@ class FitSession:
         """
         if self._folder is None:
             return None
+        self.check_replicas()
+        self._folder.current = self._processes.from_main(self._write)
+        self._ledger.folders.add(self._name())
+        return self._folder.current
+
+    def check_replicas(self) -> None:
+        """Check that all processes hold the same weights, optimizers and streams, bit by bit.
+
+        Raises:
+            ProcessError: They do not.
+        """
+        if self._processes.world_size > 1:
+            parts = {name: part for name, part in self._ledger.parts.items() if name != "global_rng"}
+            self._processes.check_replicas(dict(tensors_in(CompositeState(**parts).state_dict())))
+
+    def _write(self) -> Path:
+        assert self._folder is not None
         self._ledger.check_weights(self._ledger.step())
         path = self._folder.path(self._ledger.step())
         if self._folder.current == path:
@@ -262,7 +294,6 @@ class FitSession:
             state = self._state.state_dict()
         self._folder.check_held()
         self._folder.save(self._ledger.step(), self._ledger.metadata(self._folder.segments), state)
-        self._ledger.folders.add(self._name())
         return path
 
     def is_due(self, step: int) -> bool:

@@ -12,9 +12,13 @@ from infogan_lib.data.pixels import UNKNOWN_RANGE
 from infogan_lib.data.rng import RandomStreams
 from infogan_lib.data.transfer import Transfer
 from infogan_lib.data.validation import BatchLimits, check_shape_and_dtype
+from infogan_lib.distributed import Processes
+from infogan_lib.losses import AdversarialLoss, PairedAdversarialLoss
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.training.assembly import settle_pixel_range
 from infogan_lib.training.ledger import RunLedger
+from infogan_lib.training.optimizers import Part
+from infogan_lib.training.replicas import check_first_batch
 from infogan_lib.training.step import InfoGANStep
 from infogan_lib.training.step_queue import StepQueue
 
@@ -24,6 +28,7 @@ class Stepper:
 
     model: InfoGAN
     device: torch.device
+    distributed: Processes
     streams: RandomStreams
     _step: InfoGANStep
     _queue: StepQueue
@@ -34,6 +39,7 @@ class Stepper:
     _read_batch: Reader
     _has_settled_range = False
     _has_warned_of_eval_mode = False
+    _has_checked_processes = False
 
     @property
     def steps(self) -> int:
@@ -50,6 +56,26 @@ class Stepper:
         """The real images of the last step read, on the device and before `augment`; None before the first."""
         return self._queue.last_batch
 
+    @property
+    def adversarial(self) -> AdversarialLoss | PairedAdversarialLoss:
+        """The adversarial loss."""
+        return self._step.adversarial
+
+    @property
+    def information_trains(self) -> frozenset[Part]:
+        """The parts that the information loss trains."""
+        return self._step.information_trains
+
+    @property
+    def scaler(self) -> torch.amp.GradScaler:
+        """The loss scaler; it does something with `Engine(precision="fp16")` only."""
+        return self._step.precision.scaler
+
+    @property
+    def joint_batches(self) -> bool:
+        """Whether D and Q see real and generated images in one batch."""
+        return self._step.joint_batches
+
     def step(self, batch: Any) -> dict[str, float]:
         """Make one step on a batch, for those who own their loop. Networks stay in their mode, as always in torch.
 
@@ -57,7 +83,8 @@ class Stepper:
 
         Args:
             batch: images (N, *image_shape); a tuple or list that starts with them; or a dict with no other images. With
-                a `Label`, (images, labels), or a dict with one tensor of integers.
+                a `Label`, (images, labels), or a dict with one tensor of integers. With several processes, the whole
+                batch in each of them.
 
         Returns:
             The step's metrics: "loss/d", "loss/g" and "loss/information" (weighted), "nll/CODE", "bound/CODE" (nats)
@@ -98,7 +125,11 @@ class Stepper:
             settle_pixel_range(self.model, images)
             self._has_settled_range = True
         to_range = self.model.pixel_range or UNKNOWN_RANGE
-        self._queue.launch(as_floats(real, self._transfer, to_range, self._dtype), self._draw)
+        real = as_floats(real, self._transfer, to_range, self._dtype)
+        if self.distributed.world_size > 1 and not self._has_checked_processes:
+            check_first_batch(self.distributed, self.model, self._step.precision, real)
+            self._has_checked_processes = True
+        self._queue.launch(real, self._draw)
         self._ledger.has_stepped = True
 
     def _warn_of_eval_mode(self) -> None:

@@ -1,19 +1,19 @@
 """The trainer: data, devices, precision, averaging and callbacks around the step. It owns no maths."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from inspect import signature
 from typing import Any, Never
 
-import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from infogan_lib._checks import check_bool, check_instance, check_int, check_name, check_path, check_seed
 from infogan_lib.data.batch_images import to_tensor
-from infogan_lib.data.dataset import batch_reader
+from infogan_lib.data.dataset import BatchSource, batch_reader
 from infogan_lib.data.labels import Batch, images_of
 from infogan_lib.data.rng import RandomStreams
+from infogan_lib.data.shared_source import share_source
 from infogan_lib.data.sources import TensorSource, make_source
 from infogan_lib.data.stream import DataStream, Position
 from infogan_lib.data.transfer import Transfer
@@ -22,6 +22,7 @@ from infogan_lib.data.validation import (
     check_images,
     check_last_batch,
 )
+from infogan_lib.distributed import join
 from infogan_lib.latent import LatentSpec
 from infogan_lib.losses import AdversarialLoss, PairedAdversarialLoss
 from infogan_lib.model.infogan import InfoGAN
@@ -31,7 +32,6 @@ from infogan_lib.training.arguments import check_adversarial, refuse_positional,
 from infogan_lib.training.assembly import (
     add_ema,
     as_model,
-    check_one_process,
     make_ledger,
     prepare_regularizers,
     settle_pixel_range,
@@ -52,6 +52,7 @@ from infogan_lib.training.optimizers import (
     parameters_by_optimizer,
 )
 from infogan_lib.training.precision import Precision
+from infogan_lib.training.replicas import begin_alike, check_networks
 from infogan_lib.training.resume import FitSession
 from infogan_lib.training.step import InfoGANStep
 from infogan_lib.training.step_queue import StepQueue
@@ -95,12 +96,14 @@ class InfoGANTrainer(Stepper):
         optimizers: the optimizers by name, "d", "g" and "q", as far as each has parameters; frozen ones are among them.
         schedulers: their learning-rate schedulers, in the same order; none without `Optimizers(scheduler=)`.
         streams: the streams of random numbers, by name a `torch.Generator` each.
+        distributed: the processes that train together; `distributed.rank` is the number of this one, of
+            `distributed.world_size`.
         is_stopping: whether `stop` was called in the call of `fit` under way, or in the last one.
 
     Raises:
         TypeError: an argument of another type.
         ValueError: arguments that do not fit each other, before anything is trained.
-        RuntimeError: in one of several processes that a launcher started.
+        RuntimeError: processes that were launched together and differ in their settings.
 
     Source: Chen et al., InfoGAN, NeurIPS 2016, equation 6 and appendix C.
     """
@@ -125,7 +128,7 @@ class InfoGANTrainer(Stepper):
         seed: int = 0,
         **unknown: Never,
     ) -> None:
-        check_one_process()
+        self.distributed = join()
         refuse_unknown("InfoGANTrainer", unknown, signature(InfoGANTrainer).parameters)
         optimizer_settings: Optimizers = check_instance("optimizers", optimizers, Optimizers) or Optimizers()
         engine_settings: Engine = check_instance("engine", engine, Engine) or Engine()
@@ -134,6 +137,7 @@ class InfoGANTrainer(Stepper):
         check_bool("joint_batches", joint_batches)
         self._seed = check_seed(seed)
         self.device = engine_settings.torch_device()
+        check_networks(self.distributed, engine_settings, generator, discriminator)
         model = as_model(generator, discriminator, latent, seed=seed)
         engine_settings.check_dtypes(model, self.device)
         self.model = model.to(self.device)
@@ -162,6 +166,7 @@ class InfoGANTrainer(Stepper):
             discriminator_augment=discriminator_augment,
             compiled=engine_settings.compile,
             schedulers=self.schedulers,
+            processes=self.distributed,
         )
         self._dtype = device_and_dtype(self.model.generator)[1]
         self._label_sizes = {name: code.k for name, code in self.model.latent.labels.items()}
@@ -189,31 +194,12 @@ class InfoGANTrainer(Stepper):
                 "seed": self._seed,
             },
         )
+        begin_alike(self.distributed, [self.model, self._step.networks], self._ledger.settings, self.device)
 
     @property
     def epochs(self) -> int:
         """The number of completed epochs."""
         return self._position.epochs
-
-    @property
-    def adversarial(self) -> AdversarialLoss | PairedAdversarialLoss:
-        """The adversarial loss."""
-        return self._step.adversarial
-
-    @property
-    def information_trains(self) -> frozenset[Part]:
-        """The parts that the information loss trains."""
-        return self._step.information_trains
-
-    @property
-    def scaler(self) -> torch.amp.GradScaler:
-        """The loss scaler; it does something with `Engine(precision="fp16")` only."""
-        return self._step.precision.scaler
-
-    @property
-    def joint_batches(self) -> bool:
-        """Whether D and Q see real and generated images in one batch."""
-        return self._step.joint_batches
 
     def fit(
         self,
@@ -244,7 +230,8 @@ class InfoGANTrainer(Stepper):
                 mapped onto the model's `pixel_range`; floats are taken as they are. A `Label` needs labels.
             epochs: passes over the data. Give exactly one of `epochs` and `steps`.
             steps: steps, over as many epochs as they need.
-            batch_size: batch size for a Tensor or Dataset; a loader or iterable has its own.
+            batch_size: batch size for a Tensor or Dataset; a loader or iterable has its own. Several processes share a
+                batch of this size.
             num_workers: worker processes that load the items of a Dataset; 0 loads them in the main process.
             image_key: the images' key in items or batches that are dicts; None if only one tensor can be images.
             callbacks: called in order.
@@ -270,26 +257,36 @@ class InfoGANTrainer(Stepper):
         num_workers = check_int("num_workers", num_workers, minimum=0)
         called, saving = check_callbacks(callbacks), as_checkpoints(checkpoints)
         stateful = stateful_among(called)
-        data, key = to_tensor(data), None if image_key is None else check_name("image_key", image_key)
+        key = None if image_key is None else check_name("image_key", image_key)
+        size = {"batch_size": batch_size, "num_workers": num_workers}
+        with self.distributed.together():
+            self.distributed.check_settings("arguments of fit", {**target._asdict(), **size, "checkpoints": saving})
+            source, check = self._source(to_tensor(data), key, size, resumable=saving is not None)
+            self._train_unfrozen()
+            stream = DataStream(source, self._position)
+            with FitSession(self._ledger, saving, stream, stateful, self.distributed) as session:
+                run_fit(self, session, called, check, target)
+        return self.history
+
+    def _source(
+        self, data: Any, key: str | None, size: dict[str, int], *, resumable: bool
+    ) -> tuple[BatchSource, Callable[[Batch], None] | None]:
+        """The source of batches, and a check of the first batch of an epoch unless all data was checked."""
         is_tensor = isinstance(data, Tensor)
         if is_tensor and data.ndim > 1 and len(data) > 0:
             self._check_data(data)
         if is_tensor and key is not None:
             raise ValueError(f"image_key={key!r} would do nothing: data is one Tensor of images")
-        size = {"batch_size": batch_size, "num_workers": num_workers}
         read = batch_reader(self._label_sizes, key)
         source = make_source(data, **size, seed=self._seed, device=self.device, read=read)
-        if source.not_resumable and saving is not None:
+        if source.not_resumable and resumable:
             raise ValueError(f"a run that can be resumed needs data with a position: {source.not_resumable}")
         if isinstance(data, DataLoader):
             check_last_batch(data, self._batches.min_batch_size)
         if isinstance(source, TensorSource) and not is_tensor:
             self._check_data(source.images)
         check = None if isinstance(source, TensorSource) else self._check_data  # a Tensor was checked as a whole
-        self._train_unfrozen()
-        with FitSession(self._ledger, saving, DataStream(source, self._position), stateful) as session:
-            run_fit(self, session, called, check, target)
-        return self.history
+        return share_source(source, data, self.distributed), check
 
     def summary(self) -> str:
         """The networks and their numbers of parameters, where Q reads, the losses, the precision and the device."""
@@ -327,7 +324,8 @@ class InfoGANTrainer(Stepper):
             RuntimeError: a step was launched and not read.
         """
         self._check_all_read()
-        self._ledger.save(check_path("folder", folder))
+        path = check_path("folder", folder)
+        self.distributed.from_main(lambda: self._ledger.save(path))
 
     def load_checkpoint(self, folder: str | os.PathLike[str]) -> None:
         """Resume from what `save_checkpoint` saved, or from a run folder or checkpoint of `fit`.

@@ -1,0 +1,112 @@
+"""Sources of batches for several processes: each batch is read by one of them, and sent to all.
+
+The items of a data set are read by all processes in turn, a batch each, so that reading takes as many processes as
+training. Every batch is that of one process: its items, and what they draw at random, depend on the seed, the epoch and
+the batch alone. A loader or iterable of the user's is read by process 0.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+from typing_extensions import override
+
+from infogan_lib._schema import Kind
+from infogan_lib.data.dataset import BatchSource, DatasetSource
+from infogan_lib.data.labels import Batch, LabeledBatch
+from infogan_lib.data.sources import TensorSource
+from infogan_lib.distributed import Processes
+
+
+class SharedSource(BatchSource):
+    """Batches that one process reads and all get.
+
+    Args:
+        source: The source; process 0 alone reads one that is no `DatasetSource`.
+        processes: The processes.
+    """
+
+    def __init__(self, source: BatchSource, processes: Processes) -> None:
+        self._source, self._processes = source, processes
+        self._in_turn = source if isinstance(source, DatasetSource) else None
+        self.batches_per_epoch, self.estimated_batches = source.batches_per_epoch, source.estimated_batches
+        self.not_resumable, self.is_stateful = source.not_resumable, source.is_stateful
+        self.random_access = source.random_access
+
+    @override
+    def epoch(self, index: int, start: int | None = None) -> Iterator[Batch]:
+        processes, own = self._processes, self._own_batches(index, start)
+        readers = processes.world_size if self._in_turn is not None else 1
+        while True:
+            # All processes read at the same time, and then send one after the other.
+            batch = next(own, None)
+            for reader in range(readers):
+                shared = self._send(batch, reader)
+                if shared is None:
+                    return
+                yield shared
+
+    def _own_batches(self, index: int, start: int | None) -> Iterator[Batch]:
+        """The batches that this process reads."""
+        if self._in_turn is not None:
+            self._in_turn.stride = self._processes.world_size
+            return self._in_turn.epoch(index, (start or 0) + self._processes.rank)
+        return self._source.epoch(index, start) if self._processes.is_main else iter(())
+
+    def _send(self, batch: Batch | None, reader: int) -> Batch | None:
+        """A batch of the process that has read it, for all of them; None if it has none."""
+        held = batch.tensors if isinstance(batch, LabeledBatch) else [] if batch is None else [batch]
+        # A loader may draw from torch's global generator, which is to be in the same state everywhere.
+        states = [] if self._in_turn is not None else [torch.get_rng_state()]
+        sent = self._processes.send(held + states, reader)
+        if states:
+            torch.set_rng_state(sent.pop())
+        if len(sent) < 2:
+            return sent[0] if sent else None
+        return LabeledBatch(*sent)
+
+    @property
+    @override
+    def schema(self) -> Kind:
+        return self._source.schema
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return self._source.state_dict()
+
+    @override
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._source.load_state_dict(state)
+
+
+def share_source(source: BatchSource, data: Any, processes: Processes) -> BatchSource:
+    """A source for each of several processes; all hold a Tensor themselves.
+
+    Args:
+        source: The source of one process.
+        data: The data that it was made for.
+        processes: The processes.
+
+    Raises:
+        ProcessError: The processes were given other data.
+        ValueError: A loader that gives a process a part of the data.
+    """
+    if processes.world_size == 1:
+        return source
+    if isinstance(data, DataLoader) and _is_dealt_out(data):
+        raise ValueError(
+            "this DataLoader gives each process a part of the data, and InfoGANTrainer deals out batches by itself; "
+            "give the Dataset with batch_size= and num_workers=, or a DataLoader without DistributedSampler"
+        )
+    sizes = {name: value for name, value in source.state_dict().items() if isinstance(value, int)}
+    kind = {"kind": type(source).__name__, "number of batches": source.batches_per_epoch}
+    processes.check_settings("data", kind | sizes)
+    return source if isinstance(source, TensorSource) else SharedSource(source, processes)
+
+
+def _is_dealt_out(loader: DataLoader[Any]) -> bool:
+    """Whether a sampler of a loader leaves items to other processes: torch's own does, and Accelerate's."""
+    samplers = [loader.sampler, loader.batch_sampler, getattr(loader.batch_sampler, "sampler", None)]
+    counts = [getattr(sampler, name, 1) for sampler in samplers for name in ("num_replicas", "num_processes")]
+    return any(isinstance(count, int) and count > 1 for count in counts)

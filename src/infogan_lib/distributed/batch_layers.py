@@ -1,0 +1,101 @@
+r"""BatchNorm over the rows of all processes, and dropout as one process would draw it for all rows.
+
+Inside `BatchLayers` every BatchNorm in training mode, whichever module calls it, takes its mean and variance from those
+of the processes' rows, with :math:`w_r` the share of process r in the batch,
+
+.. math:: \mu = \sum_r w_r \mu_r, \qquad \sigma^2 = \sum_r w_r \big( \sigma_r^2 + (\mu_r - \mu)^2 \big).
+
+The modules stay as they are, any device will do, and gradients exist of every order. `torch.nn.SyncBatchNorm` takes the
+place of the user's modules, and refuses a CPU. The mask of a dropout is drawn for all rows, of which each process uses
+its own, and the generators of all processes stay in the same state.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from typing_extensions import override
+
+from infogan_lib.distributed.processes import Processes
+from infogan_lib.distributed.rows import Total
+
+_DROPOUTS = (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d)
+
+
+class BatchLayers(TorchFunctionMode):
+    """A context in which layers that look at a batch look at the rows of all processes.
+
+    Args:
+        processes: The processes.
+        count: The number of rows of all of them.
+    """
+
+    def __init__(self, processes: Processes, count: int) -> None:
+        super().__init__()
+        self._processes, self._count = processes, count
+
+    @override
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Sequence[type], args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is F.batch_norm or func in _DROPOUTS:
+            given = inspect.signature(func).bind(*args, **kwargs)
+            given.apply_defaults()
+            if given.arguments["training"]:
+                layer = self._batch_norm if func is F.batch_norm else self._dropout
+                return layer(**({} if func is F.batch_norm else {"func": func}), **given.arguments)
+        return func(*args, **kwargs)
+
+    def _batch_norm(
+        self,
+        input: Tensor,
+        running_mean: Tensor | None,
+        running_var: Tensor | None,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        training: bool,
+        momentum: float,
+        eps: float,
+    ) -> Tensor:
+        processes, count, x = self._processes, self._count, input.to(torch.promote_types(input.dtype, torch.float32))
+        n = x.numel() // x.shape[1] * count // self._own_count
+        if n <= 1:
+            raise ValueError(f"BatchNorm needs more than one value per channel in training, but got {input.shape}")
+        var, mean = torch.var_mean(x, [0, *range(2, x.ndim)], correction=0)
+        own = torch.stack([mean, var])
+        others = [own if rank == processes.rank else torch.zeros_like(own) for rank in range(processes.world_size)]
+        means, variances = Total.apply(torch.stack(others)).unbind(1)
+        sizes = [processes.row_count(count, rank) for rank in range(processes.world_size)]
+        shares = 1 / len(sizes)
+        if count % len(sizes):
+            shares = torch.tensor(sizes, dtype=x.dtype, device=x.device)[:, None] / count
+        mean = (shares * means).sum(0)
+        var = (shares * (variances + (means - mean).square())).sum(0)
+        if running_mean is not None and running_var is not None:
+            with torch.no_grad():
+                running_mean.lerp_(mean.to(running_mean.dtype), momentum)
+                running_var.lerp_((var * (n / (n - 1))).to(running_var.dtype), momentum)
+        scale = (var + eps).rsqrt()
+        scale = scale if weight is None else scale * weight
+        per_channel = (1, -1, *[1] * (x.ndim - 2))
+        y = (x - mean.view(per_channel)) * scale.view(per_channel)
+        return (y if bias is None else y + bias.view(per_channel)).to(input.dtype)
+
+    def _dropout(self, func: Callable[..., Tensor], input: Tensor, p: float, training: bool, inplace: bool) -> Tensor:
+        each = len(input) // self._own_count  # rows of this layer for each row of the batch
+        mask = input.detach().new_ones(each * self._count, *input.shape[1:])
+        if input.ndim == 4 and not input.is_contiguous() and input.is_contiguous(memory_format=torch.channels_last):
+            mask = mask.to(memory_format=torch.channels_last)  # random numbers are drawn in the order of memory
+        mask = func(mask, p, training=True)
+        rows = self._processes.rows(self._count)
+        mask = mask[rows.start * each : rows.stop * each]
+        return input.mul_(mask) if inplace else input * mask
+
+    @property
+    def _own_count(self) -> int:
+        return self._processes.row_count(self._count)

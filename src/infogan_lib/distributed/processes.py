@@ -1,0 +1,301 @@
+"""The processes that train together: those of `torchrun`, or of a process group that the program has made.
+
+Messages between the hosts (settings, signals, errors, batches) go through gloo; what the networks compute goes through
+the default group, which is NCCL for CUDA.
+"""
+
+import atexit
+import hashlib
+import json
+import os
+import pickle
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, distributed, nn
+
+_Result = TypeVar("_Result")
+
+_LAUNCHED_WITH = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+# The name from torch 2.13 on, and the one before.
+all_gather: Any = getattr(distributed, "all_gather_single", getattr(distributed, "all_gather_into_tensor", None))
+
+_LAST_WORDS = timedelta(seconds=20)
+"""How long a process that fails waits for the others to hear of it; they may be inside of a step."""
+
+
+class ProcessError(RuntimeError):
+    """Another process has failed, or the processes do not agree."""
+
+
+class _Failure(NamedTuple):
+    """What a process that failed gives in place of what the others wait for."""
+
+    message: str
+
+
+class Processes:
+    """The processes that train together. Of one process alone every method is the identity.
+
+    Args:
+        rank: The number of this process, from 0.
+        world_size: The number of processes.
+        host_group: The group for messages between hosts; None for one process.
+
+    Attributes:
+        rank: The number of this process, from 0.
+        world_size: The number of processes.
+    """
+
+    def __init__(
+        self, rank: int = 0, world_size: int = 1, host_group: "distributed.ProcessGroup | None" = None
+    ) -> None:
+        self.rank, self.world_size, self._host_group = rank, world_size, host_group
+        self._last_error: BaseException | None = None  # the one that the others know of
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the process that writes and prints, rank 0."""
+        return self.rank == 0
+
+    def rows(self, count: int, rank: int | None = None) -> slice:
+        """The rows of a batch that are a process's own, this one's by default; as `torch.tensor_split` splits it.
+
+        Args:
+            count: The number of rows of the batch.
+            rank: The number of the process.
+        """
+        rank = self.rank if rank is None else rank
+        size, larger = divmod(count, self.world_size)
+        start = rank * size + min(rank, larger)
+        return slice(start, start + size + (rank < larger))
+
+    def row_count(self, count: int, rank: int | None = None) -> int:
+        """The number of these rows."""
+        rows = self.rows(count, rank)
+        return rows.stop - rows.start
+
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Average the gradients of parameters over the processes."""
+        if self.world_size > 1:
+            self.average([parameter.grad for parameter in parameters if parameter.grad is not None])
+
+    @torch.no_grad()
+    def average(self, tensors: Iterable[Tensor]) -> None:
+        """Average tensors over the processes in place, as one flat tensor for each dtype."""
+        by_dtype: dict[torch.dtype, list[Tensor]] = {}
+        for tensor in tensors if self.world_size > 1 else ():
+            by_dtype.setdefault(tensor.dtype, []).append(tensor)
+        for alike in by_dtype.values():
+            flat = torch.cat([tensor.reshape(-1) for tensor in alike])
+            distributed.all_reduce(flat)
+            flat /= self.world_size
+            pieces = flat.split([tensor.numel() for tensor in alike])
+            for tensor, piece in zip(alike, pieces, strict=True):
+                tensor.copy_(piece.view_as(tensor))
+
+    def exchange(self, value: _Result) -> list[_Result]:
+        """What each process gives, in the order of their ranks.
+
+        Raises:
+            ProcessError: One of them has failed.
+        """
+        return [value] if self.world_size == 1 else self._exchange(value)
+
+    def _exchange(self, value: Any, timeout: timedelta | None = None) -> list[Any]:
+        data = _as_bytes(value)
+        sizes = [int(size) for size in self._all_gather(torch.tensor([len(data)]), timeout)]
+        padded = torch.cat([data, data.new_zeros(max(sizes) - len(data))])
+        gathered = self._all_gather(padded, timeout)
+        given = [pickle.loads(part[:n].numpy().tobytes()) for part, n in zip(gathered, sizes, strict=True)]
+        for rank, failure in enumerate(given):
+            if isinstance(failure, _Failure) and rank != self.rank:
+                raise ProcessError(f"process {rank} has failed: {failure.message}")
+        return given
+
+    def _all_gather(self, own: Tensor, timeout: timedelta | None) -> Tensor:
+        given = own.new_empty(self.world_size, len(own))
+        work = all_gather(given.view(-1), own, group=self._host_group, async_op=True)
+        assert work is not None
+        if timeout is None:
+            work.wait()
+        else:
+            work.wait(timeout)
+        return given
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """A context in which an error of this process reaches the others, in place of what they wait for next."""
+        try:
+            yield
+        except BaseException as error:
+            self.report(error)
+            raise
+
+    def report(self, error: BaseException) -> None:
+        """Tell the other processes of an error, once; not of one that they have told, or have as well."""
+        if self.world_size > 1 and error is not self._last_error and not isinstance(error, ProcessError):
+            self._last_error = error
+            with suppress(Exception):
+                self._exchange(_Failure(f"{type(error).__name__}: {error}"), _LAST_WORDS)
+
+    def from_main(self, make: Callable[[], _Result]) -> _Result:
+        """What process 0 makes, or the error that it raises, for all of them."""
+        if self.world_size == 1:
+            return make()
+        made, error = None, None
+        if self.is_main:
+            try:
+                made = make()
+            except Exception as raised:
+                error = raised
+        shown = error if error is None or _survives_pickling(error) else ProcessError(f"process 0: {error!r}")
+        (data,) = self.send([_as_bytes((made, shown))] if self.is_main else None, 0)
+        if not self.is_main:
+            made, shown = pickle.loads(data.numpy().tobytes())
+        if shown is not None:
+            raise shown if error is None else error
+        return made  # type: ignore[return-value]
+
+    def send(self, tensors: list[Tensor] | None, source: int) -> list[Tensor]:
+        """Tensors of one process for all of them, on the CPU.
+
+        Args:
+            tensors: The tensors; not looked at in the other processes.
+            source: The rank of the process.
+        """
+        own = [tensor.detach().cpu().contiguous() for tensor in tensors or []] if self.rank == source else []
+        kinds = self.exchange([(tensor.dtype, tuple(tensor.shape)) for tensor in own])[source]
+        sent = own if self.rank == source else [torch.empty(shape, dtype=dtype) for dtype, shape in kinds]
+        for tensor in sent:
+            distributed.broadcast(tensor.view(-1).view(torch.uint8), source, group=self._host_group)
+        return sent
+
+    @torch.no_grad()
+    def share(self, tensors: Iterable[Tensor]) -> None:
+        """Give all processes the values that tensors have in process 0."""
+        if self.world_size > 1:
+            held = list(tensors)
+            for tensor, value in zip(held, self.send(held, 0), strict=True):
+                tensor.copy_(value)
+
+    def check_replicas(self, tensors: Mapping[str, Tensor]) -> None:
+        """Check that all processes hold the same tensors, bit by bit.
+
+        Raises:
+            ProcessError: They do not; it names the first one.
+        """
+        if self.world_size == 1:
+            return
+        digests = self.exchange({name: digest(tensor) for name, tensor in tensors.items()})
+        for rank, others in enumerate(digests):
+            for name, expected in digests[0].items():
+                if others.get(name) != expected:
+                    raise ProcessError(
+                        f"process {rank} and process 0 hold different values of {name!r}: something has changed it in "
+                        "one of them alone, such as a callback, or a layer with a buffer of the rows that it has seen"
+                    )
+
+    def check_settings(self, what: str, settings: Mapping[str, Any]) -> None:
+        """Check that all processes have the same settings.
+
+        Args:
+            what: What the settings are of, for the message.
+            settings: The settings, as JSON data.
+
+        Raises:
+            ProcessError: They do not; it names the first one that differs.
+        """
+        if self.world_size == 1:
+            return
+        given = self.exchange(json.loads(json.dumps(settings, default=str)))
+        for rank, others in enumerate(given):
+            for name in [*given[0], *others]:
+                first, other = given[0].get(name), others.get(name)
+                if first != other:
+                    raise ProcessError(
+                        f"all processes must have the same {what}, but {name!r} is {first!r} in process 0 and "
+                        f"{other!r} in process {rank}; give them the same"
+                    )
+
+    def check_device(self, device: torch.device) -> None:
+        """Check that no other process trains on the same accelerator.
+
+        Raises:
+            ProcessError: One does.
+        """
+        places = self.exchange((socket.gethostname(), str(device)))
+        if self.world_size > 1 and device.type != "cpu" and len(set(places)) < len(places):
+            raise ProcessError(
+                f"each process needs a device of its own, but several are on {device} of the same machine; leave the "
+                "device out or give Engine('cuda'), start at most one process per device, and set LOCAL_RANK or call "
+                "torch.cuda.set_device where it is not torchrun that starts them"
+            )
+
+
+def join() -> Processes:
+    """The processes of the program's process group, or of the launcher that started it; else this process alone.
+
+    A group that is made here ends with the program. The CUDA device becomes that of LOCAL_RANK.
+
+    Raises:
+        RuntimeError: A launcher that has not said all that a process group needs.
+    """
+    if not distributed.is_available():
+        return Processes()
+    if not distributed.is_initialized():
+        size = os.environ.get("WORLD_SIZE", "1")
+        if not size.isdecimal() or int(size) <= 1:
+            return Processes()
+        if missing := [name for name in _LAUNCHED_WITH if name not in os.environ]:
+            raise RuntimeError(
+                f"WORLD_SIZE={size} says that this is one of {size} processes, but {', '.join(missing)} is not set; "
+                "start the program with torchrun, or unset WORLD_SIZE to train in one process"
+            )
+        on_cuda = torch.cuda.is_available() and distributed.is_nccl_available()
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if on_cuda else "gloo")
+        atexit.register(_leave)
+    size = distributed.get_world_size()
+    if size == 1:
+        return Processes()
+    if torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+    return Processes(distributed.get_rank(), size, _host_group())
+
+
+def _host_group() -> "distributed.ProcessGroup":
+    default = distributed.group.WORLD
+    assert default is not None
+    if default not in _host_groups:
+        _host_groups[default] = distributed.new_group(backend="gloo")  # type: ignore[assignment]
+    return _host_groups[default]
+
+
+_host_groups: "dict[distributed.ProcessGroup, distributed.ProcessGroup]" = {}
+
+
+def _leave() -> None:
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def _as_bytes(value: Any) -> Tensor:
+    return torch.frombuffer(bytearray(pickle.dumps(value)), dtype=torch.uint8)
+
+
+def _survives_pickling(error: Exception) -> bool:
+    try:
+        return type(pickle.loads(pickle.dumps(error))) is type(error)
+    except Exception:
+        return False
+
+
+def digest(tensor: Tensor) -> str:
+    """The SHA-256 of a tensor's values."""
+    data = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+    return hashlib.sha256(data).hexdigest()

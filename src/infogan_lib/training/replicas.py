@@ -1,0 +1,155 @@
+"""The trainer's replicas: one in each process, with the same weights, settings, data and random numbers."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from infogan_lib.data.labels import Batch, LabeledBatch
+from infogan_lib.data.rng import TorchRng
+from infogan_lib.distributed import ProcessError, Processes
+from infogan_lib.distributed.processes import digest
+from infogan_lib.distributed.spread import check_bare, spread
+from infogan_lib.model.infogan import InfoGAN
+from infogan_lib.training.precision import Precision
+from infogan_lib.training.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from infogan_lib.training.engine import Engine
+
+_TOLERANCES = {torch.float64: 1e-8, torch.float32: 1e-2}
+"""The relative difference between two ways to compute a batch that is rounding, with TF32 where a device has it."""
+
+_ROUGH = 0.2
+"""The same for the dtypes of 16 bits."""
+
+_ROWS = 16
+
+
+def check_networks(processes: Processes, engine: "Engine", *networks: Any) -> None:
+    """Check that networks can be trained by several processes.
+
+    Raises:
+        TypeError: networks in a wrapper.
+        ValueError: networks that are to be compiled.
+    """
+    if processes.world_size == 1:
+        return
+    check_bare(*(network for network in networks if isinstance(network, nn.Module)))
+    if engine.compile:
+        raise ValueError(
+            f"engine.compile must be False with {processes.world_size} processes: compiled networks would not see the "
+            "rows of the others"
+        )
+
+
+def begin_alike(
+    processes: Processes, modules: Sequence[nn.Module], settings: Mapping[str, Any], device: torch.device
+) -> None:
+    """Check that all processes have the same settings, and give them the weights and generators of process 0.
+
+    Args:
+        processes: the processes.
+        modules: the modules that are trained.
+        settings: the trainer's settings.
+        device: the trainer's device.
+
+    Raises:
+        ProcessError: settings or networks that differ.
+    """
+    if processes.world_size == 1:
+        return
+    processes.check_device(device)
+    tensors = [pair for module in modules for pair in [*module.named_parameters(), *module.named_buffers()]]
+    processes.check_settings("networks", {name: f"{t.dtype} {tuple(t.shape)}" for name, t in tensors})
+    processes.check_settings("settings", settings)
+    processes.share(tensor for _, tensor in tensors)
+    rng = TorchRng(device)
+    rng.load_state_dict(processes.exchange(rng.state_dict())[0])
+
+
+def check_first_batch(processes: Processes, model: InfoGAN, precision: Precision, real: Batch) -> None:
+    """Check that all processes have the same batch, and that the networks can be spread over them.
+
+    Args:
+        processes: the processes.
+        model: the InfoGAN, in the mode that it is trained in.
+        precision: the precision of the forward passes.
+        real: real images (N, *image_shape), the whole batch.
+
+    Raises:
+        ProcessError: batches that differ.
+        ValueError: a network with a layer that looks at other rows, and is no BatchNorm.
+    """
+    images = real.images if isinstance(real, LabeledBatch) else real
+    held = real.tensors if isinstance(real, LabeledBatch) else [real]
+    digests = processes.exchange([digest(tensor) for tensor in held])
+    if others := [rank for rank, own in enumerate(digests) if own != digests[0]]:
+        raise ProcessError(
+            f"process {others[0]} has another batch than process 0; every process needs the whole batch, and trains on "
+            "its own rows of it: leave out a DistributedSampler, and give what shuffles the same seed"
+        )
+    # A few rows of each process show what there is to see, and fit into the memory of one.
+    count = min(len(images), max(_ROWS, 2 * processes.world_size))
+    rng = torch.Generator(images.device).manual_seed(0)
+    latents = model.latent.sample(count, rng=rng, device=images.device, dtype=images.dtype)
+    before, global_rng = Snapshot([model]), TorchRng(images.device)
+    before.take()
+    states = global_rng.state_dict()
+    try:
+        for name, network, function, batch in (
+            ("the generator", model.generator, model.generate, latents),
+            ("the discriminator or Q", model, model.discriminate, images[:count]),
+        ):
+            parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+            results: list[list[Tensor]] = []
+            for run in (spread(function, processes), function):
+                global_rng.load_state_dict(states)
+                with precision.step():
+                    results.append(_outputs_and_gradients(run, batch, parameters, precision))
+            processes.average(results[0][-len(parameters) :] if parameters else [])
+            _check_same(name, results[0], results[1], precision, processes)
+    finally:
+        global_rng.load_state_dict(states)
+        before.restore()
+
+
+def _outputs_and_gradients(
+    run: Callable[[Tensor], Any], batch: Tensor, parameters: list[nn.Parameter], precision: Precision
+) -> list[Tensor]:
+    """What a network makes of a batch, and the gradient of the sum of its sines, in which each number has its part."""
+    with precision.forward():
+        made = run(batch)
+    outputs = [made] if isinstance(made, Tensor) else [part for part in made if part is not None]
+    loss = torch.stack([output.float().sin().sum() for output in outputs]).sum()
+    if not parameters or not loss.requires_grad:
+        return [output.detach() for output in outputs] + [torch.zeros_like(p) for p in parameters]
+    gradients = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+    return [output.detach() for output in outputs] + list(gradients)
+
+
+def _check_same(name: str, ours: list[Tensor], one: list[Tensor], precision: Precision, processes: Processes) -> None:
+    if not all(tensor.isfinite().all() for tensor in one):
+        return
+    tolerance = _TOLERANCES.get(one[0].dtype, _ROUGH) if precision.name == "fp32" else _ROUGH
+    errors = [(mine - expected).float().norm() for mine, expected in zip(ours, one, strict=True)]
+    norms = [expected.float().norm() for expected in one]
+    largest = torch.stack(norms).max()
+    for error, norm in zip(errors, norms, strict=True):
+        if not error <= tolerance * torch.maximum(norm, 0.01 * largest) + 1e-12:
+            raise ValueError(
+                f"{name} makes something else of a batch on {processes.world_size} processes than on one, as a layer "
+                "does that looks at the whole batch, such as a standard deviation over it, or that draws random "
+                "numbers; of these only BatchNorm and dropout can be spread over processes, and not in a part that "
+                "torch.utils.checkpoint computes again. Leave it out, or train in one process"
+            )
+
+
+def tensors_in(state: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """All tensors in a state, with their places in it as names."""
+    if isinstance(state, Tensor):
+        yield name, state
+    elif isinstance(state, Mapping | list | tuple):
+        for key, value in state.items() if isinstance(state, Mapping) else enumerate(state):
+            yield from tensors_in(value, f"{name}.{key}" if name else str(key))

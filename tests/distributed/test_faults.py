@@ -1,0 +1,68 @@
+"""What goes wrong in one process ends all of them, and what the processes do not share is refused."""
+
+import re
+
+import pytest
+import torch
+
+import distributed_faults as faults
+
+
+def messages(results):
+    assert all(hasattr(result, "kind") for result in results), results
+    return [f"{result.kind}: {result.message}" for result in results]
+
+
+@pytest.mark.parametrize(
+    ("function", "own", "others"),
+    [
+        (faults.failing_callback, "OSError: the disk is full", "process 0 has failed: OSError: the disk is full"),
+        (faults.broken_iterable, "OSError: the connection", "process 0 has failed: OSError: the connection was lost"),
+    ],
+)
+def test_an_error_of_process_0_ends_all(two, function, own, others):
+    first, second = messages(two.run(function))
+    assert own in first
+    assert f"ProcessError: {others}" in second
+
+
+def test_an_item_that_one_process_cannot_read_ends_all(two):
+    said = messages(two.run(faults.broken_data))
+    assert sorted(message.split(":")[0] for message in said) == ["OSError", "ProcessError"]
+    assert all("picture 7 is damaged" in message for message in said)
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (faults.other_seeds, "the same settings, but 'seed' is 0 in process 0 and 1 in process 1"),
+        (faults.other_lengths, "the same data, but 'number of batches' is 5 in process 0 and 6 in process 1"),
+        (faults.other_images, "process 1 has another batch than process 0; every process needs the whole batch"),
+        (faults.other_networks, "the same networks, but 'discriminator.2.weight' is"),
+        (faults.other_targets, "the same arguments of fit, but 'steps' is 2 in process 0 and 3 in process 1"),
+        (faults.wrapped, "one is in a DistributedDataParallel.*give the module that was wrapped"),
+        (faults.compiled, "engine.compile must be False with 2 processes"),
+        (faults.minibatch_std, "the discriminator or Q makes something else of a batch on 2 processes"),
+        (faults.random_layer, "the generator makes something else of a batch on 2 processes"),
+        (faults.dealt_out, "gives each process a part of the data.*without DistributedSampler"),
+        (faults.recomputed, "the generator makes something else|different number of tensors|metadata"),
+        (faults.few_rows, "1 rows cannot be spread over 2 processes; give a larger batch_size"),
+        (faults.changed_weight, "process 1 and process 0 hold different values of 'model.tensors.generator.0.weight'"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_processes_cannot_share_is_refused_in_all(two, function, expected):
+    for message in messages(two.run(function)):
+        assert re.search(expected, message), message
+
+
+def test_a_loss_that_is_not_finite_in_one_process_stops_all(two):
+    (first, before, after), (second, *_) = two.run(faults.not_finite_here)
+    assert "discriminator" in first
+    assert first == second
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_the_group_is_of_use_after_errors(two):
+    assert [steps for steps, _ in two.run(faults.steps_with, faults.Recorder())] == [12, 12]

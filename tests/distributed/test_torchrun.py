@@ -1,0 +1,68 @@
+"""Programs that `torchrun` starts."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+import os, signal, sys, warnings
+warnings.simplefilter("ignore")
+from pathlib import Path
+import torch
+import infogan_lib as ig
+from toys import images, make_trainer
+
+torch.manual_seed(int(os.environ["RANK"]))
+out = Path(sys.argv[1])
+trainer = make_trainer()
+assert trainer.distributed.world_size == 2
+
+class Kill(ig.Callback):
+    on_all_processes = True
+
+    def on_step_end(self, trainer, metrics):
+        dies = "kill" in sys.argv and trainer.distributed.rank == 1 and not (out / "killed").exists()
+        if dies and trainer.steps == 7:
+            (out / "killed").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+trainer.fit(images(60), steps=12, batch_size=11, callbacks=[Kill()], checkpoints=ig.Checkpoints(out / "run", every=3))
+if trainer.distributed.is_main:
+    (out / "losses").write_text(str(trainer.history["loss/d"].tolist()))
+"""
+
+
+def torchrun(folder: Path, *options: str, restarts: int = 0) -> subprocess.CompletedProcess[str]:
+    folder.mkdir()
+    program = folder / "program.py"
+    program.write_text(PROGRAM)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    changes = {
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    return subprocess.run(
+        [*command, "--max-restarts", str(restarts), str(program), str(folder), *options],
+        env=os.environ | changes,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_a_program_of_one_process_trains_on_two_and_survives_a_kill(tmp_path):
+    straight = torchrun(tmp_path / "straight")
+    assert straight.returncode == 0, straight.stderr
+    killed = torchrun(tmp_path / "killed", "kill", restarts=3)
+    assert killed.returncode == 0, killed.stderr
+    assert (tmp_path / "killed" / "killed").exists()
+    losses = [json.loads((tmp_path / name / "losses").read_text()) for name in ("straight", "killed")]
+    assert len(losses[0]) == 12
+    assert losses[0] == losses[1]

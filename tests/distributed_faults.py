@@ -1,0 +1,300 @@
+"""What goes wrong in one of several processes, as functions that all of them run."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.checkpoint import checkpoint
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, TensorDataset
+from typing_extensions import override
+
+import infogan_lib as ig
+from distributed_cases import CASES, Result, build, result_of
+from infogan_lib import callbacks
+from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
+
+
+def rank() -> int:
+    return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+
+
+class Signals(ig.Callback):
+    """Sends a signal to one of the processes after a step."""
+
+    on_all_processes = True
+
+    def __init__(self, rank: int, step: int, number: int = signal.SIGTERM) -> None:
+        self.rank, self.step, self.number = rank, step, number
+
+    @override
+    def on_step_end(self, trainer: ig.InfoGANTrainer, metrics: Any) -> None:
+        if trainer.steps == self.step and trainer.distributed.rank == self.rank:
+            os.kill(os.getpid(), self.number)
+
+
+class Recorder(ig.Callback):
+    """The steps that it was called at, and where."""
+
+    def __init__(self, everywhere: bool = False) -> None:
+        self.on_all_processes, self.calls = everywhere, []
+
+    @override
+    def on_step_end(self, trainer: ig.InfoGANTrainer, metrics: Any) -> None:
+        self.calls.append((trainer.distributed.rank, trainer.steps, metrics["loss/d"]))
+
+
+class Failing(ig.Callback):
+    @override
+    def on_step_end(self, trainer: ig.InfoGANTrainer, metrics: Any) -> None:
+        if trainer.steps == 3:
+            raise OSError("the disk is full")
+
+
+class Stopping(ig.Callback):
+    @override
+    def on_step_end(self, trainer: ig.InfoGANTrainer, metrics: Any) -> None:
+        if trainer.steps == 5:
+            trainer.stop()
+
+
+class Broken(Dataset):
+    """Images of which one cannot be read."""
+
+    @override
+    def __getitem__(self, index: int) -> Tensor:
+        if index == 7:
+            raise OSError("picture 7 is damaged")
+        return images(60, dtype=torch.float64)[index]
+
+    def __len__(self) -> int:
+        return 60
+
+
+class EndedWithItsWorkers(Dataset):
+    """Images that cannot be read in process 1 from the 20th on, when process 0 receives a signal."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+
+    @override
+    def __getitem__(self, index: int) -> Tensor:
+        self.reads += 1
+        if self.reads == 20 and rank() == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+        if self.reads == 20 and rank() == 1:
+            raise OSError("a worker was killed")
+        return images(60, dtype=torch.float64)[index]
+
+    def __len__(self) -> int:
+        return 60
+
+
+class MinibatchStd(nn.Module):
+    @override
+    def forward(self, x: Tensor) -> Tensor:
+        return x * x.std(0, keepdim=True)
+
+
+def run(name: str, folder: Path, stop_in: int | None = None, stop_at: int = 5, every: int = 4, **changes: Any) -> Any:
+    """Train with checkpoints up to step 12, and be ended by a signal to one of the processes if that is given."""
+    trainer, data, fit = build(CASES[name] | {"steps": 12} | changes)
+    called = [] if stop_in is None else [Signals(stop_in, stop_at)]
+    try:
+        trainer.fit(data, **fit, checkpoints=ig.Checkpoints(folder, every=every), callbacks=called)
+    except SystemExit as exit:
+        return trainer.steps, exit.code
+    return result_of(trainer)
+
+
+def ended_with_its_workers(folder: Path) -> tuple[int, Any, list[str]]:
+    trainer, _, fit = build(CASES["default"] | {"steps": 12})
+    try:
+        trainer.fit(EndedWithItsWorkers(), **fit, checkpoints=folder)
+    except SystemExit as exit:
+        return trainer.steps, exit.code, sorted(path.name for path in (folder / "checkpoints").iterdir())
+    return 0, 0, []
+
+
+def steps_with(*called: ig.Callback) -> tuple[int, Any]:
+    """The steps made in 12, the calls of the last callback."""
+    trainer, data, fit = build(CASES["default"] | {"steps": 12})
+    trainer.fit(data, **fit, callbacks=called)
+    return trainer.steps, getattr(called[-1], "calls", None)
+
+
+def write_log(path: Path) -> None:
+    trainer, data, fit = build(CASES["default"] | {"steps": 12})
+    trainer.fit(data, **fit, callbacks=[callbacks.JSONLLogger(path)])
+
+
+def fit_or_error(data: Any, **settings: Any) -> str:
+    """Four steps on data, in 'float64'."""
+    trainer = make_trainer(dense_generator().double(), dense_discriminator().double(), **settings)
+    trainer.fit(data, steps=20, batch_size=8)
+    return "trained"
+
+
+def failing_callback() -> Any:
+    trainer, data, fit = build(CASES["default"] | {"steps": 12})
+    trainer.fit(data, **fit, callbacks=[Failing()])
+
+
+def broken_data() -> str:
+    return fit_or_error(Broken())
+
+
+def broken_iterable() -> str:
+    def batches():
+        for i in range(9):
+            if i == 4:
+                raise OSError("the connection was lost")
+            yield images(8, dtype=torch.float64, seed=i)
+
+    return fit_or_error(batches())
+
+
+def other_seeds() -> str:
+    return fit_or_error(images(40, dtype=torch.float64), seed=rank())
+
+
+def other_lengths() -> str:
+    return fit_or_error(images(40 + 10 * rank(), dtype=torch.float64))
+
+
+def other_images() -> str:
+    return fit_or_error(images(40, dtype=torch.float64, seed=rank()))
+
+
+def dealt_out() -> None:
+    dataset = TensorDataset(images(40))
+    sampler = DistributedSampler(dataset, num_replicas=2, rank=rank())
+    make_trainer().fit(DataLoader(dataset, 4, sampler=sampler), steps=2)
+
+
+def other_networks() -> str:
+    trainer = make_trainer(discriminator=dense_discriminator(norm=rank() == 0))
+    return str(trainer)
+
+
+def other_targets() -> None:
+    make_trainer().fit(images(40), steps=2 + rank(), batch_size=8)
+
+
+def wrapped() -> None:
+    make_trainer(discriminator=DistributedDataParallel(dense_discriminator()))
+
+
+def compiled() -> None:
+    make_trainer(compile=True)
+
+
+def minibatch_std() -> None:
+    d = dense_discriminator()
+    make_trainer(discriminator=nn.Sequential(d[:2], MinibatchStd(), d[2:])).fit(images(40), steps=2, batch_size=8)
+
+
+def random_layer() -> None:
+    class Noisy(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x + 0.1 * torch.randn_like(x)
+
+    g = dense_generator()
+    make_trainer(nn.Sequential(g[:3], Noisy(), g[3:])).fit(images(40), steps=2, batch_size=8)
+
+
+class Recomputed(nn.Module):
+    """A BatchNorm whose activations are not kept, but computed again in the backward pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(16, 16), nn.BatchNorm1d(16), nn.Tanh())
+
+    @override
+    def forward(self, x: Tensor) -> Tensor:
+        return checkpoint(self.layers, x, use_reentrant=False)
+
+
+def recomputed() -> None:
+    g = dense_generator()
+    make_trainer(nn.Sequential(g[:3], Recomputed(), g[3:])).fit(images(40), steps=2, batch_size=8)
+
+
+def few_rows() -> None:
+    networks = dense_generator_without_norm(), dense_discriminator(norm=False)
+    make_trainer(*networks, accumulation_steps=3).fit(images(40), steps=2, batch_size=4)
+
+
+def dense_generator_without_norm() -> nn.Module:
+    return nn.Sequential(nn.Linear(LATENT.width, 16), nn.Tanh(), nn.Unflatten(1, (1, 4, 4)))
+
+
+def changed_weight() -> None:
+    """A callback that changes a weight of process 0 alone."""
+
+    class Changes(ig.Callback):
+        def on_step_end(self, trainer: ig.InfoGANTrainer, metrics: Any) -> None:
+            if trainer.steps == 3:
+                with torch.no_grad():
+                    next(trainer.model.generator.parameters()).add_(1)
+
+    trainer, data, fit = build(CASES["default"] | {"steps": 3})
+    trainer.fit(data, **fit, callbacks=[Changes()])
+    trainer.fit(data, **fit)
+
+
+def not_finite_here() -> tuple[Any, dict[str, Tensor], dict[str, Tensor]]:
+    """A loss that is not finite for the rows of the last process."""
+
+    class Bad(nn.Module):
+        bad = False
+
+        def forward(self, x: Tensor) -> Tensor:
+            last = rank() == torch.distributed.get_world_size() - 1
+            return x * float("nan") if self.bad and self.training and last else x
+
+    bad = Bad()
+    trainer = make_trainer(discriminator=nn.Sequential(bad, *dense_discriminator()))
+    trainer.model.train()
+    batch = images(9)
+    trainer.step(batch)
+    before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+    bad.bad = True
+    try:
+        trainer.step(batch)
+    except ig.NonFiniteLossError as error:
+        after = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+        return str(error), before, after
+    return None, {}, {}
+
+
+def other_initial_weights() -> Result:
+    torch.manual_seed(rank())
+    trainer = make_trainer()
+    trainer.fit(images(40), steps=2, batch_size=8)
+    return result_of(trainer)
+
+
+def own_loop(batches: list[Tensor]) -> list[dict[str, float]]:
+    trainer, _, _ = build(CASES["default regularizers"])
+    trainer.model.train()
+    return [trainer.step(batch) for batch in batches]
+
+
+def save_and_load(folder: Path) -> list[Result]:
+    trainer, data, fit = build(CASES["Adam"] | {"steps": 4})
+    trainer.fit(data, **fit)
+    trainer.save_checkpoint(folder)
+    other, _, _ = build(CASES["Adam"] | {"steps": 4})
+    other.load_checkpoint(folder)
+    return [result_of(trainer), result_of(other)]
+
+
+def in_bf16() -> dict[str, list[float]]:
+    torch.manual_seed(0)
+    trainer = make_trainer(precision="bf16")
+    trainer.fit(images(60), steps=8, batch_size=11)
+    return {name: [*map(float, trainer.history[name])] for name in ("loss/d", "loss/g")}

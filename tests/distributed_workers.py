@@ -1,0 +1,82 @@
+"""A persistent group of worker processes that run functions together, and what these return or raise."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import distributed, multiprocessing
+
+TIMEOUT_SECONDS = 120
+
+
+class Raised:
+    """An error of a worker, in words."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.kind, self.message = type(error).__name__, str(error)
+        self.notes = getattr(error, "__notes__", [])
+
+    def __repr__(self) -> str:
+        return f"{self.kind}: {self.message}"
+
+
+def _work(rank: int, size: int, meeting: str, pipe: Connection) -> None:
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=size)
+    while (task := pipe.recv()) is not None:
+        function, args = task
+        try:
+            result = function(*args)
+        except BaseException as error:
+            result = Raised(error)
+        pipe.send(result)
+    distributed.destroy_process_group()
+
+
+class Workers:
+    """Processes in one process group.
+
+    Args:
+        size: how many.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._folder = tempfile.TemporaryDirectory()
+        meeting, spawn = str(Path(self._folder.name) / "meeting"), multiprocessing.get_context("spawn")
+        pairs = [spawn.Pipe() for _ in range(size)]
+        self._pipes = [own for own, _ in pairs]
+        before = os.environ.get("OMP_NUM_THREADS")
+        os.environ["OMP_NUM_THREADS"] = "1"
+        self._processes = [
+            spawn.Process(target=_work, args=(rank, size, meeting, theirs)) for rank, (_, theirs) in enumerate(pairs)
+        ]
+        for process in self._processes:
+            process.start()
+        del os.environ["OMP_NUM_THREADS"]
+        if before is not None:
+            os.environ["OMP_NUM_THREADS"] = before
+
+    def run(self, function: Callable[..., Any], *args: Any) -> list[Any]:
+        """What the function returns, or `Raised`, in each process."""
+        for pipe in self._pipes:
+            pipe.send((function, args))
+        results = []
+        for rank, pipe in enumerate(self._pipes):
+            assert pipe.poll(TIMEOUT_SECONDS), f"process {rank} hangs"
+            results.append(pipe.recv())
+        return results
+
+    def end(self) -> None:
+        for pipe, process in zip(self._pipes, self._processes, strict=True):
+            if process.is_alive():
+                pipe.send(None)
+        for process in self._processes:
+            process.join(10)
+            if process.is_alive():
+                process.kill()
+        self._folder.cleanup()
