@@ -88,7 +88,7 @@ def test_a_mistake_about_devices_is_refused(monkeypatch, mistake):
     if mistake == "latents":
         monkeypatch.setattr(t, "_draw", lambda n: t.model.latent.sample(n))
     elif mistake == "images":
-        monkeypatch.setattr("infogan_lib.training.trainer.as_float", lambda x, *_: x.cpu())
+        monkeypatch.setattr("infogan_lib.training.stepping.as_floats", lambda batch, *_: batch.cpu())
     elif mistake == "weights of the codes":
         t._step._lambdas = t._step._lambdas.cpu()
     else:

@@ -88,7 +88,8 @@ def difference_from_cpu(name: str, device: torch.device, width: float = 0.05) ->
     worst = 0.0
     for step in range(3):
         rng = torch.Generator().manual_seed(step)
-        real = torch.rand(16, *pair[0].model.image_shape, dtype=torch.float64, generator=rng) * 2 - 1
+        low, high = pair[0].model.display_range
+        real = low + (high - low) * torch.rand(16, *pair[0].model.image_shape, dtype=torch.float64, generator=rng)
         latents = pair[0].model.latent.sample(16, rng=rng, dtype=torch.float64)
         for trainer in pair:
             vars(trainer)["_draw"] = _drawing(latents.to(trainer.device))

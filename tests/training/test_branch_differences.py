@@ -170,6 +170,7 @@ WRAPPERS = {
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.cpu
 @pytest.mark.parametrize("after", WRAPPERS.values(), ids=WRAPPERS)
 @pytest.mark.parametrize("before", WRAPPERS.values(), ids=WRAPPERS)
 def test_runs_of_wrapped_and_plain_networks_are_interchangeable(tmp_path, before, after):

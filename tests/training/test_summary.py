@@ -85,6 +85,7 @@ def test_a_short_vector_is_read_as_it_is():
     assert InfoGAN(generator(), discriminator, LATENT).discriminator_adapter.tap == Tap("3", "input")
 
 
+@pytest.mark.cpu
 def test_the_summary_has_the_sizes_and_where_q_reads():
     trainer = make_trainer(generator(), deep(), LATENT, ema_decay=0.99, lr_d=3e-4)
     text = trainer.summary()

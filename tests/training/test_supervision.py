@@ -12,6 +12,8 @@ from resume_toys import STEPS, StopsAt, same_run
 from resume_toys import trainer as make_resumed
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer, stream
 
+pytestmark = pytest.mark.cpu  # the loops by hand run there
+
 SPEC = LatentSpec(z=Noise(3), digit=Label(4, weight=0.5, supervision=0.7), size=Label(2))
 N, LR_D, LR_G = 12, 2e-2, 3e-2
 
