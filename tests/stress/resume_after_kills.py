@@ -1,5 +1,6 @@
 """Kills small runs by SIGKILL at random moments, resumes each until it is completed, and compares it bitwise with an
-uninterrupted run: weights, averaged weights, optimizers, random streams, history and log.
+uninterrupted run: weights, averaged weights, optimizers, random streams, history and log. A kill in three is aimed at
+a save, which takes so little of a run that random moments may miss it.
 
     python tests/stress/resume_after_kills.py            1,000 kills, a few minutes
     python tests/stress/resume_after_kills.py --kills 50
@@ -103,11 +104,15 @@ def kill_and_resume(kills: int, seed: int = 0) -> Counter[str]:
 
 
 def _until_done(kind: Kind, folder: Path, rng: random.Random, counts: Counter[str], seconds: float) -> None:
-    """Resume a run until it is completed, and kill it each time within two fifths of the seconds that it takes."""
+    """Resume a run until it is completed, and kill it each time within two fifths of the seconds that it takes, or in
+    the first save after that."""
     counted: set[str] = set()
     for tries in range(10_000):
         child = attempt(kind, folder, every=rng.choice((1, 2, 1)))
         time.sleep(rng.uniform(0, 0.4 * seconds))
+        if rng.random() < 1 / 3:
+            _wait_for_a_save(child, folder)
+            time.sleep(rng.uniform(0, 0.002))
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         if not os.WIFSIGNALED(status):
@@ -122,6 +127,14 @@ def _until_done(kind: Kind, folder: Path, rng: random.Random, counts: Counter[st
         counted |= leftovers
         counts["kills inside a save"] += any(name.startswith(".saving") for name in leftovers)
         counts["kills inside a rotation"] += any(name.startswith(".removing") for name in leftovers)
+
+
+def _wait_for_a_save(child: int, folder: Path) -> None:
+    """Return as soon as a process writes a checkpoint, or has ended."""
+    seen = set((folder / "checkpoints").glob(".saving*"))  # left by earlier kills
+    while not os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+        if set((folder / "checkpoints").glob(".saving*")) - seen:
+            return
 
 
 if __name__ == "__main__":
