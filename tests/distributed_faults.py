@@ -55,9 +55,18 @@ class Failing(ig.Callback):
 
 
 class Stopping(ig.Callback):
+    """Stops at step 7, and needs the model at step 8 or always."""
+
+    def __init__(self, *, late: bool = False) -> None:
+        self.late = late
+
+    @override
+    def needs_model(self, step: int) -> bool:
+        return step == 8 or not self.late
+
     @override
     def on_step_end(self, trainer: ig.InfoGANTrainer, metrics: Any) -> None:
-        if trainer.steps == 5:
+        if trainer.steps == 7:
             trainer.stop()
 
 
