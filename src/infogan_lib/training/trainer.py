@@ -17,11 +17,7 @@ from infogan_lib.data.shared_source import share_source
 from infogan_lib.data.sources import TensorSource, make_source
 from infogan_lib.data.stream import DataStream, Position
 from infogan_lib.data.transfer import Transfer
-from infogan_lib.data.validation import (
-    BatchLimits,
-    check_images,
-    check_last_batch,
-)
+from infogan_lib.data.validation import BatchLimits, check_images, check_last_batch
 from infogan_lib.distributed import join
 from infogan_lib.latent import LatentSpec
 from infogan_lib.losses import AdversarialLoss, PairedAdversarialLoss
@@ -32,6 +28,7 @@ from infogan_lib.training.arguments import check_adversarial, refuse_positional,
 from infogan_lib.training.assembly import (
     add_ema,
     as_model,
+    count_frozen,
     make_ledger,
     prepare_regularizers,
     settle_pixel_range,
@@ -46,7 +43,7 @@ from infogan_lib.training.loop import run_fit
 from infogan_lib.training.optimizers import (
     Optimizers,
     Part,
-    add_unfrozen,
+    check_held,
     check_information_trains,
     check_trainable,
     parameters_by_optimizer,
@@ -304,8 +301,14 @@ class InfoGANTrainer(Stepper):
         trains = check_information_trains(self._information_trains, self.model)
         parameters = parameters_by_optimizer(self.model, trains, self._step.networks.values())
         check_trainable(parameters)
-        add_unfrozen(parameters, self.optimizers, self.schedulers)
+        check_held(parameters, self.optimizers)
         self._step.train(trains)
+        self._count_frozen()
+
+    def _count_frozen(self) -> None:
+        """Count what is frozen at the beginning of a run, which must be the same where it is resumed."""
+        if self.steps == 0:
+            self._ledger.settings["frozen"] = count_frozen(self.model)
 
     def _check_data(self, batch: Batch) -> None:
         images = images_of(batch)
@@ -335,4 +338,5 @@ class InfoGANTrainer(Stepper):
             RuntimeError: a step was launched and not read.
         """
         self._check_all_read()
+        self._count_frozen()
         self._ledger.load(check_path("folder", folder))
