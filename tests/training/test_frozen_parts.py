@@ -1,5 +1,6 @@
 """Frozen parts: what requires gradients when `fit` begins is trained, and the rest stays as it is."""
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -154,7 +155,7 @@ def test_what_is_frozen_before_the_first_fit_is_compared(tmp_path):
 def test_a_module_that_is_replaced_between_two_fits_is_refused():
     trainer = trainer_of(model())
     trainer.fit(images(16), steps=1, batch_size=8)
-    trainer.model.discriminator[4] = nn.Linear(9, 1)
+    trainer.model.discriminator[4] = deepcopy(trainer.model.discriminator[4])
     with pytest.raises(ValueError, match=r"2 parameters that optimizers.d does not hold .* make another trainer"):
         trainer.fit(images(16), steps=1, batch_size=8)
 
