@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from infogan_lib._checks import check_float, check_function, check_int, check_pair, describe, join_names
 from infogan_lib.model.infogan import InfoGAN
+from infogan_lib.training.keywords import explains_arguments
 
 Part = Literal["generator", "q_head", "trunk"]
 
@@ -52,6 +53,7 @@ OptimizerChoice = float | Optimizer | OptimizerFactory
 PAPER_BETAS = (0.5, 0.999)
 
 
+@explains_arguments()
 @dataclass(frozen=True)
 class LinearDecay:
     """A schedule for `Optimizers(scheduler=)`: rates are constant at first, then fall linearly to zero.
@@ -90,6 +92,7 @@ class _Factor:
         return min(1.0, max(0.0, (1 - step / self.steps) / (1 - self.start)))
 
 
+@explains_arguments(**dict.fromkeys(("lr", "learning_rate"), "the rates are g=1e-3, d=2e-4 and q=, one per network"))
 @dataclass(frozen=True, kw_only=True)
 class Optimizers:
     """The optimizers of G, D and Q: by default the paper's Adam.

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from inspect import signature
 from typing import Any, Never
 
 from torch import Tensor, nn
@@ -24,7 +23,12 @@ from infogan_lib.losses import AdversarialLoss, PairedAdversarialLoss
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.introspection import device_and_dtype, has_batch_norm
 from infogan_lib.regularizers.base import Regularizer
-from infogan_lib.training.arguments import check_adversarial, refuse_positional, refuse_unknown
+from infogan_lib.training.arguments import (
+    check_adversarial,
+    refuse_positional,
+    refuse_unknown_of_fit,
+    refuse_unknown_of_trainer,
+)
 from infogan_lib.training.assembly import (
     add_ema,
     as_model,
@@ -126,7 +130,7 @@ class InfoGANTrainer(Stepper):
         **unknown: Never,
     ) -> None:
         self.distributed = join()
-        refuse_unknown("InfoGANTrainer", unknown, signature(InfoGANTrainer).parameters)
+        refuse_unknown_of_trainer(InfoGANTrainer, InfoGANTrainer.fit, unknown)
         optimizer_settings: Optimizers = check_instance("optimizers", optimizers, Optimizers) or Optimizers()
         engine_settings: Engine = check_instance("engine", engine, Engine) or Engine()
         game = check_adversarial(adversarial)
@@ -248,7 +252,7 @@ class InfoGANTrainer(Stepper):
         """
         if positional:
             refuse_positional(positional)
-        refuse_unknown("fit", unknown, signature(self.fit).parameters)
+        refuse_unknown_of_fit(InfoGANTrainer.fit, unknown)
         target = as_target(epochs, steps)
         batch_size = check_int("batch_size", batch_size, minimum=1)
         num_workers = check_int("num_workers", num_workers, minimum=0)
