@@ -141,7 +141,7 @@ def write_log(path: Path) -> None:
 
 
 def fit_or_error(data: Any, **settings: Any) -> str:
-    """Four steps on data, in 'float64'."""
+    """Twenty steps on data in float64."""
     trainer = make_trainer(dense_generator().double(), dense_discriminator().double(), **settings)
     trainer.fit(data, steps=20, batch_size=8)
     return "trained"
