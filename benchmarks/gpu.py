@@ -26,6 +26,7 @@ import torch  # noqa: E402
 
 from on_device import checks, learning, speed  # noqa: E402
 from on_device.sizes import LABS, Sizes, UnfinishedError  # noqa: E402
+from two_processes import two_processes  # noqa: E402
 
 Results = dict[str, dict[str, Any]]
 Stage = Callable[[Sizes, Results], dict[str, Any]]
@@ -55,7 +56,7 @@ def stages(is_rehearsal: bool) -> dict[str, Stage]:
     for name in ("default",) if is_rehearsal else ("default", "best"):
         found |= {f"seeds/{name} {seed}": alone(learning.run, name, seed=seed) for seed in seeds}
     found["sprites"] = alone(learning.run, "sprites")
-    found["two processes"] = lambda sizes, results: {"skipped": "the library trains in one process"}
+    found["two processes"] = alone(two_processes)
     return found
 
 

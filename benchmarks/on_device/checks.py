@@ -84,7 +84,7 @@ def equality(sizes: Sizes) -> dict[str, float]:
 
 def difference_from_cpu(name: str, device: torch.device, width: float = 0.05) -> float:
     """The largest difference of a recipe's metrics and weights after three steps, as a share of their size."""
-    pair = [_double_trainer(name, width, where) for where in (torch.device("cpu"), device)]
+    pair = [double_trainer(name, width, where) for where in (torch.device("cpu"), device)]
     worst = 0.0
     for step in range(3):
         rng = torch.Generator().manual_seed(step)
@@ -104,7 +104,8 @@ def _drawing(latents: Tensor) -> Callable[[int], Tensor]:
     return lambda n: latents
 
 
-def _double_trainer(name: str, width: float, device: torch.device) -> InfoGANTrainer:
+def double_trainer(name: str, width: float, device: torch.device) -> InfoGANTrainer:
+    """The trainer of a recipe in float64, without regularizers."""
     recipe = recipes.get(name, width=width)
     for part in (recipe.generator, recipe.discriminator, recipe.q_head, recipe.q_network):
         if isinstance(part, nn.Module):

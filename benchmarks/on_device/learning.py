@@ -4,8 +4,6 @@ import importlib.util
 import json
 import os
 import signal
-import subprocess
-import sys
 from typing import Any
 
 import torch
@@ -14,7 +12,7 @@ from torch import Tensor
 from infogan_lib import InfoGAN, recipes
 from infogan_lib.callbacks import Callback
 from mnist_files import BUNDLED, load_mnist
-from on_device.sizes import ROOT, Sizes, UnfinishedError
+from on_device.sizes import Sizes, UnfinishedError, execute
 
 _EXTRAS = {"mnist.py": ("matplotlib", "PIL", "scipy", "sklearn"), "sprites.py": ("matplotlib", "PIL", "sklearn")}
 
@@ -77,28 +75,11 @@ def run(sizes: Sizes, name: str, *, all_digits: bool = False, seed: int = 0) -> 
         )
     command = [f"examples/{script}", "--device", str(sizes.device), "--seed", str(seed), "--out", str(folder)]
     command += sizes.of([], ["--width", "0.05", "--steps", "3"]) + ["--recipe", name] * (name != "sprites")
-    _execute(sizes, command + ["--all-digits"] * all_digits + sizes.of([], ["--samples", "100"]) * (name == "sprites"))
+    execute(sizes, command + ["--all-digits"] * all_digits + sizes.of([], ["--samples", "100"]) * (name == "sprites"))
     if name != "sprites" and not sizes.is_rehearsal:
-        _execute(sizes, ["examples/mnist_quality.py", str(folder)])
+        execute(sizes, ["examples/mnist_quality.py", str(folder)])
     files = [folder / "result.json", folder / "quality.json"]
     return {file.stem: json.loads(file.read_text()) for file in files if file.exists()}
-
-
-def _execute(sizes: Sizes, command: list[str]) -> None:
-    """Run a program of the project, and end it where the call's time is over; it saves, and resumes next time."""
-    paths = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
-    with (sizes.out / "log.txt").open("a") as log:
-        process = subprocess.Popen(
-            [sys.executable, *command], cwd=ROOT, env=os.environ | {"PYTHONPATH": paths}, stdout=log, stderr=log
-        )
-        try:
-            status = process.wait(max(1.0, sizes.seconds_left))
-        except subprocess.TimeoutExpired:
-            process.terminate()
-            process.wait(60)
-            raise UnfinishedError from None
-    if status != 0:
-        raise RuntimeError(f"{' '.join(command)} ended with {status}; see {sizes.out / 'log.txt'}")
 
 
 def _bare_run(sizes: Sizes, name: str, all_digits: bool, seed: int, folder: Any) -> dict[str, Any]:

@@ -1,5 +1,8 @@
 """The sizes of the stages: whole on a device, tiny in a rehearsal on the CPU."""
 
+import os
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,3 +65,20 @@ def random_bytes(trainer: InfoGANTrainer, n: int) -> Tensor:
     """Random images in bytes, on the CPU."""
     rng = torch.Generator().manual_seed(n)
     return torch.randint(0, 256, (n, *trainer.model.image_shape), dtype=torch.uint8, generator=rng)
+
+
+def execute(sizes: Sizes, command: list[str]) -> None:
+    """Run a program of the project, and end it where the call's time is over; it saves, and resumes next time."""
+    paths = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+    with (sizes.out / "log.txt").open("a") as log:
+        process = subprocess.Popen(
+            [sys.executable, *command], cwd=ROOT, env=os.environ | {"PYTHONPATH": paths}, stdout=log, stderr=log
+        )
+        try:
+            status = process.wait(max(1.0, sizes.seconds_left))
+        except subprocess.TimeoutExpired:
+            process.terminate()
+            process.wait(60)
+            raise UnfinishedError from None
+    if status != 0:
+        raise RuntimeError(f"{' '.join(command)} ended with {status}; see {sizes.out / 'log.txt'}")

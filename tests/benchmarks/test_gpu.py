@@ -76,7 +76,7 @@ def test_steps_in_float64_are_the_cpu_s(name):
 
 
 def test_a_step_that_differs_is_seen(monkeypatch):
-    real = checks._double_trainer
+    real = checks.double_trainer
 
     def differs(name, width, device):
         trainer = real(name, width, torch.device("cpu"))
@@ -85,7 +85,7 @@ def test_a_step_that_differs_is_seen(monkeypatch):
                 next(trainer.model.generator.parameters()).mul_(1 + 1e-6)
         return trainer
 
-    monkeypatch.setattr(checks, "_double_trainer", differs)
+    monkeypatch.setattr(checks, "double_trainer", differs)
     assert checks.difference_from_cpu("dcgan-tutorial", torch.device("meta")) > 1e-10
     assert checks.difference_from_cpu("dcgan-tutorial", torch.device("cpu")) == 0
 
@@ -96,3 +96,11 @@ def test_memory_does_not_grow(tmp_path):
     found = checks.memory(Sizes(torch.device("cuda"), tmp_path, time.monotonic() + 300, False))
     assert found["growth"] == 0
     assert found["peak until 2000"] <= 1.01 * found["peak until 100"]
+
+
+@pytest.mark.slow
+def test_two_processes_are_measured_against_one(tmp_path):
+    found = gpu.two_processes(sizes(tmp_path))
+    assert found["processes"] == [1, 2]
+    assert found["largest difference"] < 1e-8
+    assert found["ms a step"].keys() == {"one", "two"}

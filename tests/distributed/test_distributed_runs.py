@@ -62,9 +62,10 @@ def test_callbacks_are_called_in_process_0_alone_unless_they_ask(two):
     assert [rank for rank, _, _ in second] == [1] * 12
 
 
-def test_a_stop_in_process_0_stops_all(two):
-    ours = [steps for steps, _ in two.run(faults.steps_with, faults.Stopping())]
-    assert ours == [faults.steps_with(faults.Stopping())[0]] * 2
+@pytest.mark.parametrize("late", [False, True])
+def test_a_stop_in_process_0_stops_all(two, late):
+    ours = [steps for steps, _ in two.run(faults.steps_with, faults.Stopping(late=late))]
+    assert ours == [faults.steps_with(faults.Stopping(late=late))[0]] * 2
 
 
 def test_a_log_is_written_once(two, tmp_path):

@@ -1,5 +1,6 @@
 """Frozen parts: what requires gradients when `fit` begins is trained, and the rest stays as it is."""
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -128,6 +129,35 @@ def test_a_run_resumes_with_the_same_frozen_parts_only(tmp_path):
         assert torch.equal(resumed.model.state_dict()[name], tensor), name
     with pytest.raises(CheckpointError, match="frozen was 2 and is 0"):
         trainer(frozen=False).fit(images(16), steps=9, batch_size=8, checkpoints=tmp_path)
+
+
+def test_what_is_frozen_before_the_first_fit_is_compared(tmp_path):
+    def run(*frozen, folder=tmp_path / "run", steps=3, **settings):
+        t = trainer_of(model())
+        for part in frozen:
+            part(t.model).requires_grad_(False)
+        t.fit(images(16), steps=steps, batch_size=8, checkpoints=Checkpoints(folder, **settings))
+        return t
+
+    run(PARTS["trunk"])
+    run(PARTS["trunk"])
+    with pytest.raises(CheckpointError, match="frozen was 2 and is 0"):
+        run()
+    with pytest.warns(UserWarning, match="with other settings: frozen was 2 and is 8"):
+        branch = run(PARTS["trunk"], PARTS["generator"], folder=tmp_path / "a", steps=6, resume=tmp_path / "run")
+    with pytest.warns(UserWarning, match="with other settings: frozen was 2 and is 0"):
+        other = run(folder=tmp_path / "b", steps=6, resume=tmp_path / "run")
+    assert branch.steps == other.steps == 6
+    assert not changed(branch.model.generator, values(run(PARTS["trunk"]).model.generator))
+    assert changed(other.model.discriminator[1], values(branch.model.discriminator[1]))
+
+
+def test_a_module_that_is_replaced_between_two_fits_is_refused():
+    trainer = trainer_of(model())
+    trainer.fit(images(16), steps=1, batch_size=8)
+    trainer.model.discriminator[4] = deepcopy(trainer.model.discriminator[4])
+    with pytest.raises(ValueError, match=r"2 parameters that optimizers.d does not hold .* make another trainer"):
+        trainer.fit(images(16), steps=1, batch_size=8)
 
 
 def test_a_fit_that_would_train_nothing_is_refused():

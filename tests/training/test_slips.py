@@ -1,10 +1,13 @@
 """Typical slips: the error names what is meant."""
 
+from dataclasses import replace
+from inspect import signature
+
 import pytest
 import torch
 
-from infogan_lib import CheckpointError, InfoGANTrainer
-from infogan_lib.callbacks import CollapseMonitor, JSONLLogger
+from infogan_lib import CheckpointError, Checkpoints, Engine, InfoGAN, InfoGANTrainer, LinearDecay, Optimizers
+from infogan_lib.callbacks import CollapseMonitor, EarlyStopping, JSONLLogger
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
 
@@ -23,6 +26,17 @@ SLIPS = [
     (lambda: of_trainer(device="cpu"), r"'device'; it is in engine=Engine\(device=...\)"),
     (lambda: of_trainer(tap="2"), "'tap'; it is an argument of InfoGAN"),
     (lambda: of_trainer(epochs=2), "'epochs'; it is an argument of fit"),
+    (lambda: of_trainer(compile=True), r"'compile'; it is in engine=Engine\(compile=...\)"),
+    (lambda: of_trainer(q=1e-3), r"'q'; .* optimizers=Optimizers\(g="),
+    (lambda: of_trainer(checkpoints="runs/a"), "'checkpoints'; it is an argument of fit"),
+    (lambda: Optimizers(lr=1e-3), "Optimizers got .* 'lr'; the rates are g=1e-3, d=2e-4 and q="),
+    (lambda: Optimizers(beta=(0.5, 0.9)), "Optimizers got .* 'beta'; did you mean betas=?"),
+    (lambda: Engine(amp=True), r"Engine got .* 'amp'; did you mean precision=\"bf16\"\?"),
+    (lambda: Engine(zzz=1), "'zzz'; there are 'device', .* and 'compile'$"),
+    (lambda: Checkpoints(path="runs/a"), "Checkpoints got .* 'path'; did you mean folder=?"),
+    (lambda: Checkpoints("runs/a", save_every=5), "did you mean every=?"),
+    (lambda: LinearDecay(total_steps=5), "LinearDecay got .* 'total_steps'; did you mean steps=?"),
+    (lambda: EarlyStopping(monitor="loss/d", mode="min"), "EarlyStopping got .* 'monitor'; did you mean metric=?"),
     (lambda: of_trainer(loss="hinge"), r"adversarial=, such as Hinge\(\)"),
     (lambda: of_trainer(regularisers=()), "did you mean regularizers=?"),
     (lambda: of_trainer(zzz=1), "'zzz'; there are 'generator', 'discriminator', .* and 'seed'$"),
@@ -48,6 +62,22 @@ SLIPS = [
 def test_the_error_names_what_is_meant(slip, message):
     with pytest.raises(TypeError, match=message):
         slip()
+
+
+@pytest.mark.parametrize("home", [InfoGAN, Engine, Optimizers, InfoGANTrainer.fit])
+def test_every_argument_of_another_object_is_named_as_such(home):
+    others = signature(home).parameters.keys() - signature(InfoGANTrainer).parameters - {"self", "positional", "data"}
+    assert others
+    for name in others:
+        with pytest.raises(TypeError, match=f"{name}'; .*(argument of|are in|is in) (InfoGAN|engine|optimizers|fit)"):
+            of_trainer(**{name: None})
+
+
+def test_settings_keep_their_signatures():
+    assert [*signature(EarlyStopping).parameters] == ["metric", "mode", "patience", "min_delta", "every"]
+    assert replace(Engine("cpu"), compile=True) == Engine("cpu", compile=True)
+    with pytest.raises(TypeError, match="missing"):
+        EarlyStopping("loss/d")
 
 
 def test_a_cell_that_is_run_again_with_another_rate_is_shown_the_way(tmp_path):

@@ -1,12 +1,18 @@
 """Arguments of `InfoGANTrainer` and of its `fit` that are often mistaken: errors that name the right ones."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
+from dataclasses import fields
 from difflib import get_close_matches
+from inspect import Parameter, signature
 from typing import Any, NoReturn
 
 from infogan_lib import losses
 from infogan_lib._checks import check_instance, describe, join_names
 from infogan_lib.losses import AdversarialLoss, NonSaturating, PairedAdversarialLoss
+from infogan_lib.model.infogan import InfoGAN
+from infogan_lib.training.engine import Engine
+from infogan_lib.training.keywords import refuse_unknown
+from infogan_lib.training.optimizers import Optimizers
 
 _OPTIMIZERS = "rates and optimizers are in optimizers=Optimizers(g=1e-3, d=2e-4)"
 _ENGINE = "it is in engine=Engine({}=...)"
@@ -14,14 +20,11 @@ _MODEL = "it is an argument of InfoGAN, which a trainer takes in place of genera
 _FIT = "it is an argument of fit"
 
 _OF_TRAINER = {
-    **dict.fromkeys(("lr", "learning_rate", "lr_g", "lr_d", "lr_q", "betas", "scheduler", "optimizer"), _OPTIMIZERS),
-    **dict.fromkeys(("g_optimizer", "d_optimizer", "q_optimizer", "weight_decay"), _OPTIMIZERS),
-    **{name: _ENGINE.format(name) for name in ("device", "precision", "accumulation_steps")},
-    **dict.fromkeys(
-        ("q_head", "q_network", "tap", "generator_input", "generator_output", "discriminator_output"), _MODEL
-    ),
-    **dict.fromkeys(("q_output", "pixel_range", "dry_run_batch_size"), _MODEL),
-    **dict.fromkeys(("epochs", "steps", "batch_size", "num_workers", "callbacks", "checkpoints"), _FIT),
+    **dict.fromkeys(("lr", "learning_rate", "lr_g", "lr_d", "lr_q", "optimizer", "weight_decay"), _OPTIMIZERS),
+    **dict.fromkeys(("g_optimizer", "d_optimizer", "q_optimizer"), _OPTIMIZERS),
+    **dict.fromkeys((field.name for field in fields(Optimizers)), _OPTIMIZERS),
+    **{field.name: _ENGINE.format(field.name) for field in fields(Engine)},
+    **dict.fromkeys(signature(InfoGAN).parameters, _MODEL),
     **dict.fromkeys(("loss", "criterion", "gan_loss"), "the loss between G and D is adversarial=, such as Hinge()"),
 }
 _OF_FIT = {
@@ -37,24 +40,31 @@ _LOSS_NAMES = {
 }
 
 
-def refuse_unknown(function: str, unknown: Mapping[str, object], known: Iterable[str]) -> None:
-    """Refuse keyword arguments that a function does not have.
+def refuse_unknown_of_trainer(trainer: type, fit: Callable[..., object], given: Iterable[str]) -> None:
+    """Refuse keyword arguments that the trainer does not have.
 
     Args:
-        function: "InfoGANTrainer" or "fit".
-        unknown: The arguments, by name.
-        known: The names of its parameters.
+        trainer: The class of the trainer.
+        fit: Its method, whose arguments it may have been given.
+        given: The names of the arguments.
 
     Raises:
         TypeError: There are some; the message says where the first of them belongs.
     """
-    known = [name for name in known if name not in ("positional", "unknown")]
-    for name in unknown:
-        advice = (_OF_TRAINER if function == "InfoGANTrainer" else _OF_FIT).get(name)
-        if advice is None:
-            close = get_close_matches(name, known, n=1)
-            advice = f"did you mean {close[0]}=?" if close else f"there are {join_names(known)}"
-        raise TypeError(f"{function} got an unexpected keyword argument {name!r}; {advice}")
+    if given:
+        advice = dict.fromkeys(signature(fit).parameters, _FIT) | _OF_TRAINER
+        refuse_unknown("InfoGANTrainer", given, _named(trainer), advice)
+
+
+def refuse_unknown_of_fit(fit: Callable[..., object], given: Iterable[str]) -> None:
+    """Refuse keyword arguments that `fit` does not have; likewise."""
+    if given:
+        refuse_unknown("fit", given, _named(fit), _OF_FIT)
+
+
+def _named(function: Callable[..., object]) -> list[str]:
+    variadic = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+    return [name for name, parameter in signature(function).parameters.items() if parameter.kind not in variadic]
 
 
 def refuse_positional(values: tuple[object, ...]) -> NoReturn:

@@ -90,6 +90,12 @@ def settle_pixel_range(model: InfoGAN, images: Tensor) -> None:
     warn_range_mismatch(images, model.pixel_range or UNKNOWN_RANGE, model.output_range, stacklevel=5)
 
 
+def count_frozen(model: InfoGAN) -> int:
+    """The number of a model's parameters, as tensors, that require no gradients."""
+    groups = model.parameter_groups(frozen=True)
+    return sum(not parameter.requires_grad for group in groups.values() for parameter in group)
+
+
 def _tap_in_words(model: InfoGAN) -> str:
     """Where Q reads D, without the names of wrappers."""
     tap = model.discriminator_adapter.tap
@@ -134,7 +140,6 @@ def make_ledger(
     }
     if step.networks:
         parts["regularizers"] = step.networks
-    groups = model.parameter_groups(frozen=True)
     settings = run_config(
         model.latent,
         step.adversarial,
@@ -150,7 +155,7 @@ def make_ledger(
         accumulation_steps=step.accumulation_steps,
         precision=step.precision.name,
         tf32=step.precision.tf32,
-        frozen=sum(not parameter.requires_grad for group in groups.values() for parameter in group),
+        frozen=count_frozen(model),
         device=device.type,
         ema_decay=ema_decay(model.ema_generator),
         **config,

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Literal
 
 from infogan_lib._checks import check_int, check_path, describe
+from infogan_lib.training.keywords import explains_arguments
 
 Resume = Literal["auto", False] | str | os.PathLike[str]
 
 
+@explains_arguments(path="did you mean folder=?")
 @dataclass(frozen=True)
 class Checkpoints:
     """Where and how often a fit is saved, and what it resumes from.

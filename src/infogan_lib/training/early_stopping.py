@@ -10,11 +10,13 @@ from typing_extensions import override
 from infogan_lib._checks import check_choice, check_float, check_int, check_name, join_names
 from infogan_lib._schema import Described, Float, Int, Kind, Nullable, Record
 from infogan_lib.training.callbacks import Callback
+from infogan_lib.training.keywords import explains_arguments
 
 if TYPE_CHECKING:
     from infogan_lib.training.trainer import InfoGANTrainer
 
 
+@explains_arguments(monitor="did you mean metric=?")
 class EarlyStopping(Callback, Described):
     """Ends a call of `fit` once a metric has not improved for so many checks; the weights are those of the last step.
 

@@ -8,9 +8,11 @@ from torch import nn
 
 from infogan_lib._checks import check_bool, check_choice, check_int, describe
 from infogan_lib.model.introspection import has_float64
+from infogan_lib.training.keywords import explains_arguments
 from infogan_lib.training.precision import PrecisionName
 
 
+@explains_arguments(**dict.fromkeys(("amp", "autocast", "dtype"), 'did you mean precision="bf16"?'))
 @dataclass(frozen=True)
 class Engine:
     """Where and how the networks run.

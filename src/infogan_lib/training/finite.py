@@ -26,18 +26,9 @@ class FiniteWeights:
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         self._modules = modules
         self._weights = [p for module in modules for p in module.parameters() if p.is_floating_point()]
-        self._norms = [
-            (f"{name}.", part)
-            for module in modules
-            for name, part in module.named_modules()
-            if isinstance(part, nn.modules.batchnorm._NormBase)
-        ]
-        self._priors = [
-            (f"{name}.", part)
-            for module in modules
-            for name, part in module.named_modules()
-            if isinstance(part, LearnedPriors)
-        ]
+        parts = [(f"{name}.", part) for module in modules for name, part in module.named_modules()]
+        self._norms = [(name, part) for name, part in parts if isinstance(part, nn.modules.batchnorm._NormBase)]
+        self._priors = [(name, part) for name, part in parts if isinstance(part, LearnedPriors)]
 
     @torch.no_grad()
     def norm(self) -> Tensor:

@@ -6,10 +6,10 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from infogan_lib.data.labels import Batch
-from infogan_lib.data.rng import TorchRng
 from infogan_lib.data.stream import Target
 from infogan_lib.model.introspection import train_unfrozen
 from infogan_lib.training.callbacks import Callback, called_here
+from infogan_lib.training.ending import Ending
 from infogan_lib.training.resume import FitSession
 from infogan_lib.training.signals import StopSignals, defer_sigchld
 
@@ -75,13 +75,12 @@ class FitLoop:
     ) -> None:
         self._trainer, self._stream, self._callbacks = trainer, session.stream, callbacks
         self._session, self._stop, self._check = session, stop, check
+        self._ending = Ending(trainer, stop)
         self._untrained = session.stream.taken - trainer.launched  # more batches than steps, before the first
         self._callback_raised = False
         self._lap = time.perf_counter()
         self._speeds: dict[int, float] = {}  # of the steps that were launched and not read
         self._called = called_here(callbacks, trainer.distributed)
-        self._is_alone = trainer.distributed.world_size == 1
-        self._agreed_stop, self._agreed_signal = False, False
 
     def run(self, last_step: int | None, last_epoch: int | None) -> None:
         """Train until a number of steps or epochs were made, and save the end.
@@ -96,50 +95,21 @@ class FitLoop:
         """
         trainer, session = self._trainer, self._session
         try:
-            while not self._agree_to_stop() and (
+            self._ending.agree()
+            while not self._ending.is_stopping and (
                 trainer.epochs < last_epoch if last_epoch is not None else trainer.launched < (last_step or 0)
             ):
                 batch = self._next_batch()
                 with defer_sigchld():
                     self._train_on(batch)
-            if self._agreed_stop:
-                self._drop_launched()
             self._catch_up()
         except BaseException:
             self._settle()
             raise
         session.finish()
-        self._agree_to_stop()
-        if self._has_signal:
+        self._ending.agree()
+        if self._ending.signal is not None:
             self._exit()
-
-    @property
-    def _is_ending(self) -> bool:
-        """Whether the fit was stopped; of several processes, whether all know of it."""
-        return self._trainer.is_stopping if self._is_alone else self._agreed_stop
-
-    @property
-    def _has_signal(self) -> bool:
-        """Whether a signal was received; of several processes, whether all know of it."""
-        return self._stop.received is not None and (self._is_alone or self._agreed_signal)
-
-    def _agree_to_stop(self) -> bool:
-        """Whether a callback has ended the fit.
-
-        Of several processes all learn of a stop or a signal here, and act on it at the same step. Torch's generators
-        become those of process 0, where callbacks may have drawn from them.
-        """
-        trainer = self._trainer
-        if self._is_alone:
-            return trainer.is_stopping
-        rng = TorchRng(trainer.device)
-        given = trainer.distributed.exchange((self._stop.received, trainer.is_stopping, rng.state_dict()))
-        signals, stops, states = zip(*given, strict=True)
-        rng.load_state_dict(states[0])
-        self._agreed_stop = trainer.is_stopping = any(stops)
-        if received := [signal for signal in signals if signal is not None]:
-            self._stop.received, self._agreed_signal = received[0], True
-        return self._agreed_stop
 
     def _train_on(self, batch: Batch | None) -> None:
         """Make a step on a batch, or end an epoch; then save if a checkpoint is due or a signal was received."""
@@ -157,7 +127,7 @@ class FitLoop:
         self._check_signals()
         if self._session.is_due(trainer.launched):
             self._catch_up()
-            if not self._is_ending:  # the end is saved in any case, and as such
+            if not self._ending.is_stopping:  # the end is saved in any case, and as such
                 self._session.save()
 
     def _next_batch(self) -> Batch | None:
@@ -166,10 +136,10 @@ class FitLoop:
             batch = self._stream.next_batch()
         except Exception as error:  # a signal to the whole group may end a loader's workers before it is received here
             self._trainer.distributed.report(error)
-            if self._stop.wait(0.5) or not self._is_alone:
-                self._agree_to_stop()
-                with defer_sigchld():
-                    self._check_signals()
+            self._stop.wait(0.5)
+            self._ending.agree()
+            with defer_sigchld():
+                self._check_signals()
             raise
         if batch is not None and is_first and self._check is not None:
             try:
@@ -184,25 +154,22 @@ class FitLoop:
         try:
             trainer.launch(batch)
         except BaseException:
-            self._catch_up()  # the cause may be that the step before was not finite
+            self._read_launched()  # the cause may be that the step before was not finite
             raise
         now = time.perf_counter()
         self._speeds[trainer.launched] = len(batch) / (now - self._lap)
         self._lap = now
-        while trainer.steps < trainer.launched - 1:
-            self._read()
+        self._catch_up(pending=1)
         if any(callback.needs_model(trainer.launched) for callback in self._callbacks):
             self._catch_up()
 
     def _read(self) -> None:
-        """Read the earliest step that was launched and not read, and report it; if it ends the fit, drop the others."""
+        """Read the earliest step that was launched and not read, and report it."""
         trainer = self._trainer
         metrics = trainer.read()
         speed = {"images_per_second": self._speeds.pop(trainer.steps)} if trainer.steps in self._speeds else {}
         trainer.history.record(trainer.steps, speed)
         self._report(lambda callback: callback.on_step_end(trainer, metrics | speed))
-        if trainer.is_stopping and self._is_alone:  # several processes have to agree first
-            self._drop_launched()
 
     def _end_epoch(self) -> None:
         trainer, epochs = self._trainer, self._trainer.epochs
@@ -214,6 +181,7 @@ class FitLoop:
                 trainer.history.remove_epoch(trainer.steps)
             raise
         self._report(lambda callback: callback.on_epoch_end(trainer))
+        self._ending.agree()
 
     def _report(self, call: Callable[[Callback], None]) -> None:
         """Call every callback, so that none misses a step because another raised; then raise the first error."""
@@ -227,8 +195,17 @@ class FitLoop:
             self._callback_raised = True
             raise errors[0]
 
-    def _catch_up(self) -> None:
-        while self._trainer.steps < self._trainer.launched:
+    def _catch_up(self, *, pending: int = 0) -> None:
+        """Read steps until so many are pending; where one ends the fit, drop those after it."""
+        while self._trainer.steps < self._trainer.launched - pending:
+            self._read()
+            self._ending.agree()
+            if self._ending.is_stopping:
+                self._drop_launched()
+
+    def _read_launched(self) -> None:
+        """Read all steps after an error, which other processes may not have, so that there is nothing to agree on."""
+        while self._trainer.steps < self._trainer.launched and not self._trainer.is_stopping:
             self._read()
 
     def _settle(self) -> None:
@@ -239,7 +216,7 @@ class FitLoop:
         try:
             if not self._callback_raised:
                 with suppress(Exception):  # the error that came first is the one to raise
-                    self._catch_up()
+                    self._read_launched()
         finally:
             self._drop_launched()
 
@@ -250,9 +227,9 @@ class FitLoop:
 
     def _check_signals(self) -> None:
         """Obey a signal now, unless the fit is ending: then its end is saved first."""
-        if self._has_signal:
+        if self._ending.signal is not None:
             self._catch_up()
-            if not self._is_ending:
+            if not self._ending.is_stopping:
                 self._exit()
 
     def _exit(self) -> None:

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from infogan_lib._checks import check_float, check_function, check_int, check_pair, describe, join_names
 from infogan_lib.model.infogan import InfoGAN
+from infogan_lib.training.keywords import explains_arguments
 
 Part = Literal["generator", "q_head", "trunk"]
 
@@ -52,6 +53,7 @@ OptimizerChoice = float | Optimizer | OptimizerFactory
 PAPER_BETAS = (0.5, 0.999)
 
 
+@explains_arguments()
 @dataclass(frozen=True)
 class LinearDecay:
     """A schedule for `Optimizers(scheduler=)`: rates are constant at first, then fall linearly to zero.
@@ -90,6 +92,7 @@ class _Factor:
         return min(1.0, max(0.0, (1 - step / self.steps) / (1 - self.start)))
 
 
+@explains_arguments(**dict.fromkeys(("lr", "learning_rate"), "the rates are g=1e-3, d=2e-4 and q=, one per network"))
 @dataclass(frozen=True, kw_only=True)
 class Optimizers:
     """The optimizers of G, D and Q: by default the paper's Adam.
@@ -150,7 +153,7 @@ class Optimizers:
         default_q = self.g if isinstance(self.g, (int, float)) else Optimizers.g
         choices = {"d": self.d, "g": self.g, "q": default_q if self.q is None else self.q}
         built = {name: self._make(name, choices[name], parameters[name]) for name in parameters if parameters[name]}
-        if self.scheduler is None:  # with one, `add_unfrozen` refuses what an optimizer lacks
+        if self.scheduler is None:  # one of the user's may not take more groups than the optimizer has
             _add_frozen(parameters, built)
         if self.betas is not None and not any(isinstance(choices[name], (int, float)) for name in built):
             raise ValueError("optimizers.betas would do nothing: no Adam is left to use them; leave it out")
@@ -220,45 +223,41 @@ def check_trainable(parameters: Mapping[str, Sequence[nn.Parameter]]) -> None:
 
 
 def _add_frozen(parameters: Mapping[str, Sequence[nn.Parameter]], optimizers: Mapping[str, Optimizer]) -> None:
-    """Add frozen parameters that a ready-made optimizer lacks, so that its groups stay the same when they are trained.
+    """Add frozen parameters that a ready-made optimizer lacks, so that they can be trained later.
 
-    A run whose optimizers gain a group between two calls of `fit` could not be resumed.
+    Groups that were added later would be in no checkpoint from before, and in no copy of what a step changes.
     """
-    held = set().union(*map(_parameter_ids, optimizers.values()))
+    held = _held(optimizers)
     for name, optimizer in optimizers.items():
         lacking = [p for p in parameters[name] if not p.requires_grad and id(p) not in held]
         if lacking:
             optimizer.add_param_group({"params": lacking})
 
 
-def add_unfrozen(
-    parameters: Mapping[str, Sequence[nn.Parameter]],
-    optimizers: Mapping[str, Optimizer],
-    schedulers: Sequence[LRScheduler],
-) -> None:
-    """Add parameters that require gradients by now, and that no optimizer holds, to their optimizer.
-
-    Only an optimizer that was given ready-made can lack some.
+def check_held(parameters: Mapping[str, Sequence[nn.Parameter]], optimizers: Mapping[str, Optimizer]) -> None:
+    """Check that the optimizers hold the parameters that require gradients by now.
 
     Args:
         parameters: the parameters by the name of their optimizer.
         optimizers: the optimizers by name.
-        schedulers: the schedulers, which do not take up what is added.
 
     Raises:
-        ValueError: there are such parameters, and their optimizer has a scheduler.
+        ValueError: there are others: frozen ones at first, of an optimizer that was given ready-made and has a
+            scheduler, or those of a module that was put into the model since.
     """
-    held = set().union(*map(_parameter_ids, optimizers.values()))
-    for name, optimizer in optimizers.items():
-        new = [p for p in parameters[name] if p.requires_grad and id(p) not in held]
-        if not new:
-            continue
-        if any(scheduler.optimizer is optimizer for scheduler in schedulers):
+    held = _held(optimizers)
+    for name, group in parameters.items():
+        lacking = sum(parameter.requires_grad and id(parameter) not in held for parameter in group)
+        if lacking:
             raise ValueError(
-                f"{len(new)} parameters that optimizers.{name} does not hold require gradients by now, and its "
-                "scheduler would leave them out; give the trainer a function that makes the optimizer of all parameters"
+                f"{lacking} parameters that optimizers.{name} does not hold require gradients by now; make another "
+                "trainer of the model, or give the trainer a function that makes the optimizer of all parameters"
             )
-        optimizer.add_param_group({"params": new})
+
+
+def _held(optimizers: Mapping[str, Optimizer]) -> set[int]:
+    """The ids of the parameters that the optimizers hold."""
+    return set().union(*map(_parameter_ids, optimizers.values()))
 
 
 def advance(schedulers: Iterable[LRScheduler], *, is_early: bool) -> None:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from inspect import signature
 from typing import Any, Never
 
 from torch import Tensor, nn
@@ -17,21 +16,23 @@ from infogan_lib.data.shared_source import share_source
 from infogan_lib.data.sources import TensorSource, make_source
 from infogan_lib.data.stream import DataStream, Position
 from infogan_lib.data.transfer import Transfer
-from infogan_lib.data.validation import (
-    BatchLimits,
-    check_images,
-    check_last_batch,
-)
+from infogan_lib.data.validation import BatchLimits, check_images, check_last_batch
 from infogan_lib.distributed import join
 from infogan_lib.latent import LatentSpec
 from infogan_lib.losses import AdversarialLoss, PairedAdversarialLoss
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.introspection import device_and_dtype, has_batch_norm
 from infogan_lib.regularizers.base import Regularizer
-from infogan_lib.training.arguments import check_adversarial, refuse_positional, refuse_unknown
+from infogan_lib.training.arguments import (
+    check_adversarial,
+    refuse_positional,
+    refuse_unknown_of_fit,
+    refuse_unknown_of_trainer,
+)
 from infogan_lib.training.assembly import (
     add_ema,
     as_model,
+    count_frozen,
     make_ledger,
     prepare_regularizers,
     settle_pixel_range,
@@ -46,7 +47,7 @@ from infogan_lib.training.loop import run_fit
 from infogan_lib.training.optimizers import (
     Optimizers,
     Part,
-    add_unfrozen,
+    check_held,
     check_information_trains,
     check_trainable,
     parameters_by_optimizer,
@@ -129,7 +130,7 @@ class InfoGANTrainer(Stepper):
         **unknown: Never,
     ) -> None:
         self.distributed = join()
-        refuse_unknown("InfoGANTrainer", unknown, signature(InfoGANTrainer).parameters)
+        refuse_unknown_of_trainer(InfoGANTrainer, InfoGANTrainer.fit, unknown)
         optimizer_settings: Optimizers = check_instance("optimizers", optimizers, Optimizers) or Optimizers()
         engine_settings: Engine = check_instance("engine", engine, Engine) or Engine()
         game = check_adversarial(adversarial)
@@ -251,7 +252,7 @@ class InfoGANTrainer(Stepper):
         """
         if positional:
             refuse_positional(positional)
-        refuse_unknown("fit", unknown, signature(self.fit).parameters)
+        refuse_unknown_of_fit(InfoGANTrainer.fit, unknown)
         target = as_target(epochs, steps)
         batch_size = check_int("batch_size", batch_size, minimum=1)
         num_workers = check_int("num_workers", num_workers, minimum=0)
@@ -304,8 +305,14 @@ class InfoGANTrainer(Stepper):
         trains = check_information_trains(self._information_trains, self.model)
         parameters = parameters_by_optimizer(self.model, trains, self._step.networks.values())
         check_trainable(parameters)
-        add_unfrozen(parameters, self.optimizers, self.schedulers)
+        check_held(parameters, self.optimizers)
         self._step.train(trains)
+        self._count_frozen()
+
+    def _count_frozen(self) -> None:
+        """Count what is frozen at the beginning of a run, which must be the same where it is resumed."""
+        if self.steps == 0:
+            self._ledger.settings["frozen"] = count_frozen(self.model)
 
     def _check_data(self, batch: Batch) -> None:
         images = images_of(batch)
@@ -335,4 +342,5 @@ class InfoGANTrainer(Stepper):
             RuntimeError: a step was launched and not read.
         """
         self._check_all_read()
+        self._count_frozen()
         self._ledger.load(check_path("folder", folder))
