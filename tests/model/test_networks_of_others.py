@@ -344,6 +344,33 @@ def test_a_code_whose_outputs_have_no_gradients_is_refused(settings, code):
         model(q_head=Head(2, **settings), tap="1")
 
 
+WRITTEN_BY_HAND = {
+    "square": (lambda x: x[:, :4], lambda x: x[:, 4:6], lambda x: x[:, 6:].square() + 0.1, "'style'.*log-scale"),
+    "power": (lambda x: x[:, :4], lambda x: x[:, 4:6], lambda x: 2.0 ** x[:, 6:], "'style'.*log-scale"),
+    "inverse": (lambda x: x[:, :4], lambda x: x[:, 4:6], lambda x: 1 / x[:, 6:].exp(), "'style'.*log-scale"),
+    "maximum": (lambda x: x[:, :4], lambda x: x[:, 4:6], lambda x: x[:, 6:].maximum(x.new_zeros(1)), "log-scale"),
+    "mean": (lambda x: x[:, :4], lambda x: hand_sigmoid(x[:, 4:6]), lambda x: x[:, 6:], r"'style' lie in \[0, 1\]"),
+    "probabilities": (lambda x: hand_sigmoid(x[:, :4]), lambda x: x[:, 4:6], lambda x: x[:, 6:], "'digit'.*logits"),
+}
+
+
+@pytest.mark.parametrize(("digit", "mean", "scale", "message"), WRITTEN_BY_HAND.values(), ids=WRITTEN_BY_HAND)
+def test_what_bounds_the_outputs_of_q_is_seen_where_it_is_written_by_hand(digit, mean, scale, message):
+    torch.manual_seed(0)
+    q = Ends(nn.Sequential(nn.Flatten(), nn.Linear(16, 8)), lambda x: torch.cat([digit(x), mean(x), scale(x)], 1))
+    with pytest.raises(ValueError, match=message):
+        model(q_network=q)
+
+
+@pytest.mark.parametrize("end", [nn.LeakyReLU(0.2), nn.BatchNorm1d(8), nn.ELU(), nn.GELU()])
+def test_an_end_of_q_with_both_signs_is_taken_whatever_a_batch_shows(end):
+    last = nn.Linear(16, 8)
+    nn.init.constant_(last.bias, 5.0)
+    nn.init.constant_(last.weight, 0.0)
+    nn.init.constant_(last.weight[:, 0], 1e-3)
+    model(q_network=nn.Sequential(nn.Flatten(), last, end))
+
+
 def test_the_scale_beside_a_mean_may_be_fixed():
     gan = model(q_head=Head(2, scale=torch.zeros_like), tap="1")
     make_trainer(gan).fit(images(16), steps=1, batch_size=8)
@@ -532,6 +559,23 @@ def test_the_advice_fits_what_went_wrong(generator, says, says_not):
 def test_the_range_of_a_generator_is_read_off_its_end(end):
     gan = model(dense_generator(end=end))
     assert gan.output_range == gan.pixel_range == gan.display_range == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (hand_sigmoid, (0, 1)),
+        (torch.sin, (-1, 1)),
+        (lambda x: torch.cat([x[:, :, :2].tanh(), x[:, :, 2:].sigmoid()], 2), (-1, 1)),
+        (lambda x: x, None),
+        (torch.relu, None),
+    ],
+)
+def test_a_range_that_no_operation_tells_is_measured(function, expected):
+    gan = model(Ends(dense_generator(end=nn.Identity()), function))
+    assert gan.output_range == gan.pixel_range == expected
+    assert gan.training
+    assert gan.generator.training
 
 
 @pytest.mark.parametrize(
