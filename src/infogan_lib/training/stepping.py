@@ -1,6 +1,7 @@
 """The steps of a trainer, for those who own their loop: launched on batches, and read in order, at once or later."""
 
 import warnings
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ from infogan_lib.training.step import InfoGANStep
 from infogan_lib.training.step_queue import StepQueue
 
 
-class Stepper:
+class Stepper(ABC):
     """What `InfoGANTrainer` does with one batch; its attributes are the trainer's."""
 
     model: InfoGAN
@@ -121,6 +122,7 @@ class Stepper:
         check_shape_and_dtype(images, self.model.image_shape)
         self._batches.check(len(images))
         self._warn_of_eval_mode()
+        self._train_unfrozen()
         if not self._has_settled_range:
             settle_pixel_range(self.model, images)
             self._has_settled_range = True
@@ -131,6 +133,10 @@ class Stepper:
             self._has_checked_processes = True
         self._queue.launch(real, self._draw)
         self._ledger.has_stepped = True
+
+    @abstractmethod
+    def _train_unfrozen(self) -> None:
+        """Train what requires gradients now, which may have changed since the last step."""
 
     def _warn_of_eval_mode(self) -> None:
         """Warn, the first time, of a G or D in eval mode, unless it is frozen; so may be a part of it on purpose."""

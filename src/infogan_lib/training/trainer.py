@@ -7,6 +7,7 @@ from typing import Any, Never
 
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
+from typing_extensions import override
 
 from infogan_lib._checks import check_bool, check_instance, check_int, check_name, check_path, check_seed
 from infogan_lib.data.batch_images import to_tensor
@@ -177,6 +178,8 @@ class InfoGANTrainer(Stepper):
             engine_settings.accumulation_steps,
             "BatchNorm" if batch_norm else "a regularizer",
         )
+        self._parameters = [*self.model.parameters()]
+        self._trained: list[bool] = []
         self._transfer = Transfer(self.device)
         self.history, self.is_stopping = History(), False
         self._queue = StepQueue(self._step, self.history)
@@ -299,13 +302,17 @@ class InfoGANTrainer(Stepper):
         """
         self.is_stopping = True
 
+    @override
     def _train_unfrozen(self) -> None:
-        """Train what requires gradients now, which may have changed since the last fit."""
+        flags = [parameter.requires_grad for parameter in self._parameters]
+        if flags == self._trained:
+            return
         trains = check_information_trains(self._information_trains, self.model)
         parameters = parameters_by_optimizer(self.model, trains, self._step.networks.values())
         check_trainable(parameters)
         add_unfrozen(parameters, self.optimizers, self.schedulers)
         self._step.train(trains)
+        self._trained = flags
 
     def _check_data(self, batch: Batch) -> None:
         images = images_of(batch)
