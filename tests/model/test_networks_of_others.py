@@ -242,6 +242,19 @@ class Scales(nn.Module):
         return [self.first(x), self.second(x)]
 
 
+class FlatScales(Scales):
+    def forward(self, x):
+        return [scale.flatten(1) for scale in super().forward(x)]
+
+
+def test_rows_of_several_numbers_are_no_validity_beside_codes_unless_a_function_says_so():
+    four = ig.LatentSpec(z=ig.Noise(7), digit=ig.Categorical(4))
+    with pytest.raises(ValueError, match=r"has 16 numbers per image, as codes or a flattened map .*discriminator_outp"):
+        model(discriminator=FlatScales(), latent=four)
+    told = model(discriminator=FlatScales(), latent=four, discriminator_output=lambda out: (out[0], out[1]))
+    assert told.discriminate(images(3)).logits.shape == (3, 16)
+
+
 def test_no_guess_where_a_tuple_can_be_read_in_two_ways():
     four = ig.LatentSpec(z=ig.Noise(7), digit=ig.Categorical(4))
     with pytest.raises(ValueError, match=r"of shape \(2, 1, 2, 2\) cannot be the codes' outputs.*lambda out: out\[0\]"):
@@ -532,6 +545,22 @@ def test_codes_that_have_no_effect_yet_are_taken():
     model(Reads(list(range(5, 11))))  # noise may be unused
 
 
+class DrawsItsOwnNoise(nn.Module):
+    """A G that does not read its input at all."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = dense_generator()
+
+    def forward(self, latent):
+        return self.body(torch.randn_like(latent))
+
+
+def test_a_generator_that_reads_nothing_of_its_latent_is_refused():
+    with pytest.raises(ValueError, match="the generator ignores 'digit'"):
+        model(DrawsItsOwnNoise())
+
+
 def test_swapped_networks_are_named():
     with pytest.raises(ValueError, match="are generator and discriminator swapped"):
         model(dense_discriminator(), dense_generator())
@@ -544,6 +573,8 @@ def test_swapped_networks_are_named():
         (Ends(dense_generator(), lambda x: (x, x)), "generator_output=", "first layer"),
         (Ends(dense_generator(), lambda x: x.mean()), r"must return images (N, *)", "first layer"),
         (Ends(dense_generator(), lambda x: x.no_such_method()), "call it by hand", "first layer"),
+        (Ends(dense_generator(), nn.Linear(7, 5)), "call it by hand", "first layer"),
+        (Ends(dense_generator(), lambda x: x.view(1, 4, 4)), "call it by hand", "first layer"),
     ],
 )
 def test_the_advice_fits_what_went_wrong(generator, says, says_not):
