@@ -7,6 +7,8 @@ from typing import Any, NoReturn
 from infogan_lib import losses
 from infogan_lib._checks import check_instance, describe, join_names
 from infogan_lib.losses import AdversarialLoss, NonSaturating, PairedAdversarialLoss
+from infogan_lib.training.engine import Engine
+from infogan_lib.training.optimizers import Optimizers
 
 _OPTIMIZERS = "rates and optimizers are in optimizers=Optimizers(g=1e-3, d=2e-4)"
 _ENGINE = "it is in engine=Engine({}=...)"
@@ -22,11 +24,24 @@ _OF_TRAINER = {
     ),
     **dict.fromkeys(("q_output", "pixel_range", "dry_run_batch_size"), _MODEL),
     **dict.fromkeys(("epochs", "steps", "batch_size", "num_workers", "callbacks", "checkpoints"), _FIT),
+    **dict.fromkeys(("n_epochs", "num_epochs"), "epochs= is an argument of fit"),
+    **dict.fromkeys(("n_critic", "critic_steps", "critic_iters", "disc_steps"), "did you mean d_steps=?"),
+    **dict.fromkeys(("ema", "ema_rate", "ema_beta"), "did you mean ema_decay=?"),
+    **dict.fromkeys(
+        ("gradient_penalty", "gp_weight", "lambda_gp", "gp"),
+        "it is a term of the loss: regularizers=[GradientPenalty()] of infogan_lib.regularizers",
+    ),
     **dict.fromkeys(("loss", "criterion", "gan_loss"), "the loss between G and D is adversarial=, such as Hinge()"),
 }
 _OF_FIT = {
     **dict.fromkeys(("lr", "learning_rate"), f"{_OPTIMIZERS} of InfoGANTrainer"),
     **dict.fromkeys(("device", "precision"), "it is in engine=Engine(...) of InfoGANTrainer"),
+    **dict.fromkeys(
+        ("resume", "run_dir", "checkpoint_dir", "save_dir", "checkpoint"),
+        'a run is saved and resumed by checkpoints="runs/a", or Checkpoints(folder, resume=...)',
+    ),
+    "shuffle": "a Tensor or Dataset is shuffled in every epoch, and a DataLoader as it was made",
+    "verbose": "did you mean callbacks=[ProgressBar()]?",
 }
 _LOSS_NAMES = {
     "bce": "NonSaturating",
@@ -34,6 +49,7 @@ _LOSS_NAMES = {
     "lsgan": "LeastSquares",
     "vanilla": "NonSaturating",
     "wgan": "Wasserstein",
+    "wgangp": "Wasserstein",
 }
 
 
@@ -87,6 +103,35 @@ def check_adversarial(value: Any) -> AdversarialLoss | PairedAdversarialLoss:
             f"adversarial must be of type AdversarialLoss or PairedAdversarialLoss, but got {describe(value)}; {hint}"
         )
     return check_instance("adversarial", value, AdversarialLoss, PairedAdversarialLoss) or NonSaturating()
+
+
+def check_optimizers(value: Any) -> Optimizers:
+    """The optimizers' settings, `Optimizers()` for None.
+
+    Raises:
+        TypeError: Anything else, such as a rate or an optimizer itself.
+    """
+    if value is None or isinstance(value, Optimizers):
+        return value or Optimizers()
+    given = f"{value}" if isinstance(value, (int, float)) else "..."
+    raise TypeError(
+        f"optimizers must be of type Optimizers, but got {describe(value)}; write Optimizers(g={given}, d={given}), "
+        "each a rate, an optimizer, or a function of a list of parameters that makes one"
+    )
+
+
+def check_engine(value: Any) -> Engine:
+    """The engine's settings, `Engine()` for None.
+
+    Raises:
+        TypeError: Anything else, such as the name of a device.
+    """
+    if value is None or isinstance(value, Engine):
+        return value or Engine()
+    raise TypeError(
+        f"engine must be of type Engine, but got {describe(value)}; write Engine(...), such as "
+        'Engine("cuda", precision="bf16")'
+    )
 
 
 def _is_adversarial(thing: object) -> bool:

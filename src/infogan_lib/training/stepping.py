@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from infogan_lib.data.dataset import Reader
-from infogan_lib.data.labels import as_floats, images_of
+from infogan_lib.data.labels import LabeledBatch, as_floats, images_of
 from infogan_lib.data.pixels import UNKNOWN_RANGE
 from infogan_lib.data.rng import RandomStreams
 from infogan_lib.data.transfer import Transfer
@@ -22,6 +22,7 @@ from infogan_lib.training.optimizers import Part
 from infogan_lib.training.replicas import check_first_batch
 from infogan_lib.training.step import InfoGANStep
 from infogan_lib.training.step_queue import StepQueue
+from infogan_lib.training.supervision import MissingLabels
 
 
 class Stepper(ABC):
@@ -38,6 +39,7 @@ class Stepper(ABC):
     _dtype: torch.dtype
     _transfer: Transfer
     _read_batch: Reader
+    _missing_labels: MissingLabels
     _has_settled_range = False
     _has_warned_of_eval_mode = False
     _has_checked_processes = False
@@ -123,6 +125,8 @@ class Stepper(ABC):
         self._batches.check(len(images))
         self._warn_of_eval_mode()
         self._train_unfrozen()
+        if isinstance(real, LabeledBatch):
+            self._missing_labels.watch(real.labels)
         if not self._has_settled_range:
             settle_pixel_range(self.model, images)
             self._has_settled_range = True

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from typing_extensions import override
 
-from infogan_lib._checks import check_bool, check_instance, check_int, check_name, check_path, check_seed
+from infogan_lib._checks import check_bool, check_int, check_name, check_path, check_seed
 from infogan_lib.data.batch_images import to_tensor
 from infogan_lib.data.dataset import BatchSource, batch_reader
 from infogan_lib.data.labels import Batch, images_of
@@ -29,7 +29,13 @@ from infogan_lib.losses import AdversarialLoss, PairedAdversarialLoss
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.introspection import device_and_dtype, has_batch_norm
 from infogan_lib.regularizers.base import Regularizer
-from infogan_lib.training.arguments import check_adversarial, refuse_positional, refuse_unknown
+from infogan_lib.training.arguments import (
+    check_adversarial,
+    check_engine,
+    check_optimizers,
+    refuse_positional,
+    refuse_unknown,
+)
 from infogan_lib.training.assembly import (
     add_ema,
     as_model,
@@ -59,6 +65,7 @@ from infogan_lib.training.step import InfoGANStep
 from infogan_lib.training.step_queue import StepQueue
 from infogan_lib.training.stepping import Stepper
 from infogan_lib.training.summary import summarize
+from infogan_lib.training.supervision import MissingLabels
 
 STREAMS = ("latents", "augmentation", "discriminator_augmentation", "regularization")
 """The names of the trainer's streams of random numbers."""
@@ -131,8 +138,7 @@ class InfoGANTrainer(Stepper):
     ) -> None:
         self.distributed = join()
         refuse_unknown("InfoGANTrainer", unknown, signature(InfoGANTrainer).parameters)
-        optimizer_settings: Optimizers = check_instance("optimizers", optimizers, Optimizers) or Optimizers()
-        engine_settings: Engine = check_instance("engine", engine, Engine) or Engine()
+        optimizer_settings, engine_settings = check_optimizers(optimizers), check_engine(engine)
         game = check_adversarial(adversarial)
         d_steps, g_steps = check_int("d_steps", d_steps, minimum=1), check_int("g_steps", g_steps, minimum=1)
         check_bool("joint_batches", joint_batches)
@@ -172,6 +178,7 @@ class InfoGANTrainer(Stepper):
         self._dtype = device_and_dtype(self.model.generator)[1]
         self._label_sizes = {name: code.k for name, code in self.model.latent.labels.items()}
         self._read_batch = batch_reader(self._label_sizes)
+        self._missing_labels = MissingLabels(self._label_sizes)
         batch_norm = has_batch_norm(self.model)
         self._batches = BatchLimits(
             max([2 if batch_norm else 1, *(term.min_batch_size for term in terms)]),
