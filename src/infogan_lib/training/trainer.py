@@ -18,11 +18,7 @@ from infogan_lib.data.shared_source import share_source
 from infogan_lib.data.sources import TensorSource, make_source
 from infogan_lib.data.stream import DataStream, Position
 from infogan_lib.data.transfer import Transfer
-from infogan_lib.data.validation import (
-    BatchLimits,
-    check_images,
-    check_last_batch,
-)
+from infogan_lib.data.validation import BatchLimits, check_images, check_last_batch
 from infogan_lib.distributed import join
 from infogan_lib.latent import LatentSpec
 from infogan_lib.losses import AdversarialLoss, PairedAdversarialLoss
@@ -311,8 +307,7 @@ class InfoGANTrainer(Stepper):
 
     @override
     def _train_unfrozen(self) -> None:
-        flags = [parameter.requires_grad for parameter in self._parameters]
-        if flags == self._trained:
+        if self._trained == (flags := [parameter.requires_grad for parameter in self._parameters]):
             return
         trains = check_information_trains(self._information_trains, self.model)
         parameters = parameters_by_optimizer(self.model, trains, self._step.networks.values())
