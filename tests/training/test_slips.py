@@ -35,7 +35,7 @@ SLIPS = [
     (lambda: of_trainer(gradient_penalty=10.0), r"regularizers=\[GradientPenalty\(\)\]"),
     (lambda: of_trainer(optimizers=1e-3), r"write Optimizers\(g=0.001, d=0.001\)"),
     (lambda: of_trainer(optimizers=torch.optim.Adam), r"write Optimizers\(g=..., d=...\)"),
-    (lambda: of_trainer(engine="cuda"), r"Engine\(\"cuda\", precision=\"bf16\"\)"),
+    (lambda: of_trainer(engine="cuda"), r"Engine\(\"cpu\", precision=\"bf16\"\)"),
     (lambda: of_trainer(augment=Translation), r"augment .*did you mean Translation\(...\)"),
     (lambda: of_fit(shuffle=True), "shuffled in every epoch"),
     (lambda: of_fit(run_dir="a"), 'checkpoints="runs/a"'),

@@ -130,7 +130,7 @@ def check_engine(value: Any) -> Engine:
         return value or Engine()
     raise TypeError(
         f"engine must be of type Engine, but got {describe(value)}; write Engine(...), such as "
-        'Engine("cuda", precision="bf16")'
+        'Engine("cpu", precision="bf16")'
     )
 
 
