@@ -318,7 +318,7 @@ def check_instance(name: str, value: Any, *kinds: type) -> Any:
 def check_type(name: str, value: Any, *kinds: type) -> Any:
     """Return `value` if it is of one of the types, or raise naming the argument."""
     if not isinstance(value, kinds):
-        hint = f"; did you mean {value.__name__}()?" if isinstance(value, type) else ""
+        hint = f"; did you mean {value.__name__}()?" if isinstance(value, type) and issubclass(value, kinds) else ""
         wanted = " or ".join(kind.__name__ for kind in kinds)
         raise TypeError(f"{name} must be of type {wanted}, but got {describe(value)}{hint}")
     return value

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from infogan_lib import InfoGANTrainer
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
@@ -50,6 +50,21 @@ ITEMS = {
 @pytest.mark.parametrize("make", ITEMS.values(), ids=ITEMS)
 def test_a_data_set_may_have_items_of_many_kinds(make):
     assert losses_on(Items(make)) == losses_on(TensorDataset(IMAGES))
+
+
+class Shuffled(IterableDataset):
+    """The items of a data set, one after the other."""
+
+    def __init__(self, items):
+        self.items = items
+
+    def __iter__(self):
+        return (self.items[index] for index in range(len(self.items)))
+
+
+def test_an_iterable_data_set_may_have_items_of_many_kinds():
+    for make in (lambda image, i: (image, None), lambda image, i: {"image": picture(image), "label": i}):
+        make_trainer().fit(Shuffled(Items(make)), steps=2, batch_size=8)
 
 
 def test_workers_may_make_items_of_many_kinds():
@@ -167,6 +182,9 @@ def test_a_wrong_shape_is_refused_with_what_to_change(data, message):
         ((1, 4, 4), images(16, (3, 4, 4)), r"images.float\(\).mean\(1, keepdim=True\).to\(images.dtype\)"),
         ((3, 4, 4), images(16, (1, 4, 4)), r"images.expand\(-1, 3, -1, -1\)"),
         ((3, 4, 4), images(16, (4, 4, 4)), r"images\[:, :3\]"),
+        ((1, 4, 4), images(16, (4, 4, 4)), r"images\[:, :3\].float\(\).mean\(1, keepdim=True\)"),
+        ((1, 4, 4), images(16, (2, 4, 4)), r"images\[:, :1\] gives"),
+        ((3, 4, 4), images(16, (2, 4, 4)), r"images\[:, :1\].expand\(-1, 3, -1, -1\)"),
     ],
 )
 def test_the_change_is_named_that_gives_images_their_shape(shape, given, remedy):
@@ -215,6 +233,12 @@ def test_images_of_several_shapes_in_a_batch_are_refused_with_both():
     ragged = Items(lambda image, index: (image[:, : 4 - index % 2], index))
     with pytest.raises(TypeError, match=r"must have one shape, but got \(1, \d, 4\) and \(1, \d, 4\); resize them"):
         losses_on(ragged)
+
+
+def test_pictures_of_several_modes_in_a_batch_are_refused_with_the_conversion():
+    items = [picture(image, mode) for image in IMAGES for mode in ("L", "RGB")]
+    with pytest.raises(TypeError, match=r"got .* and .*; convert them to as many channels"):
+        make_trainer().fit(items, steps=1, batch_size=32)
 
 
 def test_items_that_are_no_images_are_refused():

@@ -87,6 +87,8 @@ REFUSED = [
     ((X, FEW.float()), TypeError, r"integers, -1 where one is unknown, but got torch.float32; use labels.long\(\)"),
     ((X, FEW.tolist()), TypeError, "labels must be a Tensor of integers, but got"),
     ((X, FEW[:39]), ValueError, r"labels of 40 images must have shape \(40,\) .*'digit', but got \(39,\)"),
+    ((X, FEW[:39]), ValueError, r"but got \(39,\)$"),
+    ([(X[:2], [3, None])], TypeError, "give -1 in place of None where a label is unknown"),
     ((X, FEW[:, None].expand(40, 2)), ValueError, r"must have shape \(40,\)"),
     ((X, FEW * 2), ValueError, "'digit' must be from 0 to 3, or -1 where one is unknown, but got some from -2 to 4"),
     (TensorDataset(X, FEW + 3), ValueError, "got some from 2 to 5; number the labels from 0"),

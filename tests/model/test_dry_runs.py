@@ -61,6 +61,8 @@ def test_the_size_of_the_batch_may_be_given():
 def test_a_given_size_is_the_only_one_that_is_tried():
     with pytest.raises(ValueError, match=r"did not take images of shape \(3, 1, 4, 4\)"):
         InfoGAN(dense_generator(), grouping_discriminator(4), LATENT, dry_run_batch_size=3)
+    with pytest.raises(ValueError, match="batches of some sizes only, say one by dry_run_batch_size="):
+        InfoGAN(dense_generator(), grouping_discriminator(25), LATENT)
 
 
 def test_a_discriminator_of_other_images_is_refused_with_its_first_error():

@@ -242,6 +242,19 @@ class Scales(nn.Module):
         return [self.first(x), self.second(x)]
 
 
+class FlatScales(Scales):
+    def forward(self, x):
+        return [scale.flatten(1) for scale in super().forward(x)]
+
+
+def test_rows_of_several_numbers_are_no_validity_beside_codes_unless_a_function_says_so():
+    four = ig.LatentSpec(z=ig.Noise(7), digit=ig.Categorical(4))
+    with pytest.raises(ValueError, match=r"has 16 numbers per image, as codes or a flattened map .*discriminator_outp"):
+        model(discriminator=FlatScales(), latent=four)
+    told = model(discriminator=FlatScales(), latent=four, discriminator_output=lambda out: (out[0], out[1]))
+    assert told.discriminate(images(3)).logits.shape == (3, 16)
+
+
 def test_no_guess_where_a_tuple_can_be_read_in_two_ways():
     four = ig.LatentSpec(z=ig.Noise(7), digit=ig.Categorical(4))
     with pytest.raises(ValueError, match=r"of shape \(2, 1, 2, 2\) cannot be the codes' outputs.*lambda out: out\[0\]"):
@@ -342,6 +355,33 @@ def test_outputs_that_reach_what_their_code_needs_are_taken(style, settings, joi
 def test_a_code_whose_outputs_have_no_gradients_is_refused(settings, code):
     with pytest.raises(ValueError, match=f"Q's outputs for '{code}' have no gradients with respect to the images"):
         model(q_head=Head(2, **settings), tap="1")
+
+
+WRITTEN_BY_HAND = {
+    "square": (lambda x: x[:, :4], lambda x: x[:, 4:6], lambda x: x[:, 6:].square() + 0.1, "'style'.*log-scale"),
+    "power": (lambda x: x[:, :4], lambda x: x[:, 4:6], lambda x: 2.0 ** x[:, 6:], "'style'.*log-scale"),
+    "inverse": (lambda x: x[:, :4], lambda x: x[:, 4:6], lambda x: 1 / x[:, 6:].exp(), "'style'.*log-scale"),
+    "maximum": (lambda x: x[:, :4], lambda x: x[:, 4:6], lambda x: x[:, 6:].maximum(x.new_zeros(1)), "log-scale"),
+    "mean": (lambda x: x[:, :4], lambda x: hand_sigmoid(x[:, 4:6]), lambda x: x[:, 6:], r"'style' lie in \[0, 1\]"),
+    "probabilities": (lambda x: hand_sigmoid(x[:, :4]), lambda x: x[:, 4:6], lambda x: x[:, 6:], "'digit'.*logits"),
+}
+
+
+@pytest.mark.parametrize(("digit", "mean", "scale", "message"), WRITTEN_BY_HAND.values(), ids=WRITTEN_BY_HAND)
+def test_what_bounds_the_outputs_of_q_is_seen_where_it_is_written_by_hand(digit, mean, scale, message):
+    torch.manual_seed(0)
+    q = Ends(nn.Sequential(nn.Flatten(), nn.Linear(16, 8)), lambda x: torch.cat([digit(x), mean(x), scale(x)], 1))
+    with pytest.raises(ValueError, match=message):
+        model(q_network=q)
+
+
+@pytest.mark.parametrize("end", [nn.LeakyReLU(0.2), nn.BatchNorm1d(8), nn.ELU(), nn.GELU()])
+def test_an_end_of_q_with_both_signs_is_taken_whatever_a_batch_shows(end):
+    last = nn.Linear(16, 8)
+    nn.init.constant_(last.bias, 5.0)
+    nn.init.constant_(last.weight, 0.0)
+    nn.init.constant_(last.weight[:, 0], 1e-3)
+    model(q_network=nn.Sequential(nn.Flatten(), last, end))
 
 
 def test_the_scale_beside_a_mean_may_be_fixed():
@@ -505,6 +545,22 @@ def test_codes_that_have_no_effect_yet_are_taken():
     model(Reads(list(range(5, 11))))  # noise may be unused
 
 
+class DrawsItsOwnNoise(nn.Module):
+    """A G that does not read its input at all."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = dense_generator()
+
+    def forward(self, latent):
+        return self.body(torch.randn_like(latent))
+
+
+def test_a_generator_that_reads_nothing_of_its_latent_is_refused():
+    with pytest.raises(ValueError, match="the generator ignores 'digit'"):
+        model(DrawsItsOwnNoise())
+
+
 def test_swapped_networks_are_named():
     with pytest.raises(ValueError, match="are generator and discriminator swapped"):
         model(dense_discriminator(), dense_generator())
@@ -517,6 +573,8 @@ def test_swapped_networks_are_named():
         (Ends(dense_generator(), lambda x: (x, x)), "generator_output=", "first layer"),
         (Ends(dense_generator(), lambda x: x.mean()), r"must return images (N, *)", "first layer"),
         (Ends(dense_generator(), lambda x: x.no_such_method()), "call it by hand", "first layer"),
+        (Ends(dense_generator(), nn.Linear(7, 5)), "call it by hand", "first layer"),
+        (Ends(dense_generator(), lambda x: x.view(1, 4, 4)), "call it by hand", "first layer"),
     ],
 )
 def test_the_advice_fits_what_went_wrong(generator, says, says_not):
@@ -532,6 +590,23 @@ def test_the_advice_fits_what_went_wrong(generator, says, says_not):
 def test_the_range_of_a_generator_is_read_off_its_end(end):
     gan = model(dense_generator(end=end))
     assert gan.output_range == gan.pixel_range == gan.display_range == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (hand_sigmoid, (0, 1)),
+        (torch.sin, (-1, 1)),
+        (lambda x: torch.cat([x[:, :, :2].tanh(), x[:, :, 2:].sigmoid()], 2), (-1, 1)),
+        (lambda x: x, None),
+        (torch.relu, None),
+    ],
+)
+def test_a_range_that_no_operation_tells_is_measured(function, expected):
+    gan = model(Ends(dense_generator(end=nn.Identity()), function))
+    assert gan.output_range == gan.pixel_range == expected
+    assert gan.training
+    assert gan.generator.training
 
 
 @pytest.mark.parametrize(

@@ -200,6 +200,7 @@ ig.InfoGAN(dense_generator(latent.width), dense_discriminator(), latent).save(sy
         ("digit", {4: "e"}, TypeError, "in a dict by number from 0 to 3"),
         ("digit", {"style": list("abcd")}, TypeError, "in a dict by number from 0 to 3"),
         ("digit", {0: "a", 1: "a"}, ValueError, "'digit' needs 4 different names"),
+        ("digit", set("abcd"), TypeError, "names of 'digit' must be in order, in a list"),
     ],
 )
 def test_names_that_cannot_be_are_refused(code, names, error, message):

@@ -59,6 +59,33 @@ def test_what_is_unfrozen_between_two_fits_is_trained(part, precision, scheduler
     assert not changed(frozen, before)
 
 
+@pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
+def test_what_is_frozen_and_unfrozen_between_steps_is_trained_or_not(part):
+    gan = model()
+    trainer, before = trainer_of(gan), values(part(gan))
+    trainer.step(images(8))
+    assert changed(part(gan), before)
+    frozen = part(gan).requires_grad_(False)
+    before = values(frozen)
+    trainer.step(images(8))
+    assert not changed(frozen, before)
+    frozen.requires_grad_(True)
+    trainer.step(images(8))
+    assert changed(frozen, before)
+
+
+def test_a_callback_may_freeze_a_part():
+    class FreezesD(Callback):
+        def on_step_end(self, trainer, metrics):
+            if trainer.steps == 2:
+                gan.discriminator.requires_grad_(False)
+                self.values = values(gan.discriminator)
+
+    gan, freezes_d = model(), FreezesD()
+    trainer_of(gan).fit(images(16), steps=4, batch_size=8, callbacks=[freezes_d])
+    assert not changed(gan.discriminator, freezes_d.values)
+
+
 def test_the_trunk_is_trained_by_the_information_as_well_once_it_is_unfrozen():
     gan = model()
     gan.discriminator[1].requires_grad_(False)

@@ -8,6 +8,7 @@ import torch
 
 from infogan_lib import CheckpointError, Checkpoints, Engine, InfoGAN, InfoGANTrainer, LinearDecay, Optimizers
 from infogan_lib.callbacks import CollapseMonitor, EarlyStopping, JSONLLogger
+from infogan_lib.data import Translation
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
 
@@ -42,6 +43,17 @@ SLIPS = [
     (lambda: of_trainer(zzz=1), "'zzz'; there are 'generator', 'discriminator', .* and 'seed'$"),
     (lambda: of_trainer(adversarial="hinge"), r"got 'hinge' \(str\); did you mean Hinge\(\)\?"),
     (lambda: of_trainer(adversarial="HingeLoss"), r"did you mean Hinge\(\)\?"),
+    (lambda: of_trainer(n_critic=5), "did you mean d_steps=?"),
+    (lambda: of_trainer(ema=0.9), "did you mean ema_decay=?"),
+    (lambda: of_trainer(num_epochs=3), "'num_epochs'; epochs= is an argument of fit"),
+    (lambda: of_trainer(gradient_penalty=10.0), r"regularizers=\[GradientPenalty\(\)\]"),
+    (lambda: of_trainer(optimizers=1e-3), r"write Optimizers\(g=0.001, d=0.001\)"),
+    (lambda: of_trainer(optimizers=torch.optim.Adam), r"write Optimizers\(g=..., d=...\)"),
+    (lambda: of_trainer(engine="cuda"), r"Engine\(\"cpu\", precision=\"bf16\"\)"),
+    (lambda: of_trainer(augment=Translation), r"augment .*did you mean Translation\(...\)"),
+    (lambda: of_fit(shuffle=True), "shuffled in every epoch"),
+    (lambda: of_fit(run_dir="a"), 'checkpoints="runs/a"'),
+    (lambda: of_trainer(adversarial="wgan-gp"), r"did you mean Wasserstein\(\)"),
     (lambda: of_trainer(adversarial="wgan"), r"did you mean Wasserstein\(\)\?"),
     (lambda: of_trainer(adversarial="non-saturating"), r"did you mean NonSaturating\(\)\?"),
     (lambda: of_trainer(adversarial="least_squares"), r"did you mean LeastSquares\(\)\?"),

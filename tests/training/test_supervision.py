@@ -1,5 +1,7 @@
 """Label codes in training: the whole step against a loop by hand, in float64; resume, errors, data without labels."""
 
+import warnings
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -195,6 +197,19 @@ def test_labels_are_learned_and_those_of_other_latents_are_not_read():
 def test_a_batch_without_a_known_label_adds_nothing():
     t = make_trainer(dense_generator(TOY.width), dense_discriminator(), TOY)
     assert t.step((images(8), torch.full((8,), -1)))["supervision/digit"] == 0
+
+
+@pytest.mark.parametrize("known", [None, 90])
+def test_labels_that_are_all_missing_are_warned_of_after_a_hundred_batches(known):
+    latent = LatentSpec(z=Noise(7), digit=Label(4))
+    trainer = make_trainer(dense_generator(), dense_discriminator(norm=False), latent, regularizers=())
+    unknown = torch.full((4,), -1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for step in range(102):
+            trainer.step((images(4), torch.arange(4) if step == known else unknown))
+    said = [str(warning.message) for warning in caught if "has a label of 'digit'" in str(warning.message)]
+    assert len(said) == (known is None)
 
 
 def test_a_step_needs_labels_that_fit():

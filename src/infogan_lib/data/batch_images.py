@@ -84,7 +84,8 @@ class _Unbatched(list[Any]):
 def _refusal_of(values: _Unbatched) -> str:
     shapes = list(dict.fromkeys(tuple(value.shape) for value in values if isinstance(value, Tensor)))
     if len(shapes) > 1:
-        return f"the images of a batch must have one shape, but got {shapes[0]} and {shapes[1]}; resize them to one"
+        remedy = "resize them to one" if shapes[0][1:] != shapes[1][1:] else "convert them to as many channels"
+        return f"the images of a batch must have one shape, but got {shapes[0]} and {shapes[1]}; {remedy}"
     return f"the items of data must be images, or tuples that start with one, but got {describe(values[0])}"
 
 

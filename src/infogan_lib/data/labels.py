@@ -128,8 +128,11 @@ class LabelReader:
         count = len(self.sizes)
         wanted = f"({n},)" if count == 1 else f"({n}, {count})"
         if not isinstance(labels, Tensor):
-            is_item = isinstance(labels, int)
-            remedy = "make batches of a list of items with a DataLoader" if is_item else "use torch.as_tensor"
+            remedy = "use torch.as_tensor"
+            if isinstance(labels, int):
+                remedy = "make batches of a list of items with a DataLoader"
+            elif isinstance(labels, list) and any(label is None for label in labels):
+                remedy = f"give {UNKNOWN} in place of None where a label is unknown"
             raise TypeError(f"labels must be a Tensor of integers, but got {describe(labels)}; {remedy}")
         check_dense("labels", labels)
         if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
@@ -142,7 +145,7 @@ class LabelReader:
                 f"labels of {n} images must have shape {wanted} for the label code {join_names(self.sizes)}, but got "
                 f"{tuple(labels.shape)}"
                 + (f"; put them side by side with torch.stack([{', '.join(self.sizes)}], 1)" if count > 1 else "")
-                + ("; labels.argmax(1) makes numbers of one-hot rows" if count == 1 and columns.ndim == 2 else "")
+                + ("; labels.argmax(1) makes numbers of one-hot rows" if count == 1 and labels.ndim == 2 else "")
             )
         for (name, k), column in zip(self.sizes.items(), columns.unbind(1), strict=True):
             low, high = (int(end) for end in column.aminmax()) if n else (0, 0)

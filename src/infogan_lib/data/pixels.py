@@ -90,6 +90,8 @@ def shape_hint(shape: tuple[int, ...], image_shape: tuple[int, ...]) -> str:
         return f"; resize them, as torch.nn.functional.interpolate(images, {image_shape[1:]}, mode='bilinear') does"
     remedy = {(1, 3): "images.expand(-1, 3, -1, -1)", (3, 1): "images.float().mean(1, keepdim=True).to(images.dtype)"}
     remedy[(4, 3)] = "images[:, :3]"
+    remedy[(4, 1)] = "images[:, :3].float().mean(1, keepdim=True).to(images.dtype)"
+    remedy[(2, 1)], remedy[(2, 3)] = "images[:, :1]", "images[:, :1].expand(-1, 3, -1, -1)"
     return f"; {remedy[channels]} gives them its channels" if (channels := (shape[1], image_shape[0])) in remedy else ""
 
 

@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from infogan_lib._checks import check_dense, describe
 from infogan_lib._schema import Array, Int, Items, Kind, ListOf, Nullable, Plain, Record
-from infogan_lib.data.batch_images import extract_images, holds_pictures, to_tensor
+from infogan_lib.data.batch_images import collate, extract_images, holds_pictures, to_tensor
 from infogan_lib.data.dataset import BatchSource, DatasetSource, Reader, epoch_order, labeled_count
 from infogan_lib.data.labels import Batch, LabeledBatch, LabeledItems, LabelReader
 from infogan_lib.data.rng import GLOBAL_RNG, GlobalRng, GlobalRngState, derive_seed
@@ -292,7 +292,8 @@ def make_source(
         return DatasetSource(data, batch_size, seed, num_workers, read, labeled)
     if isinstance(data, IterableDataset):
         rng = torch.Generator().manual_seed(derive_seed(seed, "data", "workers"))
-        return IterableSource(DataLoader(data, batch_size, drop_last=True, generator=rng), read, state_owner=data)
+        loader = DataLoader(data, batch_size, drop_last=True, generator=rng, collate_fn=collate)
+        return IterableSource(loader, read, state_owner=data)
     if isinstance(data, tuple) and _is_one_labeled_set(data):
         raise TypeError(
             "data is one (images, labels) pair and not an iterable of batches; give the images alone, or "

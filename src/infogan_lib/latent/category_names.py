@@ -35,6 +35,8 @@ def check_category_names(latent: LatentSpec, code: str, names: Any) -> CategoryN
         names = names[code]
     if isinstance(names, Mapping):
         names = names_by_number(f"names of {code!r}", names, variable.k)
+    if isinstance(names, (set, frozenset)):
+        raise TypeError(f"names of {code!r} must be in order, in a list, but got {describe(names)}")
     result = tuple(names) if isinstance(names, Iterable) and not isinstance(names, str) else (names,)
     strings = [name for name in result if name is not None]
     if not all(isinstance(name, str) for name in strings):

@@ -148,6 +148,18 @@ def measured_interval(outputs: Tensor) -> Interval:
     return (finite.min().item(), finite.max().item()) if finite.numel() else _ALL
 
 
+def measured_range(network: Callable[[Tensor], Tensor], inputs: Tensor) -> Interval | None:
+    """(0, 1) or (-1, 1) where a network's outputs for inputs up to very large ones fill it and do not leave it.
+
+    Args:
+        network: the network, such as one that ends in a sigmoid written by hand.
+        inputs: a batch that it takes.
+    """
+    ends = torch.tensor(measured_interval(probed_outputs(network, inputs)))
+    ranges: tuple[Interval, ...] = ((0.0, 1.0), (-1.0, 1.0))
+    return next((range_ for range_ in ranges if torch.allclose(ends, torch.tensor(range_), rtol=0, atol=2e-3)), None)
+
+
 def _operation(node: Any) -> Operation:
     shifted = False
     while node is not None:

@@ -125,8 +125,13 @@ def _codes_beside(read: Sequence[Any]) -> Any:
     return read[1] if len(read) == 2 and isinstance(read[1], Mapping) else read[1:]
 
 
-def _returns_codes(read: Any, n: int) -> bool:
+def _returns_codes(read: Any, n: int, *, is_told: bool) -> bool:
     """Whether D returns (validity, codes, ...): a tuple of batches in which what follows the validity can be codes.
+
+    Args:
+        read: what D returned, or what the user's function made of it.
+        n: the number of images.
+        is_told: whether a function made it, which is then taken by its word.
 
     Raises:
         ValueError: a tuple that cannot be read so; the message says how to say what it is.
@@ -146,6 +151,11 @@ def _returns_codes(read: Any, n: int) -> bool:
                 f"the discriminator returned {describe_output(read)}, of which the first is taken as the validity, but "
                 f"{describe_output(code)} cannot be the codes' outputs (N, R); {HOW_TO_READ}"
             )
+    if not is_told and isinstance(read[0], Tensor) and read[0].ndim == 2 and read[0].shape[1] > 1:
+        raise ValueError(
+            f"the discriminator returned {describe_output(read)}, of which the first would be the validity, but it "
+            f"has {read[0].shape[1]} numbers per image, as codes or a flattened map have; {HOW_TO_READ}"
+        )
     return True
 
 
@@ -253,7 +263,7 @@ def infer_discriminator_adapter(
         # With a graph from the images on, a frozen D shows its last activation as well.
         images, returned = _first_batch_taken(discriminator, images, other_sizes)
         read = returned if read_output is None else _read(read_output, returned)
-        returns_codes = _returns_codes(read, len(images))
+        returns_codes = _returns_codes(read, len(images), is_told=read_output is not None)
         reader = replace(reader, returns_codes=returns_codes)
         validity = read[0] if returns_codes else read
         _check_validity(validity, len(images))
@@ -308,4 +318,5 @@ def _first_batch_taken(discriminator: nn.Module, images: Tensor, other_sizes: Se
     raise ValueError(
         f"the discriminator did not take images of shape {tuple(images.shape)}, which the generator makes: "
         f"{type(first_error).__name__}: {first_error}"
+        + ("; if it takes batches of some sizes only, say one by dry_run_batch_size= of InfoGAN" if other_sizes else "")
     ) from first_error

@@ -7,8 +7,9 @@ after t updates; the first copies the weights. The growing decay keeps a young a
 (TensorFlow, `tf.train.ExponentialMovingAverage`, argument `num_updates`).
 
 Of the buffers, running statistics (`running_mean`, `running_var`) are averaged, and all others are copied: the mean of
-two unit vectors is none. The vectors of spectral norm belong to a weight, and the average has another one; so they are
-brought closer to the averaged weight by one power iteration per update, as training does it for G's own.
+two unit vectors is none. The vectors of spectral norm belong to a weight, and the average has another one; so each
+update brings them closer to the averaged weight by ten power iterations. With one, as training makes for G's own, the
+averaged weights were off a spectral norm of 1 by more than 1e-3 after a third of the steps; with ten after a twentieth.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +28,12 @@ from typing_extensions import override
 from infogan_lib._checks import check_float
 from infogan_lib.model.introspection import device_and_dtype, set_mode, widest_float
 
+POWER_ITERATIONS = 10
+"""Those of spectral norm in an update of the average, at least."""
+
+_FIRST_UPDATES = 10
+"""The updates' worth of iterations that a new average begins with, as the older hook's vectors are random at first."""
+
 
 class MovingAverage(AveragedModel):
     """An exponential moving average of a generator, in `module`; see `make_ema`.
@@ -42,6 +49,11 @@ class MovingAverage(AveragedModel):
         self.n_averaged = self.n_averaged.to(device_and_dtype(generator)[0])  # torch makes it on the CPU
         self.decay = decay
         self.requires_grad_(False)
+        for spectral_norm in _spectral_norms(self.module):
+            settings = spectral_norm.settings
+            settings.n_power_iterations = max(settings.n_power_iterations, POWER_ITERATIONS)
+            for _ in range(_FIRST_UPDATES):
+                spectral_norm.iterate()
 
     @override
     @torch.no_grad()
@@ -112,27 +124,25 @@ def _average(average: Tensor, current: Tensor, weights: Mapping[tuple[torch.devi
 
 
 class _SpectralNormed(NamedTuple):
-    """A weight under spectral norm."""
+    """A weight under spectral norm; `iterate` makes `settings.n_power_iterations`, which change the vectors."""
 
+    settings: _SpectralNorm | SpectralNorm
     vectors: tuple[Tensor, Tensor]
     iterate: Callable[[], object]
 
 
 def _spectral_norms(module: nn.Module) -> Iterator[_SpectralNormed]:
-    """The weights under spectral norm, whether by a parametrization or by the older hook.
-
-    `iterate` makes one power iteration, which changes the vectors.
-    """
+    """The weights under spectral norm, whether by a parametrization or by the older hook."""
     for layer in module.modules():
         if parametrize.is_parametrized(layer):
             chains: Any = layer.parametrizations
             for name, chain in chains.items():
                 for norm in (part for part in chain if isinstance(part, _SpectralNorm)):
-                    yield _SpectralNormed((norm._u, norm._v), partial(_weight_in_training, layer, name, chain))
+                    yield _SpectralNormed(norm, (norm._u, norm._v), partial(_weight_in_training, layer, name, chain))
         for hook in layer._forward_pre_hooks.values():
             if isinstance(hook, SpectralNorm):
                 vectors = getattr(layer, f"{hook.name}_u"), getattr(layer, f"{hook.name}_v")
-                yield _SpectralNormed(vectors, partial(hook.compute_weight, layer, do_power_iteration=True))
+                yield _SpectralNormed(hook, vectors, partial(hook.compute_weight, layer, do_power_iteration=True))
 
 
 def _weight_in_training(layer: nn.Module, name: str, parametrizations: nn.Module) -> Tensor:

@@ -4,6 +4,7 @@ An adapter is data, not a wrapper. The generator is called in eval mode, and tor
 afterwards, so nothing of it changes.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -117,15 +118,13 @@ class _Failure:
         input: the way.
         reason: what happened.
         returned: what it returned; None where it raised.
-        is_misfit: whether it raised for a shape that a layer does not take.
-        takes_other_arguments: whether it takes another number of arguments.
+        is_misfit: whether it raised in a layer that takes another number of inputs than the latent has.
     """
 
     input: GeneratorInput
     reason: str
     returned: Any = None
     is_misfit: bool = False
-    takes_other_arguments: bool = False
 
 
 def _try(
@@ -139,9 +138,8 @@ def _try(
             images = returned = replace(adapter, output=None)(generator, latent, spec)
         except Exception as error:  # whatever a user's module raises belongs in the message
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            misfit = any(word in reason.lower() for word in ("shape", "size", "dimension", "channels"))
-            other = isinstance(error, TypeError) and "argument" in reason
-            return _Failure(adapter.input, f"{type(error).__name__}: {reason}", None, misfit, other)
+            misfit = re.search(rf"\b{n}x{spec.width} and |input\[{n}, {spec.width}[,\]].* to have", reason) is not None
+            return _Failure(adapter.input, f"{type(error).__name__}: {reason}", None, misfit)
         if adapter.output is not None:
             try:
                 images = adapter.output(returned)
@@ -167,8 +165,7 @@ def _remedy(spec: LatentSpec, failures: list[_Failure], discriminator: nn.Module
         )
     if returned:
         return "It must return images (N, *) for latents (N, L), one for each."
-    raised = [failure for failure in failures if not failure.takes_other_arguments]
-    if raised and all(failure.is_misfit for failure in raised):
+    if any(failure.is_misfit for failure in failures):
         return f"Its first layer must take {spec.width} inputs: change that layer, or the noise in the LatentSpec."
     return "It must run on latents in one of these forms; call it by hand on latent.sample(2) to see where it fails."
 
@@ -204,7 +201,14 @@ def _check_reads_all_codes(generator: nn.Module, spec: LatentSpec, adapter: Gene
     before = images(base.requires_grad_())
     weights = torch.randn(before.shape, generator=rng).to(before)
     gradient = torch.autograd.grad(before, base, weights, allow_unused=True)[0] if before.requires_grad else None
-    if torch.equal(before, images(fresh)):
+
+    def lets_through_nan(latent: Tensor) -> bool:
+        try:
+            return bool(images(latent).isnan().any())
+        except (RuntimeError, IndexError):  # an index made of NaN
+            return True
+
+    if torch.equal(before, images(fresh)) and lets_through_nan(torch.full_like(fresh, torch.nan)):
         return  # nothing has an effect yet, as with a last layer of zeros
     for name in spec.codes:
         columns = spec.slices[name]
@@ -216,11 +220,7 @@ def _check_reads_all_codes(generator: nn.Module, spec: LatentSpec, adapter: Gene
         if is_index or torch.equal(changed, base) or not torch.equal(before, images(changed)):
             continue
         changed[:, columns] = torch.nan
-        try:
-            is_read = images(changed).isnan().any()
-        except (RuntimeError, IndexError):  # an index made of NaN
-            continue
-        if not is_read:
+        if not lets_through_nan(changed):
             widths = ", ".join(f"{other} {variable.width}" for other, variable in spec.items())
             raise ValueError(
                 f"the generator ignores {name!r}: its images stay the same whatever that code is, so Q could never "

@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
 from infogan_lib._checks import check_bool, check_int, check_seed
 from infogan_lib.data.pixels import PixelRange
 from infogan_lib.latent.spec import LatentSpec
-from infogan_lib.model.activations import reachable_interval
+from infogan_lib.model.activations import eager, measured_range, reachable_interval
 from infogan_lib.model.attach import attach_q
 from infogan_lib.model.discriminator_adapter import (
     OTHER_SIZES,
@@ -30,7 +31,7 @@ from infogan_lib.model.discriminator_adapter import (
 from infogan_lib.model.ema import MovingAverage
 from infogan_lib.model.fast_cpu import fast_cpu, has_convolutions
 from infogan_lib.model.generator_adapter import GeneratorInput, GeneratorOutput, infer_generator_adapter
-from infogan_lib.model.introspection import Part, device_and_dtype, group_parameters
+from infogan_lib.model.introspection import Part, device_and_dtype, dry_run, group_parameters
 from infogan_lib.model.priors import LearnedPriors
 from infogan_lib.model.q_head import QHeadFactory, flat_outputs
 from infogan_lib.model.tap import FeatureHook, Tap, capture_features
@@ -80,7 +81,7 @@ class Networks(nn.Module):
             batch_size=n,
             discriminator=discriminator,
         )
-        self.output_range: PixelRange | None = reachable_interval(images)
+        self.output_range: PixelRange | None = reachable_interval(images) or self._measured_range(len(images))
         self.discriminator_adapter, images = infer_discriminator_adapter(
             discriminator,
             images.detach().to(device_and_dtype(discriminator)[0]),
@@ -102,6 +103,13 @@ class Networks(nn.Module):
         )
         self._generator_convolves = has_convolutions(generator)
         self._discriminator_convolves = has_convolutions(discriminator, self.q)
+
+    def _measured_range(self, n: int) -> PixelRange | None:
+        """The range of G's images as a dry run shows it, where its last operations do not tell."""
+        device, dtype = device_and_dtype(self.generator)
+        latents = self.latent.sample(n, rng=torch.Generator().manual_seed(0)).to(device, dtype)
+        with dry_run(self.generator), eager():
+            return measured_range(lambda z: self.generator_adapter(self.generator, z, self.latent), latents)
 
     def parameter_groups(self, *, frozen: bool = False) -> dict[Part, list[nn.Parameter]]:
         """The parameters by part.

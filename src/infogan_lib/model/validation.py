@@ -159,12 +159,13 @@ def check_reach(parts: Sequence[Tensor], latent: LatentSpec, probe: Callable[[],
         ValueError: outputs that are bounded where they must not be.
     """
     operations = [operation for part in parts for operation in column_operations(part)]
-    is_shifted = any(operation.is_shifted and operation.reach is not None for operation in operations)
-    values = probe() if is_shifted else parts[0].new_empty(0, latent.num_outputs)
+    is_known = all(_is_known(operation) and not operation.is_shifted for operation in operations)
+    values = parts[0].new_empty(0, latent.num_outputs) if is_known else probe()
     for name, code in latent.codes.items():
         if isinstance(code, LossCode):
             columns = latent.output_slices[name]
             _check_operations(name, code, operations[columns], values[:, columns])
+            _check_values(name, code, operations[columns], values[:, columns])
 
 
 def _check_operations(name: str, code: LossCode, operations: Sequence[Operation], values: Tensor) -> None:
@@ -199,6 +200,56 @@ def _check_operations(name: str, code: LossCode, operations: Sequence[Operation]
                 f"{ends} and lie in [{low:g}, {high:g}], but {code!r} has values in [{code.support[0]:g}, "
                 f"{code.support[1]:g}]; remove the {operation.name} from the end of Q"
             )
+
+
+_SIGNED = ("LeakyRelu", "Prelu", "Elu", "Silu", "Gelu", "NativeBatchNorm", "NativeLayerNorm", "NativeGroupNorm")
+"""Operations of unknown reach whose results have both signs, whatever a batch shows."""
+
+
+_FEWEST = 16
+"""The images, of all kinds, by which outputs are judged at least."""
+
+
+def _is_known(operation: Operation) -> bool:
+    return operation.reach is not None or (not operation.is_shifted and operation.name.startswith(_SIGNED))
+
+
+def _check_values(name: str, code: LossCode, operations: Sequence[Operation], values: Tensor) -> None:
+    """Check outputs of unknown operations, such as a sigmoid written by hand, by their values.
+
+    Args:
+        name: the code's name.
+        code: the code.
+        operations: what made each output.
+        values: the outputs (N, R) for many kinds of images.
+
+    Raises:
+        ValueError: logits that are probabilities, or log-scales or means of one sign.
+    """
+    finite = values[values.isfinite().all(1)]
+    means, scales = finite[:, : code.width], finite[:, code.width :]
+    has_unknown_means, has_unknown_scales = (
+        not any(map(_is_known, part)) for part in (operations[: code.width], operations[code.width :])
+    )
+    if len(finite) < _FEWEST:
+        return
+    low, high = means.min().item(), means.max().item()
+    seen = f"Q's outputs for {name!r} lie in [{low:.3g}, {high:.3g}] for all kinds of images"
+    if code.is_discrete:
+        if has_unknown_means and low >= 0 and high <= 1:
+            raise ValueError(
+                f"{seen}, as probabilities do, but the cross-entropy of {code!r} takes logits; return those"
+            )
+    elif has_unknown_means and low >= 0 > code.support[0]:
+        raise ValueError(
+            f"{seen}, but {code!r} has values in [{code.support[0]:g}, {code.support[1]:g}]; remove what bounds them "
+            "from the end of Q, or end it in a linear layer"
+        )
+    elif scales.shape[1] and has_unknown_scales and bool(((scales >= 0) & (scales.amax(0) > scales.amin(0))).all()):
+        raise ValueError(
+            f"Q's outputs for {name!r} where {code.loss!r} takes a log-scale, the logarithm of the standard deviation, "
+            "are never negative for any kind of images; remove what makes them positive, or end Q in a linear layer"
+        )
 
 
 def _reach(operation: Operation, values: Tensor) -> tuple[float, float]:

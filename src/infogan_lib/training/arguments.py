@@ -21,15 +21,28 @@ _FIT = "it is an argument of fit"
 
 _OF_TRAINER = {
     **dict.fromkeys(("lr", "learning_rate", "lr_g", "lr_d", "lr_q", "optimizer", "weight_decay"), _OPTIMIZERS),
-    **dict.fromkeys(("g_optimizer", "d_optimizer", "q_optimizer"), _OPTIMIZERS),
+    **dict.fromkeys(("g_optimizer", "d_optimizer", "q_optimizer", "scheduler"), _OPTIMIZERS),
     **dict.fromkeys((field.name for field in fields(Optimizers)), _OPTIMIZERS),
     **{field.name: _ENGINE.format(field.name) for field in fields(Engine)},
     **dict.fromkeys(signature(InfoGAN).parameters, _MODEL),
+    **dict.fromkeys(("n_epochs", "num_epochs"), "epochs= is an argument of fit"),
+    **dict.fromkeys(("n_critic", "critic_steps", "critic_iters", "disc_steps"), "did you mean d_steps=?"),
+    **dict.fromkeys(("ema", "ema_rate", "ema_beta"), "did you mean ema_decay=?"),
+    **dict.fromkeys(
+        ("gradient_penalty", "gp_weight", "lambda_gp", "gp"),
+        "it is a term of the loss: regularizers=[GradientPenalty()] of infogan_lib.regularizers",
+    ),
     **dict.fromkeys(("loss", "criterion", "gan_loss"), "the loss between G and D is adversarial=, such as Hinge()"),
 }
 _OF_FIT = {
     **dict.fromkeys(("lr", "learning_rate"), f"{_OPTIMIZERS} of InfoGANTrainer"),
     **dict.fromkeys(("device", "precision"), "it is in engine=Engine(...) of InfoGANTrainer"),
+    **dict.fromkeys(
+        ("resume", "run_dir", "checkpoint_dir", "save_dir", "checkpoint"),
+        'a run is saved and resumed by checkpoints="runs/a", or Checkpoints(folder, resume=...)',
+    ),
+    "shuffle": "a Tensor or Dataset is shuffled in every epoch, and a DataLoader as it was made",
+    "verbose": "did you mean callbacks=[ProgressBar()]?",
 }
 _LOSS_NAMES = {
     "bce": "NonSaturating",
@@ -37,6 +50,7 @@ _LOSS_NAMES = {
     "lsgan": "LeastSquares",
     "vanilla": "NonSaturating",
     "wgan": "Wasserstein",
+    "wgangp": "Wasserstein",
 }
 
 
@@ -97,6 +111,35 @@ def check_adversarial(value: Any) -> AdversarialLoss | PairedAdversarialLoss:
             f"adversarial must be of type AdversarialLoss or PairedAdversarialLoss, but got {describe(value)}; {hint}"
         )
     return check_instance("adversarial", value, AdversarialLoss, PairedAdversarialLoss) or NonSaturating()
+
+
+def check_optimizers(value: Any) -> Optimizers:
+    """The optimizers' settings, `Optimizers()` for None.
+
+    Raises:
+        TypeError: Anything else, such as a rate or an optimizer itself.
+    """
+    if value is None or isinstance(value, (Optimizers, type)):
+        return check_instance("optimizers", value, Optimizers) or Optimizers()
+    given = f"{value}" if isinstance(value, (int, float)) else "..."
+    raise TypeError(
+        f"optimizers must be of type Optimizers, but got {describe(value)}; write Optimizers(g={given}, d={given}), "
+        "each a rate, an optimizer, or a function of a list of parameters that makes one"
+    )
+
+
+def check_engine(value: Any) -> Engine:
+    """The engine's settings, `Engine()` for None.
+
+    Raises:
+        TypeError: Anything else, such as the name of a device.
+    """
+    if value is None or isinstance(value, (Engine, type)):
+        return check_instance("engine", value, Engine) or Engine()
+    raise TypeError(
+        f"engine must be of type Engine, but got {describe(value)}; write Engine(...), such as "
+        'Engine("cpu", precision="bf16")'
+    )
 
 
 def _is_adversarial(thing: object) -> bool:

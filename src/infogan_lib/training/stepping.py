@@ -1,13 +1,14 @@
 """The steps of a trainer, for those who own their loop: launched on batches, and read in order, at once or later."""
 
 import warnings
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from infogan_lib.data.dataset import Reader
-from infogan_lib.data.labels import as_floats, images_of
+from infogan_lib.data.labels import LabeledBatch, as_floats, images_of
 from infogan_lib.data.pixels import UNKNOWN_RANGE
 from infogan_lib.data.rng import RandomStreams
 from infogan_lib.data.transfer import Transfer
@@ -15,15 +16,16 @@ from infogan_lib.data.validation import BatchLimits, check_shape_and_dtype
 from infogan_lib.distributed import Processes
 from infogan_lib.losses import AdversarialLoss, PairedAdversarialLoss
 from infogan_lib.model.infogan import InfoGAN
-from infogan_lib.training.assembly import settle_pixel_range
+from infogan_lib.training.assembly import count_frozen, settle_pixel_range
 from infogan_lib.training.ledger import RunLedger
 from infogan_lib.training.optimizers import Part
 from infogan_lib.training.replicas import check_first_batch
 from infogan_lib.training.step import InfoGANStep
 from infogan_lib.training.step_queue import StepQueue
+from infogan_lib.training.supervision import MissingLabels
 
 
-class Stepper:
+class Stepper(ABC):
     """What `InfoGANTrainer` does with one batch; its attributes are the trainer's."""
 
     model: InfoGAN
@@ -37,6 +39,9 @@ class Stepper:
     _dtype: torch.dtype
     _transfer: Transfer
     _read_batch: Reader
+    _parameters: list[nn.Parameter]
+    _required_grad: list[bool] | None = None  # by each of them when it was last looked at
+    _missing_labels: MissingLabels
     _has_settled_range = False
     _has_warned_of_eval_mode = False
     _has_checked_processes = False
@@ -121,6 +126,9 @@ class Stepper:
         check_shape_and_dtype(images, self.model.image_shape)
         self._batches.check(len(images))
         self._warn_of_eval_mode()
+        self._train_unfrozen()
+        if isinstance(real, LabeledBatch):
+            self._missing_labels.watch(real.labels)
         if not self._has_settled_range:
             settle_pixel_range(self.model, images)
             self._has_settled_range = True
@@ -131,6 +139,22 @@ class Stepper:
             self._has_checked_processes = True
         self._queue.launch(real, self._draw)
         self._ledger.has_stepped = True
+
+    def _train_unfrozen(self) -> None:
+        """Train what requires gradients now, which may have changed since the last step."""
+        flags = [parameter.requires_grad for parameter in self._parameters]
+        if flags != self._required_grad:
+            self._train_what_learns()
+            self._required_grad = flags
+
+    @abstractmethod
+    def _train_what_learns(self) -> None:
+        """Train all that requires gradients, and nothing else."""
+
+    def _count_frozen(self) -> None:
+        """Count what is frozen at the beginning of a run, which must be the same where it is resumed."""
+        if self.steps == 0:
+            self._ledger.settings["frozen"] = count_frozen(self.model)
 
     def _warn_of_eval_mode(self) -> None:
         """Warn, the first time, of a G or D in eval mode, unless it is frozen; so may be a part of it on purpose."""

@@ -7,11 +7,14 @@ layers Q shares with D, and the Q head in the update of G and Q (Spurr et al., *
 ECML 2017, section 3.1: "the mutual information of the labeled real images").
 """
 
+import warnings
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from infogan_lib._checks import join_names
 from infogan_lib.data.labels import UNKNOWN
 from infogan_lib.latent import LatentSpec
 
@@ -56,3 +59,33 @@ def weighted_sum(latent: LatentSpec, nll: Tensor) -> Tensor:
     """L_S from the mean (L,) of each label code: their sum weighted by mu."""
     terms = [code.supervision * mean for code, mean in zip(latent.labels.values(), nll.unbind(), strict=True)]
     return torch.stack(terms).sum()
+
+
+class MissingLabels:
+    """Warns, once, of label codes of which none of the first hundred batches has a label.
+
+    Args:
+        codes: the names of the label codes.
+    """
+
+    def __init__(self, codes: Iterable[str]) -> None:
+        self._codes, self._seen, self._batches = [*codes], set[str](), 0
+
+    def watch(self, labels: Tensor) -> None:
+        """Look at the labels (N, L) of a batch, unless they are on a device, which would be waited for."""
+        if self._batches == _WATCHED or labels.device.type != "cpu":
+            return
+        is_known = (labels != UNKNOWN).any(0).tolist()
+        self._seen |= {code for code, known in zip(self._codes, is_known, strict=True) if known}
+        self._batches += 1
+        missing = [code for code in self._codes if code not in self._seen]
+        if missing and self._batches == _WATCHED:
+            warnings.warn(
+                f"no image of the first {_WATCHED} batches has a label of {join_names(missing)}: all are {UNKNOWN}, "
+                "so Q learns categories of its own; give some labels or, if few images have one, the data set itself, "
+                "with all labels as its .targets, or a sampler that prefers labeled images",
+                stacklevel=4,
+            )
+
+
+_WATCHED = 100

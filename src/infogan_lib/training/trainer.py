@@ -6,8 +6,9 @@ from typing import Any, Never
 
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
+from typing_extensions import override
 
-from infogan_lib._checks import check_bool, check_instance, check_int, check_name, check_path, check_seed
+from infogan_lib._checks import check_bool, check_int, check_name, check_path, check_seed
 from infogan_lib.data.batch_images import to_tensor
 from infogan_lib.data.dataset import BatchSource, batch_reader
 from infogan_lib.data.labels import Batch, images_of
@@ -25,6 +26,8 @@ from infogan_lib.model.introspection import device_and_dtype, has_batch_norm
 from infogan_lib.regularizers.base import Regularizer
 from infogan_lib.training.arguments import (
     check_adversarial,
+    check_engine,
+    check_optimizers,
     refuse_positional,
     refuse_unknown_of_fit,
     refuse_unknown_of_trainer,
@@ -32,7 +35,6 @@ from infogan_lib.training.arguments import (
 from infogan_lib.training.assembly import (
     add_ema,
     as_model,
-    count_frozen,
     make_ledger,
     prepare_regularizers,
     settle_pixel_range,
@@ -59,6 +61,7 @@ from infogan_lib.training.step import InfoGANStep
 from infogan_lib.training.step_queue import StepQueue
 from infogan_lib.training.stepping import Stepper
 from infogan_lib.training.summary import summarize
+from infogan_lib.training.supervision import MissingLabels
 
 STREAMS = ("latents", "augmentation", "discriminator_augmentation", "regularization")
 """The names of the trainer's streams of random numbers."""
@@ -131,8 +134,7 @@ class InfoGANTrainer(Stepper):
     ) -> None:
         self.distributed = join()
         refuse_unknown_of_trainer(InfoGANTrainer, InfoGANTrainer.fit, unknown)
-        optimizer_settings: Optimizers = check_instance("optimizers", optimizers, Optimizers) or Optimizers()
-        engine_settings: Engine = check_instance("engine", engine, Engine) or Engine()
+        optimizer_settings, engine_settings = check_optimizers(optimizers), check_engine(engine)
         game = check_adversarial(adversarial)
         d_steps, g_steps = check_int("d_steps", d_steps, minimum=1), check_int("g_steps", g_steps, minimum=1)
         check_bool("joint_batches", joint_batches)
@@ -172,13 +174,14 @@ class InfoGANTrainer(Stepper):
         self._dtype = device_and_dtype(self.model.generator)[1]
         self._label_sizes = {name: code.k for name, code in self.model.latent.labels.items()}
         self._read_batch = batch_reader(self._label_sizes)
+        self._missing_labels = MissingLabels(self._label_sizes)
         batch_norm = has_batch_norm(self.model)
         self._batches = BatchLimits(
             max([2 if batch_norm else 1, *(term.min_batch_size for term in terms)]),
             engine_settings.accumulation_steps,
             "BatchNorm" if batch_norm else "a regularizer",
         )
-        self._transfer = Transfer(self.device)
+        self._transfer, self._parameters = Transfer(self.device), [*self.model.parameters()]
         self.history, self.is_stopping = History(), False
         self._queue = StepQueue(self._step, self.history)
         self._position = Position()
@@ -263,7 +266,7 @@ class InfoGANTrainer(Stepper):
         with self.distributed.together():
             self.distributed.check_settings("arguments of fit", {**target._asdict(), **size, "checkpoints": saving})
             source, check = self._source(to_tensor(data), key, size, resumable=saving is not None)
-            self._train_unfrozen()
+            self._train_what_learns()
             stream = DataStream(source, self._position)
             with FitSession(self._ledger, saving, stream, stateful, self.distributed) as session:
                 run_fit(self, session, called, check, target)
@@ -300,19 +303,14 @@ class InfoGANTrainer(Stepper):
         """
         self.is_stopping = True
 
-    def _train_unfrozen(self) -> None:
-        """Train what requires gradients now, which may have changed since the last fit."""
+    @override
+    def _train_what_learns(self) -> None:
+        self._count_frozen()
         trains = check_information_trains(self._information_trains, self.model)
         parameters = parameters_by_optimizer(self.model, trains, self._step.networks.values())
         check_trainable(parameters)
         check_held(parameters, self.optimizers)
         self._step.train(trains)
-        self._count_frozen()
-
-    def _count_frozen(self) -> None:
-        """Count what is frozen at the beginning of a run, which must be the same where it is resumed."""
-        if self.steps == 0:
-            self._ledger.settings["frozen"] = count_frozen(self.model)
 
     def _check_data(self, batch: Batch) -> None:
         images = images_of(batch)
