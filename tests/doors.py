@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from functools import cache
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ import infogan_lib as ig
 from infogan_lib import callbacks, data, datasets, evaluation, explorer, losses, metrics, recipes, regularizers, viz
 from infogan_lib.latent.traversal import Traversable
 from infogan_lib.model.networks import Networks
+from infogan_lib.training.metric_table import MetricTable
 from infogan_lib.training.stepping import Stepper
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
@@ -42,6 +44,7 @@ CALLED_BY_THE_LIBRARY = {
     "*.on_epoch_end": "a hook that fit calls",
     "*.on_fit_end": "a hook that fit calls",
     "*.needs_model": "a hook that fit calls",
+    "callbacks.*.log_*": "on_step_end, which fit calls",
     "*.load_state_dict": "what a checkpoint restores, checked when it is read",
     "History.record": "the trainer's own metrics",
     "callbacks.CollapseMonitor.check": "on_step_end, which fit calls",
@@ -82,7 +85,12 @@ CALLED_BY_THE_LIBRARY = {
     "data.ImageFolder.__getitem__": "an item of a data set, which a loader indexes",
 }
 
-_INHERITED: dict[type, type] = {ig.LatentSpec: Traversable, ig.InfoGAN: Networks, ig.InfoGANTrainer: Stepper}
+_INHERITED: dict[type, type] = {
+    ig.LatentSpec: Traversable,
+    ig.InfoGAN: Networks,
+    ig.InfoGANTrainer: Stepper,
+    ig.History: MetricTable,
+}
 """The base classes of public classes that are not public themselves."""
 
 
@@ -604,6 +612,7 @@ rows(
     name=["nope", "", 3, None, [1], called("in this history")],
     step=["3", -1, 1.5, True, None],
 )
+rows("History.to_csv", lambda path: history().to_csv(path), path=[*PATH, None])
 
 # Callbacks.
 rows("callbacks.JSONLLogger", callbacks.JSONLLogger, lambda: {"path": "x"}, path=[*PATH, None], every=[*COUNT, None])
@@ -646,6 +655,17 @@ rows(
     every=[*COUNT, None],
     rows=[*COUNT, None],
     seed=[*SEED, None],
+)
+
+TRACKING = {"every": [*COUNT, None], "images_every": [*COUNT, None], "rows": [*COUNT, None], "seed": [*SEED, None]}
+rows("callbacks.TensorBoard", callbacks.TensorBoard, lambda: {"folder": "x"}, folder=[*PATH, None], **TRACKING)
+rows(
+    "callbacks.Tracker",
+    callbacks.Tracker,
+    lambda: {"run": SimpleNamespace(log=lambda metrics, step: None)},
+    run=[*OBJECT, None],
+    image=FUNCTION,
+    **TRACKING,
 )
 
 # Losses and regularizers.
