@@ -75,11 +75,8 @@ def test_a_run_without_checkpoints_is_read_from_its_lines(tmp_path):
 
 
 def test_flattened_settings_have_names_and_no_needless_numbers():
-    settings = {
-        "seed": 1,
-        "o": [{"name": "g", "groups": [{"lr": 2}]}, {"name": "d", "groups": []}],
-        "t": [{"a": 1}, {"a": 2}],
-    }
+    optimizers = [{"name": "g", "groups": [{"lr": 2}]}, {"name": "d", "groups": []}]
+    settings = {"seed": 1, "o": optimizers, "t": [{"a": 1}, {"a": 2}], "r": [{"a": 3}]}
     assert dict(flatten(settings)) == {
         "seed": "1",
         "o.g.lr": "2",
