@@ -977,6 +977,7 @@ rows(
     lambda: {"match": match()},
     match=NO_MODEL,
     label_names=[3, "abcd", ["a"], [1, 2, 3, 4], *([name, "b", "c", "d"] for name in NAME)],
+    category_names=[3, "abcd", ["a"], [1, 2, 3, 4], *([name, "b", "c", "d"] for name in NAME)],
     title=TEXT,
 )
 rows("viz.plot_epochs", viz.plot_epochs, lambda: {"history": history()}, history=NO_HISTORY, total=BOOL)
@@ -1066,6 +1067,7 @@ rows(
     label_names=[3, "abcd", ["a"], [1, 2, 3, 4], *([name, "b", "c", "d"] for name in NAME), called("label")],
     history=OBJECT,
     settings=[3, "text", [1], Nothing()],
+    symptoms=[3, "text", [1], Nothing()],
     title=TEXT,
     **{name: FIGURE[name] for name in ("model", "seed")},
 )
