@@ -2,8 +2,10 @@
 
 import base64
 import io
+import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -13,9 +15,10 @@ from torch import nn
 
 import infogan_lib as ig
 from infogan_lib import losses
-from infogan_lib.evaluation import code_information
-from infogan_lib.metrics import match_categories
+from infogan_lib.evaluation import CodeInformation, Symptom, code_information
+from infogan_lib.metrics import Coverage, Effect, match_categories
 from infogan_lib.viz import html, write_report
+from infogan_lib.viz.findings import Findings
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
 LABELS = torch.arange(64) % 3
@@ -218,6 +221,94 @@ def test_invalid_arguments_are_named_and_leave_no_file(tmp_path, call, error, me
     with pytest.raises(error, match=message):
         call(model_of(), path)
     assert not path.exists()
+
+
+def test_the_numbers_are_beside_the_page(tmp_path):
+    model = model_of()
+    report_of(tmp_path, model, images(64), LABELS, symptoms=[], label_names=["zero", "one", "two"])
+    numbers = json.loads((tmp_path / "deep/report.json").read_text())
+    match = match_categories(model.encode(images(64))["digit"].mode.argmax(1), LABELS, category_count=4)
+    assert numbers["labels"]["accuracy"] == match.accuracy
+    assert numbers["labels"]["contingency"] == match.contingency.tolist()
+    assert numbers["labels"]["names"] == ["zero", "one", "two"]
+    information = code_information(model)
+    assert numbers["codes"]["style"]["bound"] == information["style"].bound
+    assert numbers["symptoms"] == []
+    assert [effect["measure"] for effect in numbers["effects"]["style[0]"]]
+    assert numbers["settings"]["latent"] == repr(LATENT)
+
+
+def test_the_page_has_landmarks_contents_captions_and_scopes(tmp_path):
+    page = report_of(tmp_path, model_of(), images(64), LABELS)
+    tags = [tag for tag, _ in page.tags]
+    assert tags.count("main") == tags.count("nav") == 1
+    assert tags.count("caption") == tags.count("table")
+    assert all(attributes.get("scope") for tag, attributes in page.tags if tag == "th")
+    targets = [attributes["id"] for tag, attributes in page.tags if tag == "h2"]
+    links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
+    assert links == [f"#{target}" for target in targets]
+    assert len(set(targets)) == len(targets) > 5
+    style = (tmp_path / "deep/report.html").read_text().split("<style>")[1].split("</style>")[0]
+    assert "prefers-color-scheme: dark" in style
+    assert all(attributes.get("data-label") for tag, attributes in page.tags if tag == "td")
+
+
+def test_categories_are_named_in_the_tables(tmp_path):
+    model = model_of()
+    names = ["zero", "one", "two"]
+    match = match_categories(model.encode(images(64))["digit"].mode.argmax(1), LABELS, category_count=4)
+    page = report_of(tmp_path, model, images(64), LABELS, label_names=names)
+    for category, label in enumerate(match.label_per_category):
+        shown = names[label] if label >= 0 else f"category {category}"
+        assert f"{shown} {category} {match.category_counts[category]}" in page.text
+    model.set_category_names("digit", ["a", "b", "c", "d"])
+    assert f"d 3 {match.category_counts[3]}" in report_of(tmp_path, model, images(64), LABELS).text
+
+
+def test_settings_have_no_folders_of_this_machine(tmp_path):
+    settings = {"data": Path("/home/me/mnist"), "out": "/home/me/runs/x", "windows": r"C:\Users\me\y", "rate": 0.1}
+    text = report_of(tmp_path, model_of(), images(16), settings=settings).text
+    assert "home" not in text
+    assert "Users" not in text
+    assert "data mnist out x windows y rate 0.1" in text
+
+
+def test_what_the_monitor_saw_and_what_to_try(tmp_path):
+    symptom = Symptom("flat bound", "style", "Q knows nothing of 'style'", "a higher weight", step=300)
+    page = report_of(tmp_path, model_of(), images(16), symptoms=[symptom])
+    assert f"What the monitor saw {symptom} What to try next" in page.text
+    assert "No symptom of collapse in the whole run." in report_of(tmp_path, model_of(), images(16), symptoms=[]).text
+    assert "What the monitor saw" not in report_of(tmp_path, model_of(), images(16)).text
+    assert "train for longer, or give digit a higher weight" in page.text
+
+
+def findings_of(match=None, symptoms=None, fraction=1.0, error=0.0, correlation=1.0):
+    info = CodeInformation(0.0, 0.0, 2.3 * fraction, fraction)
+    effect = Effect("slant", -10.0, 10.0, 1.0, correlation)
+    curve = Coverage(np.array([0.5]), np.array([0.5]), error)
+    names = {"digit": ["a", "b"]}
+    arguments = {"counts": {}, "effects": {"style[0]": [effect]}, "curves": {"digit": curve}, "symptoms": symptoms}
+    return Findings(
+        information={"digit": info}, code="digit", match=match, names=names, label_names=["a", "b"], **arguments
+    )
+
+
+def test_advice_follows_the_numbers():
+    assert findings_of().advice()[0].startswith("Nothing here calls for a change")
+    assert "Q reads 20% of digit" in findings_of(fraction=0.2).advice()[0]
+    assert "is below zero" in findings_of(fraction=-0.5).advice()[0]
+    assert "confidence in digit is 30% off" in findings_of(error=0.3).advice()[0]
+    assert "style[0] changes none of the measures" in findings_of(correlation=0.1).advice()[0]
+    one = match_categories([0, 0, 0, 0], [0, 1, 0, 1], category_count=2)
+    assert [text.partition(":")[0] for text in findings_of(one).advice()] == [
+        "No category is matched to b" if len(one.unmatched_labels) == 1 else "",
+        "The bound is full, but the categories are not those of the labels",
+    ]
+
+
+def test_percent_stands_for_fractions_of_brightness(tmp_path):
+    page = report_of(tmp_path, model_of(), images(16))
+    assert "of 1 " not in page.text
 
 
 def test_html_elements():
