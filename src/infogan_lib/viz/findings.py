@@ -182,7 +182,7 @@ def measure(
         raise ValueError(f"labels: there must be one for each of {len(images)} images, but got {len(labels)}")
     shown_labels = list[str]()
     if match is not None:
-        shown_labels = [str(label) if label_names is None else label_names[label] for label in match.labels]
+        shown_labels = [str(label) if label_names is None else label_names[label] for label in match.labels.tolist()]
     shape = model.image_shape
     has_pictures = len(shape) == 3 and shape[0] in (1, 3) and min(shape[1:]) >= 2
     return Findings(

@@ -167,16 +167,9 @@ def match_with_labels(findings: Findings) -> list[str]:
     )
     text += f"No category is matched to {', '.join(unmatched)}." if unmatched else "Every label has its own category."
     names = findings.names[code]
-    rows = [
-        [
-            names[i],
-            str(i),
-            f"{count:,}",
-            f"{count / match.contingency.sum():.1%}",
-            "" if count == 0 else f"{purity:.1%}",
-        ]
-        for i, (count, purity) in enumerate(zip(match.category_counts, match.category_purity, strict=True))
-    ]
+    rows, total = [], match.contingency.sum()
+    for i, (count, purity) in enumerate(zip(match.category_counts, match.category_purity, strict=True)):
+        rows.append([names[i], str(i), f"{count:,}", f"{count / total:.1%}", "" if count == 0 else f"{purity:.1%}"])
     parts = [html.heading("Categories and labels"), html.paragraph(text)]
     if max(match.contingency.shape) <= _MAX_LABELS:
         figure = plot_confusion(match, label_names=findings.label_names, category_names=names)
