@@ -17,7 +17,19 @@ import torch
 from torch import Tensor, nn
 
 import infogan_lib as ig
-from infogan_lib import callbacks, data, datasets, evaluation, explorer, losses, metrics, recipes, regularizers, viz
+from infogan_lib import (
+    callbacks,
+    data,
+    datasets,
+    evaluation,
+    experiments,
+    explorer,
+    losses,
+    metrics,
+    recipes,
+    regularizers,
+    viz,
+)
 from infogan_lib.latent.traversal import Traversable
 from infogan_lib.model.networks import Networks
 from infogan_lib.training.metric_table import MetricTable
@@ -36,6 +48,7 @@ MODULES = {
     "explorer.": explorer,
     "data.": data,
     "datasets.": datasets,
+    "experiments.": experiments,
 }
 
 CALLED_BY_THE_LIBRARY = {
@@ -80,6 +93,10 @@ CALLED_BY_THE_LIBRARY = {
     "evaluation.CodeInformation": "a result",
     "evaluation.ModelCentrality": "a result",
     "evaluation.SampleQuality": "a result",
+    "evaluation.Features.__call__": "what sample_quality calls",
+    "evaluation.Features.of_range": "what sample_quality calls",
+    "experiments.Spread*": "a result",
+    "experiments.SweepResult*": "a result",
     "evaluation.Symptom": "a result",
     "explorer.RunningPage": "what explore makes",
     "data.ImageFolder.__getitem__": "an item of a data set, which a loader indexes",
@@ -926,6 +943,48 @@ rows(
     neighbors=[*COUNT, None, 40],
     **NO_MODEL_INFORMATION,
 )
+
+rows(
+    "evaluation.Features",
+    evaluation.Features,
+    lambda: {"network": nn.Flatten()},
+    network=[*FUNCTION, None],
+    size=COUNT,
+    value_range=[3, None, (1,), (1, 0), (1, 1), (NAN, 1), "ab"],
+    mean=["a", [NAN], [1, 2], Nothing()],
+    std=["a", [0.0], [1, 2], Nothing()],
+    color=BOOL,
+    as_bytes=[*BOOL, called("as_bytes")],
+    resize=["nearest", None, 3],
+    preprocess=FUNCTION,
+)
+rows(
+    "evaluation.Features.prepare",
+    lambda images: evaluation.Features(nn.Flatten()).prepare(images),
+    images=[None, 3, "text", [1], torch.ones(3, 3), Nothing()],
+)
+rows(
+    "experiments.sweep",
+    lambda **arguments: experiments.sweep(**arguments),
+    lambda: {"make_recipe": recipes.get, "data": images(8), "out": "x"},
+    make_recipe=[*OBJECT, None, lambda: None],
+    data=[3, "text", [1], {"a": 1}, None, Nothing()],
+    out=[*PATH, None],
+    seeds=[3, "text", [], [-1], [1.5], None],
+    grid=[3, "text", [1], {"a": []}, {"a": 3}, {"a": [object()]}, {3: [1]}],
+    test=[3, "text", [1], (1,), Nothing()],
+    evaluate=FUNCTION,
+    processes=[*COUNT, None],
+)
+rows(
+    "experiments.compare",
+    experiments.compare,
+    lambda: {"runs": ["nowhere"], "path": "x.html"},
+    runs=[3, None, [], [3], ["nowhere"], called("a run|neither|runs")],
+    path=[*PATH, None],
+    title=TEXT,
+)
+rows("recipes.Recipe.for_images", lambda count: recipe().for_images(count), count=[*COUNT, None])
 
 # Pictures.
 rows(

@@ -90,7 +90,8 @@ def _train(job: Job) -> dict[str, float]:
     )
     metrics = training_metrics(trainer.history)
     if job.test is not None:
-        test_images, test_labels = job.test() if callable(job.test) else job.test
+        test: Any = job.test() if callable(job.test) else job.test
+        test_images, test_labels = test
         metrics |= label_metrics(trainer.model, recipe.images(test_images), test_labels)
     if job.evaluate is not None:
         metrics |= {name: float(value) for name, value in job.evaluate(trainer.model).items()}

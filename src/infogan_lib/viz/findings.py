@@ -89,8 +89,8 @@ class Findings:
             )
         if match.accuracy < _GOOD_ACCURACY and (info.fraction or 0) > _FULL_BOUND:
             found.append(
-                "The bound is full, but the categories are not those of the labels: RealImageInformation makes them "
-                "categories of the real images (docs/collapse.md)."
+                "The bound is full, but the categories are not those of the labels: train for longer, try other seeds, "
+                "or, if the run is without it, RealImageInformation, for categories of the real images."
             )
         return found
 
@@ -182,7 +182,8 @@ def measure(
         raise ValueError(f"labels: there must be one for each of {len(images)} images, but got {len(labels)}")
     shown_labels = list[str]()
     if match is not None:
-        shown_labels = [str(label) if label_names is None else label_names[label] for label in match.labels.tolist()]
+        numbers: list[int] = match.labels.tolist()
+        shown_labels = [str(label) if label_names is None else label_names[label] for label in numbers]
     shape = model.image_shape
     has_pictures = len(shape) == 3 and shape[0] in (1, 3) and min(shape[1:]) >= 2
     return Findings(

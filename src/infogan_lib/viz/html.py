@@ -42,11 +42,12 @@ table { border-collapse: collapse; font-size: .9rem; }
 caption { text-align: left; color: var(--soft); font-size: .85rem; padding: 0 0 .3rem; }
 th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 td { overflow-wrap: anywhere; min-width: 3.2rem; }
+th[scope="row"] { font-weight: 400; color: var(--soft); }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 .bar { background: var(--bar); height: 1em; min-width: 1px; }
 code { font: .85em ui-monospace, "SF Mono", Menlo, Consolas, monospace; overflow-wrap: anywhere; }
 figure { margin: .8rem 0 1.2rem; }
-figure img { display: block; max-width: 100%; height: auto; background: #fff; border-radius: .3rem;
+figure img { display: block; max-width: 100%; height: auto; background: #fff; padding: .25rem; border-radius: .3rem;
   filter: var(--dim); }
 figcaption { color: var(--soft); font-size: .85rem; margin-top: .2rem; max-width: 46rem; }
 .side { display: grid; gap: .4rem 1.5rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); }
@@ -57,6 +58,7 @@ figcaption { color: var(--soft); font-size: .85rem; margin-top: .2rem; max-width
   .stack td { display: flex; justify-content: space-between; gap: 1rem; padding: .1rem 0; border: 0; }
   .stack td::before { content: attr(data-label); color: var(--soft); flex: none; max-width: 55%; }
   .stack td:empty { display: none; }
+  .stack td:first-child { font-weight: 600; }
   .stack td, .stack td.n { text-align: right; }
 }
 @media print {

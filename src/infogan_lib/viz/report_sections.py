@@ -222,7 +222,7 @@ def calibration_of_q(findings: Findings) -> list[str]:
 def settings_and_environment(model: InfoGAN, settings: Mapping[str, Any]) -> list[str]:
     """The settings of the run, and what the report was made with."""
     rows = [[name, value] for name, value in environment(model, settings).items()]
-    table = html.table(rows, header=["name", "value"], caption="What was trained, and what this page was made with")
+    table = html.table(rows, caption="What was trained, and what this page was made with")
     return [html.heading("Settings and environment"), table]
 
 
