@@ -964,7 +964,7 @@ rows(
     images=[None, 3, "text", [1], torch.ones(3, 3), Nothing()],
 )
 rows(
-    "experiments.sweep",
+    "sweep",
     lambda **arguments: experiments.sweep(**arguments),
     lambda: {"make_recipe": recipes.get, "data": images(8), "out": "x"},
     make_recipe=[*OBJECT, None, lambda: None],

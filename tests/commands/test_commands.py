@@ -79,7 +79,7 @@ def test_data_is_read_by_its_name(tmp_path):
     assert digits.test_labels is not None
     pictures_in(tmp_path)
     pictures = load(str(tmp_path), recipe)
-    assert (pictures.count, pictures.label_names) == (12, ["cats", "dogs"])
+    assert (pictures.num_images, pictures.label_names) == (12, ["cats", "dogs"])
     assert pictures.test.shape == (12, 1, 28, 28)
     assert pictures.test_labels.tolist() == [0] * 6 + [1] * 6
 

@@ -19,14 +19,14 @@ class NamedData(NamedTuple):
 
     Attributes:
         train: What `fit` takes.
-        count: Number of training images.
+        num_images: Number of training images.
         test: Images to report on, which are training images where the data has no others.
         test_labels: Their labels; None if there are none.
         label_names: Names of the labels; None for their numbers.
     """
 
     train: Tensor | datasets.ImageFolder
-    count: int
+    num_images: int
     test: Tensor
     test_labels: Tensor | None
     label_names: list[str] | None

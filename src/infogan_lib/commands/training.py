@@ -43,7 +43,7 @@ def train(options: argparse.Namespace) -> None:
     length = {name: value for name in ("epochs", "steps") if (value := getattr(options, name)) is not None}
     recipe = recipes.get(options.recipe, width=options.width, seed=options.seed, **length)
     data = load(options.data, recipe)
-    recipe = recipe.for_images(data.count)
+    recipe = recipe.for_images(data.num_images)
     trainer = recipe.trainer(engine=Engine(options.device, precision=options.precision or recipe.engine.precision))
     is_main, monitor = trainer.distributed.is_main, CollapseMonitor(on_symptom=print_symptom)
     if is_main:
