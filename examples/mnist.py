@@ -8,8 +8,6 @@ moment (Ctrl-C, kill, power), the same command resumes from the last checkpoint 
 import argparse
 import json
 import sys
-import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +15,10 @@ from torch import Tensor
 
 import infogan_lib as ig
 from infogan_lib import recipes
-from infogan_lib.callbacks import Callback, CollapseMonitor, JSONLLogger, ProgressBar, SampleGrid
-from infogan_lib.evaluation import Symptom
+from infogan_lib.callbacks import CollapseMonitor, JSONLLogger, ProgressBar, SampleGrid
+from infogan_lib.commands.arguments import positive_int
+from infogan_lib.commands.progress import ProgressLines, ResumeMessage, print_symptom
 from infogan_lib.metrics import CategoryMatch
-from infogan_lib.training.callbacks import summary
 from infogan_lib.viz import (
     animate_folder,
     plot_categories,
@@ -35,55 +33,6 @@ from infogan_lib.viz import (
     write_report,
 )
 from mnist_files import BUNDLED, DataFileError, load_mnist
-
-
-class ProgressLines(Callback):
-    """Prints a line of progress at regular steps, for output that is not a terminal."""
-
-    def __init__(self, every: int) -> None:
-        self.every = every
-
-    def needs_model(self, step: int) -> bool:
-        return False
-
-    def on_fit_start(self, trainer: ig.InfoGANTrainer, total_steps: int | None) -> None:
-        self.total, self.start, self.start_time = total_steps or 0, trainer.steps, time.monotonic()
-
-    def on_step_end(self, trainer: ig.InfoGANTrainer, metrics: Mapping[str, float]) -> None:
-        done = trainer.steps - self.start
-        if done % self.every and trainer.steps != self.total:
-            return
-        seconds = int((time.monotonic() - self.start_time) / done * (self.total - trainer.steps))
-        print(
-            f"step {trainer.steps}/{self.total}  {seconds // 60}:{seconds % 60:02} left  {summary(metrics)}  "
-            f"{metrics['images_per_second']:.0f} images/s",
-            flush=True,
-        )
-
-
-class ResumeMessage(Callback):
-    """Prints where a run starts that is not at its beginning."""
-
-    def needs_model(self, step: int) -> bool:
-        return False
-
-    def on_fit_start(self, trainer: ig.InfoGANTrainer, total_steps: int | None) -> None:
-        if trainer.steps:
-            complete = total_steps is not None and trainer.steps >= total_steps
-            action = "it is complete" if complete else "resuming"
-            print(f"the run in this folder is at step {trainer.steps}: {action}", flush=True)
-
-
-def print_symptom(symptom: Symptom) -> None:
-    """Print a symptom of collapse on a line of its own."""
-    print(f"! {symptom}", flush=True)
-
-
-def positive_int(text: str) -> int:
-    """Parse a whole number of at least 1, for argparse."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, but got {text!r}")
-    return int(text)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -136,9 +85,7 @@ def main() -> None:
         data = load_mnist(options.data)
         overrides = recipes.all_digits(options.recipe) if options.all_digits else {}
         recipe = recipes.get(options.recipe, width=options.width, seed=options.seed, **length, **overrides)
-        if recipe.decay_start is not None and recipe.steps is None and recipe.epochs is not None:
-            batches = len(data["train"][0]) // recipe.batch_size
-            recipe.epochs, recipe.steps = None, recipe.epochs * batches  # rates fall towards a known step
+        recipe = recipe.for_images(len(data["train"][0]))
         precision = options.precision or recipe.engine.precision
         trainer = recipe.trainer(engine=ig.Engine(options.device, precision=precision))
     except (DataFileError, ValueError) as error:
@@ -184,6 +131,7 @@ def main() -> None:
         options.out / "report.html",
         history=trainer.history,
         settings={name.replace("_", " "): value for name, value in vars(options).items()},
+        symptoms=monitor.symptoms,
         title=f"What the recipe '{recipe.name}' learned of MNIST",
     )
     minutes = result["minutes"]

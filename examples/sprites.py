@@ -18,11 +18,12 @@ from torch import Tensor
 import infogan_lib as ig
 from infogan_lib import recipes
 from infogan_lib.callbacks import CollapseMonitor, JSONLLogger, ProgressBar, SampleGrid
+from infogan_lib.commands.arguments import positive_int
+from infogan_lib.commands.progress import ProgressLines, ResumeMessage, print_symptom
 from infogan_lib.metrics.disentanglement import disentanglement
 from infogan_lib.metrics.information_scores import mutual_information
 from infogan_lib.metrics.intervention_scores import FactorGrid, beta_vae_score, factor_vae_score
 from infogan_lib.viz import plot_grid, plot_history, plot_traversal, save_figure
-from mnist import ProgressLines, ResumeMessage, positive_int, print_symptom
 from sprites_data import Sprites
 
 

@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from functools import cache
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,9 +17,22 @@ import torch
 from torch import Tensor, nn
 
 import infogan_lib as ig
-from infogan_lib import callbacks, data, datasets, evaluation, explorer, losses, metrics, recipes, regularizers, viz
+from infogan_lib import (
+    callbacks,
+    data,
+    datasets,
+    evaluation,
+    experiments,
+    explorer,
+    losses,
+    metrics,
+    recipes,
+    regularizers,
+    viz,
+)
 from infogan_lib.latent.traversal import Traversable
 from infogan_lib.model.networks import Networks
+from infogan_lib.training.metric_table import MetricTable
 from infogan_lib.training.stepping import Stepper
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
@@ -34,6 +48,7 @@ MODULES = {
     "explorer.": explorer,
     "data.": data,
     "datasets.": datasets,
+    "experiments.": experiments,
 }
 
 CALLED_BY_THE_LIBRARY = {
@@ -42,6 +57,7 @@ CALLED_BY_THE_LIBRARY = {
     "*.on_epoch_end": "a hook that fit calls",
     "*.on_fit_end": "a hook that fit calls",
     "*.needs_model": "a hook that fit calls",
+    "callbacks.*.log_*": "on_step_end, which fit calls",
     "*.load_state_dict": "what a checkpoint restores, checked when it is read",
     "History.record": "the trainer's own metrics",
     "callbacks.CollapseMonitor.check": "on_step_end, which fit calls",
@@ -77,12 +93,21 @@ CALLED_BY_THE_LIBRARY = {
     "evaluation.CodeInformation": "a result",
     "evaluation.ModelCentrality": "a result",
     "evaluation.SampleQuality": "a result",
+    "evaluation.Features.__call__": "what sample_quality calls",
+    "evaluation.Features.of_range": "what sample_quality calls",
+    "experiments.Spread*": "a result",
+    "experiments.SweepResult*": "a result",
     "evaluation.Symptom": "a result",
     "explorer.RunningPage": "what explore makes",
     "data.ImageFolder.__getitem__": "an item of a data set, which a loader indexes",
 }
 
-_INHERITED: dict[type, type] = {ig.LatentSpec: Traversable, ig.InfoGAN: Networks, ig.InfoGANTrainer: Stepper}
+_INHERITED: dict[type, type] = {
+    ig.LatentSpec: Traversable,
+    ig.InfoGAN: Networks,
+    ig.InfoGANTrainer: Stepper,
+    ig.History: MetricTable,
+}
 """The base classes of public classes that are not public themselves."""
 
 
@@ -604,6 +629,7 @@ rows(
     name=["nope", "", 3, None, [1], called("in this history")],
     step=["3", -1, 1.5, True, None],
 )
+rows("History.to_csv", lambda path: history().to_csv(path), path=[*PATH, None])
 
 # Callbacks.
 rows("callbacks.JSONLLogger", callbacks.JSONLLogger, lambda: {"path": "x"}, path=[*PATH, None], every=[*COUNT, None])
@@ -646,6 +672,17 @@ rows(
     every=[*COUNT, None],
     rows=[*COUNT, None],
     seed=[*SEED, None],
+)
+
+TRACKING = {"every": [*COUNT, None], "images_every": [*COUNT, None], "rows": [*COUNT, None], "seed": [*SEED, None]}
+rows("callbacks.TensorBoard", callbacks.TensorBoard, lambda: {"folder": "x"}, folder=[*PATH, None], **TRACKING)
+rows(
+    "callbacks.Tracker",
+    callbacks.Tracker,
+    lambda: {"run": SimpleNamespace(log=lambda metrics, step: None)},
+    run=[*OBJECT, None],
+    image=FUNCTION,
+    **TRACKING,
 )
 
 # Losses and regularizers.
@@ -907,6 +944,48 @@ rows(
     **NO_MODEL_INFORMATION,
 )
 
+rows(
+    "evaluation.Features",
+    evaluation.Features,
+    lambda: {"network": nn.Flatten()},
+    network=[*FUNCTION, None],
+    size=COUNT,
+    value_range=[3, None, (1,), (1, 0), (1, 1), (NAN, 1), "ab"],
+    mean=["a", [NAN], [1, 2], Nothing()],
+    std=["a", [0.0], [1, 2], Nothing()],
+    color=BOOL,
+    as_bytes=[*BOOL, called("as_bytes")],
+    resize=["nearest", None, 3],
+    preprocess=FUNCTION,
+)
+rows(
+    "evaluation.Features.prepare",
+    lambda images: evaluation.Features(nn.Flatten()).prepare(images),
+    images=[None, 3, "text", [1], torch.ones(3, 3), Nothing()],
+)
+rows(
+    "sweep",
+    lambda **arguments: experiments.sweep(**arguments),
+    lambda: {"make_recipe": recipes.get, "data": images(8), "out": "x"},
+    make_recipe=[*OBJECT, None, lambda: None],
+    data=[3, "text", [1], {"a": 1}, None, Nothing()],
+    out=[*PATH, None],
+    seeds=[3, "text", [], [-1], [1.5], None],
+    grid=[3, "text", [1], {"a": []}, {"a": 3}, {"a": [object()]}, {3: [1]}],
+    test=[3, "text", [1], (1,), Nothing()],
+    evaluate=FUNCTION,
+    processes=[*COUNT, None],
+)
+rows(
+    "experiments.compare",
+    experiments.compare,
+    lambda: {"runs": ["nowhere"], "path": "x.html"},
+    runs=[3, None, [], [3], ["nowhere"], called("a run|neither|runs")],
+    path=[*PATH, None],
+    title=TEXT,
+)
+rows("recipes.Recipe.for_images", lambda count: recipe().for_images(count), count=[*COUNT, None])
+
 # Pictures.
 rows(
     "viz.animate_folder",
@@ -957,6 +1036,7 @@ rows(
     lambda: {"match": match()},
     match=NO_MODEL,
     label_names=[3, "abcd", ["a"], [1, 2, 3, 4], *([name, "b", "c", "d"] for name in NAME)],
+    category_names=[3, "abcd", ["a"], [1, 2, 3, 4], *([name, "b", "c", "d"] for name in NAME)],
     title=TEXT,
 )
 rows("viz.plot_epochs", viz.plot_epochs, lambda: {"history": history()}, history=NO_HISTORY, total=BOOL)
@@ -1046,6 +1126,7 @@ rows(
     label_names=[3, "abcd", ["a"], [1, 2, 3, 4], *([name, "b", "c", "d"] for name in NAME), called("label")],
     history=OBJECT,
     settings=[3, "text", [1], Nothing()],
+    symptoms=[3, "text", [1], Nothing()],
     title=TEXT,
     **{name: FIGURE[name] for name in ("model", "seed")},
 )

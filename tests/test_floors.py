@@ -15,9 +15,11 @@ FLOORS = [  # lowest first; the rooms of one floor do not import one another
     {"latent", "metrics"},
     {"model", "regularizers"},
     {"training"},
-    {"evaluation", "recipes", "__init__"},
+    {"evaluation", "recipes"},
     {"viz", "datasets"},
-    {"explorer", "callbacks"},
+    {"explorer", "callbacks", "experiments"},
+    {"__init__", "commands"},
+    {"__main__"},
 ]
 LONGEST = 350
 

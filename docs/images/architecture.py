@@ -22,6 +22,9 @@ PAGE = ROOT / "docs" / "architecture.md"
 PURPOSE = {
     "viz": "figures, and the report of a model",
     "datasets": "data to begin with",
+    "__main__": "python -m infogan_lib",
+    "commands": "the command infogan",
+    "experiments": "several runs: sweeps and comparisons",
     "explorer": "a page to move the codes by hand",
     "callbacks": "all callbacks by one name",
     "evaluation": "what a model or a run is worth",

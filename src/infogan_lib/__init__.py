@@ -10,6 +10,7 @@ Name what the generator should learn to control, bring a generator and a discrim
 
 from infogan_lib._version import __version__ as __version__
 from infogan_lib.checkpoints import CheckpointError
+from infogan_lib.experiments import sweep
 from infogan_lib.latent import Bernoulli, Categorical, Gaussian, Label, LatentCode, LatentSpec, Noise, Uniform
 from infogan_lib.model import InfoGAN, QHead, Tap
 from infogan_lib.training import (
@@ -44,4 +45,5 @@ __all__ = [
     "QHead",
     "Tap",
     "Uniform",
+    "sweep",
 ]

@@ -1,7 +1,7 @@
 """Callbacks for `InfoGANTrainer.fit`, in one place.
 
-`ProgressBar` needs tqdm, `SampleGrid` needs matplotlib; each says so when it is used. Your own is a subclass of
-`Callback`.
+`ProgressBar` needs tqdm, `SampleGrid` matplotlib, `TensorBoard` tensorboard; each says so when it is used. Your own
+is a subclass of `Callback`.
 """
 
 from infogan_lib.evaluation.collapse_monitor import CollapseMonitor, CollapseWarning
@@ -9,6 +9,7 @@ from infogan_lib.evaluation.evaluator import Evaluator
 from infogan_lib.training.callbacks import Callback, JSONLLogger, ProgressBar
 from infogan_lib.training.early_stopping import EarlyStopping
 from infogan_lib.viz.sample_grid import SampleGrid
+from infogan_lib.viz.trackers import TensorBoard, Tracker
 
 __all__ = [
     "Callback",
@@ -19,4 +20,6 @@ __all__ = [
     "JSONLLogger",
     "ProgressBar",
     "SampleGrid",
+    "TensorBoard",
+    "Tracker",
 ]

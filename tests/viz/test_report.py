@@ -2,8 +2,11 @@
 
 import base64
 import io
+import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -13,9 +16,10 @@ from torch import nn
 
 import infogan_lib as ig
 from infogan_lib import losses
-from infogan_lib.evaluation import code_information
-from infogan_lib.metrics import match_categories
-from infogan_lib.viz import html, write_report
+from infogan_lib.evaluation import CodeInformation, Symptom, code_information
+from infogan_lib.metrics import Coverage, Effect, match_categories
+from infogan_lib.viz import html, report_sections, write_report
+from infogan_lib.viz.findings import Findings
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
 LABELS = torch.arange(64) % 3
@@ -32,7 +36,7 @@ class ParsedPage(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
-        if tag not in ("meta", "img", "link", "br"):
+        if tag not in ("meta", "img", "source", "link", "br"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
@@ -64,7 +68,7 @@ def test_styles_and_images_are_embedded(tmp_path):
     for tag, attributes in page.tags:
         assert tag not in ("script", "iframe", "object", "embed", "base")
         for name in ("src", "href"):
-            assert attributes.get(name, "data:").startswith("data:")
+            assert attributes.get(name, "data:").startswith(("data:", "#"))
     style = (tmp_path / "deep/report.html").read_text().split("<style>")[1].split("</style>")[0]
     assert not re.search(r"url\(|@import|https?:", style)
     pictures = [attributes for tag, attributes in page.tags if tag == "img"]
@@ -75,7 +79,8 @@ def test_styles_and_images_are_embedded(tmp_path):
         "Traversal of style[0]",
         "Traversal of style[1]",
         "Images by category and label",
-        "Calibration",
+        "Calibration of digit",
+        "Calibration of style",
     ]
     for attributes in pictures:
         data = base64.b64decode(attributes["src"].removeprefix("data:image/png;base64,"))
@@ -153,7 +158,7 @@ def test_curves_of_a_run(tmp_path):
 def test_any_codes_and_any_images(tmp_path, latent, shape):
     model = model_of(shape, latent)
     page = report_of(tmp_path, model, images(64, shape))
-    information, table = code_information(model), page.text.split("The codes")[1]
+    information, table = code_information(model), page.text.split("The codes")[-1]
     for name, code in latent.codes.items():
         info = information[name]
         bound = f"none; squared error {info.loss:.3f}" if info.bound is None else f"{info.bound:.3f}"
@@ -219,10 +224,102 @@ def test_invalid_arguments_are_named_and_leave_no_file(tmp_path, call, error, me
     assert not path.exists()
 
 
+def test_the_numbers_are_beside_the_page(tmp_path):
+    model = model_of()
+    report_of(tmp_path, model, images(64), LABELS, symptoms=[], label_names=["zero", "one", "two"])
+    numbers = json.loads((tmp_path / "deep/report.json").read_text())
+    match = match_categories(model.encode(images(64))["digit"].mode.argmax(1), LABELS, category_count=4)
+    assert numbers["labels"]["accuracy"] == match.accuracy
+    assert numbers["labels"]["contingency"] == match.contingency.tolist()
+    assert numbers["labels"]["names"] == ["zero", "one", "two"]
+    information = code_information(model)
+    assert numbers["codes"]["style"]["bound"] == information["style"].bound
+    assert numbers["symptoms"] == []
+    assert [effect["measure"] for effect in numbers["effects"]["style[0]"]]
+    assert numbers["settings"]["latent"] == repr(LATENT)
+
+
+def test_the_page_has_landmarks_contents_captions_and_scopes(tmp_path):
+    page = report_of(tmp_path, model_of(), images(64), LABELS)
+    tags = [tag for tag, _ in page.tags]
+    assert tags.count("main") == tags.count("nav") == 1
+    assert tags.count("caption") == tags.count("table")
+    assert all(attributes.get("scope") for tag, attributes in page.tags if tag == "th")
+    targets = [attributes["id"] for tag, attributes in page.tags if tag == "h2"]
+    links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
+    assert links == [f"#{target}" for target in targets]
+    assert len(set(targets)) == len(targets) > 5
+    style = (tmp_path / "deep/report.html").read_text().split("<style>")[1].split("</style>")[0]
+    assert "prefers-color-scheme: dark" in style
+    labels = {attributes.get("data-label") for tag, attributes in page.tags if tag == "td"}
+    assert {"code", "standard error", "rank correlation", "purity"} <= labels
+
+
+def test_categories_are_named_in_the_tables(tmp_path):
+    model = model_of()
+    names = ["zero", "one", "two"]
+    match = match_categories(model.encode(images(64))["digit"].mode.argmax(1), LABELS, category_count=4)
+    page = report_of(tmp_path, model, images(64), LABELS, label_names=names)
+    for category, label in enumerate(match.label_per_category):
+        shown = names[label] if label >= 0 else f"category {category}"
+        assert f"{shown} {category} {match.category_counts[category]}" in page.text
+    model.set_category_names("digit", ["a", "b", "c", "d"])
+    assert f"d 3 {match.category_counts[3]}" in report_of(tmp_path, model, images(64), LABELS).text
+
+
+def test_settings_have_no_folders_of_this_machine(tmp_path):
+    settings = {"data": Path("/home/me/mnist"), "out": "/home/me/runs/x", "windows": r"C:\Users\me\y", "rate": 0.1}
+    text = report_of(tmp_path, model_of(), images(16), settings=settings).text
+    assert "home" not in text
+    assert "Users" not in text
+    assert "data mnist out x windows y rate 0.1" in text
+
+
+def test_what_the_monitor_saw_and_what_to_try(tmp_path):
+    symptom = Symptom("flat bound", "style", "Q knows nothing of 'style'", "a higher weight", step=300)
+    page = report_of(tmp_path, model_of(), images(16), symptoms=[symptom])
+    assert f"What the monitor saw {symptom} What to try next" in page.text
+    assert "No symptom of collapse in the whole run." in report_of(tmp_path, model_of(), images(16), symptoms=[]).text
+    assert "What the monitor saw" not in report_of(tmp_path, model_of(), images(16)).text
+    for advice in json.loads((tmp_path / "deep/report.json").read_text())["advice"]:
+        assert advice in page.text
+
+
+def findings_of(match=None, symptoms=None, fraction=1.0, error=0.0, correlation=1.0):
+    info = CodeInformation(0.0, 0.0, 2.3 * fraction, fraction)
+    effect = Effect("slant", -10.0, 10.0, 1.0, correlation)
+    curve = Coverage(np.array([0.5]), np.array([0.5]), error)
+    names = {"digit": ["a", "b"]}
+    arguments = {"counts": {}, "effects": {"style[0]": [effect]}, "curves": {"digit": curve}, "symptoms": symptoms}
+    return Findings(
+        information={"digit": info}, code="digit", match=match, names=names, label_names=["a", "b"], **arguments
+    )
+
+
+def test_advice_follows_the_numbers():
+    assert findings_of().advice()[0].startswith("Nothing here calls for a change")
+    assert "Q reads 20% of digit" in findings_of(fraction=0.2).advice()[0]
+    assert "is below zero" in findings_of(fraction=-0.5).advice()[0]
+    assert "confidence in digit is 30% off" in findings_of(error=0.3).advice()[0]
+    assert "style[0] changes none of the measures" in findings_of(correlation=0.1).advice()[0]
+    one = match_categories([0, 0, 0, 0], [0, 1, 0, 1], category_count=2)
+    assert [text.partition(":")[0] for text in findings_of(one).advice()] == [
+        "No category is matched to b" if len(one.unmatched_labels) == 1 else "",
+        "The bound is full, but the categories are not those of the labels",
+    ]
+
+
+def test_brightness_is_in_percent():
+    bright = replace(findings_of(), effects={"style[0]": [Effect("brightness", 0.1, 0.25, 1.0, 1.0)]})
+    row = "".join(report_sections.effects(bright))
+    assert re.findall("<td[^>]*>(.*?)</td>", row) == ["style[0]", "brightness", "10.0", "25.0", "percent", "+1.00"]
+
+
 def test_html_elements():
     made = html.table([["<1>", "2"]], header=["a", "b"], numeric=[1])
-    assert "<td>&lt;1&gt;</td>" in made
-    assert '<td class="n">2</td>' in made
+    assert '<td data-label="a">&lt;1&gt;</td>' in made
+    assert '<td class="n" data-label="b">2</td>' in made
+    assert '<th scope="col">a</th><th class="n" scope="col">b</th>' in made
     assert '<th scope="row">a</th><td><div class="bar" style="width:25.0%"></div></td>' in html.table([["a", 0.25]])
     element = html.image(b"x", "<a>", data_name='"')
     assert element == '<figure><img src="data:image/png;base64,eA==" alt="&lt;a&gt;" data-name="&quot;"></figure>'

@@ -233,6 +233,21 @@ def _check_name(path: Path, metadata: dict[str, Any]) -> None:
         )
 
 
+def latest_metadata(run: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The newest checkpoint of a run whose manifest can be read, and its metadata; its state is not looked at.
+
+    Args:
+        run: the run's folder.
+
+    Returns:
+        The checkpoint's folder and its metadata, or None if there is none.
+    """
+    for _, path in _list_checkpoints(run / "checkpoints"):
+        with suppress(CheckpointError):
+            return path, read_metadata(path, KIND)
+    return None
+
+
 def remove_unnamed_segments(run: Path) -> None:
     """Remove the segments of the history that no checkpoint names.
 

@@ -13,7 +13,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -186,6 +186,17 @@ def from_manifest(checkpoint: Path, metadata: Mapping[str, Any]) -> list[Segment
         ]
     except (KeyError, ValueError, IndexError) as error:
         raise CheckpointError(checkpoint, f"its manifest does not name a history: {error!r}") from error
+
+
+def spans(segments: Sequence[Segment]) -> str:
+    """The steps of segments in order, such as "1 to 500, 1001 to 1500"."""
+    found: list[tuple[int, int]] = []
+    for segment in segments:
+        if found and segment.first <= found[-1][1] + 1:
+            found[-1] = found[-1][0], segment.last
+        else:
+            found.append((segment.first, segment.last))
+    return ", ".join(f"{first} to {last}" for first, last in found)
 
 
 def remove_unnamed(folder: Path, manifests: Iterable[Mapping[str, Any]]) -> None:

@@ -5,6 +5,7 @@ from infogan_lib.evaluation.codes import CodeInformation, calibration, code_info
 from infogan_lib.evaluation.collapse_monitor import CollapseMonitor, CollapseWarning
 from infogan_lib.evaluation.effects import code_effects
 from infogan_lib.evaluation.evaluator import Evaluator
+from infogan_lib.evaluation.features import Features
 from infogan_lib.evaluation.sample_quality import SampleQuality, sample_quality
 from infogan_lib.evaluation.symptoms import Symptom
 
@@ -13,6 +14,7 @@ __all__ = [
     "CollapseMonitor",
     "CollapseWarning",
     "Evaluator",
+    "Features",
     "ModelCentrality",
     "SampleQuality",
     "Symptom",

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from infogan_lib._checks import check_function, check_name, check_seed, check_type, describe
 from infogan_lib.data.pixels import UNKNOWN_RANGE, as_float, check_real_images
+from infogan_lib.evaluation.features import Features
 from infogan_lib.metrics.distances import frechet_distance, kernel_distance, precision_recall
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.introspection import device_and_dtype, eval_mode
@@ -31,6 +32,7 @@ class SampleQuality:
         recall: Fraction of real images that lie among the generated ones, 0 to 1.
         num_real: Number of real images.
         num_generated: Number of generated images.
+        preprocessing: How the images were prepared for the network, which the distances depend on as well.
     """
 
     features: str
@@ -40,12 +42,13 @@ class SampleQuality:
     recall: float
     num_real: int
     num_generated: int
+    preprocessing: str = "as generated"
 
 
 def sample_quality(
     model: InfoGAN,
     images: Tensor,
-    extractor: nn.Module | Callable[[Tensor], Tensor],
+    extractor: nn.Module | Callable[[Tensor], Tensor] | Features,
     *,
     name: str,
     neighbors: int = 3,
@@ -57,7 +60,7 @@ def sample_quality(
         model: The model to sample from.
         images: Real images (N, *image_shape), as for `model.encode`.
         extractor: Function from images (N, *image_shape), in the model's pixel range, device and dtype, to features
-            (N, *); a module is called in eval mode.
+            (N, *); a module is called in eval mode. `Features` for a network that wants other images.
         name: What the features are, such as "a convolutional network trained on MNIST, 99.1%".
         neighbors: Number of nearest neighbors for precision and recall.
         seed: Seed for the samples.
@@ -73,6 +76,10 @@ def sample_quality(
         raise ValueError(f"name must say what the features are, but got {describe(name)}")
     name, seed = check_name("name", name), check_seed(seed)
     check_function("extractor", extractor, "a module or a function from images to features", 1)
+    preprocessing = "as generated"
+    if isinstance(extractor, Features):
+        preprocessing = extractor.preprocessing
+        extractor = extractor.of_range(model.pixel_range or UNKNOWN_RANGE)
     check_real_images(images, model.image_shape, model.pixel_range, model.output_range)
     device, dtype = device_and_dtype(model.generator)
     batches = (as_float(batch.to(device), model.pixel_range or UNKNOWN_RANGE, dtype) for batch in images.split(512))
@@ -80,7 +87,7 @@ def sample_quality(
     generated = extract_features(extractor, model.sample(len(images), seed=seed))
     precision, recall = precision_recall(real, generated, neighbors=neighbors)
     distances = frechet_distance(real, generated), kernel_distance(real, generated)
-    return SampleQuality(name, *distances, precision, recall, len(real), len(generated))
+    return SampleQuality(name, *distances, precision, recall, len(real), len(generated), preprocessing)
 
 
 @torch.no_grad()

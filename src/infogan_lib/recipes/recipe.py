@@ -92,6 +92,20 @@ class Recipe:
         """
         return resize_images(images, self.image_size)
 
+    def for_images(self, count: int) -> "Recipe":
+        """The recipe for a number of images: with its length in steps, if its rates are to fall towards the end.
+
+        Args:
+            count: Number of training images.
+
+        Returns:
+            This recipe, or a changed copy of it.
+        """
+        count = check_int("count", count, minimum=1)
+        if self.decay_start is None or self.steps is not None or self.epochs is None:
+            return self
+        return replace(self, epochs=None, steps=self.epochs * max(1, count // self.batch_size))
+
     def model(self) -> InfoGAN:
         """Build the model from the recipe's networks and latent."""
         return InfoGAN(

@@ -20,8 +20,9 @@ from typing_extensions import override
 from infogan_lib._checks import check_int, join_names
 from infogan_lib._schema import Array, ListOf, MapOf, Record
 from infogan_lib.checkpoints.disk import CheckpointError, fsync_dir, os_errors_as_checkpoint_errors
-from infogan_lib.checkpoints.segments import Segment, to_manifest
+from infogan_lib.checkpoints.segments import Segment, spans, to_manifest
 from infogan_lib.checkpoints.tensor_file import encode
+from infogan_lib.training.metric_table import MetricTable
 from infogan_lib.training.records import EPOCH, STEPS, Column, Records, concatenate, read_records, write_records
 
 _SEGMENT_BYTES = 2**23
@@ -34,7 +35,7 @@ _STATE = Record({"values": MapOf(Array(torch.float64, (None,))), "steps": MapOf(
 """What `History.state_dict` returns."""
 
 
-class History(Mapping[str, NDArray[np.float64]]):
+class History(MetricTable):
     """The metrics of all steps: ``history["loss/d"]`` is an array of values, ``history.steps("loss/d")`` their steps.
 
     A metric that some steps do not report (G's, where D is updated more often) has fewer values than there are steps.
@@ -223,7 +224,7 @@ class History(Mapping[str, NDArray[np.float64]]):
                 self._lost.add(segment.digest)
                 reasons.append(str(error))
         if reasons:
-            lost = _spans([segment for segment in segments if segment.digest in self._lost])
+            lost = spans([segment for segment in segments if segment.digest in self._lost])
             warnings.warn(
                 f"{checkpoint}: the weights and everything else are loaded, but {len(reasons)} of the {len(segments)} "
                 f"files of its history cannot be read ({reasons[0]}), so the metrics of steps {lost} are lost, unless "
@@ -289,7 +290,7 @@ class History(Mapping[str, NDArray[np.float64]]):
                 records = read_records(segment)
             except CheckpointError as error:
                 self._lost.add(segment.digest)
-                warnings.warn(f"{error}; the metrics of steps {_spans([segment])} are lost", stacklevel=4)
+                warnings.warn(f"{error}; the metrics of steps {spans([segment])} are lost", stacklevel=4)
                 return None
             self._in_memory[segment.digest] = records
             self._trim()
@@ -337,14 +338,3 @@ class History(Mapping[str, NDArray[np.float64]]):
                     break
                 kept[segment.digest] = self._in_memory[segment.digest]
         self._in_memory = kept
-
-
-def _spans(segments: Sequence[Segment]) -> str:
-    """The steps of segments in order, such as "1 to 500, 1001 to 1500"."""
-    spans: list[tuple[int, int]] = []
-    for segment in segments:
-        if spans and segment.first <= spans[-1][1] + 1:
-            spans[-1] = spans[-1][0], segment.last
-        else:
-            spans.append((segment.first, segment.last))
-    return ", ".join(f"{first} to {last}" for first, last in spans)

@@ -103,6 +103,33 @@ def plot_epochs(history: History, *, total: bool = False) -> "Figure":
     return figure
 
 
+def plot_runs(runs: Sequence[tuple[str, History]], metric: str) -> "Figure":
+    """Plot a metric of several runs over each other: one color for each label, one line for each run.
+
+    Args:
+        runs: Labels and histories. Runs of one label, such as several seeds, share a color.
+        metric: Name of the metric; runs without it have no line.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+    """
+    figure = new_figure((7.5, 3.0))
+    axes = figure.subplots()
+    colors = {label: f"C{i % 10}" for i, label in enumerate(dict.fromkeys(label for label, _ in runs))}
+    named = set[str]()
+    for label, history in runs:
+        if metric not in history:
+            continue
+        values = history[metric]
+        shown = "_nolegend_" if label in named else escape_math(label)
+        named.add(label)
+        mean = running_mean(values, max(1, len(values) // 50))
+        axes.plot(history.steps(metric), mean, color=colors[label], linewidth=1.1, alpha=0.85, label=shown)
+    axes.set_xlabel("step", fontsize=9)
+    _format(axes, metric)
+    return figure
+
+
 def epoch_means(history: History, name: str) -> NDArray[np.float64]:
     """Mean of a metric over each complete epoch.
 

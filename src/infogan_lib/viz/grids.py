@@ -111,7 +111,7 @@ def plot_grid(
 
 def save_png(pixels: NDArray[np.float32], path: str | Path) -> None:
     """Write an (H, W, 3) array in [0, 1] as a PNG file, creating its folder. Needs matplotlib."""
-    _require_matplotlib()
+    require_matplotlib()
     from matplotlib.image import imsave
 
     path, array = check_path("path", path), to_floats("pixels", pixels)
@@ -132,13 +132,14 @@ def save_figure(figure: "Figure", path: str | Path) -> None:
 
 def new_figure(size: tuple[float, float]) -> "Figure":
     """An empty figure of a (width, height) in inches, independent of pyplot's global state."""
-    _require_matplotlib()
+    require_matplotlib()
     from matplotlib.figure import Figure
 
     return Figure(figsize=size, layout="constrained")
 
 
-def _require_matplotlib() -> None:
+def require_matplotlib() -> None:
+    """Raise an ImportError with the pip command if matplotlib is not installed."""
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:

@@ -10,30 +10,62 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _STYLE = """
-:root { color-scheme: light; --ink: #1d2330; --soft: #5a6375; --line: #dfe3ea; --tint: #f5f7fa; --mark: #1f5fbf; }
+:root { color-scheme: light dark; --paper: #fff; --ink: #1d2330; --soft: #5a6375; --line: #dfe3ea; --tint: #f5f7fa;
+  --mark: #1f5fbf; --bar: #b9d0f0; --dim: none; }
+@media (prefers-color-scheme: dark) {
+  :root { --paper: #14171d; --ink: #e4e8ef; --soft: #a4aebf; --line: #343b47; --tint: #1e232b; --mark: #8ab8ff;
+    --bar: #2f4d78; --dim: brightness(.88); }
+}
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 62rem; padding: 1.5rem 1rem 4rem; color: var(--ink); background: #fff;
+body { margin: 0; color: var(--ink); background: var(--paper);
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
+main { margin: 0 auto; max-width: 62rem; padding: 1.5rem 1rem 4rem; overflow-wrap: break-word; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .3rem; }
-h2 { font-size: 1.15rem; margin: 2.4rem 0 .5rem; padding-top: .8rem; border-top: 1px solid var(--line); }
+h2 { font-size: 1.15rem; margin: 2.4rem 0 .5rem; padding-top: .8rem; border-top: 1px solid var(--line);
+  scroll-margin-top: .5rem; }
 p { margin: .4rem 0 .8rem; max-width: 46rem; }
+a { color: var(--mark); }
 .lead { color: var(--soft); }
+nav { border: 1px solid var(--line); border-radius: .5rem; padding: .5rem .8rem; margin: 1.2rem 0 0; font-size: .9rem; }
+nav summary { cursor: pointer; color: var(--soft); }
+nav ol { margin: .4rem 0 0; padding-left: 1.4rem; columns: 17rem; }
+nav li { padding: .12rem 0; break-inside: avoid; }
 ul.facts { list-style: none; padding: 0; margin: 1rem 0; display: grid; gap: .7rem;
   grid-template-columns: repeat(auto-fit, minmax(10.5rem, 1fr)); }
 ul.facts li { background: var(--tint); border: 1px solid var(--line); border-radius: .5rem; padding: .6rem .8rem;
   color: var(--soft); font-size: .85rem; }
 ul.facts b { display: block; font-size: 1.35rem; line-height: 1.3; color: var(--mark); }
+ul.points { max-width: 46rem; padding-left: 1.2rem; margin: .4rem 0 .8rem; }
+ul.points li { margin: .35rem 0; }
 .scroll { overflow-x: auto; margin: .6rem 0 1rem; }
 table { border-collapse: collapse; font-size: .9rem; }
+caption { text-align: left; color: var(--soft); font-size: .85rem; padding: 0 0 .3rem; }
 th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+td { overflow-wrap: anywhere; min-width: 3.2rem; }
+th[scope="row"] { font-weight: 400; color: var(--soft); }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
+.bar { background: var(--bar); height: 1em; min-width: 1px; }
 code { font: .85em ui-monospace, "SF Mono", Menlo, Consolas, monospace; overflow-wrap: anywhere; }
 figure { margin: .8rem 0 1.2rem; }
-figure img { display: block; max-width: 100%; height: auto; }
+figure img { display: block; max-width: 100%; height: auto; background: #fff; padding: .25rem; border-radius: .3rem;
+  filter: var(--dim); }
 figcaption { color: var(--soft); font-size: .85rem; margin-top: .2rem; max-width: 46rem; }
 .side { display: grid; gap: .4rem 1.5rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); }
+@media screen and (max-width: 40rem) {
+  table.stack, .stack tbody, .stack caption { display: block; width: 100%; }
+  .stack thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+  .stack tr { display: block; padding: .4rem 0; border-bottom: 1px solid var(--line); }
+  .stack td { display: flex; justify-content: space-between; gap: 1rem; padding: .1rem 0; border: 0; }
+  .stack td::before { content: attr(data-label); color: var(--soft); flex: none; max-width: 55%; }
+  .stack td:empty { display: none; }
+  .stack td:first-child { font-weight: 600; }
+  .stack td, .stack td.n { text-align: right; }
+}
 @media print {
-  body { max-width: none; padding: 0; font-size: 11pt; }
+  :root { --paper: #fff; --ink: #000; --soft: #444; --line: #ccc; --tint: #fff; --mark: #000; --dim: none; }
+  main { max-width: none; padding: 0; }
+  body { font-size: 11pt; }
+  nav { display: none; }
   figure, ul.facts li, table { break-inside: avoid; }
   h2 { break-after: avoid; }
   .scroll { overflow: visible; }
@@ -41,16 +73,47 @@ figcaption { color: var(--soft); font-size: .85rem; margin-top: .2rem; max-width
 }
 """
 
+_NARROW, _WIDEST = 3.6, 4.6
+"""The width in inches of a figure on a phone, and up to which width one figure serves for both."""
 
-def page(title: str, parts: Iterable[str]) -> str:
-    """Join parts that are HTML already into a complete page."""
+_PHONE = "(max-width: 40rem)"
+
+_DPI = 110
+
+
+def page(title: str, parts: Iterable[str], *, contents: bool = False) -> str:
+    """Join parts that are HTML already into a complete page.
+
+    Args:
+        title: Title of the window.
+        parts: The parts in order. The first one is the heading of the page.
+        contents: Whether a table of contents follows the part that stands before the first heading of a section.
+    """
+    body = list(parts)
+    if contents:
+        body = _with_contents(body)
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<link rel="icon" href="data:,">\n<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n'
-        + "\n".join(parts)
-        + "\n</body>\n</html>\n"
+        "<main>\n" + "\n".join(body) + "\n</main>\n</body>\n</html>\n"
     )
+
+
+def _with_contents(parts: Sequence[str]) -> list[str]:
+    """The parts with an anchor at each heading of a section, and in front of the first one the list of them."""
+    named, links, first = list[str](), list[str](), len(parts)
+    for i, part in enumerate(parts):
+        if part.startswith("<h2>"):
+            first = min(first, i)
+            text = part.removeprefix("<h2>").partition("</h2>")[0]
+            links.append(f'<li><a href="#section-{len(links) + 1}">{text}</a></li>')
+            part = f'<h2 id="section-{len(links)}">' + part.removeprefix("<h2>")
+        named.append(part)
+    nav = (
+        f'<nav aria-label="Contents"><details open><summary>Contents</summary><ol>{"".join(links)}</ol></details></nav>'
+    )
+    return [*named[:first], nav, *named[first:]] if links else named
 
 
 def heading(text: str, lead: str = "", *, level: int = 2) -> str:
@@ -70,6 +133,11 @@ def facts(pairs: Iterable[tuple[str, str]]) -> str:
     return f'<ul class="facts">{items}</ul>'
 
 
+def points(items: Iterable[str]) -> str:
+    """A list of sentences."""
+    return f'<ul class="points">{"".join(f"<li>{escape(item)}</li>" for item in items)}</ul>'
+
+
 def table(
     rows: Iterable[Sequence[str | float]],
     *,
@@ -77,7 +145,7 @@ def table(
     caption: str = "",
     numeric: Collection[int] = (),
 ) -> str:
-    """A table of plain text and bars.
+    """A table of plain text and bars. With a header, each row is a card on a phone.
 
     Args:
         rows: Cells of each row: text, or a fraction in [0, 1] that is drawn as a bar.
@@ -86,40 +154,73 @@ def table(
         numeric: Indices of the columns that are aligned to the right.
     """
 
-    def row(cells: Sequence[str | float], tag: str, first_tag: str) -> str:
+    def kind(column: int) -> str:
+        return ' class="n"' if column in numeric else ""
+
+    def row(cells: Sequence[str | float]) -> str:
         parts = []
         for column, cell in enumerate(cells):
-            name = tag if column else first_tag
-            attribute = ' class="n"' if column in numeric else ' scope="row"' if name == "th" and not header else ""
-            parts.append(f"<{name}{attribute}>{_cell(cell)}</{name}>")
+            if column == 0 and not header:
+                parts.append(f'<th scope="row">{_cell(cell)}</th>')
+                continue
+            label = f' data-label="{escape(header[column])}"' if header else ""
+            parts.append(f"<td{kind(column)}{label}>{_cell(cell)}</td>")
         return f"<tr>{''.join(parts)}</tr>"
 
     above = f"<caption>{escape(caption)}</caption>" if caption else ""
-    above += f"<thead>{row(header, 'th', 'th')}</thead>" if header else ""
-    body = "".join(row(cells, "td", "td" if header else "th") for cells in rows)
-    return f'<div class="scroll"><table>{above}<tbody>{body}</tbody></table></div>'
+    if header:
+        names = (f'<th{kind(column)} scope="col">{escape(name)}</th>' for column, name in enumerate(header))
+        above += f"<thead><tr>{''.join(names)}</tr></thead>"
+    stack = ' class="stack"' if header else ""
+    return f'<div class="scroll"><table{stack}>{above}<tbody>{"".join(map(row, rows))}</tbody></table></div>'
 
 
-def image(png: bytes, alt: str, *, caption: str = "", **attributes: object) -> str:
+def image(png: bytes, alt: str, *, caption: str = "", narrow: bytes | None = None, **attributes: object) -> str:
     """A PNG file embedded in the page.
 
     Args:
         png: Bytes of the file.
         alt: Text for those who do not see the image.
         caption: Text below the image; none if empty.
+        narrow: Bytes of the file that a phone shows in its place; None for the same one.
         **attributes: Further attributes of the `img` element, underscores for hyphens: ``data_name="a.png"``.
     """
-    data = base64.b64encode(png).decode("ascii")
     further = "".join(f' {name.replace("_", "-")}="{escape(str(value))}"' for name, value in attributes.items())
+    made = f'<img src="{_as_url(png)}" alt="{escape(alt)}"{further}>'
+    if narrow is not None:
+        made = f'<picture><source media="{_PHONE}" srcset="{_as_url(narrow)}">{made}</picture>'
     below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    return f'<figure><img src="data:image/png;base64,{data}" alt="{escape(alt)}"{further}>{below}</figure>'
+    return f"<figure>{made}{below}</figure>"
 
 
-def figure(figure: "Figure", alt: str) -> str:
-    """A matplotlib figure embedded in the page as a PNG."""
+def _as_url(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
+
+
+def figure(figure: "Figure", alt: str, *, caption: str = "") -> str:
+    """A matplotlib figure embedded in the page as a PNG; a wide one twice, the second time laid out for a phone.
+
+    Args:
+        figure: The figure. Its size may be changed.
+        alt: Text for those who do not see it.
+        caption: Text below it; none if empty.
+    """
+    wide = _png(figure)
+    width, height = figure.get_size_inches()
+    if width <= _WIDEST:
+        return image(wide, alt, caption=caption)
+    # Pictures keep the ratio of their sides, and curves keep their height.
+    is_grid = any(axes.images for axes in figure.axes)
+    figure.set_size_inches(_NARROW, height * _NARROW / width + 0.3 if is_grid else height)
+    narrow = _png(figure)
+    figure.set_size_inches(width, height)
+    return image(wide, alt, caption=caption, narrow=narrow)
+
+
+def _png(figure: "Figure") -> bytes:
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
-    return image(file.getvalue(), alt)
+    figure.savefig(file, format="png", dpi=_DPI, metadata={"Software": None})
+    return file.getvalue()
 
 
 def side_by_side(parts: Iterable[str]) -> str:

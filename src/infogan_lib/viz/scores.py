@@ -20,17 +20,22 @@ _MAX_COUNTS = 900
 
 
 def plot_confusion(
-    match: CategoryMatch, *, label_names: LabelNames | None = None, title: str = "Images by category and label"
+    match: CategoryMatch,
+    *,
+    label_names: LabelNames | None = None,
+    category_names: LabelNames | None = None,
+    title: str = "Images by category and label",
 ) -> "Figure":
     """Plot counts of images by category (rows) and label (columns), rows in the order of their matched labels.
 
     Args:
         match: Matching of categories and labels.
         label_names: One name per label, in order or as a dict by number; its number if None.
+        category_names: One name per category, likewise.
         title: Title of the figure.
 
     Raises:
-        ValueError: If the number of names is not the number of labels.
+        ValueError: If the number of names is not the number of labels or of categories.
         ImportError: If matplotlib is not installed.
     """
     check_type("match", match, CategoryMatch)
@@ -38,6 +43,9 @@ def plot_confusion(
     names = [str(label) for label in match.labels] if label_names is None else check_names("label_names", label_names)
     if len(names) != labels:
         raise ValueError(f"label_names: {labels} label names are needed, but got {len(names)}")
+    rows = range(categories) if category_names is None else check_names("category_names", category_names)
+    if len(rows) != categories:
+        raise ValueError(f"category_names: {categories} category names are needed, but got {len(rows)}")
     title = escape_math(check_text("title", title, lines=True))
     unmatched_last = np.where(match.label_per_category < 0, match.labels.max() + 1, match.label_per_category)
     order = np.argsort(unmatched_last, kind="stable")
@@ -52,7 +60,7 @@ def plot_confusion(
                 color = "white" if fractions[row, column] > 0.55 else "0.25"
                 axes.text(column, row, str(count), ha="center", va="center", fontsize=7, color=color)
     axes.set_xticks(range(labels), [escape_math(name) for name in names])
-    axes.set_yticks(range(categories), [str(category) for category in order])
+    axes.set_yticks(range(categories), [escape_math(str(rows[category])) for category in order])
     axes.tick_params(length=0, labelsize=8)
     axes.set_xlabel("label", fontsize=9)
     axes.set_ylabel("category", fontsize=9)

@@ -1,0 +1,59 @@
+"""The command `infogan`, also ``python -m infogan_lib``: train, report, explore, compare, info.
+
+An error of the user's is one line on stderr, with exit status 1.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from infogan_lib._version import __version__
+from infogan_lib.checkpoints import CheckpointError
+from infogan_lib.commands import info, reporting, training
+from infogan_lib.commands.arguments import port
+from infogan_lib.datasets import DataFileError
+from infogan_lib.recipes import RunError
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command with the given arguments, those of the program if None."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run_command(options)
+    except (CheckpointError, DataFileError, RunError, ImportError, OSError, ValueError) as error:
+        sys.exit(f"infogan: {error}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="infogan", description="Train InfoGANs and look at what they learned.")
+    parser.add_argument("--version", action="version", version=f"infogan-lib {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    training.add_to(commands)
+    reporting.add_to(commands)
+    explore = commands.add_parser("explore", help="open a page for moving the codes of a run's model by hand")
+    explore.add_argument("run", type=Path, help="folder of a finished run")
+    explore.add_argument("--port", type=port, default=None, help="port on this machine; 0 for any free one")
+    explore.add_argument("--no-open", action="store_true", help="do not open the page in the browser")
+    explore.set_defaults(run_command=_explore)
+    compare = commands.add_parser("compare", help="write a page on several runs: settings, metrics, curves")
+    compare.add_argument("runs", type=Path, nargs="+", help="folders of runs, or of sweeps")
+    compare.add_argument("--out", type=Path, default=Path("comparison.html"), help="the page (default: %(default)s)")
+    compare.set_defaults(run_command=_compare)
+    info.add_to(commands)
+    return parser
+
+
+def _explore(options: argparse.Namespace) -> None:
+    from infogan_lib.explorer import __main__ as explorer
+
+    arguments = [str(options.run), *(["--no-open"] if options.no_open else [])]
+    explorer.main(arguments + ([] if options.port is None else ["--port", str(options.port)]))
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from infogan_lib.experiments import compare
+
+    print(compare(options.runs, options.out))

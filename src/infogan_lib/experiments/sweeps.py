@@ -1,0 +1,290 @@
+"""A sweep: the same training over several seeds and settings, each run in a process of its own.
+
+A run that was interrupted resumes, as every run with checkpoints does, and a finished one is not trained again: a sweep
+that was stopped, even by a kill, is finished by the same program started once more.
+"""
+
+import csv
+import itertools
+import json
+import logging
+import math
+import multiprocessing
+import os
+import pickle
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from multiprocessing import connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from infogan_lib._checks import check_function, check_int, check_name, check_path, describe
+from infogan_lib.experiments.spread import Spread
+from infogan_lib.experiments.worker import ERROR, RESULT, Job, run_job
+from infogan_lib.model.infogan import InfoGAN
+from infogan_lib.recipes.recipe import Recipe
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+_log = logging.getLogger(__name__)
+
+_SECONDS_TO_SAVE = 60.0
+"""The time that a run has to save when the sweep is stopped."""
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """What a sweep measured.
+
+    Attributes:
+        folder: Folder of the sweep, with ``runs.csv`` and ``summary.csv``.
+        runs: A row for each run: its folder, settings, seed, metrics, and "error", which is "" for a finished run.
+        settings: Names of the settings that vary.
+    """
+
+    folder: Path
+    runs: list[dict[str, Any]]
+    settings: tuple[str, ...]
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the metrics."""
+        known = {"run", "seed", "error", *self.settings}
+        return list(dict.fromkeys(name for row in self.runs for name in row if name not in known))
+
+    @property
+    def failed(self) -> list[dict[str, Any]]:
+        """The rows of the runs that were not finished."""
+        return [row for row in self.runs if row["error"]]
+
+    def spread(self, metric: str) -> dict[tuple[str, ...], Spread]:
+        """Mean, standard deviation and worst value of a metric over the seeds, by the values of the settings.
+
+        Args:
+            metric: Name of the metric.
+
+        Raises:
+            KeyError: If no run has that metric.
+        """
+        if metric not in self.metrics:
+            raise KeyError(f"no run has a metric {metric!r}; there are {', '.join(self.metrics) or 'none'}")
+        values: dict[tuple[str, ...], list[float]] = {}
+        for row in self.runs:
+            if metric in row:
+                values.setdefault(tuple(row[name] for name in self.settings), []).append(row[metric])
+        return {point: Spread.of(metric, found) for point, found in values.items()}
+
+    def to_frame(self) -> "DataFrame":
+        """The runs as a pandas DataFrame.
+
+        Raises:
+            ImportError: If pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError(f"to_frame needs pandas: pip install pandas; {self.folder}/runs.csv is there") from error
+        return pandas.DataFrame(self.runs)
+
+    def __str__(self) -> str:
+        """A table of all metrics for each combination of settings."""
+        lines = []
+        spreads = {metric: self.spread(metric) for metric in self.metrics}
+        for point in dict.fromkeys(tuple(row[name] for name in self.settings) for row in self.runs):
+            lines.append(", ".join(f"{name} = {value}" for name, value in zip(self.settings, point, strict=True)))
+            lines += [f"  {metric:<24} {found[point]}" for metric, found in spreads.items() if point in found]
+        lines += [f"failed: {row['run']}: {row['error']}" for row in self.failed]
+        return "\n".join(line for line in lines if line)
+
+
+def sweep(
+    make_recipe: Callable[..., Recipe],
+    data: Any,
+    *,
+    out: str | os.PathLike[str],
+    seeds: Iterable[int] = range(3),
+    grid: Mapping[str, Sequence[Any] | Mapping[str, Any]] | None = None,
+    test: Any = None,
+    evaluate: Callable[[InfoGAN], Mapping[str, float]] | None = None,
+    processes: int = 1,
+) -> SweepResult:
+    """Train a recipe for every seed and every combination of settings, each run in a process of its own.
+
+    Functions must be importable by other processes: defined in a file, and the call of `sweep` in a script below
+    ``if __name__ == "__main__":``. Ctrl-C saves the runs and stops; the same call resumes. A finished run is not
+    trained again: to repeat it, remove its folder.
+
+    Args:
+        make_recipe: Function ``(seed=..., **settings) -> Recipe``, such as
+            ``functools.partial(recipes.get, "default")``.
+        data: Images as for `fit`, (images, labels), or a function without arguments that returns either, which each
+            run calls for itself. Tensors are resized to the recipe's size.
+        out: Folder of the sweep. Each run has a folder in it, from which it resumes.
+        seeds: Seeds of the runs.
+        grid: Values of each setting, all of whose combinations are trained, ``{"width": [0.5, 1.0]}``; a mapping gives
+            values names, ``{"optimizers": {"slow": Optimizers(g=1e-4)}}``. None for the recipe as it is.
+        test: Images and labels, or a function that returns them, for accuracy, purity and NMI of the categories.
+        evaluate: Function ``model -> {name: number}`` of further metrics.
+        processes: Number of runs at a time, which share the CPU's threads, or a GPU's memory.
+
+    Returns:
+        The result. ``out/runs.csv`` has a row for each run, ``out/summary.csv`` the mean, standard deviation and worst
+        value of each metric over the seeds. Losses, bounds and squared errors are means over the last 100 steps.
+
+    Raises:
+        TypeError: If an argument has the wrong type, or a function that other processes cannot import.
+        ValueError: If there are no seeds, or a setting has no values.
+        KeyboardInterrupt: If the sweep was stopped; its runs are saved.
+    """
+    if not callable(make_recipe):
+        raise TypeError(
+            f"make_recipe must be a function (seed=..., **settings) -> Recipe, but got {describe(make_recipe)}"
+        )
+    if not callable(data) and not isinstance(data, (Tensor, Dataset, tuple)):
+        raise TypeError(
+            f"data must be images, (images, labels) or a function that returns them, but got {describe(data)}"
+        )
+    if test is not None and not callable(test) and not (isinstance(test, tuple) and len(test) == 2):
+        raise TypeError(f"test must be (images, labels), or a function that returns them, but got {describe(test)}")
+    if evaluate is not None:
+        check_function("evaluate", evaluate, "a function of a model that returns {name: number}", 1)
+    folder, count = check_path("out", out), check_int("processes", processes, minimum=1, maximum=1024)
+    points, all_seeds = _points(grid), _seeds(seeds)
+    threads = None if count == 1 else max(1, (os.cpu_count() or 1) // count)
+    for name, function in {"make_recipe": make_recipe, "data": data, "test": test, "evaluate": evaluate}.items():
+        _check_importable(name, function)
+    jobs = [
+        Job(folder / _folder_name(labels, seed), make_recipe, data, test, evaluate, seed, settings, labels, threads)
+        for labels, settings in points
+        for seed in all_seeds
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    _run_all([job for job in jobs if not (job.folder / RESULT).exists()], count)
+    result = SweepResult(folder, [_row(job) for job in jobs], tuple(points[0][0]))
+    _write_tables(result)
+    return result
+
+
+def _seeds(seeds: Iterable[int]) -> list[int]:
+    if isinstance(seeds, (str, bytes)) or not isinstance(seeds, Iterable):
+        raise TypeError(f"seeds must be whole numbers in a list, such as range(3), but got {describe(seeds)}")
+    found = list(dict.fromkeys(check_int("one of seeds", seed, minimum=0) for seed in seeds))
+    if not found:
+        raise ValueError("seeds must be at least one whole number, but got none")
+    return found
+
+
+def _points(grid: Any) -> list[tuple[dict[str, str], dict[str, Any]]]:
+    """The combinations of settings: what tables call the values, and the values."""
+    if grid is not None and not isinstance(grid, Mapping):
+        raise TypeError(f"grid must be a mapping of settings to their values, but got {describe(grid)}")
+    named: list[list[tuple[str, str, Any]]] = []
+    for name, values in (grid or {}).items():
+        check_name("a setting of grid", name)
+        if not isinstance(values, (Mapping, Sequence)) or isinstance(values, (str, bytes)) or len(values) == 0:
+            raise ValueError(
+                f"grid: {name!r} must have values in a list, or a dict by name, but got {describe(values)}"
+            )
+        pairs = values.items() if isinstance(values, Mapping) else [(_label(name, value), value) for value in values]
+        named.append([(name, check_name(f"a name in grid[{name!r}]", label), value) for label, value in pairs])
+    combinations = list(itertools.product(*named))
+    return [
+        ({name: label for name, label, _ in combination}, {name: value for name, _, value in combination})
+        for combination in combinations
+    ]
+
+
+def _label(name: str, value: object) -> str:
+    """What tables call a value: its text, which must be the same in every process."""
+    text = value if isinstance(value, str) else repr(value)
+    if re.search(r" at 0x[0-9a-f]+", text) or len(text) > 200:
+        raise ValueError(
+            f"grid: a value of {name!r} has no short name of its own, {describe(value)}; give the values in a dict by "
+            f"name, such as {{{name!r}: {{'first': ...}}}}"
+        )
+    return text
+
+
+def _folder_name(labels: Mapping[str, str], seed: int) -> str:
+    """The name of a run's folder; where a label had to be shortened or changed, with a part of its hash."""
+    text = ",".join([*(f"{name}={label}" for name, label in labels.items()), f"seed={seed}"])
+    name = re.sub(r"[^\w.,=+-]+", "_", text)[:120]
+    return name if name == text else f"{name}-{sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _check_importable(name: str, value: Any) -> None:
+    """Check that another process can import a function."""
+    if not callable(value):
+        return
+    inner = getattr(value, "func", value)  # of a functools.partial
+    by_hand = getattr(inner, "__module__", "") == "__main__" and not hasattr(sys.modules["__main__"], "__file__")
+    try:
+        pickle.dumps(value)
+    except Exception as error:
+        reason: object = error
+    else:
+        reason = "it was defined at a prompt or in a notebook" if by_hand else None
+    if reason is not None:
+        raise TypeError(
+            f"{name} must be a function that other processes can import, such as one defined in a .py file, but got "
+            f"{describe(value)}: {reason}"
+        )
+
+
+def _run_all(jobs: Sequence[Job], count: int) -> None:
+    """Run jobs in processes of their own, so many at a time. When this one is stopped, they save and stop."""
+    context = multiprocessing.get_context("spawn")
+    waiting, running = list(jobs), dict[Any, Job]()
+    try:
+        while waiting or running:
+            while waiting and len(running) < count:
+                process = context.Process(target=run_job, args=(waiting[0],), name=waiting[0].folder.name)
+                process.start()
+                running[process] = waiting.pop(0)
+            connection.wait([process.sentinel for process in running])
+            for process in [process for process in running if not process.is_alive()]:
+                job = running.pop(process)
+                if process.exitcode == 128 + signal.SIGINT:
+                    raise KeyboardInterrupt
+                state = "finished" if process.exitcode == 0 else f"ended with exit status {process.exitcode}"
+                _log.info("%s %s", job.folder, state)
+    finally:
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.join(_SECONDS_TO_SAVE)
+            process.kill()
+
+
+def _row(job: Job) -> dict[str, Any]:
+    row: dict[str, Any] = {"run": job.folder.name, **job.labels, "seed": job.seed}
+    try:
+        content = json.loads((job.folder / RESULT).read_text(encoding="utf-8"))
+        return row | content["metrics"] | {"error": ""}
+    except FileNotFoundError:
+        error = job.folder / ERROR
+        lines = error.read_text(encoding="utf-8").strip().splitlines() if error.exists() else []
+        return row | {"error": lines[-1] if lines else "stopped; the same sweep resumes it"}
+
+
+def _write_tables(result: SweepResult) -> None:
+    columns = ["run", *result.settings, "seed", *result.metrics, "error"]
+    with (result.folder / "runs.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(result.runs)
+    with (result.folder / "summary.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow([*result.settings, "metric", "runs", "mean", "sd", "worst"])
+        for metric in result.metrics:
+            for point, found in result.spread(metric).items():
+                sd = "" if math.isnan(found.sd) else found.sd
+                table.writerow([*point, metric, found.runs, found.mean, sd, found.worst])

@@ -1,0 +1,132 @@
+"""One run of a sweep, in a process of its own."""
+
+import json
+import multiprocessing
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from infogan_lib.checkpoints.disk import atomic_write
+from infogan_lib.latent.discrete import Categorical
+from infogan_lib.metrics.clustering import match_categories
+from infogan_lib.model.infogan import InfoGAN
+from infogan_lib.recipes import available, save_run
+from infogan_lib.recipes.recipe import Recipe
+from infogan_lib.training.history import History
+
+RESULT, ERROR = "result.json", "error.txt"
+"""The files that a run leaves: its metrics once it is finished, or why it failed."""
+
+LAST_STEPS = 100
+"""The number of steps over which metrics of the training are averaged."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to train.
+
+    Attributes:
+        folder: Folder of the run.
+        make_recipe: Function of the seed and the settings that builds the recipe.
+        data: Images, a pair of images and labels, or a function that returns either.
+        test: Images and labels that the categories are compared with, or a function that returns them; None for none.
+        evaluate: Function of the model that returns further metrics.
+        seed: Seed of the run.
+        settings: Arguments of `make_recipe`.
+        labels: Settings as the tables show them.
+        threads: Number of threads; None for torch's own.
+    """
+
+    folder: Path
+    make_recipe: Callable[..., Recipe]
+    data: Any
+    test: Any
+    evaluate: Callable[[InfoGAN], Mapping[str, float]] | None
+    seed: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    threads: int | None = None
+
+
+def run_job(job: Job) -> None:
+    """Train a run to its end and write its metrics; an error is left in its folder and raised."""
+    _stop_with_the_parent()
+    if job.threads is not None:
+        torch.set_num_threads(job.threads)
+    job.folder.mkdir(parents=True, exist_ok=True)
+    (job.folder / ERROR).unlink(missing_ok=True)
+    try:
+        metrics = _train(job)
+        content = {"seed": job.seed, "settings": dict(job.labels), "metrics": metrics}
+        atomic_write(job.folder / RESULT, (json.dumps(content) + "\n").encode())
+    except Exception:
+        (job.folder / ERROR).write_text(traceback.format_exc(), encoding="utf-8")
+        raise
+
+
+def _train(job: Job) -> dict[str, float]:
+    recipe = job.make_recipe(seed=job.seed, **job.settings)
+    if not isinstance(recipe, Recipe):
+        raise TypeError(f"make_recipe must return a Recipe, but returned {type(recipe).__name__}")
+    data = job.data() if callable(job.data) else job.data
+    images, labels = data if isinstance(data, tuple) else (data, None)
+    if isinstance(images, Tensor):
+        images = recipe.images(images)
+        recipe = recipe.for_images(len(images))
+    trainer = recipe.trainer()
+    trainer.fit(
+        (images, labels) if trainer.model.latent.labels else images,
+        epochs=recipe.epochs,
+        steps=recipe.steps,
+        batch_size=recipe.batch_size,
+        checkpoints=job.folder,
+    )
+    metrics = training_metrics(trainer.history)
+    if job.test is not None:
+        test: Any = job.test() if callable(job.test) else job.test
+        test_images, test_labels = test
+        metrics |= label_metrics(trainer.model, recipe.images(test_images), test_labels)
+    if job.evaluate is not None:
+        metrics |= {name: float(value) for name, value in job.evaluate(trainer.model).items()}
+    if recipe.name in available():
+        save_run(job.folder, recipe, trainer.model)
+    return metrics
+
+
+def training_metrics(history: History) -> dict[str, float]:
+    """Means of losses, bounds and squared errors over the last steps of a run."""
+    names = [name for name in history if name.startswith(("loss/", "bound/", "mse/"))]
+    return {name: float(history.last(name, LAST_STEPS).mean()) for name in names}
+
+
+def label_metrics(model: InfoGAN, images: Tensor, labels: Tensor) -> dict[str, float]:
+    """Agreement of a model's categories with labels; nothing if it has no single code of categories."""
+    names = [name for name, variable in model.latent.codes.items() if isinstance(variable, Categorical)]
+    if len(names) != 1:
+        return {}
+    code = names[0]
+    categories = model.encode(images)[code].mode.argmax(1).cpu().numpy()
+    identity = code in model.latent.labels
+    match = match_categories(categories, labels, category_count=model.latent[code].width, identity=identity)
+    recovered = float(len(match.recovered_labels))
+    return {"accuracy": match.accuracy, "purity": match.purity, "nmi": match.nmi, "labels_found": recovered}
+
+
+def _stop_with_the_parent() -> None:
+    """Save and stop when the process that runs the sweep dies, as a second sweep would find the run in use."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def wait() -> None:
+        parent.join()
+        signal.raise_signal(signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()

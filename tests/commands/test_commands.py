@@ -1,0 +1,122 @@
+"""The command `infogan`, called as a function; as a program once, and slowly."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+
+import infogan_lib
+from infogan_lib import recipes
+from infogan_lib.commands import info, main
+from infogan_lib.commands.data import load
+from infogan_lib.recipes import load_run
+from toys import images, make_trainer
+
+ROOT = Path(__file__).parents[2]
+
+
+def pictures_in(folder, count=6):
+    """A folder of pictures of two classes."""
+    from PIL import Image
+
+    for name in ("cats", "dogs"):
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            Image.new("RGB", (40, 30), (20 * i, 90, 10)).save(folder / name / f"{i}.png")
+
+
+def test_info_has_versions_and_devices_and_asks_nobody(capsys, monkeypatch):
+    monkeypatch.setattr("socket.socket.connect", None)
+    main(["info"])
+    lines = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert lines["infogan-lib"] == infogan_lib.__version__
+    assert lines["torch"] == torch.__version__
+    assert set(info.PACKAGES) < set(lines)
+    monkeypatch.setattr(info, "PACKAGES", ("no-such-package",))
+    assert info.collect()["no-such-package"] == "not installed"
+
+
+def test_the_program_is_declared_and_helps(capsys):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["scripts"] == {"infogan": "infogan_lib.commands:main"}
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    assert all(command in shown for command in ("train", "report", "explore", "compare", "info"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--out", "x", "--recipe", "nope"], "infogan: there is no recipe 'nope'"),
+        (["train", "--out", "x", "--data", "nowhere"], "infogan: .*no.*nowhere"),
+        (["train", "--out", "x", "--device", "nope"], "infogan: .*device"),
+        (["report", "nowhere"], "infogan: nowhere: no such folder"),
+        (["compare", "nowhere"], "infogan: nowhere: neither a run nor a folder of runs"),
+        (["explore", "nowhere"], "explorer: nowhere: no such folder"),
+    ],
+)
+def test_errors_are_one_line(tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert re.match(message, str(stopped.value.code))
+    assert "\n" not in str(stopped.value.code)
+    assert not list(tmp_path.iterdir())
+
+
+def test_data_is_read_by_its_name(tmp_path):
+    recipe = recipes.get("default", width=1 / 16)
+    digits = load("digits", recipe)
+    assert digits.train.shape == (1797, 1, 28, 28)
+    assert digits.test_labels is not None
+    pictures_in(tmp_path)
+    pictures = load(str(tmp_path), recipe)
+    assert (pictures.num_images, pictures.label_names) == (12, ["cats", "dogs"])
+    assert pictures.test.shape == (12, 1, 28, 28)
+    assert pictures.test_labels.tolist() == [0] * 6 + [1] * 6
+
+
+def test_compare_writes_a_page(tmp_path, capsys):
+    for seed in (0, 1):
+        make_trainer(seed=seed).fit(images(16), steps=2, batch_size=8, checkpoints=tmp_path / f"{seed}")
+    main(["compare", str(tmp_path / "0"), str(tmp_path / "1"), "--out", str(tmp_path / "page.html")])
+    assert capsys.readouterr().out.strip() == str(tmp_path / "page.html")
+    assert "2 runs in 1 groups" in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.slow
+def test_a_run_is_trained_resumed_and_reported(tmp_path, capsys):
+    out = tmp_path / "run"
+    train = ["train", "--out", str(out), "--width", "0.1", "--device", "cpu", "--precision", "fp32"]
+    main([*train, "--steps", "2"])
+    shown = capsys.readouterr().out
+    assert "step 2/2" in shown
+    assert shown.splitlines()[-1] == f"2 steps; what was learned, on one page: {out / 'report.html'}"
+    result = json.loads((out / "result.json").read_text())
+    assert f"accuracy under the best matching: {result['metrics']['accuracy']:.1%}" in shown
+    assert load_run(out).latent.width == 74
+    first = (out / "report.html").read_text()
+    assert "What the monitor saw" in first
+    assert str(tmp_path) not in first
+    shutil.move(out, tmp_path / "moved")
+    main(["report", str(tmp_path / "moved"), "--out", str(tmp_path / "again.html")])
+    numbers = [json.loads(path.read_text()) for path in (tmp_path / "moved/report.json", tmp_path / "again.json")]
+    assert numbers[0]["codes"] == numbers[1]["codes"]
+    assert numbers[0]["labels"] == numbers[1]["labels"]
+    assert "How it was trained" in (tmp_path / "again.html").read_text()
+
+
+@pytest.mark.slow
+def test_the_module_is_the_program(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-m", "infogan_lib", "--version"]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == f"infogan-lib {infogan_lib.__version__}"

@@ -1,0 +1,107 @@
+"""One page on several runs: what differs, the spread over seeds, curves."""
+
+import json
+import re
+
+import pytest
+
+from infogan_lib.callbacks import JSONLLogger
+from infogan_lib.experiments import Spread, compare
+from infogan_lib.experiments.records import flatten, read_run
+from infogan_lib.recipes import RunError
+from toys import images, make_trainer
+
+
+def run_in(folder, seed, **settings):
+    trainer = make_trainer(seed=seed, **settings)
+    trainer.fit(images(32), steps=4, batch_size=8, checkpoints=folder)
+    return trainer
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A folder of four runs: two learning rates with two seeds each."""
+    root = tmp_path_factory.mktemp("runs")
+    return root, {
+        (rate, seed): run_in(root / f"{rate}-{seed}", seed, lr_g=rate) for rate in (0.001, 0.002) for seed in (0, 1)
+    }
+
+
+def cells(page, name):
+    """The cells of the row that begins with a name."""
+    row = next(row for row in re.findall("<tr>(.*?)</tr>", page) if f">{name}</td>" in row)
+    return re.findall("<td[^>]*>(.*?)</td>", row)[1:]
+
+
+def test_the_page_has_what_differs_and_the_spread(tmp_path, runs):
+    root, trainers = runs
+    page = compare([root], tmp_path / "deep" / "page.html", title="Two <rates>").read_text()
+    assert "Two &lt;rates&gt;" in page
+    assert cells(page, "optimizers.g.lr") == ["0.001", "0.002"]
+    assert ">optimizers.d.lr<" not in page
+    assert 'data-label="A: g.lr 0.001, q.lr 0.001"' in page
+    values = [trainers[0.001, seed].history["loss/d"].mean() for seed in (0, 1)]
+    assert cells(page, "loss/d")[0] == str(Spread.of("loss/d", values))
+    assert "worst" in cells(page, "loss/d")[0]
+    assert page.count("data:image/png") >= 4
+    assert page.count("<nav") == page.count("<main>") == 1
+    assert "loss/d by step" in page
+
+
+def test_runs_that_differ_in_their_seeds_are_one_group(tmp_path, runs):
+    root, _ = runs
+    page = compare([root / "0.001-0", root / "0.001-1"], tmp_path / "page.html").read_text()
+    assert "2 runs in 1 groups" in page
+    assert "No settings but the seeds differ" in page
+
+
+def test_a_record_is_what_the_run_left(tmp_path, runs):
+    root, trainers = runs
+    record = read_run(root / "0.002-1")
+    assert record.seed == "1"
+    assert record.settings["latent.style.weight"] == "0.5"
+    assert (record.history["loss/g"] == trainers[0.002, 1].history["loss/g"]).all()
+
+
+def test_a_run_without_checkpoints_is_read_from_its_lines(tmp_path):
+    trainer = make_trainer()
+    trainer.fit(images(16), steps=2, batch_size=8, callbacks=[JSONLLogger(tmp_path / "metrics.jsonl")])
+    result = {"recipe": "mine", "seed": 4, "width": 0.5, "accuracy": 0.9, "digits": 9, "symptoms": []}
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    record = read_run(tmp_path)
+    assert record.settings == {"recipe": "mine", "seed": "4", "width": "0.5"}
+    assert (record.metrics["accuracy"], record.metrics["digits"]) == (0.9, 9)
+    assert record.metrics["loss/d"] == trainer.history["loss/d"].mean()
+
+
+def test_flattened_settings_have_names_and_no_needless_numbers():
+    optimizers = [{"name": "g", "groups": [{"lr": 2}]}, {"name": "d", "groups": []}]
+    settings = {"seed": 1, "o": optimizers, "t": [{"a": 1}, {"a": 2}], "r": [{"a": 3}]}
+    assert dict(flatten(settings)) == {
+        "seed": "1",
+        "o.g.lr": "2",
+        "o.d.groups": "[]",
+        "t.0.a": "1",
+        "t.1.a": "2",
+        "r.0.a": "3",
+    }
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda p: compare([p / "nothing"], p / "x.html"), RunError, "neither a run nor a folder of runs"),
+        (lambda p: compare([], p / "x.html"), ValueError, "runs must be at least one folder"),
+        (lambda p: compare(3, p / "x.html"), TypeError, "runs must be folders"),
+    ],
+)
+def test_bad_arguments_leave_no_page(tmp_path, call, error, message):
+    with pytest.raises(error, match=message):
+        call(tmp_path)
+    assert not (tmp_path / "x.html").exists()
+
+
+def test_damage_is_named(tmp_path):
+    (tmp_path / "result.json").write_text("{")
+    with pytest.raises(RunError, match=r"result.json: cannot be read"):
+        compare([tmp_path], tmp_path / "x.html")

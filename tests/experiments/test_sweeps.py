@@ -1,0 +1,164 @@
+"""Sweeps: one process for each run, tables of mean, spread and worst, and what happens to runs that stop."""
+
+import csv
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import infogan_lib as ig
+import sweep_toys
+from infogan_lib.experiments import Spread, sweep, sweeps
+from infogan_lib.experiments.worker import run_job
+from toys import images
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Runs without processes of their own, which take seconds to start. Returns the folders that were trained."""
+    trained = []
+
+    def run_all(jobs, count):
+        for job in jobs:
+            trained.append(job.folder.name)
+            try:
+                run_job(job)
+            except RuntimeError:
+                continue
+
+    monkeypatch.setattr(sweeps, "_run_all", run_all)
+    return trained
+
+
+def test_the_tables_have_each_run_and_the_spread_over_seeds(tmp_path, in_this_process):
+    grid = {"scale": [1, 2]}
+    found = sweep(
+        sweep_toys.tiny,
+        sweep_toys.data,
+        out=tmp_path,
+        seeds=[3, 5],
+        grid=grid,
+        test=sweep_toys.labeled,
+        evaluate=sweep_toys.brightness,
+    )
+    assert in_this_process == ["scale=1,seed=3", "scale=1,seed=5", "scale=2,seed=3", "scale=2,seed=5"]
+    with (tmp_path / "runs.csv").open(newline="") as file:
+        runs = list(csv.DictReader(file))
+    assert [(row["run"], row["seed"], row["error"]) for row in runs][1] == ("scale=1,seed=5", "5", "")
+    accuracies = [float(row["accuracy"]) for row in runs if row["scale"] == "1"]
+    spread = found.spread("accuracy")[("1",)]
+    assert spread == Spread(statistics.fmean(accuracies), statistics.stdev(accuracies), min(accuracies), 2)
+    losses = [float(row["loss/d"]) for row in runs if row["scale"] == "2"]
+    assert losses[0] != losses[1]
+    assert found.spread("loss/d")[("2",)].worst == max(losses)
+    with (tmp_path / "summary.csv").open(newline="") as file:
+        summary = {(row["scale"], row["metric"]): row for row in csv.DictReader(file)}
+    assert float(summary["2", "loss/d"]["worst"]) == max(losses)
+    assert summary["1", "brightness"]["runs"] == "2"
+    assert "scale = 2" in str(found)
+    assert f"accuracy                 {spread}" in str(found)
+
+
+def test_a_run_is_that_of_the_same_trainer_and_is_trained_once(tmp_path, in_this_process):
+    found = sweep(sweep_toys.tiny, images(32), out=tmp_path, seeds=[7])
+    trainer = sweep_toys.tiny(7).trainer()
+    trainer.fit(images(32), steps=4, batch_size=8)
+    assert found.runs[0]["loss/d"] == trainer.history["loss/d"].mean()
+    again = sweep(sweep_toys.tiny, images(32), out=tmp_path, seeds=[7, 8])
+    assert in_this_process == ["seed=7", "seed=8"]
+    assert again.runs[0] == found.runs[0]
+
+
+def test_a_failing_run_is_named_and_the_others_are_there(tmp_path, in_this_process):
+    found = sweep(sweep_toys.tiny, sweep_toys.data, out=tmp_path, seeds=[0], grid={"fails": [True, False]})
+    assert [row["error"] for row in found.runs] == ["RuntimeError: this one fails", ""]
+    assert [row["run"] for row in found.failed] == ["fails=True,seed=0"]
+    assert found.spread("loss/d").keys() == {("False",)}
+    assert "failed: fails=True,seed=0: RuntimeError: this one fails" in str(found)
+
+
+def test_values_without_a_short_name_are_given_one(tmp_path, in_this_process):
+    found = sweep(sweep_toys.tiny, sweep_toys.data, out=tmp_path, seeds=[0], grid={"steps": {"a/b": 1, "a:b": 2}})
+    assert [row["steps"] for row in found.runs] == ["a/b", "a:b"]
+    assert len({row["run"] for row in found.runs}) == 2
+    assert all("/" not in row["run"] for row in found.runs)
+    with pytest.raises(ValueError, match="a value of 'engine' has no short name of its own"):
+        sweep(sweep_toys.tiny, sweep_toys.data, out=tmp_path, grid={"engine": [object()]})
+
+
+def test_a_frame_has_the_runs(tmp_path, in_this_process):
+    pytest.importorskip("pandas")
+    found = sweep(sweep_toys.tiny, sweep_toys.data, out=tmp_path, seeds=[0])
+    assert found.to_frame()["loss/d"].tolist() == [found.runs[0]["loss/d"]]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"seeds": []}, ValueError, "seeds must be at least one"),
+        ({"grid": {"scale": []}}, ValueError, "grid: 'scale' must have values"),
+        ({"make_recipe": lambda seed: sweep_toys.tiny(seed)}, TypeError, "make_recipe must be a function that other"),
+        ({"test": images(4)}, TypeError, r"test must be \(images, labels\)"),
+    ],
+)
+def test_bad_arguments_start_nothing(tmp_path, in_this_process, change, error, message):
+    arguments = {"make_recipe": sweep_toys.tiny, "data": images(32), "out": tmp_path / "x"} | change
+    with pytest.raises(error, match=message):
+        sweep(**arguments)
+    assert not (tmp_path / "x").exists()
+
+
+def test_the_spread_of_one_run_and_of_metrics_that_should_be_low():
+    one = Spread.of("accuracy", [0.5])
+    assert (one.mean, one.worst, str(one)) == (0.5, 0.5, "0.5")
+    assert math.isnan(one.sd)
+    assert Spread.of("accuracy", [0.5, 0.9]).worst == 0.5
+    assert Spread.of("frechet", [3.0, 9.0]).worst == 9.0
+    assert str(Spread.of("mse/style", [1.0, 3.0])) == "2 ± 1.4 (worst 3)"
+
+
+@pytest.mark.slow
+def test_each_run_has_a_process_and_one_that_is_killed_is_repeated(tmp_path, monkeypatch):
+    monkeypatch.setenv("INFOGAN_TEST_MARKER", str(tmp_path / "killed"))
+    first = ig.sweep(sweep_toys.killed_once, images(32), out=tmp_path / "s", seeds=[0, 1], processes=2)
+    assert [row["error"] for row in first.runs] == ["", "stopped; the same sweep resumes it"]
+    second = ig.sweep(sweep_toys.killed_once, images(32), out=tmp_path / "s", seeds=[0, 1])
+    assert second.failed == []
+    assert second.runs[0] == first.runs[0]
+
+
+@pytest.mark.slow
+def test_a_sweep_that_is_killed_leaves_no_process_and_is_resumed(tmp_path):
+    code = f"""
+import sweep_toys, functools
+from infogan_lib import sweep
+if __name__ == "__main__":
+    make_recipe = functools.partial(sweep_toys.tiny, steps=300)
+    found = sweep(make_recipe, sweep_toys.data, out={str(tmp_path / "s")!r}, seeds=[0])
+    print(found.runs[0]["error"] == "")
+"""
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    paths = os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")])
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([sys.executable, str(script)], env=environment, stderr=subprocess.DEVNULL)
+    run = tmp_path / "s" / "seed=0"
+    deadline = time.monotonic() + 60
+    while not list(run.glob("checkpoints/step_*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.kill()  # no time to tell its run
+    process.wait()
+    shown = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=120)
+    assert shown.stdout == "True\n", shown.stderr
+    history = json.loads((run / "result.json").read_text())["metrics"]
+    trainer = sweep_toys.tiny(0, steps=300).trainer()
+    trainer.fit(images(32), steps=300, batch_size=8)
+    assert history["loss/d"] == trainer.history["loss/d"][-100:].mean()
