@@ -20,7 +20,7 @@ from infogan_lib import recipes
 from infogan_lib.callbacks import Callback, CollapseMonitor, JSONLLogger, ProgressBar, SampleGrid
 from infogan_lib.evaluation import Symptom
 from infogan_lib.metrics import CategoryMatch
-from infogan_lib.training.callbacks import summary
+from infogan_lib.training.display import metrics_text
 from infogan_lib.viz import (
     animate_folder,
     plot_categories,
@@ -55,7 +55,7 @@ class ProgressLines(Callback):
             return
         seconds = int((time.monotonic() - self.start_time) / done * (self.total - trainer.steps))
         print(
-            f"step {trainer.steps}/{self.total}  {seconds // 60}:{seconds % 60:02} left  {summary(metrics)}  "
+            f"step {trainer.steps}/{self.total}  {seconds // 60}:{seconds % 60:02} left  {metrics_text(metrics)}  "
             f"{metrics['images_per_second']:.0f} images/s",
             flush=True,
         )
@@ -162,6 +162,7 @@ def main() -> None:
             steps=recipe.steps,
             batch_size=recipe.batch_size,
             callbacks=callbacks,
+            progress=False,
             checkpoints=options.out,
         )
     except (ig.CheckpointError, OSError) as error:

@@ -13,7 +13,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -215,3 +215,14 @@ def _file_name(digest: str) -> str:
 def _parse(line: str) -> tuple[str, int, int, int, int]:
     digest, size, first, last, column = line.split(" ")
     return digest, int(size), int(first), int(last), int(column)
+
+
+def spans(segments: Sequence[Segment]) -> str:
+    """The steps of segments in order, such as "1 to 500, 1001 to 1500"."""
+    found: list[tuple[int, int]] = []
+    for segment in segments:
+        if found and segment.first <= found[-1][1] + 1:
+            found[-1] = found[-1][0], segment.last
+        else:
+            found.append((segment.first, segment.last))
+    return ", ".join(f"{first} to {last}" for first, last in found)

@@ -20,8 +20,9 @@ from typing_extensions import override
 from infogan_lib._checks import check_int, join_names
 from infogan_lib._schema import Array, ListOf, MapOf, Record
 from infogan_lib.checkpoints.disk import CheckpointError, fsync_dir, os_errors_as_checkpoint_errors
-from infogan_lib.checkpoints.segments import Segment, to_manifest
+from infogan_lib.checkpoints.segments import Segment, spans, to_manifest
 from infogan_lib.checkpoints.tensor_file import encode
+from infogan_lib.training.display import history_html, history_text
 from infogan_lib.training.records import EPOCH, STEPS, Column, Records, concatenate, read_records, write_records
 
 _SEGMENT_BYTES = 2**23
@@ -223,7 +224,7 @@ class History(Mapping[str, NDArray[np.float64]]):
                 self._lost.add(segment.digest)
                 reasons.append(str(error))
         if reasons:
-            lost = _spans([segment for segment in segments if segment.digest in self._lost])
+            lost = spans([segment for segment in segments if segment.digest in self._lost])
             warnings.warn(
                 f"{checkpoint}: the weights and everything else are loaded, but {len(reasons)} of the {len(segments)} "
                 f"files of its history cannot be read ({reasons[0]}), so the metrics of steps {lost} are lost, unless "
@@ -247,6 +248,14 @@ class History(Mapping[str, NDArray[np.float64]]):
     @override
     def __len__(self) -> int:
         return len(self._names())
+
+    @override
+    def __repr__(self) -> str:
+        newest = [steps[-1] for steps in self._steps.values() if steps]
+        return history_text(self, max([*newest, *(segment.last for segment in self._segments)], default=0))
+
+    def _repr_html_(self) -> str:
+        return history_html(self)
 
     def _names(self) -> dict[str, None]:
         """The metrics that can be read, in the order in which they were first recorded."""
@@ -289,7 +298,7 @@ class History(Mapping[str, NDArray[np.float64]]):
                 records = read_records(segment)
             except CheckpointError as error:
                 self._lost.add(segment.digest)
-                warnings.warn(f"{error}; the metrics of steps {_spans([segment])} are lost", stacklevel=4)
+                warnings.warn(f"{error}; the metrics of steps {spans([segment])} are lost", stacklevel=4)
                 return None
             self._in_memory[segment.digest] = records
             self._trim()
@@ -337,14 +346,3 @@ class History(Mapping[str, NDArray[np.float64]]):
                     break
                 kept[segment.digest] = self._in_memory[segment.digest]
         self._in_memory = kept
-
-
-def _spans(segments: Sequence[Segment]) -> str:
-    """The steps of segments in order, such as "1 to 500, 1001 to 1500"."""
-    spans: list[tuple[int, int]] = []
-    for segment in segments:
-        if spans and segment.first <= spans[-1][1] + 1:
-            spans[-1] = spans[-1][0], segment.last
-        else:
-            spans.append((segment.first, segment.last))
-    return ", ".join(f"{first} to {last}" for first, last in spans)

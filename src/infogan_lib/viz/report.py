@@ -4,7 +4,6 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,6 +35,7 @@ from infogan_lib.training.history import History
 from infogan_lib.viz import html
 from infogan_lib.viz.curves import plot_history
 from infogan_lib.viz.grids import plot_grid
+from infogan_lib.viz.report_file import Report
 from infogan_lib.viz.samples import plot_categories, plot_traversal
 from infogan_lib.viz.scores import plot_calibration, plot_confusion
 
@@ -55,7 +55,7 @@ def write_report(
     settings: Mapping[str, Any] | None = None,
     title: str = "What this InfoGAN learned",
     seed: int = 0,
-) -> Path:
+) -> Report:
     """Write a report on a model as one HTML file that needs no network. Needs the extras `viz` and `eval`.
 
     Args:
@@ -72,7 +72,7 @@ def write_report(
         seed: Seed for all samples.
 
     Returns:
-        The path of the file.
+        The file, as a path that a notebook shows as the page.
 
     Raises:
         TypeError: If `images`, `labels` or `settings` have the wrong type.
@@ -116,7 +116,7 @@ def write_report(
     parts += _settings(model, settings or {})
     # A setting may be a file's name that is no text; a surrogate in it is written as its number.
     path.write_text(html.page(title, parts), encoding="utf-8", errors="backslashreplace")
-    return path
+    return Report(path)
 
 
 def _match(

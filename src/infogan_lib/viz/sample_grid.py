@@ -8,6 +8,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from infogan_lib._checks import check_float, check_int, check_path, check_seed
+from infogan_lib.latent import LatentSpec
 from infogan_lib.training.callbacks import Callback
 from infogan_lib.training.trainer import InfoGANTrainer
 from infogan_lib.viz.grids import image_grid, save_png
@@ -43,12 +44,8 @@ class SampleGrid(Callback):
 
     @override
     def on_fit_start(self, trainer: InfoGANTrainer, total_steps: int | None) -> None:
-        latent, rng = trainer.model.latent, torch.Generator().manual_seed(self.seed)
-        code = next((name for name, code in latent.codes.items() if code.is_discrete), None)
-        if code is None:
-            self.latents, self.columns = latent.sample(10 * self.rows, rng=rng, device="cpu"), 10
-        else:
-            self.latents, self.columns = latent.grid(rows=self.rows, columns=code, rng=rng, device="cpu")
+        rng = torch.Generator().manual_seed(self.seed)
+        self.latents, self.columns = preview_latents(trainer.model.latent, self.rows, rng)
 
     @override
     def on_step_end(self, trainer: InfoGANTrainer, metrics: Mapping[str, float]) -> None:
@@ -56,6 +53,23 @@ class SampleGrid(Callback):
             model = trainer.model
             grid = image_grid(model.decode(self.latents), self.columns, pixel_range=model.display_range)
             save_png(grid, self.folder / f"step_{trainer.steps:07d}.png")
+
+
+def preview_latents(latent: LatentSpec, rows: int, rng: torch.Generator) -> tuple[Tensor, int]:
+    """Latents of a grid whose columns are the values of the first discrete code; without one, ten random columns.
+
+    Args:
+        latent: The latent of the model.
+        rows: Number of rows, each with its own noise and other codes.
+        rng: Generator of random numbers on the CPU.
+
+    Returns:
+        Latents of shape (rows * columns, L), and the number of columns.
+    """
+    code = next((name for name, code in latent.codes.items() if code.is_discrete), None)
+    if code is None:
+        return latent.sample(10 * rows, rng=rng, device="cpu"), 10
+    return latent.grid(rows=rows, columns=code, rng=rng, device="cpu")
 
 
 def animate_folder(folder: str | Path, path: str | Path, *, seconds: float = 0.3) -> int:
