@@ -23,6 +23,9 @@ from infogan_lib.metrics._arrays import FloatArray, IntArray, to_array
 _MAX_COUNTS = 2**26
 """The largest table, of half a GiB; the assignment takes as much again."""
 
+_MAX_SHOWN = 20
+"""The most labels that the text of a match names."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class CategoryMatch:
@@ -99,10 +102,11 @@ class CategoryMatch:
 
     @override
     def __repr__(self) -> str:
-        labels = np.array2string(self.label_per_category, separator=", ", threshold=40, max_line_width=10**6)
+        labels = ", ".join(map(str, self.label_per_category[:_MAX_SHOWN]))
+        labels += ", ..." if len(self.label_per_category) > _MAX_SHOWN else ""
         return (
             f"CategoryMatch(accuracy={self.accuracy:.3f}, purity={self.purity:.3f}, "
-            f"samples={self.contingency.sum()}, label_per_category={labels})"
+            f"samples={self.contingency.sum()}, label_per_category=[{labels}])"
         )
 
     def _repr_html_(self) -> str:
