@@ -16,7 +16,9 @@ def execute(name, folder, monkeypatch):
     monkeypatch.setenv("INFOGAN_NOTEBOOK_STEPS", "4")
     monkeypatch.setenv("INFOGAN_NOTEBOOK_SEEDS", "2")
     notebook = nbformat.read(NOTEBOOKS / name, as_version=4)
-    nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}}).execute()
+    nbclient.NotebookClient(
+        notebook, timeout=120, coalesce_streams=True, resources={"metadata": {"path": str(folder)}}
+    ).execute()
     return notebook
 
 
