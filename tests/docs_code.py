@@ -2,9 +2,9 @@
 
     python tests/docs_code.py README.md docs/labels.md
 
-What takes long is shortened by hooks: `InfoGANTrainer.fit` makes `STEPS` steps, whatever it is asked for, on batches of at
-most `BATCH` images; `Evaluator` is due in the last of them; torch.compile traces and compiles nothing. A block that cannot
-run follows a line ``<!-- not run: the reason -->``. Prints a line of JSON: the fault of each page, or null.
+What takes long is shortened by hooks: `InfoGANTrainer.fit` makes `STEPS` steps, whatever it is asked for, on batches of
+at most `BATCH` images; `Evaluator` is due in the last of them; torch.compile traces and compiles nothing. A block that
+cannot run follows a line ``<!-- not run: the reason -->``. Prints JSON: the fault of each page, or null.
 """
 
 import json
@@ -24,7 +24,7 @@ from infogan_lib import InfoGANTrainer
 from infogan_lib.evaluation import Evaluator
 
 ROOT = Path(__file__).parents[1]
-STEPS, BATCH = 3, 32
+STEPS, BATCH = 2, 32
 BLOCK = re.compile(r"(<!-- not run: [^\n]+ -->\n)?```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
