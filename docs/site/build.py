@@ -2,8 +2,8 @@
 
     pip install -c constraints.txt -e ".[docs]" && python docs/site/build.py
 
-The pages are those of docs/, the README as the home page, the notebooks as tutorials, and a reference of every public name
-from the `__all__` of the public modules. Nothing is fetched from another host, neither here nor by who reads the pages.
+The pages are those of docs/, the README as the home page, the notebooks as tutorials, and a reference of every public
+name, from the `__all__` of the public modules. The pages fetch nothing from another host.
 """
 
 import importlib
@@ -22,20 +22,19 @@ from urllib.parse import unquote, urlsplit
 ROOT = Path(__file__).parents[2]
 PAGES, SITE = ROOT / "build" / "pages", ROOT / "build" / "site"
 URLS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["urls"]
-MODULES = {
-    "infogan_lib": "The names users import: codes, the model, the trainer and its settings.",
-    "infogan_lib.callbacks": "",
-    "infogan_lib.losses": "",
-    "infogan_lib.regularizers": "",
-    "infogan_lib.recipes": "",
-    "infogan_lib.datasets": "",
-    "infogan_lib.data": "",
-    "infogan_lib.evaluation": "",
-    "infogan_lib.metrics": "",
-    "infogan_lib.viz": "",
-    "infogan_lib.explorer": "",
-}
-"""The public modules, with a first line where their docstring has none for users."""
+MODULES = (
+    "callbacks",
+    "losses",
+    "regularizers",
+    "recipes",
+    "datasets",
+    "data",
+    "evaluation",
+    "metrics",
+    "viz",
+    "explorer",
+)
+"""The public modules beside `infogan_lib` itself."""
 
 
 def main() -> None:
@@ -62,8 +61,9 @@ def write_pages() -> None:
         text = tutorial(json.loads(path.read_text("utf-8")), path.name)
         (PAGES / "tutorials" / f"{path.stem}.md").write_text(text, "utf-8")
     (PAGES / "api").mkdir()
-    for name, lead in MODULES.items():
-        (PAGES / "api" / f"{name.rpartition('.')[2]}.md").write_text(reference(name, lead), "utf-8")
+    (PAGES / "api" / "infogan_lib.md").write_text(reference("infogan_lib"), "utf-8")
+    for name in MODULES:
+        (PAGES / "api" / f"{name}.md").write_text(reference(f"infogan_lib.{name}"), "utf-8")
 
 
 def home(readme: str) -> str:
@@ -86,16 +86,18 @@ def tutorial(notebook: dict, name: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def reference(name: str, lead: str) -> str:
-    """The page of a public module: every name in its `__all__`, under the module that defines it."""
+def reference(name: str) -> str:
+    """The page of a public module: every name in its `__all__`."""
     module = importlib.import_module(name)
-    lead = lead or (inspect.getdoc(module) or "").partition("\n\n")[0]
-    parts = [f"# {name}", lead]
-    for public in module.__all__:
-        thing = getattr(module, public)
-        home_module = getattr(thing, "__module__", name)
-        parts.append(f"::: {home_module if home_module.startswith('infogan_lib') else name}.{public}")
-    return "\n\n".join(parts) + "\n"
+    lead = (inspect.getdoc(module) or "").partition("\n\n")[0]
+    return "\n\n".join([f"# {name}", lead, *(f"::: {path}" for path in defined(name))]) + "\n"
+
+
+def defined(name: str) -> list[str]:
+    """The public names of a module, each as a path in the module that defines it."""
+    module = importlib.import_module(name)
+    homes = {public: getattr(getattr(module, public), "__module__", name) for public in module.__all__}
+    return [f"{home if home.startswith('infogan_lib') else name}.{public}" for public, home in homes.items()]
 
 
 class Links(HTMLParser):

@@ -1,4 +1,7 @@
-"""Formulas of docstrings as MathML, which browsers draw by themselves: no script, no request. An extension of griffe."""
+"""Docstrings as the site shows them, an extension of griffe.
+
+Formulas become MathML, which browsers draw by themselves: no script, no request. An example becomes a section of code.
+"""
 
 import re
 from typing import Any
@@ -23,9 +26,10 @@ def _convert(latex: str, display: str) -> str:
     return convert(latex, display=display)
 
 
-class Formulas(griffe.Extension):
-    """Converts the formulas of every docstring."""
+class Docstrings(griffe.Extension):
+    """Converts the formulas and the examples of every docstring."""
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
-        if obj.docstring is not None and "math:" in obj.docstring.value:
-            obj.docstring.value = to_mathml(obj.docstring.value)
+        if obj.docstring is not None:
+            text = re.sub(r"^Example:$", "Examples:", obj.docstring.value, flags=re.MULTILINE)
+            obj.docstring.value = to_mathml(text)
