@@ -1,4 +1,4 @@
-"""Runs the Python blocks of documents, in order per page, each page in a process that has imported the library only.
+"""Runs the Python blocks of documents, in order per page, each page in a fresh process.
 
     python tests/docs_code.py README.md docs/labels.md
 
@@ -17,6 +17,8 @@ import traceback
 from functools import partial
 from pathlib import Path
 
+import matplotlib.figure  # noqa: F401 - imported once, and not by every page again
+import sklearn.datasets  # noqa: F401
 import torch
 
 import docs_checks
