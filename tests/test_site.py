@@ -33,7 +33,13 @@ def test_every_public_name_has_its_place(site):
     builder = load_builder()
     for name in ("infogan_lib", *(f"infogan_lib.{module}" for module in builder.MODULES)):
         page = builder.Links(site / "api" / name.rpartition(".")[2] / "index.html")
-        assert [path for path in builder.defined(name) if path not in page.anchors] == []
+        assert [path for path in builder.defined(name).values() if path not in page.anchors] == []
+
+
+def test_what_a_class_has_from_a_private_base_is_on_its_page(site):
+    page = load_builder().Links(site / "api" / "infogan_lib" / "index.html")
+    for path in ("training.trainer.InfoGANTrainer.step", "latent.spec.LatentSpec.traverse"):
+        assert f"infogan_lib.{path}" in page.anchors
 
 
 def test_formulas_are_drawn_and_examples_are_code(site):

@@ -90,14 +90,29 @@ def reference(name: str) -> str:
     """The page of a public module: every name in its `__all__`."""
     module = importlib.import_module(name)
     lead = (inspect.getdoc(module) or "").partition("\n\n")[0]
-    return "\n\n".join([f"# {name}", lead, *(f"::: {path}" for path in defined(name))]) + "\n"
+    parts = [f"# {name}", lead]
+    for public, path in defined(name).items():
+        members = from_private_bases(getattr(module, public))
+        options = f"\n    options:\n      inherited_members: {json.dumps(members)}" if members else ""
+        parts.append(f"::: {path}{options}")
+    return "\n\n".join(parts) + "\n"
 
 
-def defined(name: str) -> list[str]:
-    """The public names of a module, each as a path in the module that defines it."""
+def defined(name: str) -> dict[str, str]:
+    """The public names of a module, each with its path in the module that defines it."""
     module = importlib.import_module(name)
     homes = {public: getattr(getattr(module, public), "__module__", name) for public in module.__all__}
-    return [f"{home if home.startswith('infogan_lib') else name}.{public}" for public, home in homes.items()]
+    return {public: f"{home if home.startswith('infogan_lib') else name}.{public}" for public, home in homes.items()}
+
+
+def from_private_bases(thing: object) -> list[str]:
+    """The public members that a class has from bases of the library without a place of their own."""
+    if not inspect.isclass(thing):
+        return []
+    modules = [importlib.import_module(name) for name in ("infogan_lib", *(f"infogan_lib.{name}" for name in MODULES))]
+    public = {getattr(module, name) for module in modules for name in module.__all__ if name[0].isupper()}
+    bases = [base for base in thing.__mro__[1:] if base.__module__.startswith("infogan_lib") and base not in public]
+    return sorted({name for base in bases for name in vars(base) if name[0] != "_"})
 
 
 class Links(HTMLParser):
