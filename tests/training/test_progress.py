@@ -115,3 +115,18 @@ def test_a_bar_has_no_need_of_the_model():
 
 def test_hours_are_shown_as_such():
     assert [progress._clock(seconds) for seconds in (0.4, 61, 3599.6, 3725)] == ["0:00", "1:01", "1:00:00", "1:02:05"]
+
+
+class Gone(Terminal):
+    """A terminal that was closed."""
+
+    def write(self, text):
+        raise OSError(5, "Input/output error")
+
+
+@pytest.mark.parametrize("has_tqdm", [True, False])
+def test_a_terminal_that_is_gone_does_not_end_the_training(monkeypatch, clock, has_tqdm):
+    monkeypatch.setattr(sys, "stderr", Gone())
+    if not has_tqdm:
+        monkeypatch.setattr(progress, "find_spec", lambda name: None)
+    assert fit(callbacks=[ProgressBar(seconds=1)]).steps == 4

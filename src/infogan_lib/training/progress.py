@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from infogan_lib.training.trainer import InfoGANTrainer
 
 _REDRAW_SECONDS = 0.1
+
+_UNWRITABLE = suppress(OSError, ValueError)
+"""A terminal that was closed, or cannot show a name of the user's, ends no training."""
 
 
 class ProgressBar(Callback):
@@ -42,9 +46,10 @@ class ProgressBar(Callback):
 
     @override
     def on_fit_start(self, trainer: "InfoGANTrainer", total_steps: int | None) -> None:
-        tqdm = _find_tqdm()
+        tqdm, self._bar = _find_tqdm(), None
         if tqdm is not None:
-            self._bar = tqdm(initial=trainer.steps, total=total_steps, unit="step", disable=False, leave=True)
+            with _UNWRITABLE:
+                self._bar = tqdm(initial=trainer.steps, total=total_steps, unit="step", disable=False, leave=True)
         self._total, self._first, self._shown, self._last = total_steps, trainer.steps, trainer.steps, {}
         self._start = time.monotonic()
         self._due = self._start + (_REDRAW_SECONDS if self._bar is not None else self.seconds)
@@ -54,15 +59,18 @@ class ProgressBar(Callback):
         self._last, now = metrics, time.monotonic()
         if now >= self._due:
             self._due = now + (_REDRAW_SECONDS if self._bar is not None else self.seconds)
-            self._show(trainer.steps, now)
+            with _UNWRITABLE:
+                self._show(trainer.steps, now)
 
     @override
     def on_fit_end(self, trainer: "InfoGANTrainer") -> None:
-        if trainer.steps > self._shown and (self._bar is not None or self._shown > self._first):
-            self._show(trainer.steps, time.monotonic())
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        bar = self._bar
+        with _UNWRITABLE:
+            if trainer.steps > self._shown and (bar is not None or self._shown > self._first):
+                self._show(trainer.steps, time.monotonic())
+            if bar is not None:
+                bar.close()
+        self._bar = None
 
     def _show(self, steps: int, now: float) -> None:
         made, self._shown = steps - self._shown, steps
