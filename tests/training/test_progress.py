@@ -1,6 +1,7 @@
 """Progress of a fit: a bar in a terminal or a notebook, lines elsewhere, and nothing where it is not wanted."""
 
 import io
+import os
 import sys
 import types
 
@@ -130,3 +131,12 @@ def test_a_terminal_that_is_gone_does_not_end_the_training(monkeypatch, clock, h
     if not has_tqdm:
         monkeypatch.setattr(progress, "find_spec", lambda name: None)
     assert fit(callbacks=[ProgressBar(seconds=1)]).steps == 4
+
+
+def test_a_terminal_without_a_width_gets_a_bar_of_80_columns(monkeypatch):
+    terminal = open_terminal(monkeypatch)
+    monkeypatch.setattr(terminal, "fileno", lambda: 2)
+    monkeypatch.setattr(progress.os, "get_terminal_size", lambda number: os.terminal_size((0, 0)))
+    assert progress._columns() == 80
+    fit()
+    assert "4/4" in terminal.getvalue().split("\r")[-1]

@@ -1,5 +1,6 @@
 """How far a fit is: a bar in a terminal or a notebook, and a line now and then anywhere else."""
 
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -49,7 +50,8 @@ class ProgressBar(Callback):
         tqdm, self._bar = _find_tqdm(), None
         if tqdm is not None:
             with _UNWRITABLE:
-                self._bar = tqdm(initial=trainer.steps, total=total_steps, unit="step", disable=False, leave=True)
+                steps = {"initial": trainer.steps, "total": total_steps}
+                self._bar = tqdm(**steps, unit="step", disable=False, leave=True, ncols=_columns())
         self._total, self._first, self._shown, self._last = total_steps, trainer.steps, trainer.steps, {}
         self._start = time.monotonic()
         self._due = self._start + (_REDRAW_SECONDS if self._bar is not None else self.seconds)
@@ -113,6 +115,14 @@ def _find_tqdm() -> Any:
     else:
         from tqdm import tqdm
     return tqdm
+
+
+def _columns() -> int | None:
+    """The width of a bar in a terminal that claims to have none, as some containers do; None to go by the terminal."""
+    try:
+        return None if os.get_terminal_size(sys.stderr.fileno()).columns else 80
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def _clock(seconds: float) -> str:
