@@ -51,7 +51,7 @@ class ProgressBar(Callback):
         if tqdm is not None:
             with _UNWRITABLE:
                 steps = {"initial": trainer.steps, "total": total_steps}
-                self._bar = tqdm(**steps, unit="step", disable=False, leave=True, ncols=_columns())
+                self._bar = tqdm(**steps, unit="step", disable=False, leave=True, **_size())
         self._total, self._first, self._shown, self._last = total_steps, trainer.steps, trainer.steps, {}
         self._start = time.monotonic()
         self._due = self._start + (_REDRAW_SECONDS if self._bar is not None else self.seconds)
@@ -117,12 +117,12 @@ def _find_tqdm() -> Any:
     return tqdm
 
 
-def _columns() -> int | None:
-    """The width of a bar in a terminal that claims to have none, as some containers do; None to go by the terminal."""
+def _size() -> dict[str, int]:
+    """The size of a terminal that claims to have none, as some containers do; empty to go by the terminal."""
     try:
-        return None if os.get_terminal_size(sys.stderr.fileno()).columns else 80
+        return {} if os.get_terminal_size(sys.stderr.fileno()).columns else {"ncols": 80, "nrows": 24}
     except (OSError, ValueError, AttributeError):
-        return None
+        return {}
 
 
 def _clock(seconds: float) -> str:
