@@ -1,5 +1,5 @@
 # Shorthands; each target is one line of CONTRIBUTING.md. The full check before a change lands is .ci/run.
-.PHONY: check test test-all docs bench
+.PHONY: check test test-all docs site bench
 
 check:
 	ruff check .
@@ -14,6 +14,9 @@ test-all:
 
 docs:
 	python docs/images/architecture.py
+
+site:
+	python docs/site/build.py
 
 bench:
 	python benchmarks/step_speed.py --quick

@@ -47,7 +47,7 @@ from infogan_lib import (
     Uniform,
     recipes,
 )
-from infogan_lib.training.callbacks import summary
+from infogan_lib.training.display import metrics_text
 from meter.data import LabeledImages, Select, available, default_cache, load
 from meter.figures import measure
 from meter.networks import INITS, NETWORKS, make_pair
@@ -155,7 +155,7 @@ class ProgressLines(Callback):
     def on_step_end(self, trainer: InfoGANTrainer, metrics: Mapping[str, float]) -> None:
         if time.monotonic() - self.last >= 30:
             self.last = time.monotonic()
-            print(f"{self.title}: step {trainer.steps}  {summary(metrics)}", flush=True)
+            print(f"{self.title}: step {trainer.steps}  {metrics_text(metrics)}", flush=True)
 
 
 def perform(run: Run, cache: Path) -> dict[str, Any]:
@@ -171,7 +171,9 @@ def perform(run: Run, cache: Path) -> dict[str, Any]:
     started, cpu_started = time.monotonic(), time.process_time()
     try:
         progress = ProgressLines(run.title)
-        trainer.fit(run.training_data(data), steps=run.steps, batch_size=run.batch_size, callbacks=[progress])
+        trainer.fit(
+            run.training_data(data), steps=run.steps, batch_size=run.batch_size, callbacks=[progress], progress=False
+        )
     except NonFiniteLossError as error:
         return record | {"error": f"{type(error).__name__}: {error}"}
     minutes, cpu_minutes = (time.monotonic() - started) / 60, (time.process_time() - cpu_started) / 60

@@ -80,7 +80,7 @@ def repeat(call: Callable[[], object]) -> Loop:
 
 
 def fitting(trainer: InfoGANTrainer, images: Tensor, batch_size: int) -> Loop:
-    return lambda steps: void(trainer.fit(images, steps=steps, batch_size=batch_size))
+    return lambda steps: void(trainer.fit(images, steps=steps, batch_size=batch_size, progress=False))
 
 
 def bare_step(trainer: InfoGANTrainer, real: Tensor) -> Loop:

@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from infogan_lib import Categorical, InfoGANTrainer, LatentSpec, Noise
-from infogan_lib.callbacks import ProgressBar
 from infogan_lib.viz import plot_categories, save_figure
 from mnist_files import load_mnist
 
@@ -69,7 +68,7 @@ def main() -> None:
 
     latent = LatentSpec(z=Noise(90), digit=Categorical(10))
     trainer = InfoGANTrainer(generator, discriminator, latent)
-    trainer.fit(images, steps=options.steps, batch_size=options.batch_size, callbacks=[ProgressBar()])
+    trainer.fit(images, steps=options.steps, batch_size=options.batch_size)
 
     save_figure(plot_categories(trainer.model, "digit"), options.out / "categories.png")
     bound = trainer.history["bound/digit"][-20:].mean()

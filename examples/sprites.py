@@ -78,6 +78,7 @@ def main() -> None:
             steps=recipe.steps,
             batch_size=recipe.batch_size,
             callbacks=callbacks,
+            progress=False,
             checkpoints=options.out,
         )
     except (ig.CheckpointError, OSError) as error:

@@ -98,6 +98,7 @@ CALLED_BY_THE_LIBRARY = {
     "experiments.Spread*": "a result",
     "experiments.SweepResult*": "a result",
     "evaluation.Symptom": "a result",
+    "viz.Report": "a result",
     "explorer.RunningPage": "what explore makes",
     "data.ImageFolder.__getitem__": "an item of a data set, which a loader indexes",
 }
@@ -594,6 +595,7 @@ rows(
     num_workers=["3", -1, 1.5, True, None, 1],
     image_key=[*NAME, "image"],
     callbacks=[None, 5, "x", ig.Callback(), [3], ["log"], [ig.Callback], {"a": 1}, [None], Nothing()],
+    progress=BOOL,
     checkpoints=PATH,
     positional=[3],
     unknown=[3],
@@ -663,6 +665,14 @@ rows(
     code=[*NO_CODE, "style", called(OF_CODE)],
     every=[*COUNT, None],
     samples=[*COUNT, None, 1],
+)
+rows("callbacks.ProgressBar", callbacks.ProgressBar, seconds=[*POSITIVE, None])
+rows(
+    "callbacks.LivePreview",
+    callbacks.LivePreview,
+    every=[*COUNT, None],
+    rows=[*COUNT, None],
+    seed=[*SEED, None],
 )
 rows(
     "callbacks.SampleGrid",

@@ -14,7 +14,8 @@ import infogan_lib as ig
 from infogan_lib import Checkpoints, Engine, Optimizers, losses
 from infogan_lib.data.augmentation import RandomAffine
 from infogan_lib.regularizers import RealImageInformation
-from infogan_lib.training.callbacks import JSONLLogger, ProgressBar
+from infogan_lib.training.callbacks import JSONLLogger
+from infogan_lib.training.progress import ProgressBar
 from infogan_lib.viz import SampleGrid
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
@@ -134,6 +135,7 @@ ARGUMENTS = [
     of_fit("batch_size", [*NO_COUNT, 17]),
     of_fit("num_workers", [None, "3", -1, 1.5, True]),
     of_fit("callbacks", [[3], [ProgressBar], ["log"]]),
+    of_fit("progress", NO_TRUTH),
     of_fit("checkpoints", [3, 1.5, [1], Checkpoints, ""]),
     of(Checkpoints, "folder", [3, 1.5, [1], ""]),
     *(of(Checkpoints, name, NO_COUNT, "never") for name in ("every", "keep")),

@@ -43,6 +43,26 @@ def test_links_and_paths_exist(page):
     assert [path for path in links + paths if not path.exists()] == []
 
 
+def test_the_readme_has_absolute_links_to_what_exists():
+    """The page of the package on PyPI shows relative links and pictures dead."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    urls = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["urls"]
+    docs, repository = urls["Documentation"], urls["Repository"]
+    raw = repository.replace("github.com", "raw.githubusercontent.com") + "/main/"
+    notebooks = {f"tutorials/{path.stem}": path for path in (ROOT / "docs" / "notebooks").glob("*.ipynb")}
+    pages = {path.relative_to(ROOT / "docs").with_suffix("").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    pages = {page.removesuffix("/README") for page in pages} | set(notebooks) | {""}
+    links = re.findall(r"\]\(([^)]*)\)", text)
+    assert len(links) > 20
+    for link in links:
+        assert link.startswith("https://"), link
+        if link.startswith(docs):
+            assert link.removeprefix(docs).split("#")[0].rstrip("/") in pages, link
+        for prefix in (f"{repository}/blob/main/", raw):
+            if link.startswith(prefix):
+                assert (ROOT / link.removeprefix(prefix)).exists(), link
+
+
 @pytest.mark.parametrize("base", BASES, ids=lambda base: base.__name__)
 def test_contributing_names_what_a_new_part_must_have(base):
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")

@@ -40,11 +40,12 @@ PURPOSE = {
     "data": "images, batches, streams, randomness",
     "distributed": "rows of a batch on several processes",
     "_checks": "arguments: received, expected, what to change",
+    "_html": "what results show of themselves in a notebook",
     "_schema": "saved data: the type and the bounds of every field",
     "_version": "one number",
 }
 FACE = "__init__"  # hands on names from everywhere: it has a place, and no arrows
-GROUND = {"_checks", "_schema", "_version"}  # under every room
+GROUND = {"_checks", "_html", "_schema", "_version"}  # under every room
 
 Arrow = tuple[str, str]
 

@@ -1,13 +1,15 @@
 """Callbacks for `InfoGANTrainer.fit`, in one place.
 
-`ProgressBar` needs tqdm, `SampleGrid` matplotlib, `TensorBoard` tensorboard; each says so when it is used. Your own
-is a subclass of `Callback`.
+`SampleGrid` and `LivePreview` need matplotlib, `TensorBoard` tensorboard; each says so when it is used. Your own is a
+subclass of `Callback`.
 """
 
 from infogan_lib.evaluation.collapse_monitor import CollapseMonitor, CollapseWarning
 from infogan_lib.evaluation.evaluator import Evaluator
-from infogan_lib.training.callbacks import Callback, JSONLLogger, ProgressBar
+from infogan_lib.training.callbacks import Callback, JSONLLogger
 from infogan_lib.training.early_stopping import EarlyStopping
+from infogan_lib.training.progress import ProgressBar
+from infogan_lib.viz.live_preview import LivePreview
 from infogan_lib.viz.sample_grid import SampleGrid
 from infogan_lib.viz.trackers import TensorBoard, Tracker
 
@@ -18,6 +20,7 @@ __all__ = [
     "EarlyStopping",
     "Evaluator",
     "JSONLLogger",
+    "LivePreview",
     "ProgressBar",
     "SampleGrid",
     "TensorBoard",

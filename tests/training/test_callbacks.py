@@ -6,7 +6,8 @@ import json
 import pytest
 
 import infogan_lib as ig
-from infogan_lib.training.callbacks import JSONLLogger, ProgressBar
+from infogan_lib.training.callbacks import JSONLLogger
+from infogan_lib.training.progress import ProgressBar
 from toys import (
     images,
     make_trainer,

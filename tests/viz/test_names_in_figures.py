@@ -62,7 +62,7 @@ def test_a_report_is_written_whatever_the_names(name, tmp_path):
         (model(code=name), {"title": name, "settings": {name: "\udcff"}}),
     ]
     for number, (made, given) in enumerate(reports):
-        assert write_report(made, x, out=tmp_path / f"{number}.html", **given).stat().st_size > 10_000
+        assert write_report(made, x, out=tmp_path / f"{number}.html", **given).path.stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("name", UNDRAWABLE, ids=repr)

@@ -58,7 +58,7 @@ def model_of(shape=(1, 4, 4), latent=LATENT, end=None):
 
 def report_of(tmp_path, model, *arguments, **options):
     path = write_report(model, *arguments, out=tmp_path / "deep" / "report.html", **options)
-    page = ParsedPage(path.read_text(encoding="utf-8"))
+    page = ParsedPage(path.path.read_text(encoding="utf-8"))
     assert page.open == []
     return page
 

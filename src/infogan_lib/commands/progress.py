@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing_extensions import override
 
 from infogan_lib.evaluation import Symptom
-from infogan_lib.training.callbacks import Callback, summary
+from infogan_lib.training.callbacks import Callback
+from infogan_lib.training.display import metrics_text
 from infogan_lib.training.trainer import InfoGANTrainer
 
 
@@ -35,7 +36,7 @@ class ProgressLines(Callback):
             return
         seconds = int((time.monotonic() - self.start_time) / done * (self.total - trainer.steps))
         print(
-            f"step {trainer.steps}/{self.total}  {seconds // 60}:{seconds % 60:02} left  {summary(metrics)}  "
+            f"step {trainer.steps}/{self.total}  {seconds // 60}:{seconds % 60:02} left  {metrics_text(metrics)}  "
             f"{metrics['images_per_second']:.0f} images/s",
             flush=True,
         )

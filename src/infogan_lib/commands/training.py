@@ -61,6 +61,7 @@ def train(options: argparse.Namespace) -> None:
         steps=recipe.steps,
         batch_size=recipe.batch_size,
         callbacks=callbacks,
+        progress=False,
         checkpoints=options.out,
     )
     if is_main:

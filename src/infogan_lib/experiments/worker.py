@@ -86,6 +86,7 @@ def _train(job: Job) -> dict[str, float]:
         epochs=recipe.epochs,
         steps=recipe.steps,
         batch_size=recipe.batch_size,
+        progress=False,
         checkpoints=job.folder,
     )
     metrics = training_metrics(trainer.history)

@@ -14,15 +14,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
+from typing_extensions import override
 
 from infogan_lib._checks import check_bool, check_int, require_eval
+from infogan_lib._html import table
 from infogan_lib.metrics._arrays import FloatArray, IntArray, to_array
 
 _MAX_COUNTS = 2**26
 """The largest table, of half a GiB; the assignment takes as much again."""
 
+_MAX_SHOWN = 20
+"""The most labels that the text of a match names."""
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class CategoryMatch:
     """Categories matched to labels, and how well they agree.
 
@@ -94,6 +99,24 @@ class CategoryMatch:
         counts = self._matched_counts()
         is_majority = (counts > 0) & (counts == self.contingency.max(axis=1))
         return np.sort(self.label_per_category[is_majority]).tolist()
+
+    @override
+    def __repr__(self) -> str:
+        labels = ", ".join(map(str, self.label_per_category[:_MAX_SHOWN]))
+        labels += ", ..." if len(self.label_per_category) > _MAX_SHOWN else ""
+        return (
+            f"CategoryMatch(accuracy={self.accuracy:.3f}, purity={self.purity:.3f}, "
+            f"samples={self.contingency.sum()}, label_per_category=[{labels}])"
+        )
+
+    def _repr_html_(self) -> str:
+        columns = zip(self.label_per_category, self.category_counts, self.category_purity, strict=True)
+        rows = [
+            [str(category), "none" if label < 0 else str(label), f"{count:,}", f"{purity:.1%}" if count else ""]
+            for category, (label, count, purity) in enumerate(columns)
+        ]
+        caption = f"{self.accuracy:.1%} of {self.contingency.sum():,} samples are in the category of their label"
+        return table(rows, header=["category", "label", "samples", "purity"], caption=caption)
 
     def _matched_counts(self) -> IntArray:
         """Number of samples in each category that have its label, shape (categories,)."""

@@ -1,4 +1,4 @@
-"""Callbacks that come with the library: a progress bar and a file of metrics."""
+"""What `fit` calls after each step, and a file of metrics."""
 
 import json
 import math
@@ -86,36 +86,6 @@ def called_here(callbacks: Iterable[Callback], processes: Processes) -> list[Cal
 def stateful_among(callbacks: Iterable[Callback]) -> list[Callback]:
     """Those with a state of their own, which checkpoints keep."""
     return [callback for callback in callbacks if type(callback).state_dict is not Callback.state_dict]
-
-
-class ProgressBar(Callback):
-    """A progress bar with losses, bounds and the time left; silent where the output is no terminal. Needs tqdm."""
-
-    def __init__(self) -> None:
-        try:
-            from tqdm.auto import tqdm
-        except ImportError as error:
-            raise ImportError("ProgressBar needs tqdm: pip install 'infogan-lib[progress]'") from error
-        self._tqdm, self._bar = tqdm, None
-
-    @override
-    def needs_model(self, step: int) -> bool:
-        return False
-
-    @override
-    def on_fit_start(self, trainer: "InfoGANTrainer", total_steps: int | None) -> None:
-        self._bar = self._tqdm(initial=trainer.steps, total=total_steps, unit="step", disable=None, leave=True)
-
-    @override
-    def on_step_end(self, trainer: "InfoGANTrainer", metrics: Mapping[str, float]) -> None:
-        assert self._bar is not None
-        self._bar.set_postfix_str(summary(metrics), refresh=False)
-        self._bar.update(1)
-
-    @override
-    def on_fit_end(self, trainer: "InfoGANTrainer") -> None:
-        if self._bar is not None:
-            self._bar.close()
 
 
 class JSONLLogger(Callback, Described):
@@ -227,14 +197,3 @@ def _errors_with_path(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OSError(error.errno, f"cannot write metrics: {error.strerror}", str(path)) from error
-
-
-def summary(metrics: Mapping[str, float]) -> str:
-    """The losses and bounds in a few words, for a progress bar."""
-    shown = [f"{short} {metrics[name]:.2f}" for name, short in (("loss/d", "D"), ("loss/g", "G")) if name in metrics]
-    shown += [
-        f"{name.split('/', 1)[1]} {value:.2f}{' nats' if name.startswith('bound/') else ' mse'}"
-        for name, value in metrics.items()
-        if name.startswith(("bound/", "mse/"))
-    ]
-    return "  ".join(shown)

@@ -22,6 +22,7 @@ from infogan_lib._schema import Array, ListOf, MapOf, Record
 from infogan_lib.checkpoints.disk import CheckpointError, fsync_dir, os_errors_as_checkpoint_errors
 from infogan_lib.checkpoints.segments import Segment, spans, to_manifest
 from infogan_lib.checkpoints.tensor_file import encode
+from infogan_lib.training.display import history_html, history_text
 from infogan_lib.training.metric_table import MetricTable
 from infogan_lib.training.records import EPOCH, STEPS, Column, Records, concatenate, read_records, write_records
 
@@ -248,6 +249,14 @@ class History(MetricTable):
     @override
     def __len__(self) -> int:
         return len(self._names())
+
+    @override
+    def __repr__(self) -> str:
+        newest = [steps[-1] for steps in self._steps.values() if steps]
+        return history_text(self, max([*newest, *(segment.last for segment in self._segments)], default=0))
+
+    def _repr_html_(self) -> str:
+        return history_html(self)
 
     def _names(self) -> dict[str, None]:
         """The metrics that can be read, in the order in which they were first recorded."""

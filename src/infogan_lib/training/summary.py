@@ -11,7 +11,14 @@ from infogan_lib.training.step import InfoGANStep
 
 
 def summarize(step: InfoGANStep, optimizers: Mapping[str, Optimizer], device: torch.device) -> str:
-    """The summary of a trainer; see `InfoGANTrainer.summary`.
+    """The summary of a trainer; see `InfoGANTrainer.summary`. The arguments are those of `summary_rows`."""
+    rows = summary_rows(step, optimizers, device)
+    width = max(map(len, rows))
+    return "\n".join(f"{name:<{width}}  {text}" for name, text in rows.items())
+
+
+def summary_rows(step: InfoGANStep, optimizers: Mapping[str, Optimizer], device: torch.device) -> dict[str, str]:
+    """The rows of a trainer's summary, by name.
 
     Args:
         step: the step, with the model, the losses and the precision.
@@ -25,7 +32,7 @@ def summarize(step: InfoGANStep, optimizers: Mapping[str, Optimizer], device: to
     rates = [f"{name} {type(o).__name__} {o.param_groups[0]['lr']:g}" for name, o in optimizers.items()]
     latent = ", ".join(f"{name} {variable!r}" for name, variable in model.latent.items())
     terms = ", ".join(f"{type(term).__name__}({term.name})" for term in step.regularizers)
-    rows = {
+    return {
         "latent": latent,
         "images": " x ".join(map(str, model.image_shape)),
         "generator": f"{sizes['generator']:,} parameters" + (f", averaged with decay {decay:g}" if decay else ""),
@@ -37,8 +44,6 @@ def summarize(step: InfoGANStep, optimizers: Mapping[str, Optimizer], device: to
         "optimizers": ", ".join(rates),
         "computes": f"on {device} in {step.precision.name}",
     }
-    width = max(map(len, rows))
-    return "\n".join(f"{name:<{width}}  {text}" for name, text in rows.items())
 
 
 def _where_q_reads(model: InfoGAN) -> str:

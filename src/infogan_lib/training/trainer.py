@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from infogan_lib._checks import check_bool, check_int, check_name, check_path, check_seed
+from infogan_lib._html import table
 from infogan_lib.data.batch_images import to_tensor
 from infogan_lib.data.dataset import BatchSource, batch_reader
 from infogan_lib.data.labels import Batch, images_of
@@ -55,12 +56,13 @@ from infogan_lib.training.optimizers import (
     parameters_by_optimizer,
 )
 from infogan_lib.training.precision import Precision
+from infogan_lib.training.progress import with_progress
 from infogan_lib.training.replicas import begin_alike, check_networks
 from infogan_lib.training.resume import FitSession
 from infogan_lib.training.step import InfoGANStep
 from infogan_lib.training.step_queue import StepQueue
 from infogan_lib.training.stepping import Stepper
-from infogan_lib.training.summary import summarize
+from infogan_lib.training.summary import summarize, summary_rows
 from infogan_lib.training.supervision import MissingLabels
 
 STREAMS = ("latents", "augmentation", "discriminator_augmentation", "regularization")
@@ -215,6 +217,7 @@ class InfoGANTrainer(Stepper):
         num_workers: int = 0,
         image_key: str | None = None,
         callbacks: Sequence[Callback] = (),
+        progress: bool = True,
         checkpoints: Checkpoints | str | os.PathLike[str] | None = None,
         **unknown: Never,
     ) -> History:
@@ -239,6 +242,7 @@ class InfoGANTrainer(Stepper):
             num_workers: worker processes that load the items of a Dataset; 0 loads them in the main process.
             image_key: the images' key in items or batches that are dicts; None if only one tensor can be images.
             callbacks: called in order.
+            progress: whether to show a `ProgressBar()`, unless there is one among the callbacks.
             checkpoints: the run's folder, or `Checkpoints(folder, every=500, keep=2, resume="auto")`; None to save
                 nothing.
 
@@ -260,6 +264,7 @@ class InfoGANTrainer(Stepper):
         batch_size = check_int("batch_size", batch_size, minimum=1)
         num_workers = check_int("num_workers", num_workers, minimum=0)
         called, saving = check_callbacks(callbacks), as_checkpoints(checkpoints)
+        check_bool("progress", progress)
         stateful = stateful_among(called)
         key = None if image_key is None else check_name("image_key", image_key)
         size = {"batch_size": batch_size, "num_workers": num_workers}
@@ -269,7 +274,7 @@ class InfoGANTrainer(Stepper):
             self._train_what_learns()
             stream = DataStream(source, self._position)
             with FitSession(self._ledger, saving, stream, stateful, self.distributed) as session:
-                run_fit(self, session, called, check, target)
+                run_fit(self, session, with_progress(called, progress), check, target)
         return self.history
 
     def _source(
@@ -295,6 +300,14 @@ class InfoGANTrainer(Stepper):
     def summary(self) -> str:
         """The networks and their numbers of parameters, where Q reads, the losses, the precision and the device."""
         return summarize(self._step, self.optimizers, self.device)
+
+    @override
+    def __repr__(self) -> str:
+        return f"InfoGANTrainer({self.steps} steps made on {self.device}, latent={self.model.latent!r})"
+
+    def _repr_html_(self) -> str:
+        made = ("made so far", f"{self.steps:,} steps, {self.epochs:,} epochs")
+        return table([made, *summary_rows(self._step, self.optimizers, self.device).items()])
 
     def stop(self) -> None:
         """End the call of `fit` under way after the step that is reported, as completed; for callbacks.

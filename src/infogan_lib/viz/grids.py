@@ -133,7 +133,7 @@ def save_figure(figure: "Figure", path: str | Path) -> None:
 def new_figure(size: tuple[float, float]) -> "Figure":
     """An empty figure of a (width, height) in inches, independent of pyplot's global state."""
     require_matplotlib()
-    from matplotlib.figure import Figure
+    from infogan_lib.viz.figure import Figure
 
     return Figure(figsize=size, layout="constrained")
 

@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -19,6 +18,7 @@ from infogan_lib.viz import report_sections as sections
 from infogan_lib.viz.curves import plot_history
 from infogan_lib.viz.findings import measure
 from infogan_lib.viz.grids import require_matplotlib
+from infogan_lib.viz.report_file import Report
 
 
 def write_report(
@@ -34,7 +34,7 @@ def write_report(
     symptoms: Iterable[Symptom | str] | None = None,
     title: str = "What this InfoGAN learned",
     seed: int = 0,
-) -> Path:
+) -> Report:
     """Write a report on a model as one HTML file that needs no network. Needs the extras `viz` and `eval`.
 
     Args:
@@ -53,7 +53,7 @@ def write_report(
         seed: Seed for all samples.
 
     Returns:
-        The path of the file.
+        The file, as a path that a notebook shows as the page.
 
     Raises:
         TypeError: If `images`, `labels`, `settings` or `symptoms` have the wrong type.
@@ -97,7 +97,7 @@ def write_report(
     environment = sections.environment(model, settings or {})
     numbers = {"title": title, "images": len(images), **findings.as_dict(), "settings": environment}
     path.with_suffix(".json").write_text(json.dumps(numbers, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    return path
+    return Report(path)
 
 
 def _as_text(symptoms: Any) -> list[str]:
