@@ -16,7 +16,19 @@ import torch
 from torch import Tensor, nn
 
 import infogan_lib as ig
-from infogan_lib import callbacks, data, datasets, evaluation, explorer, losses, metrics, recipes, regularizers, viz
+from infogan_lib import (
+    callbacks,
+    data,
+    datasets,
+    evaluation,
+    explorer,
+    export,
+    losses,
+    metrics,
+    recipes,
+    regularizers,
+    viz,
+)
 from infogan_lib.latent.traversal import Traversable
 from infogan_lib.model.networks import Networks
 from infogan_lib.training.stepping import Stepper
@@ -32,6 +44,7 @@ MODULES = {
     "viz.": viz,
     "recipes.": recipes,
     "explorer.": explorer,
+    "export.": export,
     "data.": data,
     "datasets.": datasets,
 }
@@ -1162,6 +1175,16 @@ rows(
     port=["80", -1, 65536, 1.5, None, True],
     open_browser=BOOL,
     block=BOOL,
+)
+rows(
+    "export.export_onnx",
+    export.export_onnx,
+    lambda: {"model": model(), "folder": "never", "web": True},
+    model=NO_MODEL,
+    folder=[*PATH, None],
+    web=BOOL,
+    engine=[*PATH, None, "nowhere"],
+    images=IMAGES[1:],
 )
 
 

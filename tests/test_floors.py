@@ -16,7 +16,7 @@ FLOORS = [  # lowest first; the rooms of one floor do not import one another
     {"model", "regularizers"},
     {"training"},
     {"evaluation", "recipes", "__init__"},
-    {"viz", "datasets"},
+    {"viz", "datasets", "export"},
     {"explorer", "callbacks"},
 ]
 LONGEST = 350

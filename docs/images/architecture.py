@@ -22,6 +22,7 @@ PAGE = ROOT / "docs" / "architecture.md"
 PURPOSE = {
     "viz": "figures, and the report of a model",
     "datasets": "data to begin with",
+    "export": "ONNX files, and a page without a server",
     "explorer": "a page to move the codes by hand",
     "callbacks": "all callbacks by one name",
     "evaluation": "what a model or a run is worth",
