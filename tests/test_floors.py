@@ -17,7 +17,7 @@ FLOORS = [  # lowest first; the rooms of one floor do not import one another
     {"training"},
     {"evaluation", "recipes", "__init__"},
     {"viz", "datasets", "export"},
-    {"explorer", "callbacks"},
+    {"explorer", "callbacks", "hub"},
 ]
 LONGEST = 350
 

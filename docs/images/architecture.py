@@ -24,6 +24,7 @@ PURPOSE = {
     "datasets": "data to begin with",
     "export": "ONNX files, and a page without a server",
     "explorer": "a page to move the codes by hand",
+    "hub": "models on the Hugging Face hub",
     "callbacks": "all callbacks by one name",
     "evaluation": "what a model or a run is worth",
     "recipes": "networks and settings to start from",
