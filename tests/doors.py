@@ -1180,6 +1180,7 @@ rows(
     port=["80", -1, 65536, 1.5, None, True],
     open_browser=BOOL,
     block=BOOL,
+    images=IMAGES[1:],
 )
 rows(
     "export.export_onnx",

@@ -298,8 +298,8 @@ def require_eval(feature: str, package: str = "scikit-learn") -> Iterator[None]:
         raise ImportError(f"{feature} needs {package}: pip install 'infogan-lib[eval]'") from error
 
 
-def require(module: str = "gradio", *, extra: str = "explore", feature: str = "the explorer") -> Any:
-    """Import a module of an extra: gradio, or one that comes with it, unless others are named.
+def require(module: str, *, extra: str, feature: str) -> Any:
+    """Import a module of an extra.
 
     Args:
         module: The module.

@@ -13,7 +13,6 @@ from infogan_lib.checkpoints.disk import (
     makedirs_synced,
     os_errors_as_checkpoint_errors,
 )
-from infogan_lib.data.pixels import check_finite_images, check_real_images
 from infogan_lib.export.page import check_showable, page_files, read_engine
 from infogan_lib.export.plan import export_plan
 from infogan_lib.export.tracing import for_export, to_onnx
@@ -49,7 +48,7 @@ def export_onnx(
     Raises:
         ImportError: onnx or onnxscript is not installed.
         ExportError: A network cannot be written as ONNX, or differs from torch by more than 1e-5 in onnxruntime.
-        ValueError: The model has no images or codes that a page could show, or `engine` has no engine.
+        ValueError: The model has no images that a page could show, or `engine` has no engine.
         CheckpointError: An error of the disk.
     """
     check_type("model", model, InfoGAN)
@@ -60,10 +59,7 @@ def export_onnx(
         raise ValueError("engine and images are for the page; give web=True as well, or leave them out")
     engine_files = read_engine(engine)
     if web:
-        check_showable(model)
-        if images is not None:
-            check_real_images(images, model.image_shape, model.pixel_range, model.output_range)
-            check_finite_images(images)
+        check_showable(model, images)
     model = for_export(model)
     content, differences = to_onnx(model)
     plan = export_plan(model, differences)

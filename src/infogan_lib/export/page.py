@@ -12,8 +12,8 @@ from typing import Any
 
 from torch import Tensor
 
-from infogan_lib._checks import check_path, describe
-from infogan_lib.data.pixels import UNKNOWN_RANGE
+from infogan_lib._checks import check_instance, check_path, describe
+from infogan_lib.data.pixels import UNKNOWN_RANGE, check_finite_images, check_real_images
 from infogan_lib.evaluation.effects import code_effects
 from infogan_lib.export.statistics import image_statistics
 from infogan_lib.model.infogan import InfoGAN
@@ -45,6 +45,14 @@ def page_files(
         images: real images (N, *image_shape), or None.
         engine: the engine's files, as `read_engine` returns them.
     """
+    complete_plan(model, plan, images)
+    source = {"base": f"./{_FOLDER}/"} if engine else {"base": _SERVER, "integrity": ENGINE_FILES}
+    page = page_html(source | {"files": list(ENGINE_FILES)})
+    return {"index.html": page, **{f"{_FOLDER}/{name}": data for name, data in engine.items()}}
+
+
+def complete_plan(model: InfoGAN, plan: dict[str, Any], images: Tensor | None) -> None:
+    """Add to a plan what the page needs: the range that is shown, statistics of images, and what sliders do."""
     plan["shown_range"] = list(model.pixel_range or UNKNOWN_RANGE)
     plan["statistics"] = image_statistics(model, images)
     measured = 0
@@ -52,20 +60,31 @@ def page_files(
         if variable["values"] == "numbers" and measured + variable["width"] <= _MAX_EFFECTS:
             measured += variable["width"]
             variable["effects"] = [_effect(model, variable["name"], dim) for dim in range(variable["width"])]
-    source = {"base": f"./{_FOLDER}/"} if engine else {"base": _SERVER, "integrity": ENGINE_FILES}
+
+
+def page_html(engine: Mapping[str, Any]) -> bytes:
+    """The page, with where it finds its engine."""
     page = files("infogan_lib.export").joinpath("index.html").read_text("utf-8")
-    page = page.replace(_MARK, json.dumps(source | {"files": list(ENGINE_FILES)}))
-    return {"index.html": page.encode(), **{f"{_FOLDER}/{name}": data for name, data in engine.items()}}
+    return page.replace(_MARK, json.dumps(engine)).encode()
 
 
-def check_showable(model: InfoGAN) -> None:
-    """Check that a page can show the model. Raises ValueError."""
+def check_showable(model: InfoGAN, images: Tensor | None) -> None:
+    """Check that a page can show a model, with statistics of real images if there are some.
+
+    Args:
+        model: the model.
+        images: real images (N, *image_shape), or None.
+
+    Raises:
+        TypeError: images that are no floats or uint8.
+        ValueError: a model of other images, or images of another shape.
+    """
     if len(model.image_shape) != 3 or model.image_shape[0] not in (1, 3):
-        raise ValueError(
-            f"the page shows images (1 or 3, H, W), but this model makes {model.image_shape}; leave web=True out"
-        )
-    if not model.latent.codes:
-        raise ValueError("this model's latent is all noise, so a page has nothing to show; leave web=True out")
+        raise ValueError(f"the page shows images (1 or 3, H, W), but this model makes {model.image_shape}")
+    check_instance("images", images, Tensor)
+    if images is not None:
+        check_real_images(images, model.image_shape, model.pixel_range, model.output_range)
+        check_finite_images(images)
 
 
 def read_engine(engine: str | os.PathLike[str]) -> dict[str, bytes]:

@@ -21,7 +21,7 @@ from infogan_lib.model.infogan import InfoGAN
 
 RELATIVES = 32
 
-_SAMPLES = 128
+_SAMPLES, _OWN_SAMPLES = 128, 64
 _UNIFORM, _SAME = 0.95, 0.1  # share of the border's pixels that differ from its median by at most this
 _SLACK, _MOST = 4.0, 0.8  # real images lie further from G's than G's own; on MNIST four times as far
 _QUANTILE = 0.98
@@ -39,11 +39,11 @@ def image_statistics(model: InfoGAN, images: Tensor | None) -> dict[str, Any]:
         "side" of the ink, in pixels; "relatives", how many to make; "threshold", the largest usual d(x).
     """
     model_range = model.pixel_range or UNKNOWN_RANGE
-    shown = model.sample(_SAMPLES, seed=0) if images is None else as_float(images[:_SAMPLES], model_range)
+    shown = model.sample(_OWN_SAMPLES, seed=0) if images is None else as_float(images[:_SAMPLES], model_range)
     usual = _distances(model, shown).quantile(_QUANTILE).item()
     threshold = min(_MOST, _SLACK * usual) if images is None else usual
     statistics = {"relatives": RELATIVES, "threshold": round(threshold, 4)}
-    return statistics | _ground_and_ink(as_unit(shown, model_range).mean(1))
+    return statistics | _ground_and_ink(as_unit(shown.cpu(), model_range).mean(1))
 
 
 def _ground_and_ink(gray: Tensor) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def _distances(model: InfoGAN, images: Tensor) -> Tensor:
         latents = torch.where(values.isnan(), noise, values)
         relatives = _standardized(model.decode(latents))
         distances.append(1 - (relatives @ _standardized(image[None])[0]).max())
-    return torch.stack(distances).cpu()
+    return torch.stack(distances)
 
 
 def _most_likely_codes(model: InfoGAN, images: Tensor) -> Tensor:
@@ -98,6 +98,6 @@ def _most_likely_codes(model: InfoGAN, images: Tensor) -> Tensor:
 
 def _standardized(images: Tensor) -> Tensor:
     """Images (N, *) as rows of mean 0 and length 1, so that a product is a correlation."""
-    rows = images.flatten(1).float()
+    rows = images.flatten(1).float().cpu()
     rows = rows - rows.mean(1, keepdim=True)
     return rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-6)

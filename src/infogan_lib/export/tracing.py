@@ -70,8 +70,8 @@ def to_onnx(model: InfoGAN) -> tuple[dict[str, bytes], dict[str, float | None]]:
         model: the model, as `for_export` returns it.
 
     Returns:
-        The content of "generator.onnx" and, where there are codes, "q.onnx"; and the largest difference of each from
-        torch, None where onnxruntime is not installed.
+        The content of "generator.onnx" and "q.onnx"; and the largest difference of each from torch, None where
+        onnxruntime is not installed.
 
     Raises:
         ImportError: onnx or onnxscript is not installed.
@@ -83,12 +83,10 @@ def to_onnx(model: InfoGAN) -> tuple[dict[str, bytes], dict[str, float | None]]:
     latents = [model.latent.sample(n, rng=rng, device="cpu") for n in (model.dry_run_batch_size, 1, 5)]
     files, differences = {}, {}
     with torch.no_grad(), eager(), eval_mode(model):
-        networks: list[tuple[str, str, nn.Module, list[Tensor], str, str]] = []
-        generator = _Generator(model)
+        generator, q = _Generator(model), _Q(model)
         images = [generator(latent) for latent in latents]
-        networks.append(("generator.onnx", "the generator", generator, latents, "latent", "images"))
-        if model.latent.codes:
-            networks.append(("q.onnx", "Q", _Q(model), images, "images", "q_outputs"))
+        networks = [("generator.onnx", "the generator", generator, latents, "latent", "images")]
+        networks += [("q.onnx", "Q", q, images, "images", "q_outputs")]
         for file, name, network, inputs, input_name, output_name in networks:
             network.eval()
             files[file] = _trace(name, network, inputs[0], input_name, output_name)
