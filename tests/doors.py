@@ -24,6 +24,8 @@ from infogan_lib import (
     evaluation,
     experiments,
     explorer,
+    export,
+    hub,
     losses,
     metrics,
     recipes,
@@ -46,6 +48,8 @@ MODULES = {
     "viz.": viz,
     "recipes.": recipes,
     "explorer.": explorer,
+    "export.": export,
+    "hub.": hub,
     "data.": data,
     "datasets.": datasets,
     "experiments.": experiments,
@@ -100,6 +104,9 @@ CALLED_BY_THE_LIBRARY = {
     "evaluation.Symptom": "a result",
     "viz.Report": "a result",
     "explorer.RunningPage": "what explore makes",
+    "hub.PretrainedGenerator": "what from_pretrained makes",
+    "hub.PretrainedGenerator.run_generator": "the forward pass of decode",
+    "hub.PretrainedGenerator.forward": "the forward pass of decode",
     "data.ImageFolder.__getitem__": "an item of a data set, which a loader indexes",
 }
 
@@ -1253,6 +1260,84 @@ rows(
     port=["80", -1, 65536, 1.5, None, True],
     open_browser=BOOL,
     block=BOOL,
+    images=IMAGES[1:],
+)
+rows(
+    "export.export_onnx",
+    export.export_onnx,
+    lambda: {"model": model(), "folder": "never", "web": True},
+    model=NO_MODEL,
+    folder=[*PATH, None],
+    web=BOOL,
+    engine=[*PATH, None, "nowhere"],
+    images=IMAGES[1:],
+)
+
+
+@cache
+def pretrained_generator() -> hub.PretrainedGenerator:
+    trained = model()
+    return hub.PretrainedGenerator(
+        trained.generator,
+        trained.latent,
+        trained.generator_adapter,
+        image_shape=trained.image_shape,
+        pixel_range=trained.pixel_range,
+        category_names={},
+    )
+
+
+PRETRAINED = {"card": [*TEXT[:-2], Nothing()], "metrics": [3, "ab", [1], {"a": "b"}, {3: 1.0}, {"a": NAN}, Nothing()]}
+PRETRAINED |= {"model": NO_MODEL, "recipe": [*OBJECT, recipes.Recipe]}
+NO_TOKEN = [*NAME[:-2], [1], Nothing()]
+rows(
+    "hub.save_pretrained",
+    hub.save_pretrained,
+    lambda: {"model": model(), "folder": "never"},
+    folder=[*PATH, None],
+    **PRETRAINED,
+)
+rows(
+    "hub.push_to_hub",
+    hub.push_to_hub,
+    lambda: {"model": model(), "repo": "me/never"},
+    repo=[*PATH, None, "me", "me/my/model", "me/a b"],
+    private=BOOL,
+    token=NO_TOKEN,
+    **PRETRAINED,
+)
+FUNCTION_ONLY = [3, "flip", [1], lambda: None, Nothing()]
+rows(
+    "hub.from_pretrained",
+    hub.from_pretrained,
+    lambda: {"source": "never", "generator": dense_generator(), "discriminator": dense_discriminator()},
+    source=[*PATH, None, "never"],
+    generator=[3, "text", [1], Nothing(), nn.Linear],
+    discriminator=[3, "text", [1], Nothing(), nn.Linear],
+    q_head=[3, "text", [1], Nothing()],
+    q_network=[3, "text", [1], Nothing(), nn.Linear],
+    revision=NO_TOKEN,
+    token=NO_TOKEN,
+    **dict.fromkeys(("tap", "generator_output", "discriminator_output", "q_output"), FUNCTION_ONLY),
+)
+rows(
+    "hub.PretrainedGenerator.sample",
+    lambda n=4, **arguments: pretrained_generator().sample(n, **arguments),
+    n=[*COUNT, None],
+    seed=SEED,
+    rng=RNG,
+    codes=[3, "text", [1], {"nope": 1}, called("")],
+)
+rows(
+    "hub.PretrainedGenerator.sample",
+    lambda named: pretrained_generator().sample(2, digit=named),
+    named=[*GIVEN, -1, 4, 1.5, "seven", called("digit")],
+)
+rows(
+    "hub.PretrainedGenerator.decode",
+    lambda **arguments: pretrained_generator().decode(**({"latent": LATENT.sample(4)} | arguments)),
+    latent=LATENTS,
+    batch_size=[*COUNT, None],
 )
 
 

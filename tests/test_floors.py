@@ -16,8 +16,8 @@ FLOORS = [  # lowest first; the rooms of one floor do not import one another
     {"model", "regularizers"},
     {"training"},
     {"evaluation", "recipes"},
-    {"viz", "datasets"},
-    {"explorer", "callbacks", "experiments"},
+    {"viz", "datasets", "export"},
+    {"explorer", "callbacks", "experiments", "hub"},
     {"__init__", "commands"},
     {"__main__"},
 ]

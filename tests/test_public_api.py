@@ -86,7 +86,7 @@ print(all(issubclass(c, Callback) for c in (CollapseMonitor, Evaluator, JSONLLog
 def test_missing_extras_are_named_with_their_pip_command():
     code = """
 import sys
-for name in ("matplotlib", "scipy", "gradio"):
+for name in ("matplotlib", "scipy", "onnx"):
     sys.modules[name] = None
 sys.modules["scipy.optimize"] = None
 import torch, infogan_lib
@@ -100,15 +100,15 @@ attempt(lambda: viz.plot_grid(torch.zeros(1, 1, 2, 2), 1, pixel_range=(0, 1)))
 attempt(lambda: viz.save_png(None, "x.png"))
 attempt(lambda: metrics.match_categories([0], [0]))
 from infogan_lib import recipes
-from infogan_lib.explorer import explore
+from infogan_lib.export import export_onnx
 from infogan_lib.viz import write_report
 model = recipes.get("default", width=1 / 16).model()
-attempt(lambda: explore(model))
+attempt(lambda: export_onnx(model, "never"))
 del sys.modules["scipy"], sys.modules["scipy.optimize"]  # which a report needs as well
 attempt(lambda: write_report(model, torch.zeros(2, 1, 28, 28)))
 """
     lines = run_python(code).splitlines()
-    extras = ["viz", "viz", "eval", "explore", "viz"]
+    extras = ["viz", "viz", "eval", "onnx", "viz"]
     assert len(lines) == 5
     assert all(f"pip install 'infogan-lib[{extra}]'" in line for extra, line in zip(extras, lines, strict=True))
 

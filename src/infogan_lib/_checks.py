@@ -298,8 +298,13 @@ def require_eval(feature: str, package: str = "scikit-learn") -> Iterator[None]:
         raise ImportError(f"{feature} needs {package}: pip install 'infogan-lib[eval]'") from error
 
 
-def require(module: str = "gradio") -> Any:
-    """Import a module of the extra ``explore``: gradio, or one that comes with it.
+def require(module: str, *, extra: str, feature: str) -> Any:
+    """Import a module of an extra.
+
+    Args:
+        module: The module.
+        extra: The extra that has it.
+        feature: What needs it, for the message.
 
     Raises:
         ImportError: The module is not installed; the message has the pip command.
@@ -307,7 +312,7 @@ def require(module: str = "gradio") -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        raise ImportError(f"the explorer needs {module}: pip install 'infogan-lib[explore]'") from error
+        raise ImportError(f"{feature} needs {module}: pip install 'infogan-lib[{extra}]'") from error
 
 
 def check_instance(name: str, value: Any, *kinds: type) -> Any:

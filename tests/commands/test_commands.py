@@ -49,7 +49,7 @@ def test_the_program_is_declared_and_helps(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     shown = capsys.readouterr().out
-    assert all(command in shown for command in ("train", "report", "explore", "compare", "info"))
+    assert all(command in shown for command in ("train", "report", "explore", "export", "compare", "info"))
 
 
 @pytest.mark.parametrize(

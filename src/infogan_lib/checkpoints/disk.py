@@ -157,6 +157,8 @@ def fsync_dir(folder: Path) -> None:
 def open_regular(path: Path) -> tuple[BufferedReader, int]:
     """Open a regular file for reading. Links, pipes and devices are refused, not opened.
 
+    The one link that is followed is that of the Hugging Face hub's cache, from a snapshot to its own blobs.
+
     Returns:
         The open file and its size in bytes.
 
@@ -165,7 +167,7 @@ def open_regular(path: Path) -> tuple[BufferedReader, int]:
     """
     with os_errors_as_checkpoint_errors(path, "reading"):
         try:
-            descriptor = os.open(path, os.O_RDONLY | _BINARY | NO_FOLLOW)
+            descriptor = os.open(_hub_blob(path), os.O_RDONLY | _BINARY | NO_FOLLOW)
         except FileNotFoundError:
             raise CheckpointError(path, "this file is missing") from None
         status = os.fstat(descriptor)
@@ -173,6 +175,18 @@ def open_regular(path: Path) -> tuple[BufferedReader, int]:
             os.close(descriptor)
             raise CheckpointError(path, "this is not a regular file")
         return os.fdopen(descriptor, "rb"), status.st_size
+
+
+def _hub_blob(path: Path) -> Path:
+    """The blob that a link in a snapshot of the hub's cache names; any other path as it is.
+
+    The cache has REPOSITORY/snapshots/REVISION/FILE as a link to REPOSITORY/blobs/HASH, written by huggingface_hub.
+    """
+    revision = next((folder for folder in path.parents if folder.parent.name == "snapshots"), None)
+    if revision is None or not path.is_symlink():
+        return path
+    target = Path(os.path.normpath(path.parent / path.readlink()))
+    return target if target.parent == Path(os.path.normpath(revision.parent.parent / "blobs")) else path
 
 
 def remove_folder(folder: Path) -> None:

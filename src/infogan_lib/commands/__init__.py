@@ -1,4 +1,4 @@
-"""The command `infogan`, also ``python -m infogan_lib``: train, report, explore, compare, info.
+"""The command `infogan`, also ``python -m infogan_lib``: train, report, explore, export, compare, info.
 
 An error of the user's is one line on stderr, with exit status 1.
 """
@@ -38,6 +38,11 @@ def _parser() -> argparse.ArgumentParser:
     explore.add_argument("--port", type=port, default=None, help="port on this machine; 0 for any free one")
     explore.add_argument("--no-open", action="store_true", help="do not open the page in the browser")
     explore.set_defaults(run_command=_explore)
+    export = commands.add_parser("export", help="write a run's model as ONNX files, with a page that runs them")
+    export.add_argument("run", type=Path, help="folder of a finished run")
+    export.add_argument("folder", type=Path, help="new folder of the files")
+    export.add_argument("--no-web", action="store_true", help="leave the page out")
+    export.set_defaults(run_command=_export)
     compare = commands.add_parser("compare", help="write a page on several runs: settings, metrics, curves")
     compare.add_argument("runs", type=Path, nargs="+", help="folders of runs, or of sweeps")
     compare.add_argument("--out", type=Path, default=Path("comparison.html"), help="the page (default: %(default)s)")
@@ -51,6 +56,13 @@ def _explore(options: argparse.Namespace) -> None:
 
     arguments = [str(options.run), *(["--no-open"] if options.no_open else [])]
     explorer.main(arguments + ([] if options.port is None else ["--port", str(options.port)]))
+
+
+def _export(options: argparse.Namespace) -> None:
+    from infogan_lib.export import export_onnx
+    from infogan_lib.recipes import load_run
+
+    print(export_onnx(load_run(options.run), options.folder, web=not options.no_web))
 
 
 def _compare(options: argparse.Namespace) -> None:

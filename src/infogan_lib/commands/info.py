@@ -19,7 +19,6 @@ PACKAGES = (
     "scikit-learn",
     "tqdm",
     "tensorboard",
-    "gradio",
     "pandas",
     "onnx",
     "onnxruntime",

@@ -2,7 +2,8 @@
 
     python -m infogan_lib.explorer runs/mnist
 
-The page is served on 127.0.0.1 only and contacts no other host. Needs Gradio: pip install 'infogan-lib[explore]'.
+It is the page of `export_onnx(web=True)`, with the model in this process in place of ONNX files, so that it needs no
+further package. The page is served on 127.0.0.1 only and contacts no other host.
 """
 
 from infogan_lib.explorer.server import RunningPage, explore

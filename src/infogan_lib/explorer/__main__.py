@@ -5,8 +5,7 @@ import sys
 import webbrowser
 from collections.abc import Sequence
 
-from infogan_lib.explorer.security import HOST
-from infogan_lib.explorer.server import PORT, explore
+from infogan_lib.explorer.server import HOST, PORT, explore
 from infogan_lib.recipes.runs import RunError, load_run
 
 
@@ -29,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         page = explore(load_run(options.run), port=options.port, open_browser=False, block=False)
-    except (RunError, ImportError, ValueError) as error:
+    except (RunError, ValueError) as error:
         sys.exit(f"explorer: {error}")
     except OSError as error:
         reason = error.strerror or error

@@ -1,32 +1,45 @@
-"""Serving the page on 127.0.0.1 only, with no content that makes a browser contact another host."""
+"""Serving the page of a model on 127.0.0.1, with the model in this process.
 
-import asyncio
-import inspect
-import logging
-import os
-import socket
+A page on 127.0.0.1 is open to every site that the user visits: a browser sends that site's requests here too. It marks
+them with the header ``Origin``, which no script can change, and a name that an attacker resolves to 127.0.0.1 is in
+``Host``. Requests with others than the page's own are refused.
+"""
+
+import json
+import math
 import threading
 import webbrowser
-from collections.abc import Callable
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
-from infogan_lib._checks import check_bool, check_int, require
-from infogan_lib.explorer.page import build_page
-from infogan_lib.explorer.security import HOST, SecurityMiddleware
-from infogan_lib.explorer.style import CSS, theme
-from infogan_lib.explorer.uploads import MAX_BYTES
-from infogan_lib.explorer.views import Explorer
+import numpy as np
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from infogan_lib._checks import check_bool, check_int, check_type
+from infogan_lib.export.page import check_showable, complete_plan, page_html
+from infogan_lib.export.plan import export_plan
 from infogan_lib.model.infogan import InfoGAN
 
-PORT = 7860
+HOST, PORT = "127.0.0.1", 7860
 
-_log = logging.getLogger(__name__)
+MAX_ROWS = 256
+"""The most latents or images in one request."""
+
+_POLICY = "default-src 'none'; connect-src 'self'; img-src 'self' data: blob:; script-src 'unsafe-inline'; "
+_POLICY += "style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
-def explore(model: InfoGAN, *, port: int = PORT, open_browser: bool = True, block: bool = True) -> "RunningPage":
+def explore(
+    model: InfoGAN,
+    *,
+    port: int = PORT,
+    open_browser: bool = True,
+    block: bool = True,
+    images: Tensor | None = None,
+) -> "RunningPage":
     """Open a page in the browser for changing a model's codes and encoding pictures.
 
     Args:
@@ -34,20 +47,26 @@ def explore(model: InfoGAN, *, port: int = PORT, open_browser: bool = True, bloc
         port: Port on 127.0.0.1; 0 for any free port.
         open_browser: Whether to open the page in the browser.
         block: Whether to wait for Ctrl-C. If False, the page is served until `RunningPage.close`.
+        images: Real images (N, *image_shape), by which the page tells pictures that are unlike them; the model's own
+            samples if None.
 
     Returns:
-        The page, already closed if `block` is True.
+        The page, already closed if `block` is True; as the last line of a notebook's cell it shows itself.
 
     Raises:
-        ImportError: If Gradio is not installed.
         TypeError: If `model` is no `InfoGAN`, or `port` is no integer.
-        ValueError: If the model has no images or no codes, or `port` is out of range.
+        ValueError: If the model has no images, or `port` is out of range.
         OSError: If the port is in use.
     """
+    check_type("model", model, InfoGAN)
     check_bool("open_browser", open_browser)
     check_bool("block", block)
-    explorer = Explorer(model)
-    page = RunningPage(lambda: build_page(explorer), port=port)
+    if check_int("port", port, minimum=0) > 65535:
+        raise ValueError(f"port must be from 0 to 65535, but got {port}")
+    check_showable(model, images)
+    plan = export_plan(model, {})
+    complete_plan(model, plan, images)
+    page = RunningPage(model, json.dumps(plan, allow_nan=False).encode(), port)
     if open_browser:
         webbrowser.open(page.url)
     if block:
@@ -59,55 +78,22 @@ class RunningPage:
     """A page served from its own thread. As a context manager, it closes the page at the end.
 
     Args:
-        build: Function that builds the page, a `gradio.Blocks`; called in that thread.
+        model: The model.
+        plan: The plan that the page reads, as JSON.
         port: Port on 127.0.0.1; 0 for any free port.
 
     Attributes:
         url: Address of the page.
 
     Raises:
-        TypeError: If `port` is no integer.
-        ValueError: If `port` is out of range.
         OSError: If the port is in use or not permitted.
     """
 
-    def __init__(self, build: Callable[[], Any], *, port: int = PORT) -> None:
-        if check_int("port", port, minimum=0) > 65535:
-            raise ValueError(f"port must be from 0 to 65535, but got {port}")
-        require()
-        self._server: Any = None
-        self._uploads: TemporaryDirectory[str] | None = None
-        self._error: BaseException | None = None
-        self._socket = socket.socket()
-        if os.name == "posix":  # elsewhere the option would share a port that is in use
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            self._socket.bind((HOST, port))
-            self._socket.listen()
-        except OSError:
-            self._socket.close()
-            raise
-        self.url = f"http://{HOST}:{self._socket.getsockname()[1]}/"
-        self._thread = threading.Thread(target=self._run, args=(build,), daemon=True)
+    def __init__(self, model: InfoGAN, plan: bytes, port: int) -> None:
+        self._server = _Server(model, plan, port)
+        self.url = f"http://{HOST}:{self._server.server_port}/"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
-        while self._thread.is_alive() and not (self._server and self._server.started):
-            self._thread.join(0.01)
-        if not (self._server and self._server.started):
-            self.close()
-            raise self._error or OSError(f"the page could not be served on {self.url}; try another port")
-
-    def _run(self, build: Callable[[], Any]) -> None:
-        async def serve() -> None:
-            # Built while the event loop runs: otherwise Gradio creates event loops and leaves them open.
-            blocks = build()
-            self._uploads = _keep_uploads_apart(blocks)
-            self._server = _make_server(blocks, Path(self._uploads.name))
-            await self._server.serve(sockets=[self._socket])
-
-        try:
-            asyncio.run(serve())
-        except BaseException as error:
-            self._error = error
 
     def wait(self) -> None:
         """Wait for Ctrl-C, then close the page."""
@@ -120,13 +106,10 @@ class RunningPage:
             self.close()
 
     def close(self) -> None:
-        """Stop serving, and remove what was uploaded. May be called more than once."""
-        if self._server:
-            self._server.should_exit = True
+        """Stop serving. May be called more than once."""
+        self._server.shutdown()
         self._thread.join(10)
-        self._socket.close()
-        if self._uploads:
-            self._uploads.cleanup()
+        self._server.server_close()
 
     def __enter__(self) -> Self:
         return self
@@ -134,57 +117,80 @@ class RunningPage:
     def __exit__(self, kind: type[BaseException] | None, error: Any, trace: TracebackType | None) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        return f"RunningPage({self.url!r})"
 
-def _keep_uploads_apart(blocks: Any) -> "TemporaryDirectory[str]":
-    """A folder for the uploads of this page alone, within Gradio's, as Gradio reads no files from elsewhere."""
-    shared = Path(blocks.GRADIO_CACHE)
-    shared.mkdir(parents=True, exist_ok=True)
-    folder = TemporaryDirectory(prefix="infogan-explorer-", dir=shared, ignore_cleanup_errors=True)
-    for block in blocks.blocks.values():
-        block.GRADIO_CACHE = folder.name
-    return folder
+    def _repr_html_(self) -> str:
+        return f'<iframe src="{self.url}" width="100%" height="820" title="InfoGAN, code by code"></iframe>'
 
 
-def _hide_tracebacks(blocks: Any) -> None:
-    """Answer a call that fails with an error, without printing its inputs: whoever sends it chooses them."""
-    gr, process = require(), blocks.process_api
+class _Server(ThreadingHTTPServer):
+    """Answers for one model."""
 
-    async def process_quietly(*args: Any, **kwargs: Any) -> Any:
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, model: InfoGAN, plan: bytes, port: int) -> None:
+        self.model, self.lock = model, threading.Lock()
+        self.files = {"/": (page_html({"server": True}), "text/html; charset=utf-8")}
+        self.files["/plan.json"] = (plan, "application/json")
+        super().__init__((HOST, port), _Handler)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Any  # a `_Server`
+    protocol_version = "HTTP/1.1"
+    timeout = 60
+
+    def do_GET(self) -> None:
+        if self._is_refused():
+            return
+        data, kind = self.server.files.get(self.path.partition("?")[0], (None, ""))
+        if data is None:
+            self._answer(404, b"there is no such page", "text/plain")
+        else:
+            self._answer(200, data, kind)
+
+    def do_POST(self) -> None:
+        """Images for latents, or Q's outputs for images, as float32 in the machine's order."""
+        if self._is_refused():
+            return
+        model = self.server.model
+        sizes = {"/decode": (model.latent.width,), "/encode": model.image_shape}
+        shape, length = sizes.get(self.path), self.headers.get("Content-Length", "")
+        row = 4 * math.prod(shape or (1,))
+        n, rest = divmod(int(length) if length.isdecimal() and len(length) < 12 else 0, row)
+        if shape is None or rest or not 1 <= n <= MAX_ROWS:
+            self.close_connection = True  # its body is not read
+            self._answer(400, f"1 to {MAX_ROWS} rows of {row} bytes are read".encode(), "text/plain")
+            return
+        values = torch.from_numpy(np.frombuffer(self.rfile.read(n * row), np.float32).copy()).reshape(n, *shape)
         try:
-            return await process(*args, **kwargs)
-        except gr.Error as error:
-            error.print_exception = False
-            raise
-        except Exception as error:
-            _log.debug("a call of the page failed", exc_info=error)
-            raise gr.Error("this call failed; reload the page", print_exception=False) from None
+            with self.server.lock:
+                results = model.decode(values) if self.path == "/decode" else model.q_outputs(values)
+        except ValueError as error:
+            self._answer(400, str(error)[:300].encode(), "text/plain")
+            return
+        self._answer(200, results.float().cpu().numpy().tobytes(), "application/octet-stream")
 
-    blocks.process_api = process_quietly
+    def _is_refused(self) -> bool:
+        """Whether the request is another site's, which is then answered with 403."""
+        own = {f"{name}:{self.server.server_port}" for name in (HOST, "localhost")}
+        origin = self.headers.get("Origin")
+        if self.headers.get("Host") in own and (origin is None or origin.removeprefix("http://") in own):
+            return False
+        self.close_connection = True
+        self._answer(403, b"this page answers its own requests only", "text/plain")
+        return True
 
+    def _answer(self, status: int, data: bytes, kind: str) -> None:
+        self.send_response(status)
+        headers = {"Content-Type": kind, "Content-Length": str(len(data)), "Content-Security-Policy": _POLICY}
+        for name, value in (headers | {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
 
-def _make_server(blocks: Any, upload_folder: Path) -> Any:
-    gr, uvicorn, fastapi = require(), require("uvicorn"), require("fastapi")
-    settings: dict[str, Any] = {
-        "server_name": HOST,
-        "footer_links": [],
-        "run_history": False,
-        "show_error": False,
-        "max_file_size": MAX_BYTES,
-        "ssr_mode": False,
-        "pwa": False,
-        "mcp_server": False,
-        "enable_monitoring": False,
-        "theme": theme(),
-        "css": CSS,
-    }
-    # Versions of Gradio differ in the settings they have.
-    known = inspect.signature(gr.mount_gradio_app).parameters
-    _hide_tracebacks(blocks)
-    app = fastapi.FastAPI(openapi_url=None)
-    app = gr.mount_gradio_app(app, blocks, path="/", **{k: v for k, v in settings.items() if k in known})
-    for route in app.routes:
-        if hasattr(getattr(route, "app", None), "uploaded_file_dir"):
-            route.app.uploaded_file_dir = str(upload_folder)
-    guarded = SecurityMiddleware(app, upload_folder=upload_folder)
-    config = uvicorn.Config(guarded, log_level="critical", lifespan="on", timeout_graceful_shutdown=1)
-    return uvicorn.Server(config)
+    @override
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing: stderr is the program's."""

@@ -16,12 +16,13 @@ from infogan_lib.model.introspection import device_and_dtype, eval_mode
 
 if TYPE_CHECKING:
     from infogan_lib.model.infogan import InfoGAN
+    from infogan_lib.model.pretrained import PretrainedGenerator
 
 _BLOCK = 64
 
 
 def draw_latents(
-    model: "InfoGAN",
+    model: "InfoGAN | PretrainedGenerator",
     n: int,
     seed: int | None,
     rng: torch.Generator | None,
@@ -40,7 +41,7 @@ def draw_latents(
     return model.latent.replace_values(latent, values)
 
 
-def _seeded_latents(model: "InfoGAN", n: int, seed: int) -> Tensor:
+def _seeded_latents(model: "InfoGAN | PretrainedGenerator", n: int, seed: int) -> Tensor:
     """Latents (n, L) of which the first do not depend on n, as they are drawn in blocks of one size."""
     rng = torch.Generator().manual_seed(seed)
     blocks = [model.latent.sample(_BLOCK, rng=rng, device="cpu") for _ in range(-(-n // _BLOCK))]
@@ -48,7 +49,7 @@ def _seeded_latents(model: "InfoGAN", n: int, seed: int) -> Tensor:
 
 
 @torch.no_grad()
-def decode(model: "InfoGAN", latent: Tensor, batch_size: int) -> Tensor:
+def decode(model: "InfoGAN | PretrainedGenerator", latent: Tensor, batch_size: int) -> Tensor:
     """Images of latents (N, L), from the averaged generator where there is one; see `InfoGAN.decode`."""
     latent = check_tensor("latent", latent, ("N", model.latent.width))
     batch_size = check_int("batch_size", batch_size, minimum=1)

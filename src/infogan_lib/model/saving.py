@@ -74,11 +74,58 @@ def load_model(
     """Read a model from a folder; see `InfoGAN.load`, whose last arguments are `readers`."""
     check_modules(generator, discriminator, q_head, q_network)
     folder, q = check_path("folder", folder), q_network if q_head is None else q_head
-    networks = {"generator": generator, "discriminator": discriminator} | ({"q": q} if isinstance(q, nn.Module) else {})
-    own = {name: network.state_dict() for name, network in networks.items()}
-    max_bytes = 8 * sum(_size(tensors) for tensors in own.values()) + 2**30
+    networks = [network for network in (generator, discriminator, q) if isinstance(network, nn.Module)]
+    max_bytes = 8 * sum(_size(network.state_dict()) for network in networks) + 2**30
     metadata, state = read_bundle(folder, _KIND, max_bytes=max_bytes)
     plan = ModelPlan.from_dict(folder, metadata)
+    tensors, versions = _split(folder, state)
+    return assemble_model(
+        cls,
+        folder,
+        plan,
+        tensors,
+        versions,
+        generator,
+        discriminator,
+        q_head=q_head,
+        q_network=q_network,
+        readers=readers,
+    )
+
+
+def assemble_model(
+    cls: "type[Model]",
+    folder: Path,
+    plan: ModelPlan,
+    tensors: Mapping[str, Any],
+    versions: Mapping[str, Any],
+    generator: nn.Module,
+    discriminator: nn.Module,
+    *,
+    q_head: nn.Module | QHeadFactory | None,
+    q_network: nn.Module | None,
+    readers: Mapping[str, Callable[[Any], Any] | None],
+) -> "Model":
+    """A model from its plan and its tensors, in given networks.
+
+    Args:
+        cls: the model's class.
+        folder: where plan and tensors were saved, for messages.
+        plan: how the parts fit together.
+        tensors: the saved tensors by name.
+        versions: what `module_versions` noted of the modules.
+        generator: the network that gets G's weights.
+        discriminator: likewise for D.
+        q_head: as in `InfoGAN.load`.
+        q_network: as in `InfoGAN.load`.
+        readers: the functions that the model was made with, by the argument's name; None for those without.
+
+    Raises:
+        CheckpointError: networks of other layers, or other arguments; the networks are then as they were.
+    """
+    q = q_network if q_head is None else q_head
+    networks = {"generator": generator, "discriminator": discriminator} | ({"q": q} if isinstance(q, nn.Module) else {})
+    own = {name: network.state_dict() for name, network in networks.items()}
     kind = q_kind(q_head, q_network)
     if plan.q != kind:
         raise CheckpointError(
@@ -94,9 +141,8 @@ def load_model(
             f"it was made with {_functions(plan.functions)}, but what was given is {_functions(given)}; files hold no "
             "functions, so give those that it was made with",
         )
-    tensors, versions = _split(folder, state)
     for name, network in own.items():
-        check_tensors(folder, name, renamed_like(_part(tensors, name), network), network)
+        check_tensors(folder, name, renamed_like(tensors_of(tensors, name), network), network)
     reads_features = plan.tap is not None or "tap" in given
     places: dict[str, Any] = {"tap": plan.tap, "discriminator_output": plan.discriminator_output} | given
     try:
@@ -195,7 +241,8 @@ def _split(path: Path, state: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return {str(name): value for name, value in tensors.items() if name != _VERSIONS}, versions
 
 
-def _part(tensors: Mapping[str, Any], network: str) -> dict[str, Any]:
+def tensors_of(tensors: Mapping[str, Any], network: str) -> dict[str, Any]:
+    """The tensors of one network, by the names that it has for them."""
     return {name.removeprefix(f"{network}."): t for name, t in tensors.items() if name.startswith(f"{network}.")}
 
 

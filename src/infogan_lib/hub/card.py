@@ -1,0 +1,117 @@
+"""The model card: README.md of a pretrained model, with a picture, figures and the code to load it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from infogan_lib._version import __version__
+from infogan_lib.data.pixels import UNKNOWN_RANGE
+from infogan_lib.evaluation.codes import code_information
+from infogan_lib.latent.discrete import Categorical
+from infogan_lib.model.infogan import InfoGAN
+from infogan_lib.recipes.recipe import Recipe
+from infogan_lib.viz.grids import image_grid, save_png
+
+PICTURE = "samples.png"
+
+_MAX_ROWS, _COLUMNS, _SAMPLES, _ENLARGED = 10, 10, 512, 3
+
+
+def model_card(model: InfoGAN, source: str, recipe: Recipe | None, metrics: Mapping[str, float]) -> dict[str, bytes]:
+    """README.md, and its picture where matplotlib is there to draw it.
+
+    Args:
+        model: the model.
+        source: what `from_pretrained` is to be given.
+        recipe: the recipe that rebuilds its networks, or None.
+        metrics: the user's figures by name.
+    """
+    picture = _picture(model)
+    low_high = "unknown" if model.pixel_range is None else "{:g} to {:g}".format(*model.pixel_range)
+    parts = [
+        "---\nlibrary_name: infogan-lib\ntags:\n- infogan\n- gan\n- disentanglement\n"
+        "pipeline_tag: unconditional-image-generation\n---",
+        f"# InfoGAN: {', '.join(model.latent.codes) or 'no codes'}",
+        f"A generator of images {model.image_shape}, pixels from {low_high}, made with infogan-lib {__version__}"
+        + (f" by its recipe `{recipe.name}`." if recipe else "."),
+    ]
+    if picture:
+        legend = _legend(model)
+        parts.append(f"![{legend}]({PICTURE})\n\n{legend[0].upper()}{legend[1:]}.")
+    parts += [_usage(model, source, recipe), _table_of_codes(model)]
+    if metrics:
+        rows = "\n".join(f"| {_cell(name)} | {value:.4g} |" for name, value in metrics.items())
+        parts.append(f"## Figures\n\n| | |\n| --- | --- |\n{rows}")
+    return {"README.md": ("\n\n".join(parts) + "\n").encode()} | ({PICTURE: picture} if picture else {})
+
+
+def _usage(model: InfoGAN, source: str, recipe: Recipe | None) -> str:
+    code = next(iter(model.latent.codes), None)
+    networks = "" if recipe else ", generator=generator, discriminator=discriminator"
+    lines = [
+        "from infogan_lib.hub import from_pretrained",
+        "",
+        f"model = from_pretrained({source!r}{networks})",
+        "images = model.sample(16)",
+    ]
+    if isinstance(model.latent[code] if code else None, Categorical) and code and code.isidentifier():
+        lines.append(f"images = model.sample(16, {code}=0)")
+    if code:
+        lines.append(f"codes = model.encode(images)[{code!r}]")
+    needed = "" if recipe else (
+        "\n\n`generator` and `discriminator` are networks with the layers that were trained; "
+        f"`from_pretrained({source!r}, generator=generator)` gives samples without D."
+    )  # fmt: skip
+    return "## Use\n\n```bash\npip install 'infogan-lib[hub]'\n```\n\n```python\n" + "\n".join(lines) + f"\n```{needed}"
+
+
+def _table_of_codes(model: InfoGAN) -> str:
+    information = code_information(model, n=_SAMPLES) if model.latent.codes else {}
+    rows = []
+    for name, variable in model.latent.items():
+        known = information.get(name)
+        bound = "" if known is None or known.bound is None else f"{known.bound:.2f}"
+        if bound and model.latent.codes[name].is_discrete:
+            bound += f" of {model.latent.entropy[name]:.2f}"
+        names = ", ".join(label or "(none)" for label in model.category_names.get(name, ()))
+        rows.append(f"| {_cell(name)} | `{_cell(repr(variable))}` | {_cell(names)} | {bound} |")
+    return (
+        "## Codes\n\n| name | variable | categories | information, nats |\n| --- | --- | --- | --- |\n"
+        + "\n".join(rows)
+        + f"\n\nInformation is the lower bound on I(c; x) of {_SAMPLES} samples, at most H(c) for a discrete code."
+    )
+
+
+def _legend(model: InfoGAN) -> str:
+    code = _row_code(model)
+    if code is None:
+        return "samples"
+    shown = [label or "(none)" for label in model.category_names.get(code, ())[:_MAX_ROWS]]
+    return f"a row of samples per category of {_cell(code)}" + (f": {_cell(', '.join(shown))}" if shown else "")
+
+
+def _row_code(model: InfoGAN) -> str | None:
+    return next((name for name, code in model.latent.codes.items() if isinstance(code, Categorical)), None)
+
+
+def _picture(model: InfoGAN) -> bytes | None:
+    """A PNG of samples; None for what is no picture, or where matplotlib is not installed."""
+    shape, code = model.image_shape, _row_code(model)
+    if len(shape) != 3 or shape[0] not in (1, 3):
+        return None
+    rows = min(_MAX_ROWS, model.latent[code].width) if code else _COLUMNS // 2
+    values = {code: [row for row in range(rows) for _ in range(_COLUMNS)]} if code else {}
+    grid = image_grid(
+        model.sample(rows * _COLUMNS, seed=0, codes=values), _COLUMNS, pixel_range=model.pixel_range or UNKNOWN_RANGE
+    )
+    with TemporaryDirectory() as folder:
+        try:
+            save_png(grid.repeat(_ENLARGED, 0).repeat(_ENLARGED, 1), Path(folder, PICTURE))
+        except ImportError:
+            return None
+        return Path(folder, PICTURE).read_bytes()
+
+
+def _cell(text: str) -> str:
+    """Text that a cell of a Markdown table holds."""
+    return " ".join(text.split()).replace("|", "\\|").replace("`", "'").replace("<", "&lt;")
