@@ -23,6 +23,9 @@ from infogan_lib._checks import describe, join_names
 MAX_INT = 2**53
 """The largest whole number in a saved file: larger ones are not exact in JSON's other readers."""
 
+MAX_STEPS = 10**10 - 1
+"""The largest number of steps, epochs or batches: checkpoints have ten digits in their names."""
+
 
 class Kind(ABC):
     """What a value may be."""

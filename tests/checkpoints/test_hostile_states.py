@@ -106,8 +106,11 @@ STATES = [
     (("step",), None, "'step'"),
     (("step",), [], "step must be a dict of 'count'"),
     (("step", "count"), 3, "step.count is 3 in its state and 2 in its manifest"),
-    (("step", "count"), 2**53, "step.count is 9,007,199,254,740,992 in its state and 2 in its manifest"),
+    (("step", "count"), 10**9, "step.count is 1,000,000,000 in its state and 2 in its manifest"),
     (("position", "epochs"), 2, "position.epochs is 2 in its state and 1 in its manifest"),
+    (("step", "count"), 2**53, "step.count must be a whole number from 0 to 9,999,999,999"),
+    (("position", "epoch_index"), 2**53, "position.epoch_index must be a whole number from 0 to 9,999,999,999"),
+    (("position", "batch_index"), 10**10, "position.batch_index must be a whole number from 0 to 9,999,999,999"),
     (("position", "epoch_index"), 0, "position.epochs is 1, but epoch_index 0"),
     (("position", "fit_starts"), [(99, 0)], r"position.fit_starts has \(99, 0\) before \(2, 1\)"),
     (("position", "fit_starts"), [(1, 0), (0, 0)], r"position.fit_starts has \(1, 0\) before \(0, 0\)"),
@@ -147,7 +150,7 @@ def test_a_state_that_does_not_fit_changes_nothing(tmp_path, path, value, messag
 STATES_OF_THE_FOLDER = [  # which a run that begins from another one may have
     (("data", "source", "length"), 17, "the run's data had length 17, and this data has 16"),
     (("callbacks",), [["JSONLLogger", {}]], "here are none"),
-    (("position", "batch_index"), 10**12, "batch 1,000,000,000,000 of an epoch, and this data has 2 batches"),
+    (("position", "batch_index"), 10**9, "batch 1,000,000,000 of an epoch, and this data has 2 batches"),
 ]
 
 

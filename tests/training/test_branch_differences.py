@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import StepLR
 import infogan_lib as ig
 from infogan_lib import Checkpoints, LinearDecay, losses
 from infogan_lib.callbacks import EarlyStopping, JSONLLogger
+from infogan_lib.training import branch
 from resume_toys import fit, lines_in, same_run, trainer
 from toys import dense_discriminator, dense_generator, images, make_trainer
 
@@ -183,3 +184,11 @@ def test_runs_of_wrapped_and_plain_networks_are_interchangeable(tmp_path, before
     whole = fit(wrapped(WRAPPERS["plain"]), steps=6)
     assert np.array_equal(t.history["loss/d"], whole.history["loss/d"])
     assert fit(wrapped(after), steps=8, checkpoints=Checkpoints(None, resume=tmp_path)).steps == 8
+
+
+def test_schedules_are_not_advanced_by_any_number_of_steps(parent, monkeypatch):
+    monkeypatch.setattr(branch, "MAX_RESCHEDULED_STEPS", 6, raising=False)  # a forged count would take hours
+    t = trainer(scheduler=LinearDecay(20))
+    with pytest.raises(ig.CheckpointError, match="it is of step 7, and a branch advances schedules that differ"):
+        fit(t, steps=8, checkpoints=Checkpoints(None, resume=parent))
+    assert t.steps == 0

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from typing_extensions import override
 
-from infogan_lib._schema import Described, Int, Items, Kind, ListOf, Nullable, Record, Text
+from infogan_lib._schema import MAX_STEPS, Described, Int, Items, Kind, ListOf, Nullable, Record, Text
 from infogan_lib.data.dataset import BatchSource
 from infogan_lib.data.labels import Batch, LabeledBatch
 
@@ -116,7 +116,7 @@ class Position(Described):
     @override
     def schema(self) -> Kind:
         """Counts, and a pair of counts for each call of `fit`."""
-        counts = {name: Int() for name in ("epoch_index", "batch_index", "epochs")}
+        counts = {name: Int(high=MAX_STEPS) for name in ("epoch_index", "batch_index", "epochs")}
         target = Items((Nullable(Int(1)), Nullable(Int(1))))
         fits = {"fit_starts": ListOf(Items((Int(), Int()))), "fit_target": target, "stopped_fits": ListOf(Int())}
         return Record(counts | fits)

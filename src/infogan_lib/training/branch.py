@@ -11,6 +11,9 @@ from infogan_lib.data.stream import DataStream
 from infogan_lib.training.ledger import RunLedger
 from infogan_lib.training.optimizers import advance
 
+MAX_RESCHEDULED_STEPS = 10**7
+"""The most steps that schedules are advanced by, one after the other, which takes minutes."""
+
 
 class Branch:
     """What a branch loads of a checkpoint.
@@ -43,9 +46,11 @@ class Branch:
             state: The state of the whole run.
 
         Raises:
-            CheckpointError: Callbacks of another form; or schedules that differ, and a trainer that has made steps.
+            CheckpointError: Callbacks of another form; or schedules that differ, and a trainer that has made steps, or
+                a checkpoint of too many to advance them by.
         """
         if self._reschedules:
+            self._check_steps(state["step"]["count"])
             state = self._with_own_schedules(state)
         check_schema(self._path, "data", state["data"], self._stream.schema)
         state = state | {"callbacks": self._with_own_callbacks(state["callbacks"])}
@@ -59,8 +64,16 @@ class Branch:
 
     def finish(self, step: int) -> None:
         """Advance the schedules of the branch, once the state is loaded, to a number of steps."""
-        for _ in range(step if self._reschedules else 0):
+        for _ in range(step if self._reschedules and self._ledger.schedulers else 0):
             advance(self._ledger.schedulers, is_early=True)
+
+    def _check_steps(self, step: int) -> None:
+        if self._ledger.schedulers and step > MAX_RESCHEDULED_STEPS:
+            raise CheckpointError(
+                self._path,
+                f"it is of step {step:,}, and a branch advances schedules that differ ({self.differences[0]}) by at "
+                f"most {MAX_RESCHEDULED_STEPS:,} steps; keep the run's rates and schedules",
+            )
 
     def _with_own_schedules(self, state: dict[str, Any]) -> dict[str, Any]:
         if any(scheduler.last_epoch > 0 for scheduler in self._ledger.schedulers):

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.optim.lr_scheduler import LRScheduler
 
-from infogan_lib._schema import Int, Record
+from infogan_lib._schema import MAX_STEPS, Int, Record
 from infogan_lib._version import __version__
 from infogan_lib.checkpoints.bundle import read_bundle, write_bundle
 from infogan_lib.checkpoints.compare import known_fields
@@ -151,7 +151,7 @@ class RunLedger:
             step, position = state["step"], state["position"]
         except (TypeError, KeyError) as error:
             raise CheckpointError(path, f"its state is not that of a run: {error!r}") from error
-        check_schema(path, "step", step, Record({"count": Int()}, is_open=True))
+        check_schema(path, "step", step, Record({"count": Int(high=MAX_STEPS)}, is_open=True))
         check_schema(path, "position", position, self.position.schema)
         for name, counted, saved in (
             ("step.count", step["count"], metadata["step"]),

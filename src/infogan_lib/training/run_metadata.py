@@ -1,12 +1,12 @@
 """What the manifest of a run's checkpoint says of it."""
 
-from infogan_lib._schema import Int, ListOf, Nullable, Plain, Record, Text
+from infogan_lib._schema import MAX_STEPS, Int, ListOf, Nullable, Plain, Record, Text
 from infogan_lib.checkpoints.segments import MANIFEST_FIELD
 from infogan_lib.model.fingerprint import FINGERPRINT
 
 _FIELDS = {
-    "step": Int(),
-    "epoch": Int(),
+    "step": Int(high=MAX_STEPS),
+    "epoch": Int(high=MAX_STEPS),
     "library": Text(),
     "torch": Text(),
     "id": Text(),
