@@ -112,6 +112,9 @@ def test_a_run_is_trained_resumed_and_reported(tmp_path, capsys):
     assert numbers[0]["codes"] == numbers[1]["codes"]
     assert numbers[0]["labels"] == numbers[1]["labels"]
     assert "How it was trained" in (tmp_path / "again.html").read_text()
+    main(["export", str(tmp_path / "moved"), str(tmp_path / "exported")])
+    names = {path.name for path in (tmp_path / "exported").iterdir()}
+    assert {"generator.onnx", "q.onnx", "plan.json", "index.html"} <= names
 
 
 @pytest.mark.slow

@@ -13,7 +13,8 @@ from infogan_lib.checkpoints import CheckpointError
 from infogan_lib.commands import info, reporting, training
 from infogan_lib.commands.arguments import port
 from infogan_lib.datasets import DataFileError
-from infogan_lib.recipes import RunError
+from infogan_lib.export import ExportError, export_onnx
+from infogan_lib.recipes import RunError, load_run
 
 __all__ = ["main"]
 
@@ -23,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     try:
         options.run_command(options)
-    except (CheckpointError, DataFileError, RunError, ImportError, OSError, ValueError) as error:
+    except (CheckpointError, DataFileError, ExportError, RunError, ImportError, OSError, ValueError) as error:
         sys.exit(f"infogan: {error}")
 
 
@@ -59,9 +60,6 @@ def _explore(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    from infogan_lib.export import export_onnx
-    from infogan_lib.recipes import load_run
-
     print(export_onnx(load_run(options.run), options.folder, web=not options.no_web))
 
 
