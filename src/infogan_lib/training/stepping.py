@@ -100,8 +100,9 @@ class Stepper:
         """
         launched = self.launched
         try:
-            self.launch(batch)
-            return self.read()
+            with self.distributed.together():
+                self.launch(batch)
+                return self.read()
         except BaseException:
             self._queue.roll_back(launched)
             raise
