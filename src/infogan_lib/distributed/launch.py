@@ -9,6 +9,7 @@ import atexit
 import os
 import time
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import torch
@@ -40,10 +41,13 @@ def init_group() -> bool:
             "start the program with torchrun, or unset WORLD_SIZE to train in one process"
         )
     on_cuda = torch.cuda.is_available() and distributed.is_nccl_available()
-    store, rank, world_size = next(distributed.rendezvous("env://", timeout=_MEETING_TIME))
+    meet = distributed.rendezvous  # pyright: ignore[reportPrivateImportUsage]
+    store, rank, world_size = next(meet("env://", timeout=_MEETING_TIME))
+    name = agree_on_name(store, rank, world_size)
+    named = distributed.PrefixStore(name, store)  # pyright: ignore[reportPrivateImportUsage]
     distributed.init_process_group(
         "cpu:gloo,cuda:nccl" if on_cuda else "gloo",
-        store=distributed.PrefixStore(agree_on_name(store, rank, world_size), store),
+        store=named,
         rank=rank,
         world_size=world_size,
     )
@@ -51,14 +55,14 @@ def init_group() -> bool:
     return True
 
 
-def agree_on_name(store: "distributed.Store", rank: int, world_size: int, timeout: timedelta = _MEETING_TIME) -> str:
+def agree_on_name(store: Any, rank: int, world_size: int, timeout: timedelta = _MEETING_TIME) -> str:
     """A name that these processes agree on, and no others that have used the store.
 
     Each process asks with a word that nobody has used, so that only process 0 of now can have answered it. The count of
     restarts that torchrun gives will not do, as each machine counts its own.
 
     Args:
-        store: The store, in which earlier processes may have left anything.
+        store: The `torch.distributed.Store`, in which earlier processes may have left anything.
         rank: The rank of this process.
         world_size: The number of processes.
         timeout: How long to wait for the last of them.

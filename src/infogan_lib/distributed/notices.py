@@ -21,7 +21,8 @@ class Notices:
     def __init__(self, rank: int, world_size: int, name: str) -> None:
         self._rank, self._world_size = rank, world_size
         met_in = distributed.distributed_c10d._get_default_store()  # torch has no public name for it
-        self._store = distributed.PrefixStore(f"infogan_lib/notices/{name}", met_in)
+        prefix = f"infogan_lib/notices/{name}"
+        self._store = distributed.PrefixStore(prefix, met_in)  # pyright: ignore[reportPrivateImportUsage]
 
     def post(self, message: str) -> None:
         """Leave a notice."""
