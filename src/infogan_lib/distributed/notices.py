@@ -2,9 +2,12 @@
 
 from contextlib import suppress
 from datetime import timedelta
+from threading import Thread
 
 import torch
 from torch import distributed
+
+_PATIENCE_SECONDS = 5
 
 _TAG = 2**31 - 25  # of a message that is never sent
 
@@ -35,12 +38,21 @@ class Notices:
             self._store.delete_key(str(self._rank))
 
     def read(self) -> tuple[int, str] | None:
-        """The first notice of another process, after its rank; None without one, or without the store."""
+        """The first notice of another process, after its rank; None without one, or where the store does not answer."""
+        found: list[tuple[int, str]] = []
+        thread = Thread(
+            target=self._read, args=(found,), daemon=True
+        )  # a store of a machine that is gone never answers
+        thread.start()
+        thread.join(_PATIENCE_SECONDS)
+        return found[0] if found else None
+
+    def _read(self, found: list[tuple[int, str]]) -> None:
         with suppress(RuntimeError):
             for rank in range(self._world_size):
                 if rank != self._rank and self._store.check([str(rank)]):
-                    return rank, self._store.get(str(rank)).decode()
-        return None
+                    found.append((rank, self._store.get(str(rank)).decode()))
+                    return
 
 
 def hang_up(rank: int) -> None:
