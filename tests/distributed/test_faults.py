@@ -74,7 +74,7 @@ def test_an_error_in_the_middle_of_a_step_ends_all_with_its_message(as_own_loop)
         workers.run(faults.rank)  # imports take long
         started = time.monotonic()
         first, second = messages(workers.run(faults.failing_layer, as_own_loop))
-        assert time.monotonic() - started < 15, time.monotonic() - started
+        assert time.monotonic() - started < 30, time.monotonic() - started
         assert second == "MemoryError: this device is full"
         assert first == "ProcessError: process 1 has failed: MemoryError: this device is full"
     finally:

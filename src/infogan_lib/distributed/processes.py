@@ -26,7 +26,7 @@ _Result = TypeVar("_Result")
 # The name from torch 2.13 on, and the one before.
 all_gather: Any = getattr(distributed, "all_gather_single", getattr(distributed, "all_gather_into_tensor", None))
 
-_LAST_WORDS = timedelta(seconds=4)
+_LAST_WORDS = timedelta(seconds=10)
 """How long a process that fails waits for the others to ask it something; then it hangs up, and leaves a notice."""
 
 
