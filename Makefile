@@ -23,3 +23,4 @@ bench:
 	python benchmarks/many_codes.py --quick
 	python benchmarks/saving_time.py --quick
 	python benchmarks/evaluation.py --quick
+	python benchmarks/distributed.py --quick

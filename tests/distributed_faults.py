@@ -166,6 +166,43 @@ def broken_iterable() -> str:
     return fit_or_error(batches())
 
 
+def failing_layer(as_own_loop: bool) -> str:
+    """A layer that fails in process 1 alone, while process 0 waits for its rows."""
+
+    class Fails(nn.Module):
+        calls = 0
+
+        @override
+        def forward(self, x: Tensor) -> Tensor:
+            self.calls += 1
+            if self.calls == 12 and rank() == 1:
+                raise MemoryError("this device is full")
+            return x
+
+    trainer = make_trainer(discriminator=nn.Sequential(Fails(), *dense_discriminator()))
+    if not as_own_loop:
+        trainer.fit(images(40), steps=20, batch_size=8)
+    for _ in range(20):
+        trainer.model.train()
+        trainer.step(images(8))
+    return "trained"
+
+
+def killed_in_a_step() -> str:
+    """A layer that ends process 1 at once."""
+
+    class Ends(nn.Module):
+        @override
+        def forward(self, x: Tensor) -> Tensor:
+            if self.training and rank() == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return x
+
+    trainer = make_trainer(discriminator=nn.Sequential(Ends(), *dense_discriminator()))
+    trainer.fit(images(40), steps=20, batch_size=8)
+    return "trained"
+
+
 def other_seeds() -> str:
     return fit_or_error(images(40, dtype=torch.float64), seed=rank())
 

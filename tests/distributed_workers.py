@@ -61,12 +61,13 @@ class Workers:
         if before is not None:
             os.environ["OMP_NUM_THREADS"] = before
 
-    def run(self, function: Callable[..., Any], *args: Any) -> list[Any]:
-        """What the function returns, or `Raised`, in each process."""
+    def run(self, function: Callable[..., Any], *args: Any, of: list[int] | None = None) -> list[Any]:
+        """What the function returns, or `Raised`, in each process, or in those of the ranks in `of`."""
         for pipe in self._pipes:
             pipe.send((function, args))
         results = []
-        for rank, pipe in enumerate(self._pipes):
+        for rank in range(self.size) if of is None else of:
+            pipe = self._pipes[rank]
             assert pipe.poll(TIMEOUT_SECONDS), f"process {rank} hangs"
             results.append(pipe.recv())
         return results

@@ -1,11 +1,13 @@
 """What goes wrong in one process ends all of them, and what the processes do not share is refused."""
 
 import re
+import time
 
 import pytest
 import torch
 
 import distributed_faults as faults
+from distributed_workers import Workers
 
 
 def messages(results):
@@ -62,6 +64,31 @@ def test_a_loss_that_is_not_finite_in_one_process_stops_all(two):
     assert first == second
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("as_own_loop", [False, True])
+def test_an_error_in_the_middle_of_a_step_ends_all_with_its_message(as_own_loop):
+    workers = Workers(2)  # of its own, as the group is of no use afterwards
+    try:
+        workers.run(faults.rank)  # imports take long
+        started = time.monotonic()
+        first, second = messages(workers.run(faults.failing_layer, as_own_loop))
+        assert time.monotonic() - started < 30, time.monotonic() - started
+        assert second == "MemoryError: this device is full"
+        assert first == "ProcessError: process 1 has failed: MemoryError: this device is full"
+    finally:
+        workers.end()
+
+
+@pytest.mark.slow
+def test_a_process_that_ends_without_a_word_is_missed():
+    workers = Workers(2)
+    try:
+        (message,) = messages(workers.run(faults.killed_in_a_step, of=[0]))
+        assert message.startswith("ProcessError: another process has ended, or has not answered in time")
+    finally:
+        workers.end()
 
 
 def test_the_group_is_of_use_after_errors(two):

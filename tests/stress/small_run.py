@@ -6,6 +6,7 @@ As a program it trains in a folder, as a user's script would: python tests/stres
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,13 +81,14 @@ def data(kind: Kind) -> Any:
     return Augmented() if kind.data == "dataset" else images()
 
 
-def train(kind: Kind, folder: Path, *, steps: int = 60, **options: Any) -> None:
+def train(kind: Kind, folder: Path, *, steps: int = 60, callbacks: Sequence[ig.Callback] = (), **options: Any) -> None:
     """Train a run, or the rest of one that was interrupted.
 
     Args:
         kind: The settings.
         folder: The run's folder.
         steps: The length of the run. A batch has twelve images, so that 60 steps end in the middle of an epoch.
+        callbacks: Called after the log's.
         **options: Settings of `Checkpoints`.
     """
     num_workers = kind.num_workers if kind.data == "dataset" else 0  # a loader brings its own
@@ -95,7 +97,7 @@ def train(kind: Kind, folder: Path, *, steps: int = 60, **options: Any) -> None:
         steps=steps,
         batch_size=12,
         num_workers=num_workers,
-        callbacks=[JSONLLogger(folder / "metrics.jsonl")],
+        callbacks=[JSONLLogger(folder / "metrics.jsonl"), *callbacks],
         checkpoints=Checkpoints(folder, **options),
     )
 

@@ -2,6 +2,7 @@
 
 import pytest
 from damaged_checkpoints import damage
+from kill_a_rank import kill_ranks
 from long_run import watch
 from resume_after_kills import MIN_RUNS, kill_and_resume
 from resume_at_every_step import KINDS, STEPS, resume_at
@@ -24,6 +25,15 @@ def test_runs_killed_at_random_end_as_if_nobody_had_killed_them(kills):
     assert counts["runs identical"] >= MIN_RUNS
     assert not counts["RUNS DIFFERENT"]
     assert not counts["ATTEMPTS FAILED"]
+
+
+@pytest.mark.parametrize("kills", shortened(2, full=[50]))
+def test_processes_of_which_one_is_killed_start_again_and_end_as_if_nobody_had_killed_it(kills):
+    counts = kill_ranks(kills)
+    assert counts["kills"] == kills
+    assert counts["runs identical"] == (kills + 4) // 5
+    assert not counts["RUNS DIFFERENT"]
+    assert not counts["RUNS FAILED"]
 
 
 @pytest.mark.parametrize(("steps", "length"), shortened((0, 3, 9, 16), 18, full=[range(STEPS + 1), STEPS]))

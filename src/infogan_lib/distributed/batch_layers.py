@@ -69,7 +69,7 @@ class BatchLayers(TorchFunctionMode):
         var, mean = torch.var_mean(x, [0, *range(2, x.ndim)], correction=0)
         own = torch.stack([mean, var])
         others = [own if rank == processes.rank else torch.zeros_like(own) for rank in range(processes.world_size)]
-        means, variances = Total.apply(torch.stack(others)).unbind(1)
+        means, variances = Total.apply(torch.stack(others), processes).unbind(1)
         sizes = [processes.row_count(count, rank) for rank in range(processes.world_size)]
         shares = 1 / len(sizes)
         if count % len(sizes):

@@ -4,29 +4,30 @@ Messages between the hosts (settings, signals, errors, batches) go through gloo;
 the default group, which is NCCL for CUDA.
 """
 
-import atexit
 import hashlib
 import json
 import os
 import pickle
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, NamedTuple, TypeVar
+from uuid import uuid4
 
 import torch
 from torch import Tensor, distributed, nn
 
-_Result = TypeVar("_Result")
+from infogan_lib.distributed.launch import host_group, init_group
+from infogan_lib.distributed.notices import Notices, hang_up
 
-_LAUNCHED_WITH = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+_Result = TypeVar("_Result")
 
 # The name from torch 2.13 on, and the one before.
 all_gather: Any = getattr(distributed, "all_gather_single", getattr(distributed, "all_gather_into_tensor", None))
 
-_LAST_WORDS = timedelta(seconds=20)
-"""How long a process that fails waits for the others to hear of it; they may be inside of a step."""
+_LAST_WORDS = timedelta(seconds=10)
+"""How long a process that fails waits for the others to ask it something; then it hangs up, and leaves a notice."""
 
 
 class ProcessError(RuntimeError):
@@ -57,6 +58,9 @@ class Processes:
     ) -> None:
         self.rank, self.world_size, self._host_group = rank, world_size, host_group
         self._last_error: BaseException | None = None  # the one that the others know of
+        self._notices: Notices | None = None
+        if world_size > 1:
+            self._notices = Notices(rank, world_size, self.exchange(uuid4().hex)[0])
 
     @property
     def is_main(self) -> bool:
@@ -93,11 +97,34 @@ class Processes:
             by_dtype.setdefault(tensor.dtype, []).append(tensor)
         for alike in by_dtype.values():
             flat = torch.cat([tensor.reshape(-1) for tensor in alike])
-            distributed.all_reduce(flat)
+            self.all_reduce(flat)
             flat /= self.world_size
             pieces = flat.split([tensor.numel() for tensor in alike])
             for tensor, piece in zip(alike, pieces, strict=True):
                 tensor.copy_(piece.view_as(tensor))
+
+    def all_reduce(self, tensor: Tensor) -> None:
+        """Make a tensor the sum of those of all processes, in place."""
+        with self._connection():
+            distributed.all_reduce(tensor)
+
+    def all_gather(self, whole: Tensor, own: Tensor) -> None:
+        """Write the tensors of all processes, which are of one size, one after the other into `whole`."""
+        with self._connection():
+            all_gather(whole, own)
+
+    @contextmanager
+    def _connection(self) -> Iterator[None]:
+        """A context in which an error of the connection says why the others are gone, as far as they have told."""
+        try:
+            yield
+        except RuntimeError as error:
+            notice = None if self._notices is None else self._notices.read()
+            if notice is not None:
+                raise ProcessError(f"process {notice[0]} has failed: {notice[1]}") from error
+            raise ProcessError(
+                f"another process has ended, or has not answered in time, and has left no word: {error}"
+            ) from error
 
     def exchange(self, value: _Result) -> list[_Result]:
         """What each process gives, in the order of their ranks.
@@ -107,16 +134,20 @@ class Processes:
         """
         return [value] if self.world_size == 1 else self._exchange(value)
 
-    def _exchange(self, value: Any, timeout: timedelta | None = None) -> list[Any]:
-        data = _as_bytes(value)
-        sizes = [int(size) for size in self._all_gather(torch.tensor([len(data)]), timeout)]
-        padded = torch.cat([data, data.new_zeros(max(sizes) - len(data))])
-        gathered = self._all_gather(padded, timeout)
-        given = [pickle.loads(part[:n].numpy().tobytes()) for part, n in zip(gathered, sizes, strict=True)]
+    def _exchange(self, value: Any) -> list[Any]:
+        with self._connection():
+            given = self._all_gather_objects(value)
         for rank, failure in enumerate(given):
             if isinstance(failure, _Failure) and rank != self.rank:
                 raise ProcessError(f"process {rank} has failed: {failure.message}")
         return given
+
+    def _all_gather_objects(self, value: Any, timeout: timedelta | None = None) -> list[Any]:
+        data = _as_bytes(value)
+        sizes = [int(size) for size in self._all_gather(torch.tensor([len(data)]), timeout)]
+        padded = torch.cat([data, data.new_zeros(max(sizes) - len(data))])
+        gathered = self._all_gather(padded, timeout)
+        return [pickle.loads(part[:n].numpy().tobytes()) for part, n in zip(gathered, sizes, strict=True)]
 
     def _all_gather(self, own: Tensor, timeout: timedelta | None) -> Tensor:
         given = own.new_empty(self.world_size, len(own))
@@ -138,11 +169,20 @@ class Processes:
             raise
 
     def report(self, error: BaseException) -> None:
-        """Tell the other processes of an error, once; not of one that they have told, or have as well."""
-        if self.world_size > 1 and error is not self._last_error and not isinstance(error, ProcessError):
+        """Tell the other processes of an error, once; not of one that they have told, or have as well.
+
+        Those who do not ask in time are in the middle of a step: they find a notice when this process has hung up.
+        """
+        if self._notices is not None and error is not self._last_error and not isinstance(error, ProcessError):
             self._last_error = error
-            with suppress(Exception):
-                self._exchange(_Failure(f"{type(error).__name__}: {error}"), _LAST_WORDS)
+            message = f"{type(error).__name__}: {error}"
+            self._notices.post(message)
+            try:
+                self._all_gather_objects(_Failure(message), _LAST_WORDS)
+            except Exception:
+                hang_up(self.rank)
+            else:
+                self._notices.remove()
 
     def from_main(self, make: Callable[[], _Result]) -> _Result:
         """What process 0 makes, or the error that it raises, for all of them."""
@@ -172,8 +212,9 @@ class Processes:
         own = [tensor.detach().cpu().contiguous() for tensor in tensors or []] if self.rank == source else []
         kinds = self.exchange([(tensor.dtype, tuple(tensor.shape)) for tensor in own])[source]
         sent = own if self.rank == source else [torch.empty(shape, dtype=dtype) for dtype, shape in kinds]
-        for tensor in sent:
-            distributed.broadcast(tensor.view(-1).view(torch.uint8), source, group=self._host_group)
+        with self._connection():
+            for tensor in sent:
+                distributed.broadcast(tensor.view(-1).view(torch.uint8), source, group=self._host_group)
         return sent
 
     @torch.no_grad()
@@ -244,44 +285,16 @@ def join() -> Processes:
     A group that is made here ends with the program. The CUDA device becomes that of LOCAL_RANK.
 
     Raises:
-        RuntimeError: A launcher that has not said all that a process group needs.
+        RuntimeError: A launcher that has not said all that a process group needs, or a process that does not come.
     """
-    if not distributed.is_available():
+    if not distributed.is_available() or not (distributed.is_initialized() or init_group()):
         return Processes()
-    if not distributed.is_initialized():
-        size = os.environ.get("WORLD_SIZE", "1")
-        if not size.isdecimal() or int(size) <= 1:
-            return Processes()
-        if missing := [name for name in _LAUNCHED_WITH if name not in os.environ]:
-            raise RuntimeError(
-                f"WORLD_SIZE={size} says that this is one of {size} processes, but {', '.join(missing)} is not set; "
-                "start the program with torchrun, or unset WORLD_SIZE to train in one process"
-            )
-        on_cuda = torch.cuda.is_available() and distributed.is_nccl_available()
-        distributed.init_process_group("cpu:gloo,cuda:nccl" if on_cuda else "gloo")
-        atexit.register(_leave)
     size = distributed.get_world_size()
     if size == 1:
         return Processes()
     if torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
-    return Processes(distributed.get_rank(), size, _host_group())
-
-
-def _host_group() -> "distributed.ProcessGroup":
-    default = distributed.group.WORLD
-    assert default is not None
-    if default not in _host_groups:
-        _host_groups[default] = distributed.new_group(backend="gloo")  # type: ignore[assignment]
-    return _host_groups[default]
-
-
-_host_groups: "dict[distributed.ProcessGroup, distributed.ProcessGroup]" = {}
-
-
-def _leave() -> None:
-    if distributed.is_initialized():
-        distributed.destroy_process_group()
+    return Processes(distributed.get_rank(), size, host_group())
 
 
 def _as_bytes(value: Any) -> Tensor:

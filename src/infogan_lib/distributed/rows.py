@@ -19,11 +19,11 @@ and in the mean.
 from typing import Any
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 from torch.autograd import Function
 from typing_extensions import override
 
-from infogan_lib.distributed.processes import Processes, all_gather
+from infogan_lib.distributed.processes import Processes
 
 
 class Own(Function):
@@ -52,7 +52,7 @@ class Gather(Function):
         most = max(sizes)
         padded = own if len(own) == most else torch.cat([own, own.new_zeros(most - len(own), *own.shape[1:])])
         whole = own.new_empty(most * processes.world_size, *own.shape[1:])
-        all_gather(whole, padded.contiguous())
+        processes.all_gather(whole, padded.contiguous())
         parts = [part[:size] for part, size in zip(whole.split(most), sizes, strict=True)]
         return whole if count == len(whole) else torch.cat(parts)
 
@@ -67,12 +67,13 @@ class Total(Function):
 
     @staticmethod
     @override
-    def forward(ctx: Any, part: Tensor) -> Tensor:
+    def forward(ctx: Any, part: Tensor, processes: Processes) -> Tensor:
+        ctx.processes = processes
         total = part.clone(memory_format=torch.contiguous_format)
-        distributed.all_reduce(total)
+        processes.all_reduce(total)
         return total
 
     @staticmethod
     @override
-    def backward(ctx: Any, *gradients: Any) -> Tensor:
-        return Total.apply(gradients[0])
+    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor, None]:
+        return Total.apply(gradients[0], ctx.processes), None

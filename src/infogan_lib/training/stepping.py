@@ -105,8 +105,9 @@ class Stepper(ABC):
         """
         launched = self.launched
         try:
-            self.launch(batch)
-            return self.read()
+            with self.distributed.together():
+                self.launch(batch)
+                return self.read()
         except BaseException:
             self._queue.roll_back(launched)
             raise
