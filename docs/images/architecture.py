@@ -39,9 +39,10 @@ PURPOSE = {
     "_checks": "arguments: received, expected, what to change",
     "_schema": "saved data: the type and the bounds of every field",
     "_version": "one number",
+    "_warnings": "warnings that point at the user's line",
 }
 FACE = "__init__"  # hands on names from everywhere: it has a place, and no arrows
-GROUND = {"_checks", "_schema", "_version"}  # under every room
+GROUND = {"_checks", "_schema", "_version", "_warnings"}  # under every room
 
 Arrow = tuple[str, str]
 

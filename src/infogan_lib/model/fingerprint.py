@@ -8,7 +8,6 @@ the global random generators are restored.
 
 import copy
 import sys
-import warnings
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 
 from infogan_lib._checks import join_names
 from infogan_lib._schema import Float, Kind, ListOf, MapOf, Nullable, Record, Text
+from infogan_lib._warnings import warn
 from infogan_lib.data.rng import preserve_rng, seed_all
 from infogan_lib.model.introspection import device_and_dtype, eval_mode, restored_buffers
 
@@ -109,11 +109,10 @@ def warn_if_changed(path: Path, saved: Fingerprint | None, own: Fingerprint) -> 
     changed = [name for name in before if name in now and _differ(before[name], now[name], is_exact=is_exact)]
     if changed:
         it, does = ("it", "does") if len(changed) == 1 else ("they", "do")
-        warnings.warn(
+        warn(
             f"{path}: {join_names(changed)} {does} not compute what {it} computed when this was saved, from the same "
             "inputs and weights. All shapes fit, so it is loaded; if that is not meant, give the layers, activations "
-            "and settings of then",
-            stacklevel=5,
+            "and settings of then"
         )
 
 
