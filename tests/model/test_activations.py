@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from infogan_lib.model.activations import column_operations, eager, final_operation, reachable_interval
+from infogan_lib.model.activations import column_operations, final_operation, reachable_interval
+from infogan_lib.model.introspection import eager
 
 
 class Then(nn.Module):

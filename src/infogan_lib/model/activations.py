@@ -5,8 +5,7 @@ ends in a Tanh makes images in [-1, 1], and a Q that ends in an exponential has 
 """
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -115,13 +114,6 @@ def reachable_interval(output: Tensor) -> Interval | None:
         low, high = sorted((scale * low + shift, scale * high + shift)) if scale else _ALL
     low, high = max(low, clamped[0]), min(high, clamped[1])
     return (round(low, 3) + 0.0, round(high, 3) + 0.0) if math.isfinite(low) and math.isfinite(high) else None
-
-
-@contextmanager
-def eager() -> Iterator[None]:
-    """Run compiled modules as they are written, so that their operations can be seen."""
-    with torch.compiler.set_stance("force_eager"):
-        yield
 
 
 @torch.no_grad()
