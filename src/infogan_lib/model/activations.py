@@ -50,21 +50,11 @@ _REACH: dict[str, tuple[str, Interval]] = {
     ("a linear layer", _ALL),
 )
 
+_PICKING = ("Select", "Slice", "Split", "Narrow", "Index")
+
 _RESHAPING = (
-    *(
-        "View",
-        "Reshape",
-        "Unsafe",
-        "Squeeze",
-        "Unsqueeze",
-        "Alias",
-        "Permute",
-        "Transpose",
-        "ToCopy",
-        "Clone",
-        "TBackward",
-    ),
-    *("Select", "Slice", "Split", "Narrow", "Index"),
+    *("View", "Reshape", "Unsafe", "Squeeze", "Unsqueeze", "Alias", "Permute", "Transpose", "ToCopy", "Clone"),
+    *("TBackward", *_PICKING),
 )
 
 _POOLING = (
@@ -150,9 +140,9 @@ def _operation(node: Any) -> Operation:
             if _named(node, ("Div",)) and node.next_functions[0][0] is None:
                 return Operation(node.name(), None)  # divided by, not into
             shifted = True
-            inputs = [_operation(child) for child in _inputs(node)]
+            inputs = _inputs(node)
             if len(inputs) > 1:
-                unbounded = any(operation.reach == _ALL for operation in inputs) and _named(node, ("Add", "Sub"))
+                unbounded = _named(node, ("Add", "Sub")) and any(_operation(child).reach == _ALL for child in inputs)
                 return Operation("a sum of layers", _ALL) if unbounded else Operation(node.name(), None)
             node = _only_input(node)
         elif _named(node, ("Clamp",)):
@@ -167,12 +157,12 @@ def _operation(node: Any) -> Operation:
 
 def _columns(node: Any) -> list[Operation]:
     """The operation of each column, or one for all of them."""
-    while _named(node, (*_RESHAPING, "Clamp")):
-        if _named(node, ("Clamp",)):
-            return [_clamped(operation, node) for operation in _columns(_only_input(node))]
-        if _named(node, ("Select", "Slice", "Split", "Narrow", "Index")) and len(set(_columns(_only_input(node)))) > 1:
-            return [Operation(node.name(), None)]
-        node = _only_input(node)
+    if _named(node, ("Clamp",)):
+        return [_clamped(operation, node) for operation in _columns(_only_input(node))]
+    if _named(node, _RESHAPING):
+        inside = _columns(_only_input(node))
+        is_mixed = _named(node, _PICKING) and len(set(inside)) > 1
+        return [Operation(node.name(), None)] if is_mixed else inside
     is_joined = _named(node, ("Cat",)) or (_named(node, ("Stack",)) and getattr(node, "_saved_dim", None) == 1)
     if not is_joined:
         return [_operation(node)]
