@@ -71,6 +71,18 @@ def test_importing_has_no_side_effects():
     assert run_python(code) == ""
 
 
+def test_making_a_model_imports_neither_the_compiler_nor_sympy():
+    code = """
+import sys
+from torch import nn
+from infogan_lib import Categorical, InfoGAN, LatentSpec
+discriminator = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 1))
+InfoGAN(nn.Sequential(nn.Linear(4, 8), nn.Tanh()), discriminator, LatentSpec(digit=Categorical(4)))
+print([name for name in ("torch._dynamo", "sympy") if name in sys.modules])
+"""
+    assert run_python(code) == "[]\n"
+
+
 def test_the_callbacks_are_in_one_module_which_imports_no_extra():
     code = """
 import sys

@@ -45,9 +45,10 @@ PURPOSE = {
     "_html": "what results show of themselves in a notebook",
     "_schema": "saved data: the type and the bounds of every field",
     "_version": "one number",
+    "_warnings": "warnings that point at the user's line",
 }
 FACE = "__init__"  # hands on names from everywhere: it has a place, and no arrows
-GROUND = {"_checks", "_html", "_schema", "_version"}  # under every room
+GROUND = {"_checks", "_html", "_schema", "_version", "_warnings"}  # under every room
 
 Arrow = tuple[str, str]
 

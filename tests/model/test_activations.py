@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from infogan_lib.model.activations import column_operations, eager, final_operation, reachable_interval
+from infogan_lib.model import activations
+from infogan_lib.model.activations import column_operations, final_operation, reachable_interval
+from infogan_lib.model.introspection import eager
 
 
 class Then(nn.Module):
@@ -133,3 +135,13 @@ def test_a_compiled_module_is_seen_as_it_is_written():
             assert final_operation(module(torch.randn(8, 4))).name == "Sigmoid"
     finally:
         torch.compiler.reset()
+
+
+def test_a_chain_of_shifts_is_walked_once(monkeypatch):
+    visits, operation = [], activations._operation
+    monkeypatch.setattr(activations, "_operation", lambda node: visits.append(node) or operation(node))
+    y = nn.Linear(3, 3)(torch.ones(2, 3))
+    for _ in range(10):
+        y = y + 1
+    assert final_operation(y) == activations.Operation("a linear layer", (-math.inf, math.inf), is_shifted=True)
+    assert len(visits) == 1

@@ -68,3 +68,13 @@ def test_a_given_size_is_the_only_one_that_is_tried():
 def test_a_discriminator_of_other_images_is_refused_with_its_first_error():
     with pytest.raises(ValueError, match=r"images of shape \(2, 1, 4, 4\), .* RuntimeError: mat1 and mat2"):
         InfoGAN(dense_generator(), dense_discriminator((1, 5, 5)), LATENT)
+
+
+def test_each_network_runs_once_for_each_thing_that_is_to_be_known():
+    runs = []
+    generator, discriminator = dense_generator(), dense_discriminator()
+    generator.register_forward_pre_hook(lambda module, _: runs.append(("G", module.training)))
+    discriminator.register_forward_pre_hook(lambda module, _: runs.append(("D", module.training)))
+    InfoGAN(generator, discriminator, LATENT)
+    tap = [("D", True)] * 2  # the default one is found by two batches in training mode
+    assert runs == [("G", False), ("D", False), *tap, ("D", False)]

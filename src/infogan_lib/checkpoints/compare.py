@@ -1,6 +1,5 @@
 """Whether a saved state fits what it is loaded into: by name, shape and dtype, before anything is changed."""
 
-import warnings
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from infogan_lib._checks import join_names
 from infogan_lib._schema import Record
+from infogan_lib._warnings import warn
 from infogan_lib.checkpoints.disk import CheckpointError
 
 
@@ -62,10 +62,7 @@ def known_fields(path: Path, name: str, saved: Mapping[str, Any], schema: Record
             "version that wrote it, or a newer one",
         )
     if unknown:
-        warnings.warn(
-            f"{path}: its {name} holds {join_names(unknown)}, unknown to this version of infogan-lib and ignored",
-            stacklevel=4,
-        )
+        warn(f"{path}: its {name} holds {join_names(unknown)}, unknown to this version of infogan-lib and ignored")
     return {field: saved[field] for field in known if field in saved}
 
 

@@ -10,12 +10,12 @@ holds the lock and so is alone.
 """
 
 import re
-import warnings
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from infogan_lib._warnings import warn
 from infogan_lib.checkpoints.bundle import MANIFEST, read_bundle, read_metadata, verify_bundle, write_bundle
 from infogan_lib.checkpoints.disk import (
     CheckpointError,
@@ -156,7 +156,7 @@ class RunFolder:
                 try:
                     remove_folder(path)
                 except OSError as error:  # the new one is safe, so training continues
-                    warnings.warn(f"the old checkpoint {path} could not be removed: {error}", stacklevel=2)
+                    warn(f"the old checkpoint {path} could not be removed: {error}")
             elif not good:
                 good = _is_good(path)
         remove_unnamed_segments(self.folder)
@@ -183,7 +183,7 @@ def latest_checkpoint(run: Path, *, max_bytes: int, check: Check | None = None) 
                 raise CheckpointError(path, "it is a symbolic link, and links are not followed here")
             return _read(path, max_bytes, check)
         except CheckpointError as error:
-            warnings.warn(f"{error}; trying an earlier one", stacklevel=2)
+            warn(f"{error}; trying an earlier one")
             damage = error
     if damage is not None:
         raise CheckpointError(

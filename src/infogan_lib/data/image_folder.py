@@ -1,7 +1,6 @@
 """A folder of pictures as a data set. Needs Pillow (extra `viz`)."""
 
 import os
-import warnings
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch.utils.data import Dataset
 from typing_extensions import override
 
 from infogan_lib._checks import check_choice, check_int, check_path, describe
+from infogan_lib._warnings import warn
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -88,10 +88,7 @@ class ImageFolder(Dataset[Tensor | tuple[Tensor, int]]):
         if bad:
             named = "; ".join(f"{path.relative_to(root)}: {error}" for path, error in list(bad.items())[:_NAMED])
             more = f"; and {len(bad) - _NAMED} more, see .unreadable" if len(bad) > _NAMED else ""
-            warnings.warn(
-                f"{len(bad)} of {len(files)} pictures in {root} cannot be read and are left out: {named}{more}",
-                stacklevel=3,
-            )
+            warn(f"{len(bad)} of {len(files)} pictures in {root} cannot be read and are left out: {named}{more}")
         return list(bad)
 
     def _error_of(self, path: Path) -> str | None:

@@ -1,13 +1,13 @@
 """Pixel values: bytes as the floats that a generator makes, and back to what a screen shows."""
 
 import math
-import warnings
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from infogan_lib._checks import check_dense, check_pair, describe
+from infogan_lib._warnings import warn
 
 PixelRange = tuple[float, float]
 
@@ -39,10 +39,9 @@ UNKNOWN_RANGE: PixelRange = (-1.0, 1.0)
 def warn_unknown_range() -> None:
     """Warn that images are shown, or uint8 images mapped, in a range that nothing tells."""
     low, high = UNKNOWN_RANGE
-    warnings.warn(
+    warn(
         "the range of the generator's images is not known, as its last operations do not bound it, and "
-        f"({low:g}, {high:g}) is taken; set model.pixel_range = (low, high)",
-        stacklevel=4,
+        f"({low:g}, {high:g}) is taken; set model.pixel_range = (low, high)"
     )
 
 
@@ -160,25 +159,21 @@ def check_real_images(
             "the generator ends in neither Tanh nor Sigmoid, so the range of uint8 images is not known; "
             "give floats, or set model.pixel_range = (low, high)"
         )
-    warn_range_mismatch(images, uint8_range or UNKNOWN_RANGE, output_range, stacklevel=6)
+    warn_range_mismatch(images, uint8_range or UNKNOWN_RANGE, output_range)
 
 
-def warn_range_mismatch(
-    images: Tensor, uint8_range: PixelRange, output_range: PixelRange | None, *, stacklevel: int = 3
-) -> None:
+def warn_range_mismatch(images: Tensor, uint8_range: PixelRange, output_range: PixelRange | None) -> None:
     """Warn of data that the generator's last activation cannot match.
 
     Args:
         images: The images, as floats or uint8.
         uint8_range: The range that uint8 images are mapped onto.
         output_range: The range of the generator's output, or None if unknown.
-        stacklevel: Where the warning points, as for `warnings.warn`.
     """
     if images.dtype == torch.uint8 and images.max().item() == 1:
-        warnings.warn(
+        warn(
             "uint8 images hold 0 and 1 only, of 0 to 255, and so are almost black; if they are black and white, use "
-            "images * 255",
-            stacklevel=stacklevel,
+            "images * 255"
         )
     if output_range is None:
         return
@@ -187,12 +182,9 @@ def warn_range_mismatch(
         f"data lies in [{low:.3g}, {high:.3g}], but the generator reaches [{output_range[0]:g}, {output_range[1]:g}]"
     )
     if low < output_range[0] - _RANGE_TOLERANCE or high > output_range[1] + _RANGE_TOLERANCE:
-        warnings.warn(
-            f"{reaches} only: D and Q never see such values in generated images; rescale the data",
-            stacklevel=stacklevel,
-        )
+        warn(f"{reaches} only: D and Q never see such values in generated images; rescale the data")
     elif output_range == (-1.0, 1.0) and low >= 0 and high > _RANGE_TOLERANCE:
-        warnings.warn(f"{reaches}; if the data is scaled to [0, 1], use images * 2 - 1", stacklevel=stacklevel)
+        warn(f"{reaches}; if the data is scaled to [0, 1], use images * 2 - 1")
 
 
 def known_range(images: Tensor) -> PixelRange | None:

@@ -6,7 +6,6 @@ that the data has not changed.
 """
 
 import hashlib
-import warnings
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ import torch
 from typing_extensions import override
 
 from infogan_lib._schema import MAX_STEPS, Described, Int, Items, Kind, ListOf, Nullable, Record, Text
+from infogan_lib._warnings import warn
 from infogan_lib.data.dataset import BatchSource
 from infogan_lib.data.labels import Batch, LabeledBatch
 
@@ -231,11 +231,10 @@ class DataStream(Described):
 
     def _warn_if_changed(self, batch: Batch | None, number: int, epoch: int) -> None:
         if batch is None or _fingerprint(batch) != self._fingerprint:
-            warnings.warn(
+            warn(
                 f"batch {number} of epoch {epoch} is not what it was when the run was saved: the data has changed, or "
                 "it draws from a random generator that cannot be restored. The run resumes, but will differ from one "
-                "that was not interrupted",
-                stacklevel=6,
+                "that was not interrupted"
             )
         self._fingerprint = None
 

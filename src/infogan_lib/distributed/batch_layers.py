@@ -12,6 +12,7 @@ its own, and the generators of all processes stay in the same state.
 
 import inspect
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ from typing_extensions import override
 from infogan_lib.distributed.processes import Processes
 from infogan_lib.distributed.rows import Total
 
-_DROPOUTS = (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d)
+_SIGNATURES = {f: inspect.signature(f) for f in (F.batch_norm, F.dropout, F.dropout1d, F.dropout2d, F.dropout3d)}
 
 
 class BatchLayers(TorchFunctionMode):
@@ -43,12 +44,12 @@ class BatchLayers(TorchFunctionMode):
         self, func: Callable[..., Any], types: Sequence[type], args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func is F.batch_norm or func in _DROPOUTS:
-            given = inspect.signature(func).bind(*args, **kwargs)
+        if func in _SIGNATURES:
+            given = _SIGNATURES[func].bind(*args, **kwargs)
             given.apply_defaults()
             if given.arguments["training"]:
-                layer = self._batch_norm if func is F.batch_norm else self._dropout
-                return layer(**({} if func is F.batch_norm else {"func": func}), **given.arguments)
+                layer = self._batch_norm if func is F.batch_norm else partial(self._dropout, func)
+                return layer(**given.arguments)
         return func(*args, **kwargs)
 
     def _batch_norm(

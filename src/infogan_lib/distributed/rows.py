@@ -48,7 +48,7 @@ class Gather(Function):
     @override
     def forward(ctx: Any, own: Tensor, processes: Processes, count: int) -> Tensor:
         ctx.processes = processes
-        sizes = [len(range(*processes.rows(count, rank).indices(count))) for rank in range(processes.world_size)]
+        sizes = [processes.row_count(count, rank) for rank in range(processes.world_size)]
         most = max(sizes)
         padded = own if len(own) == most else torch.cat([own, own.new_zeros(most - len(own), *own.shape[1:])])
         whole = own.new_empty(most * processes.world_size, *own.shape[1:])

@@ -72,7 +72,10 @@ class Categorical(LossCode):
     @property
     def prior(self) -> Sequence[float]:
         """The prior probability of each category."""
-        return [1 / self.k] * self.k if self.probs is None else [p / math.fsum(self.probs) for p in self.probs]
+        if self.probs is None:
+            return [1 / self.k] * self.k
+        total = math.fsum(self.probs)
+        return [p / total for p in self.probs]
 
     @property
     @override

@@ -5,8 +5,7 @@ ends in a Tanh makes images in [-1, 1], and a Q that ends in an exponential has 
 """
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -51,21 +50,11 @@ _REACH: dict[str, tuple[str, Interval]] = {
     ("a linear layer", _ALL),
 )
 
+_PICKING = ("Select", "Slice", "Split", "Narrow", "Index")
+
 _RESHAPING = (
-    *(
-        "View",
-        "Reshape",
-        "Unsafe",
-        "Squeeze",
-        "Unsqueeze",
-        "Alias",
-        "Permute",
-        "Transpose",
-        "ToCopy",
-        "Clone",
-        "TBackward",
-    ),
-    *("Select", "Slice", "Split", "Narrow", "Index"),
+    *("View", "Reshape", "Unsafe", "Squeeze", "Unsqueeze", "Alias", "Permute", "Transpose", "ToCopy", "Clone"),
+    *("TBackward", *_PICKING),
 )
 
 _POOLING = (
@@ -117,13 +106,6 @@ def reachable_interval(output: Tensor) -> Interval | None:
     return (round(low, 3) + 0.0, round(high, 3) + 0.0) if math.isfinite(low) and math.isfinite(high) else None
 
 
-@contextmanager
-def eager() -> Iterator[None]:
-    """Run compiled modules as they are written, so that their operations can be seen."""
-    with torch.compiler.set_stance("force_eager"):
-        yield
-
-
 @torch.no_grad()
 def probed_outputs(network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """A network's outputs for random images from small values to very large ones.
@@ -170,9 +152,9 @@ def _operation(node: Any) -> Operation:
             if _named(node, ("Div",)) and node.next_functions[0][0] is None:
                 return Operation(node.name(), None)  # divided by, not into
             shifted = True
-            inputs = [_operation(child) for child in _inputs(node)]
+            inputs = _inputs(node)
             if len(inputs) > 1:
-                unbounded = any(operation.reach == _ALL for operation in inputs) and _named(node, ("Add", "Sub"))
+                unbounded = _named(node, ("Add", "Sub")) and any(_operation(child).reach == _ALL for child in inputs)
                 return Operation("a sum of layers", _ALL) if unbounded else Operation(node.name(), None)
             node = _only_input(node)
         elif _named(node, ("Clamp",)):
@@ -187,12 +169,12 @@ def _operation(node: Any) -> Operation:
 
 def _columns(node: Any) -> list[Operation]:
     """The operation of each column, or one for all of them."""
-    while _named(node, (*_RESHAPING, "Clamp")):
-        if _named(node, ("Clamp",)):
-            return [_clamped(operation, node) for operation in _columns(_only_input(node))]
-        if _named(node, ("Select", "Slice", "Split", "Narrow", "Index")) and len(set(_columns(_only_input(node)))) > 1:
-            return [Operation(node.name(), None)]
-        node = _only_input(node)
+    if _named(node, ("Clamp",)):
+        return [_clamped(operation, node) for operation in _columns(_only_input(node))]
+    if _named(node, _RESHAPING):
+        inside = _columns(_only_input(node))
+        is_mixed = _named(node, _PICKING) and len(set(inside)) > 1
+        return [Operation(node.name(), None)] if is_mixed else inside
     is_joined = _named(node, ("Cat",)) or (_named(node, ("Stack",)) and getattr(node, "_saved_dim", None) == 1)
     if not is_joined:
         return [_operation(node)]

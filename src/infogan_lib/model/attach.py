@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from infogan_lib._checks import describe
 from infogan_lib.latent.spec import LatentSpec
-from infogan_lib.model.activations import eager, probed_outputs
+from infogan_lib.model.activations import probed_outputs
 from infogan_lib.model.discriminator_adapter import HOW_TO_READ, DiscriminatorAdapter, OutputReader
-from infogan_lib.model.introspection import SharedNames, describe_output, dry_run, parameters_read_by_q
+from infogan_lib.model.introspection import SharedNames, apply_reader, dry_run, parameters_read_by_q
 from infogan_lib.model.q_head import QHead, QHeadFactory, flat_outputs, outputs_in_order
 from infogan_lib.model.validation import check_is_tensors, check_num_outputs, check_q_gradients, check_reach
 
@@ -47,55 +47,41 @@ def attach_q(
             "this discriminator returns codes itself, so it takes no q_head or q_network; leave that out, "
             "or let discriminator_output= pick the validity alone, as with lambda out: out[0]"
         )
-    head = q if isinstance(q, nn.Module) else None
-    if head is None and not adapter.returns_codes:
-        with dry_run(discriminator):
-            _, features = adapter(discriminator, images)
-            torch.default_generator.manual_seed(seed)  # dry_run restores its state
-            head = _make_head(q or QHead, tuple(features.shape[1:]), latent.num_outputs)
-        if not isinstance(head, nn.Module):
-            raise TypeError(f"q_head must make a torch.nn.Module of the features' shape, but made {describe(head)}")
-        head = head.to(features)
-    with dry_run(discriminator, *([] if head is None else [head])), eager():
-
-        def run_q(q_input: Any) -> list[Tensor]:
-            returned = q_input if head is None else head(q_input)
-            returned = returned if read_output is None else _read(read_output, returned)
-            check_is_tensors(returned)
-            return outputs_in_order(returned, latent)
-
-        images = images.requires_grad_()
+    images = images.requires_grad_()
+    with dry_run(discriminator):
         logits, q_input = adapter(discriminator, images)
+        head = q if isinstance(q, nn.Module) else None
+        if head is None and not adapter.returns_codes:
+            head = _make_head(q or QHead, q_input, latent.num_outputs, seed)
+
+    def run_q(q_input: Any) -> list[Tensor]:
+        returned = q_input if head is None else head(q_input)
+        returned = apply_reader("q_output, a function,", read_output, returned, "Q")
+        check_is_tensors(returned)
+        return outputs_in_order(returned, latent)
+
+    def probe() -> Tensor:
+        return probed_outputs(lambda x: flat_outputs(run_q(adapter(discriminator, x)[1]), latent), images)
+
+    with dry_run(discriminator, *([] if head is None else [head])):
         outputs = run_q(q_input)
         how = HOW_TO_READ if adapter.returns_codes else "pick them by q_output=, a function of what Q returns"
         check_num_outputs(outputs, latent, len(images), hint=f"; or {how}")
         check_q_gradients(outputs, latent, images)
-        q_outputs = flat_outputs(outputs, latent)
-
-        def probe() -> Tensor:
-            return probed_outputs(lambda x: flat_outputs(run_q(adapter(discriminator, x)[1]), latent), images)
-
         check_reach(outputs, latent, probe)
+        q_outputs = flat_outputs(outputs, latent)
     # Scored once here, so that a code of the user's own that cannot be scored fails before training.
     codes = latent.sample(len(images), rng=torch.Generator().manual_seed(0))
     latent.nll(q_outputs, codes.to(q_outputs))
     return head, parameters_read_by_q(discriminator, logits, q_outputs)
 
 
-def _read(read_output: OutputReader, returned: Any) -> Any:
-    """What the user's function makes of what Q returned. Raises ValueError where it fails."""
+def _make_head(factory: QHeadFactory, features: Tensor, outputs: int, seed: int) -> nn.Module:
+    """A head for features (N, *), on their device; torch's generator is seeded. Raises TypeError if it is no module."""
+    feature_shape = tuple(features.shape[1:])
+    torch.default_generator.manual_seed(seed)
     try:
-        return read_output(returned)
-    except Exception as error:  # whatever a user's function raises belongs in the message
-        raise ValueError(
-            f"q_output, a function, failed on {describe_output(returned)}, which Q returned: "
-            f"{type(error).__name__}: {error}"
-        ) from error
-
-
-def _make_head(factory: QHeadFactory, feature_shape: tuple[int, ...], outputs: int) -> nn.Module:
-    try:
-        return factory(feature_shape, outputs)
+        head = factory(feature_shape, outputs)
     except Exception as error:  # whatever a user's function raises belongs in the message
         if factory is QHead:
             raise
@@ -103,3 +89,6 @@ def _make_head(factory: QHeadFactory, feature_shape: tuple[int, ...], outputs: i
             f"q_head must be a module, or a function that makes one of the features' shape {feature_shape} and "
             f"{outputs} outputs, but it raised {type(error).__name__}: {error}"
         ) from error
+    if not isinstance(head, nn.Module):
+        raise TypeError(f"q_head must make a torch.nn.Module of the features' shape, but made {describe(head)}")
+    return head.to(features)

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from infogan_lib._checks import check_choice
-from infogan_lib.model.activations import Interval, eager, final_operation, measured_interval, probed_outputs
+from infogan_lib.model.activations import Interval, final_operation, measured_interval, probed_outputs
 from infogan_lib.model.default_tap import default_tap
-from infogan_lib.model.introspection import describe_output, dry_run, reachable_parameters
+from infogan_lib.model.introspection import apply_reader, describe_output, dry_run, reachable_parameters
 from infogan_lib.model.sigmoids import RecordSigmoids, SigmoidCall, find_call, logits_of
 from infogan_lib.model.tap import FeatureHook, Tap, capture_features
 
@@ -107,17 +107,6 @@ def _check_features(source: str, features: Any) -> Tensor:
             "runs, outside of compiled modules, and handles one tensor"
         )
     return features
-
-
-def _read(read_output: OutputReader, returned: Any) -> Any:
-    """What the user's function makes of D's return value. Raises ValueError where it fails."""
-    try:
-        return read_output(returned)
-    except Exception as error:  # whatever a user's function raises belongs in the message
-        raise ValueError(
-            f"discriminator_output, a function, failed on {describe_output(returned)}, which the discriminator "
-            f"returned: {type(error).__name__}: {error}"
-        ) from error
 
 
 def _codes_beside(read: Sequence[Any]) -> Any:
@@ -259,10 +248,10 @@ def infer_discriminator_adapter(
     if isinstance(tap, Tap):
         tap.module(discriminator)
     reader = DiscriminatorAdapter("logits", read_output=read_output)
-    with dry_run(discriminator), eager():
+    with dry_run(discriminator):
         # With a graph from the images on, a frozen D shows its last activation as well.
         images, returned = _first_batch_taken(discriminator, images, other_sizes)
-        read = returned if read_output is None else _read(read_output, returned)
+        read = apply_reader("discriminator_output, a function,", read_output, returned, "the discriminator")
         returns_codes = _returns_codes(read, len(images), is_told=read_output is not None)
         reader = replace(reader, returns_codes=returns_codes)
         validity = read[0] if returns_codes else read

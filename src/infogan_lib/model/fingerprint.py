@@ -7,10 +7,7 @@ the global random generators are restored.
 """
 
 import copy
-import sys
-import warnings
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +16,9 @@ from torch import Tensor, nn
 
 from infogan_lib._checks import join_names
 from infogan_lib._schema import Float, Kind, ListOf, MapOf, Nullable, Record, Text
+from infogan_lib._warnings import warn
 from infogan_lib.data.rng import preserve_rng, seed_all
-from infogan_lib.model.introspection import device_and_dtype, eval_mode, restored_buffers
+from infogan_lib.model.introspection import device_and_dtype, eager, eval_mode, restored_buffers
 
 if TYPE_CHECKING:
     from infogan_lib.model.infogan import InfoGAN
@@ -82,7 +80,7 @@ def fingerprint(functions: Mapping[str, Function], model: nn.Module, device: tor
         runs: how often each is run.
     """
     outputs = {}
-    with torch.no_grad(), preserve_rng(device), eval_mode(model), restored_buffers(model), _uncompiled():
+    with torch.no_grad(), preserve_rng(device), eval_mode(model), restored_buffers(model), eager():
         for name, function in functions.items():
             try:
                 first, *others = [_summary(function, seed, device) for seed in range(runs)]
@@ -109,11 +107,10 @@ def warn_if_changed(path: Path, saved: Fingerprint | None, own: Fingerprint) -> 
     changed = [name for name in before if name in now and _differ(before[name], now[name], is_exact=is_exact)]
     if changed:
         it, does = ("it", "does") if len(changed) == 1 else ("they", "do")
-        warnings.warn(
+        warn(
             f"{path}: {join_names(changed)} {does} not compute what {it} computed when this was saved, from the same "
             "inputs and weights. All shapes fit, so it is loaded; if that is not meant, give the layers, activations "
-            "and settings of then",
-            stacklevel=5,
+            "and settings of then"
         )
 
 
@@ -134,8 +131,3 @@ def _summary(function: Function, seed: int, device: torch.device) -> list[float]
     places = torch.linspace(0, len(numbers) - 1, min(_KEPT, len(numbers)), device=numbers.device).round().long()
     kept = numbers[places].cpu().double()
     return kept.tolist() if len(kept) and bool(kept.isfinite().all()) else None
-
-
-def _uncompiled() -> Any:
-    """A context in which compiled networks run as they are written: compiling for one small batch takes minutes."""
-    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()

@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from infogan_lib._checks import check_choice
-from infogan_lib.data.rng import preserve_rng, seed_all
+from infogan_lib.data.rng import seed_all
 from infogan_lib.latent.discrete import Categorical
 from infogan_lib.latent.spec import LatentSpec
-from infogan_lib.model.activations import eager
-from infogan_lib.model.introspection import describe_output, device_and_dtype, dry_run
+from infogan_lib.model.introspection import apply_reader, describe_output, device_and_dtype, dry_run
 
 GeneratorInput = Literal["flat", "1d", "2d", "3d", "separate", "indices"]
 
@@ -86,15 +85,16 @@ def infer_generator_adapter(
     if input != "auto":
         check_choice("generator_input", input, ("auto", *GENERATOR_INPUTS))
     n = batch_size or (2 if spec.width != 2 else 3)
+    latent, fresh = _latents(spec, n, generator)
     failures = []
     for attempt in _inputs_to_try(spec) if input == "auto" else (input,):
-        result = _try(generator, spec, GeneratorAdapter(attempt, output), n)
-        if isinstance(result, _Failure):
-            failures.append(result)
+        adapter = GeneratorAdapter(attempt, output)
+        images = _try(generator, spec, adapter, latent)
+        if isinstance(images, _Failure):
+            failures.append(images)
             continue
-        adapter, images = result
         _check_can_learn(generator, images)
-        _check_reads_all_codes(generator, spec, adapter, n)
+        _check_reads_all_codes(generator, spec, adapter, latent, images, fresh)
         return adapter, images
     widths = " + ".join(f"{name} {variable.width}" for name, variable in spec.items())
     raise ValueError(
@@ -127,36 +127,45 @@ class _Failure:
     is_misfit: bool = False
 
 
-def _try(
-    generator: nn.Module, spec: LatentSpec, adapter: GeneratorAdapter, n: int
-) -> tuple[GeneratorAdapter, Tensor] | _Failure:
-    """Call the generator once on n latents: the adapter and the images, or why there are none."""
-    device, dtype = device_and_dtype(generator)
-    with dry_run(generator), eager():
-        latent = spec.sample(n, rng=torch.Generator().manual_seed(0)).to(device, dtype).requires_grad_()
-        try:
-            images = returned = replace(adapter, output=None)(generator, latent, spec)
-        except Exception as error:  # whatever a user's module raises belongs in the message
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            misfit = re.search(rf"\b{n}x{spec.width} and |input\[{n}, {spec.width}[,\]].* to have", reason) is not None
-            return _Failure(adapter.input, f"{type(error).__name__}: {reason}", None, misfit)
-        if adapter.output is not None:
-            try:
-                images = adapter.output(returned)
-            except Exception as error:  # likewise
-                failed = f"generator_output failed on {describe_output(returned)}: {type(error).__name__}: {error}"
-                return _Failure(adapter.input, failed, returned=returned)
+def _latents(spec: LatentSpec, n: int, network: nn.Module) -> tuple[Tensor, Tensor]:
+    """Two batches of n latents as a network takes them."""
+    rng = torch.Generator().manual_seed(0)
+    first, second = (spec.sample(n, rng=rng).to(*device_and_dtype(network)) for _ in range(2))
+    return first.requires_grad_(), second
+
+
+def _try(generator: nn.Module, spec: LatentSpec, adapter: GeneratorAdapter, latent: Tensor) -> Tensor | _Failure:
+    """Images (N, *) of latents (N, L), or why there are none."""
+    n = len(latent)
+    try:
+        returned = _run(generator, spec, replace(adapter, output=None), latent)
+    except Exception as error:  # whatever a user's module raises belongs in the message
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        misfit = re.search(rf"\b{n}x{spec.width} and |input\[{n}, {spec.width}[,\]].* to have", reason) is not None
+        return _Failure(adapter.input, f"{type(error).__name__}: {reason}", None, misfit)
+    try:
+        images = apply_reader("generator_output", adapter.output, returned, "the generator")
+    except ValueError as error:
+        return _Failure(adapter.input, str(error), returned=returned)
     if isinstance(images, Tensor) and images.ndim >= 2 and len(images) == n:
-        return adapter, images
+        return images
     got = f"shape {tuple(images.shape)}" if isinstance(images, Tensor) else describe_output(images)
     return _Failure(adapter.input, f"returned {got} for a batch of {n}", returned=images)
+
+
+def _run(generator: nn.Module, spec: LatentSpec, adapter: GeneratorAdapter, latent: Tensor) -> Any:
+    """What a generator makes of latents (N, L), with the same noise inside it in each call."""
+    with dry_run(generator):
+        seed_all(0, latent.device)
+        return adapter(generator, latent, spec)
 
 
 def _remedy(spec: LatentSpec, failures: list[_Failure], discriminator: nn.Module | None) -> str:
     """What to change, as far as the failures tell."""
     if discriminator is not None:
-        swapped = (_try(discriminator, spec, GeneratorAdapter(way), 3) for way in ("flat", "2d"))
-        if not all(isinstance(result, _Failure) for result in swapped):
+        latent, _ = _latents(spec, 3, discriminator)
+        swapped = (_try(discriminator, spec, GeneratorAdapter(way), latent) for way in ("flat", "2d"))
+        if any(isinstance(result, Tensor) for result in swapped):
             return "The discriminator takes such a latent: are generator and discriminator swapped?"
     returned = [failure.returned for failure in failures if failure.returned is not None]
     if any(not isinstance(value, Tensor) for value in returned):
@@ -180,44 +189,50 @@ def _check_can_learn(generator: nn.Module, images: Tensor) -> None:
         )
 
 
-def _check_reads_all_codes(generator: nn.Module, spec: LatentSpec, adapter: GeneratorAdapter, n: int) -> None:
+def _check_reads_all_codes(
+    generator: nn.Module, spec: LatentSpec, adapter: GeneratorAdapter, latent: Tensor, images: Tensor, fresh: Tensor
+) -> None:
     """Check that every code has an effect on the images.
 
     A code has one if the images have a gradient with respect to it, or if new values of it change them, or if NaN in
     its place comes through: from layers that begin with weights of zero, and learn to read it.
 
+    Args:
+        generator: G.
+        spec: the latent.
+        adapter: how G is called.
+        latent: latents (N, L) that require gradients.
+        images: G's images of them, with their graph.
+        fresh: other latents (N, L).
+
     Raises:
         ValueError: a code without any effect.
     """
-    device, dtype = device_and_dtype(generator)
-    rng = torch.Generator().manual_seed(0)
-    base, fresh = (spec.sample(n, rng=rng).to(device, dtype) for _ in range(2))
+    gradient = None
+    if images.requires_grad:
+        weights = torch.randn(images.shape, generator=torch.Generator().manual_seed(0)).to(images)
+        with torch.enable_grad():
+            projection = (weights * images).sum()  # for gradients of anything but a number torch imports sympy
+        gradient = torch.autograd.grad(projection, latent, retain_graph=True, allow_unused=True)[0]
 
-    def images(latent: Tensor) -> Tensor:
-        with preserve_rng(device), dry_run(generator), eager():
-            seed_all(0, device)  # the same noise inside the generator in each call
-            return adapter(generator, latent, spec)
-
-    before = images(base.requires_grad_())
-    weights = torch.randn(before.shape, generator=rng).to(before)
-    gradient = torch.autograd.grad(before, base, weights, allow_unused=True)[0] if before.requires_grad else None
-
-    def lets_through_nan(latent: Tensor) -> bool:
+    def lets_through_nan(changed: Tensor) -> bool:
         try:
-            return bool(images(latent).isnan().any())
+            return bool(_run(generator, spec, adapter, changed).isnan().any())
         except (RuntimeError, IndexError):  # an index made of NaN
             return True
 
-    if torch.equal(before, images(fresh)) and lets_through_nan(torch.full_like(fresh, torch.nan)):
+    without = [name for name in spec.codes if gradient is None or not gradient[:, spec.slices[name]].any()]
+    if not without:
+        return
+    has_effect = not torch.equal(images, _run(generator, spec, adapter, fresh))
+    if not has_effect and lets_through_nan(torch.full_like(fresh, torch.nan)):
         return  # nothing has an effect yet, as with a last layer of zeros
-    for name in spec.codes:
+    for name in without:
         columns = spec.slices[name]
-        if gradient is not None and gradient[:, columns].any():
-            continue
-        changed = base.detach().clone()
+        changed = latent.detach().clone()
         changed[:, columns] = fresh[:, columns]
         is_index = adapter.input == "indices" and isinstance(spec[name], Categorical)
-        if is_index or torch.equal(changed, base) or not torch.equal(before, images(changed)):
+        if is_index or torch.equal(changed, latent) or not torch.equal(images, _run(generator, spec, adapter, changed)):
             continue
         changed[:, columns] = torch.nan
         if not lets_through_nan(changed):

@@ -1,8 +1,9 @@
 """What can be read off a module or off the graph of its output, without changing either."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Literal, NamedTuple
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -80,6 +81,26 @@ def describe_output(value: object) -> str:
     return describe(value)
 
 
+def apply_reader(name: str, reader: Callable[[Any], Any] | None, returned: Any, network: str) -> Any:
+    """What a function of the user's makes of what a network returned, in a dry run; that itself without a function.
+
+    Args:
+        name: what the message calls the function.
+        reader: the function.
+        returned: what the network returned.
+        network: what the message calls the network.
+
+    Raises:
+        ValueError: the function fails.
+    """
+    try:
+        return returned if reader is None else reader(returned)
+    except Exception as error:  # whatever a user's function raises belongs in the message
+        raise ValueError(
+            f"{name} failed on {describe_output(returned)}, which {network} returned: {type(error).__name__}: {error}"
+        ) from error
+
+
 def device_and_dtype(module: nn.Module) -> tuple[torch.device, torch.dtype]:
     """The device and dtype of a module's first floating parameter or buffer; CPU and torch's default without any."""
     for tensor in (*module.parameters(), *module.buffers()):
@@ -102,13 +123,20 @@ def widest_float(device: torch.device) -> torch.dtype:
 
 @contextmanager
 def dry_run(*modules: nn.Module) -> Iterator[None]:
-    """Run modules in eval mode and with a graph; their modes and torch's random state are restored afterwards."""
+    """Run modules in eval mode, with a graph and as written; modes and random states are restored afterwards."""
     with ExitStack() as stack:
         for device in {device_and_dtype(module)[0] for module in modules}:
             stack.enter_context(preserve_rng(device))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(eval_mode(*modules))
+        stack.enter_context(eager())
         yield
+
+
+def eager() -> AbstractContextManager[object]:
+    """Run compiled modules as they are written: their operations are seen, and nothing is compiled for one batch."""
+    # Importing the compiler takes a second; without it there are no compiled modules.
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
 def eval_mode(*modules: nn.Module) -> AbstractContextManager[None]:

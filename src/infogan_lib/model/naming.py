@@ -1,4 +1,4 @@
-"""CategoryNames for the categories of a code, from labeled images."""
+"""Names for the categories of a code, from labeled images."""
 
 from collections.abc import Sequence
 

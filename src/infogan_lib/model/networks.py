@@ -18,7 +18,7 @@ from typing_extensions import override
 from infogan_lib._checks import check_bool, check_int, check_seed
 from infogan_lib.data.pixels import PixelRange
 from infogan_lib.latent.spec import LatentSpec
-from infogan_lib.model.activations import eager, measured_range, reachable_interval
+from infogan_lib.model.activations import measured_range, reachable_interval
 from infogan_lib.model.attach import attach_q
 from infogan_lib.model.discriminator_adapter import (
     OTHER_SIZES,
@@ -108,7 +108,7 @@ class Networks(nn.Module):
         """The range of G's images as a dry run shows it, where its last operations do not tell."""
         device, dtype = device_and_dtype(self.generator)
         latents = self.latent.sample(n, rng=torch.Generator().manual_seed(0)).to(device, dtype)
-        with dry_run(self.generator), eager():
+        with dry_run(self.generator):
             return measured_range(lambda z: self.generator_adapter(self.generator, z, self.latent), latents)
 
     def parameter_groups(self, *, frozen: bool = False) -> dict[Part, list[nn.Parameter]]:

@@ -1,9 +1,7 @@
 """Checks that networks and codes fit each other."""
 
 import math
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from itertools import accumulate
 from typing import Any
 
 import torch
@@ -12,6 +10,7 @@ from torch import Tensor, nn
 from infogan_lib._checks import check_function, describe, join_names
 from infogan_lib.latent.loss_code import LossCode
 from infogan_lib.latent.spec import LatentSpec
+from infogan_lib.latent.vectorized import adjacent_slices
 from infogan_lib.model.activations import Operation, column_operations
 from infogan_lib.model.introspection import describe_output, device_and_dtype, reachable_parameters
 from infogan_lib.model.tap import Tap
@@ -101,12 +100,11 @@ def check_q_gradients(parts: Sequence[Tensor], latent: LatentSpec, images: Tenso
     Raises:
         ValueError: those of a code have none.
     """
-    ends = [*accumulate(part.flatten(1).shape[1] for part in parts)]
-    learned = [id(images) in reachable_parameters(part) for part in parts]
+    columns = adjacent_slices(part.flatten(1).shape[1] for part in parts)
+    learned = [at for at, part in zip(columns, parts, strict=True) if id(images) in reachable_parameters(part)]
     for name, at in latent.output_slices.items():
-        stop = min(at.stop, at.start + latent[name].width)
-        first, last = bisect_right(ends, at.start), bisect_left(ends, stop)
-        if not any(learned[first : last + 1]) and not torch.is_inference_mode_enabled():
+        means = slice(at.start, min(at.stop, at.start + latent[name].width))
+        if not any(_overlap(means, other) for other in learned) and not torch.is_inference_mode_enabled():
             raise ValueError(
                 f"Q's outputs for {name!r} have no gradients with respect to the images, so the generator could never "
                 "learn that code; take the detach(), the no_grad() or the rounding out of Q"
@@ -133,16 +131,17 @@ def check_num_outputs(parts: Sequence[Tensor], latent: LatentSpec, batch_size: i
             f"Q gave raw outputs of shape {shapes} for a batch of {batch_size}, but the codes need "
             f"{latent.num_outputs} ({needs}); a NormalNLL takes a mean and a log-scale per dimension{hint}"
         )
-    start = 0
-    for width in widths:
-        stop = start + width
-        names = [name for name, at in latent.output_slices.items() if at.start < stop and start < at.stop]
+    for columns in adjacent_slices(widths):
+        names = [name for name, at in latent.output_slices.items() if _overlap(at, columns)]
         if len(parts) > 1 and len(names) > 1:
             raise ValueError(
                 f"Q gave outputs of widths {widths}, one of which runs over {join_names(names)}, but the codes need, "
                 f"in order, {needs}; return them in the latent's order, or as a dict by name"
             )
-        start = stop
+
+
+def _overlap(one: slice, other: slice) -> bool:
+    return one.start < other.stop and other.start < one.stop
 
 
 def check_reach(parts: Sequence[Tensor], latent: LatentSpec, probe: Callable[[], Tensor]) -> None:

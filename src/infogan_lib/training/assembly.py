@@ -87,7 +87,7 @@ def settle_pixel_range(model: InfoGAN, images: Tensor) -> None:
         model.pixel_range = UNKNOWN_RANGE
     elif model.pixel_range is None:
         model.pixel_range = known_range(images)
-    warn_range_mismatch(images, model.pixel_range or UNKNOWN_RANGE, model.output_range, stacklevel=5)
+    warn_range_mismatch(images, model.pixel_range or UNKNOWN_RANGE, model.output_range)
 
 
 def count_frozen(model: InfoGAN) -> int:

@@ -6,11 +6,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
+from infogan_lib._html import table
 from infogan_lib.data.dataset import Reader
 from infogan_lib.data.labels import LabeledBatch, as_floats, images_of
 from infogan_lib.data.pixels import UNKNOWN_RANGE
 from infogan_lib.data.rng import RandomStreams
+from infogan_lib.data.stream import Position
 from infogan_lib.data.transfer import Transfer
 from infogan_lib.data.validation import BatchLimits, check_shape_and_dtype
 from infogan_lib.distributed import Processes
@@ -22,6 +25,7 @@ from infogan_lib.training.optimizers import Part
 from infogan_lib.training.replicas import check_first_batch
 from infogan_lib.training.step import InfoGANStep
 from infogan_lib.training.step_queue import StepQueue
+from infogan_lib.training.summary import summarize, summary_rows
 from infogan_lib.training.supervision import MissingLabels
 
 
@@ -31,9 +35,11 @@ class Stepper(ABC):
     model: InfoGAN
     device: torch.device
     distributed: Processes
+    optimizers: dict[str, torch.optim.Optimizer]
     streams: RandomStreams
     _step: InfoGANStep
     _queue: StepQueue
+    _position: Position
     _batches: BatchLimits
     _ledger: RunLedger
     _dtype: torch.dtype
@@ -50,6 +56,11 @@ class Stepper(ABC):
     def steps(self) -> int:
         """How many steps have been made and read."""
         return self._queue.steps
+
+    @property
+    def epochs(self) -> int:
+        """The number of completed epochs."""
+        return self._position.epochs
 
     @property
     def launched(self) -> int:
@@ -80,6 +91,18 @@ class Stepper(ABC):
     def joint_batches(self) -> bool:
         """Whether D and Q see real and generated images in one batch."""
         return self._step.joint_batches
+
+    def summary(self) -> str:
+        """The networks and their numbers of parameters, where Q reads, the losses, the precision and the device."""
+        return summarize(self._step, self.optimizers, self.device)
+
+    @override
+    def __repr__(self) -> str:
+        return f"InfoGANTrainer({self.steps} steps made on {self.device}, latent={self.model.latent!r})"
+
+    def _repr_html_(self) -> str:
+        made = ("made so far", f"{self.steps:,} steps, {self.epochs:,} epochs")
+        return table([made, *summary_rows(self._step, self.optimizers, self.device).items()])
 
     def step(self, batch: Any) -> dict[str, float]:
         """Make one step on a batch, for those who own their loop. Networks stay in their mode, as always in torch.

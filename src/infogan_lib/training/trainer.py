@@ -9,7 +9,6 @@ from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from infogan_lib._checks import check_bool, check_int, check_name, check_path, check_seed
-from infogan_lib._html import table
 from infogan_lib.data.batch_images import to_tensor
 from infogan_lib.data.dataset import BatchSource, batch_reader
 from infogan_lib.data.labels import Batch, images_of
@@ -62,7 +61,6 @@ from infogan_lib.training.resume import FitSession
 from infogan_lib.training.step import InfoGANStep
 from infogan_lib.training.step_queue import StepQueue
 from infogan_lib.training.stepping import Stepper
-from infogan_lib.training.summary import summarize, summary_rows
 from infogan_lib.training.supervision import MissingLabels
 
 STREAMS = ("latents", "augmentation", "discriminator_augmentation", "regularization")
@@ -202,11 +200,6 @@ class InfoGANTrainer(Stepper):
         )
         begin_alike(self.distributed, [self.model, self._step.networks], self._ledger.settings, self.device)
 
-    @property
-    def epochs(self) -> int:
-        """The number of completed epochs."""
-        return self._position.epochs
-
     def fit(
         self,
         data: Any,
@@ -296,18 +289,6 @@ class InfoGANTrainer(Stepper):
             self._check_data(source.images)
         check = None if isinstance(source, TensorSource) else self._check_data  # a Tensor was checked as a whole
         return share_source(source, data, self.distributed), check
-
-    def summary(self) -> str:
-        """The networks and their numbers of parameters, where Q reads, the losses, the precision and the device."""
-        return summarize(self._step, self.optimizers, self.device)
-
-    @override
-    def __repr__(self) -> str:
-        return f"InfoGANTrainer({self.steps} steps made on {self.device}, latent={self.model.latent!r})"
-
-    def _repr_html_(self) -> str:
-        made = ("made so far", f"{self.steps:,} steps, {self.epochs:,} epochs")
-        return table([made, *summary_rows(self._step, self.optimizers, self.device).items()])
 
     def stop(self) -> None:
         """End the call of `fit` under way after the step that is reported, as completed; for callbacks.
