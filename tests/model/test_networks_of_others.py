@@ -638,6 +638,14 @@ def test_images_in_another_range_than_the_generators_are_told_at_every_door(use)
         use(model(), images(8) * 127 + 128)
 
 
+def test_a_head_that_begins_with_zeros_is_taken():
+    head = nn.Linear(16, LATENT.num_outputs)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    head.register_forward_hook(lambda module, inputs, output: output.exp() - 1)  # an end that no operation tells
+    assert not model(dense_generator(), dense_discriminator(), q_head=head).q_outputs(images(8)).any()
+
+
 def test_a_loop_is_told_once():
     trainer = make_trainer()
     with pytest.warns(UserWarning, match="data lies in"):

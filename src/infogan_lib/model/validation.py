@@ -232,6 +232,7 @@ def _check_values(name: str, code: LossCode, operations: Sequence[Operation], va
     )
     if len(finite) < _FEWEST:
         return
+    has_unknown_means &= bool((means.amax(0) > means.amin(0)).all())  # all zeros, as those of a new head, show nothing
     low, high = means.min().item(), means.max().item()
     seen = f"Q's outputs for {name!r} lie in [{low:.3g}, {high:.3g}] for all kinds of images"
     if code.is_discrete:

@@ -119,7 +119,7 @@ def check_optimizers(value: Any) -> Optimizers:
     Raises:
         TypeError: Anything else, such as a rate or an optimizer itself.
     """
-    if value is None or isinstance(value, (Optimizers, type)):
+    if value is None or isinstance(value, Optimizers) or value is Optimizers:
         return check_instance("optimizers", value, Optimizers) or Optimizers()
     given = f"{value}" if isinstance(value, (int, float)) else "..."
     raise TypeError(
@@ -134,7 +134,7 @@ def check_engine(value: Any) -> Engine:
     Raises:
         TypeError: Anything else, such as the name of a device.
     """
-    if value is None or isinstance(value, (Engine, type)):
+    if value is None or isinstance(value, Engine) or value is Engine:
         return check_instance("engine", value, Engine) or Engine()
     raise TypeError(
         f"engine must be of type Engine, but got {describe(value)}; write Engine(...), such as "
