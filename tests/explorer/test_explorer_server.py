@@ -11,7 +11,7 @@ import pytest
 from explorer_toys import ALL, request, toy
 from infogan_lib import InfoGAN
 from infogan_lib.explorer import explore
-from infogan_lib.explorer.server import MAX_ROWS
+from infogan_lib.explorer.server import MAX_ROWS, _Handler
 from toys import dense_discriminator, dense_generator
 
 pytestmark = pytest.mark.cpu
@@ -92,6 +92,18 @@ def test_a_length_that_never_comes_does_not_stop_the_page(page):
         head = f"POST /decode HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: {4 * ALL.width}\r\n\r\n"
         slow.sendall(head.encode())
         assert post(page, "decode", np.zeros(ALL.width))
+
+
+@pytest.mark.parametrize(
+    "sent",
+    ["", "GET / HTTP/1.1\r\nHost: ", "POST /decode HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\nab"],
+)
+def test_a_request_that_is_not_sent_to_its_end_is_dropped(page, monkeypatch, sent):
+    monkeypatch.setattr(_Handler, "timeout", 0.2)
+    address = urlsplit(page.url)
+    with socket.create_connection((address.hostname, address.port), timeout=10) as slow:
+        slow.sendall(sent.format(host=address.netloc, length=4 * ALL.width).encode())
+        assert slow.recv(1) == b""  # the server closes the connection
 
 
 def test_models_that_no_page_can_show_are_refused():
