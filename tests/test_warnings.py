@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from infogan_lib import Checkpoints, InfoGAN
+from infogan_lib.callbacks import EarlyStopping
 from infogan_lib.data import ImageFolder
 from infogan_lib.evaluation import Evaluator
 from infogan_lib.training import Callback
@@ -82,6 +83,16 @@ def resume_behind_a_damaged_checkpoint(path):
     trainer().fit(images(40), steps=4, batch_size=8, checkpoints=path)
 
 
+def step_in_eval_mode(_):
+    trainer = make_trainer()
+    trainer.model.eval()
+    trainer.step(images(8))
+
+
+def stop_by_a_metric_that_is_not_there(_):
+    make_trainer().fit(images(16), steps=1, batch_size=8, callbacks=[EarlyStopping("nothing", mode="min", every=1)])
+
+
 @pytest.mark.parametrize(
     ("door", "message"),
     [
@@ -97,6 +108,8 @@ def resume_behind_a_damaged_checkpoint(path):
         (resume_with_other_data, "is not what it was"),
         (resume_with_another_generator, "does not compute"),
         (resume_behind_a_damaged_checkpoint, "trying an earlier one"),
+        (step_in_eval_mode, "in eval mode"),
+        (stop_by_a_metric_that_is_not_there, "which no step has recorded"),
     ],
 )
 def test_a_warning_names_the_line_of_the_caller(tmp_path, door, message):

@@ -1,6 +1,5 @@
 """A callback that reports collapse during training."""
 
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
@@ -9,6 +8,7 @@ from typing_extensions import override
 
 from infogan_lib._checks import check_function, check_int
 from infogan_lib._schema import Described, Int, Items, Kind, ListOf, Record, Text
+from infogan_lib._warnings import warn
 from infogan_lib.data.rng import derive_seed
 from infogan_lib.evaluation.alerts import AlertFilter, AlertKey
 from infogan_lib.evaluation.probe import Probe, ProbeResult
@@ -140,7 +140,7 @@ class CollapseMonitor(Callback, Described):
     def _report(self, symptom: Symptom) -> None:
         self.symptoms.append(symptom)
         if self._on_symptom is None:
-            warnings.warn(str(symptom), CollapseWarning, stacklevel=2)
+            warn(str(symptom), CollapseWarning)
         else:
             self._on_symptom(symptom)
 

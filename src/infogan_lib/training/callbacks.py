@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
@@ -14,6 +13,7 @@ from typing_extensions import override
 
 from infogan_lib._checks import check_int, check_path, describe
 from infogan_lib._schema import Described, Int, Kind, Record
+from infogan_lib._warnings import warn
 from infogan_lib.distributed import Processes
 
 if TYPE_CHECKING:
@@ -134,10 +134,9 @@ class JSONLLogger(Callback, Described):
         if len(lines) == self._lines and (not lines or _step_of(lines[-1]) == self._step):
             os.truncate(self.path, start + sum(map(len, lines)))
             return
-        warnings.warn(
+        warn(
             f"{self.path} is not the log that the run left, which had {self._lines} lines up to step {self._step}. New "
             "lines are added at its end; trainer.history has all metrics",
-            stacklevel=4,
         )
         self._start, self._lines = self.path.stat().st_size, 0
 

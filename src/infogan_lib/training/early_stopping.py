@@ -1,7 +1,6 @@
 """A callback that ends training once a metric no longer improves."""
 
 import math
-import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,6 +8,7 @@ from typing_extensions import override
 
 from infogan_lib._checks import check_choice, check_float, check_int, check_name, join_names
 from infogan_lib._schema import Described, Float, Int, Kind, Nullable, Record
+from infogan_lib._warnings import warn
 from infogan_lib.training.callbacks import Callback
 from infogan_lib.training.keywords import explains_arguments
 
@@ -61,10 +61,9 @@ class EarlyStopping(Callback, Described):
         """Begin anew if the call of `fit` before was stopped, and end this one if it is that call, resumed."""
         if self.waited >= self.patience:
             if self._resumes:
-                warnings.warn(
+                warn(
                     f"EarlyStopping stopped this run at step {self._checked}, and stops it again; to train further, "
                     "give it more patience or leave it out of a new run that begins from this one",
-                    stacklevel=2,
                 )
                 trainer.stop()
             else:
@@ -79,10 +78,9 @@ class EarlyStopping(Callback, Described):
         if self.metric not in history:
             if not self._has_warned:
                 self._has_warned = True
-                warnings.warn(
+                warn(
                     f"EarlyStopping watches {self.metric!r}, which no step has recorded up to step {trainer.steps}; "
                     f"there are {join_names(history)}",
-                    stacklevel=2,
                 )
             return
         values = history.since(self.metric, since)

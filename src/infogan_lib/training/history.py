@@ -6,7 +6,6 @@ changes (`checkpoints.segments`), and small segments are merged into larger ones
 segments grows with the run. Segments are read when their values are asked for, and the newest stay in memory.
 """
 
-import warnings
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing_extensions import override
 
 from infogan_lib._checks import check_int, join_names
 from infogan_lib._schema import Array, ListOf, MapOf, Record
+from infogan_lib._warnings import warn
 from infogan_lib.checkpoints.disk import CheckpointError, fsync_dir, os_errors_as_checkpoint_errors
 from infogan_lib.checkpoints.segments import Segment, spans, to_manifest
 from infogan_lib.checkpoints.tensor_file import encode
@@ -226,11 +226,10 @@ class History(MetricTable):
                 reasons.append(str(error))
         if reasons:
             lost = spans([segment for segment in segments if segment.digest in self._lost])
-            warnings.warn(
+            warn(
                 f"{checkpoint}: the weights and everything else are loaded, but {len(reasons)} of the {len(segments)} "
                 f"files of its history cannot be read ({reasons[0]}), so the metrics of steps {lost} are lost, unless "
                 f"you copy these files to {segments[0].folder} and load it again",
-                stacklevel=3,
             )
 
     @override
@@ -299,7 +298,7 @@ class History(MetricTable):
                 records = read_records(segment)
             except CheckpointError as error:
                 self._lost.add(segment.digest)
-                warnings.warn(f"{error}; the metrics of steps {spans([segment])} are lost", stacklevel=4)
+                warn(f"{error}; the metrics of steps {spans([segment])} are lost")
                 return None
             self._in_memory[segment.digest] = records
             self._trim()

@@ -1,7 +1,6 @@
 """A trainer's record of its run: the state that is saved, the calls of `fit` that were made, and where."""
 
 import secrets
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from infogan_lib._schema import MAX_STEPS, Int, Record
 from infogan_lib._version import __version__
+from infogan_lib._warnings import warn
 from infogan_lib.checkpoints.bundle import read_bundle, write_bundle
 from infogan_lib.checkpoints.compare import known_fields
 from infogan_lib.checkpoints.disk import CheckpointError, makedirs_synced, os_errors_as_checkpoint_errors
@@ -129,10 +129,9 @@ class RunLedger:
         check_schema(path, "metadata", known, RUN_METADATA)
         differences = check_config(path, metadata.get("settings"), self.settings, allow_branch=allow_branch)
         if metadata.get("torch") != torch.__version__:
-            warnings.warn(
+            warn(
                 f"{path} was saved with torch {metadata.get('torch')}, and this is {torch.__version__}: the run "
                 "resumes, but not necessarily bitwise as it would have continued",
-                stacklevel=5,
             )
         return differences
 

@@ -8,12 +8,12 @@ the one that was interrupted. A call that made neither a step nor a checkpoint i
 import logging
 import os
 import shutil
-import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from infogan_lib._warnings import warn
 from infogan_lib.checkpoints.disk import CheckpointError, os_errors_as_checkpoint_errors
 from infogan_lib.checkpoints.run_folder import Checkpoint, RunFolder, read_checkpoint
 from infogan_lib.checkpoints.segments import from_manifest
@@ -82,10 +82,9 @@ class FitSession:
             stack.enter_context(folder)
             expected, free = 4 * ledger.size, shutil.disk_usage(path).free  # weights, two moments, an average
             if free < 2 * expected:
-                warnings.warn(
+                warn(
                     f"{path} has {free:,} bytes free, and a checkpoint of this run may take {expected:,}; "
                     "free some space, or saving may fail",
-                    stacklevel=6,
                 )
             self._exit_stack = stack.pop_all()
 
@@ -247,7 +246,7 @@ class FitSession:
             ledger.branch_differences = branch.differences
             if branch.differences:
                 told = "; ".join(branch.differences)
-                warnings.warn(f"a new run begins from {path} with other settings: {told}", stacklevel=4)
+                warn(f"a new run begins from {path} with other settings: {told}")
         ledger.parent_checkpoint = checkpoint.identity
         ledger.position.keep_last_fit()
         return 0

@@ -1,6 +1,5 @@
 """The steps of a trainer, for those who own their loop: launched on batches, and read in order, at once or later."""
 
-import warnings
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from infogan_lib._html import table
+from infogan_lib._warnings import warn
 from infogan_lib.data.dataset import Reader
 from infogan_lib.data.labels import LabeledBatch, as_floats, images_of
 from infogan_lib.data.pixels import UNKNOWN_RANGE
@@ -190,10 +190,9 @@ class Stepper(ABC):
         ]
         if in_eval_mode and not self._has_warned_of_eval_mode:
             self._has_warned_of_eval_mode = True
-            warnings.warn(
+            warn(
                 f"{' and '.join(in_eval_mode)} in eval mode: the step trains the weights, but without dropout and with "
                 "the running statistics of BatchNorm, which stay as they are; call trainer.model.train() before",
-                stacklevel=4,
             )
 
     def read(self) -> dict[str, float]:

@@ -7,7 +7,6 @@ layers Q shares with D, and the Q head in the update of G and Q (Spurr et al., *
 ECML 2017, section 3.1: "the mutual information of the labeled real images").
 """
 
-import warnings
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from infogan_lib._checks import join_names
+from infogan_lib._warnings import warn
 from infogan_lib.data.labels import UNKNOWN
 from infogan_lib.latent import LatentSpec
 
@@ -80,11 +80,10 @@ class MissingLabels:
         self._batches += 1
         missing = [code for code in self._codes if code not in self._seen]
         if missing and self._batches == _WATCHED:
-            warnings.warn(
+            warn(
                 f"no image of the first {_WATCHED} batches has a label of {join_names(missing)}: all are {UNKNOWN}, "
                 "so Q learns categories of its own; give some labels or, if few images have one, the data set itself, "
                 "with all labels as its .targets, or a sampler that prefers labeled images",
-                stacklevel=4,
             )
 
 

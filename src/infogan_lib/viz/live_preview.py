@@ -1,7 +1,6 @@
 """A callback that draws samples and curves in a notebook, in place, while a model is trained."""
 
 import io
-import warnings
 from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +9,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from infogan_lib._checks import check_int, check_seed
+from infogan_lib._warnings import warn
 from infogan_lib.training.callbacks import Callback
 from infogan_lib.training.display import history_html
 from infogan_lib.training.progress import in_notebook
@@ -46,7 +46,7 @@ class LivePreview(Callback):
     def on_fit_start(self, trainer: InfoGANTrainer, total_steps: int | None) -> None:
         if not in_notebook():
             self._output = None
-            warnings.warn("LivePreview draws in a notebook only; SampleGrid writes pictures to a folder", stacklevel=4)
+            warn("LivePreview draws in a notebook only; SampleGrid writes pictures to a folder")
             return
         from IPython.display import display
 
