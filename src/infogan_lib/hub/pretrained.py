@@ -12,7 +12,6 @@ from torch import nn
 from infogan_lib._checks import (
     check_bool,
     check_float,
-    check_function,
     check_instance,
     check_mapping,
     check_name,
@@ -30,7 +29,7 @@ from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.pretrained import PretrainedGenerator
 from infogan_lib.model.q_head import QHeadFactory
 from infogan_lib.model.saving import assemble_model
-from infogan_lib.model.validation import check_modules
+from infogan_lib.model.validation import check_modules, check_reader_functions
 from infogan_lib.recipes.recipe import Recipe, available, get
 
 Reader = Callable[[Any], Any]
@@ -213,9 +212,7 @@ def from_pretrained(
         "discriminator_output": discriminator_output,
         "q_output": q_output,
     }
-    for name, reader in readers.items():
-        if reader is not None:
-            check_function(name, reader, "a function of what a network returns", 1)
+    check_reader_functions(readers)
     check_instance("generator", generator, nn.Module)
     check_instance("discriminator", discriminator, nn.Module)
     for name, text in (("revision", revision), ("token", token)):

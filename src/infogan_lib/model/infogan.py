@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from infogan_lib._checks import check_function, check_mapping, check_names
+from infogan_lib._checks import check_mapping, check_names
 from infogan_lib.data.pixels import UNKNOWN_RANGE, PixelRange, warn_unknown_range
 from infogan_lib.data.pixels import pixel_range as checked_range
 from infogan_lib.latent.category_names import CategoryNames, LabelNames, categorical_code, check_category_names
@@ -24,6 +24,7 @@ from infogan_lib.model.plan import QKind, q_kind
 from infogan_lib.model.q_head import QHeadFactory
 from infogan_lib.model.saving import load_model, save_model
 from infogan_lib.model.tap import Tap
+from infogan_lib.model.validation import check_reader_functions
 
 __all__ = ["InfoGAN", "Part"]
 
@@ -196,9 +197,7 @@ class InfoGAN(Networks):
             "discriminator_output": discriminator_output,
             "q_output": q_output,
         }
-        for name, reader in readers.items():
-            if reader is not None:
-                check_function(name, reader, "a function of what a network returns", 1)
+        check_reader_functions(readers)
         return load_model(cls, folder, generator, discriminator, q_head=q_head, q_network=q_network, readers=readers)
 
     def sample(

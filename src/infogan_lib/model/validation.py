@@ -45,6 +45,13 @@ def check_readers(generator_output: Any, discriminator_output: Any, q_output: An
         check_function("q_output", q_output, "a function of what Q returns", 1)
 
 
+def check_reader_functions(readers: Mapping[str, object]) -> None:
+    """Check that what reads the networks' outputs, by the name of its argument, is a function of one value or None."""
+    for name, reader in readers.items():
+        if reader is not None:
+            check_function(name, reader, "a function of what a network returns", 1)
+
+
 def check_modules(generator: Any, discriminator: Any, q_head: Any, q_network: Any) -> None:
     """Check that networks are modules. Raises TypeError."""
     for name, module in (("generator", generator), ("discriminator", discriminator)):
