@@ -8,7 +8,7 @@ from typing import Any
 from infogan_lib import recipes
 from infogan_lib.commands.data import load
 from infogan_lib.experiments.records import read_run
-from infogan_lib.experiments.worker import RESULT
+from infogan_lib.experiments.run_metrics import RESULT
 from infogan_lib.recipes import RunError
 from infogan_lib.viz import write_report
 

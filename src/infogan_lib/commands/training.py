@@ -11,7 +11,7 @@ from infogan_lib.callbacks import CollapseMonitor, JSONLLogger, ProgressBar, Ten
 from infogan_lib.commands.arguments import positive_int
 from infogan_lib.commands.data import NamedData, load
 from infogan_lib.commands.progress import ProgressLines, ResumeMessage, print_symptom
-from infogan_lib.experiments.worker import label_metrics, training_metrics
+from infogan_lib.experiments.run_metrics import label_metrics, training_metrics
 from infogan_lib.recipes import Recipe
 from infogan_lib.training import Engine, InfoGANTrainer
 from infogan_lib.viz import write_report

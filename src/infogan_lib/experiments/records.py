@@ -9,7 +9,7 @@ from typing import Any
 
 from infogan_lib.checkpoints.run_folder import latest_metadata
 from infogan_lib.checkpoints.segments import from_manifest
-from infogan_lib.experiments.worker import RESULT, training_metrics
+from infogan_lib.experiments.run_metrics import RESULT, training_metrics
 from infogan_lib.recipes import RunError
 from infogan_lib.training.history import History
 

@@ -26,8 +26,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from infogan_lib._checks import check_function, check_int, check_name, check_path, describe
+from infogan_lib.experiments.run_metrics import RESULT
 from infogan_lib.experiments.spread import Spread
-from infogan_lib.experiments.worker import ERROR, RESULT, Job, run_job
+from infogan_lib.experiments.worker import ERROR, Job, run_job
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.recipes.recipe import Recipe
 

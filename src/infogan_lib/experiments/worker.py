@@ -14,18 +14,13 @@ import torch
 from torch import Tensor
 
 from infogan_lib.checkpoints.disk import atomic_write
-from infogan_lib.latent.discrete import Categorical
-from infogan_lib.metrics.clustering import match_categories
+from infogan_lib.experiments.run_metrics import RESULT, label_metrics, training_metrics
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.recipes import available, save_run
 from infogan_lib.recipes.recipe import Recipe
-from infogan_lib.training.history import History
 
-RESULT, ERROR = "result.json", "error.txt"
-"""The files that a run leaves: its metrics once it is finished, or why it failed."""
-
-LAST_STEPS = 100
-"""The number of steps over which metrics of the training are averaged."""
+ERROR = "error.txt"
+"""The file that a run leaves that failed: why."""
 
 
 @dataclass(frozen=True)
@@ -99,25 +94,6 @@ def _train(job: Job) -> dict[str, float]:
     if recipe.name in available():
         save_run(job.folder, recipe, trainer.model)
     return metrics
-
-
-def training_metrics(history: History) -> dict[str, float]:
-    """Means of losses, bounds and squared errors over the last steps of a run."""
-    names = [name for name in history if name.startswith(("loss/", "bound/", "mse/"))]
-    return {name: float(history.last(name, LAST_STEPS).mean()) for name in names}
-
-
-def label_metrics(model: InfoGAN, images: Tensor, labels: Tensor) -> dict[str, float]:
-    """Agreement of a model's categories with labels; nothing if it has no single code of categories."""
-    names = [name for name, variable in model.latent.codes.items() if isinstance(variable, Categorical)]
-    if len(names) != 1:
-        return {}
-    code = names[0]
-    categories = model.encode(images)[code].mode.argmax(1).cpu().numpy()
-    identity = code in model.latent.labels
-    match = match_categories(categories, labels, category_count=model.latent[code].width, identity=identity)
-    recovered = float(len(match.recovered_labels))
-    return {"accuracy": match.accuracy, "purity": match.purity, "nmi": match.nmi, "labels_found": recovered}
 
 
 def _stop_with_the_parent() -> None:
