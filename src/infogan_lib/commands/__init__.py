@@ -11,8 +11,8 @@ from pathlib import Path
 from infogan_lib._version import __version__
 from infogan_lib.checkpoints import CheckpointError
 from infogan_lib.commands import info, reporting, training
-from infogan_lib.commands.arguments import port
 from infogan_lib.datasets import DataFileError
+from infogan_lib.explorer import __main__ as explorer
 from infogan_lib.export import ExportError, export_onnx
 from infogan_lib.recipes import RunError, load_run
 
@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     reporting.add_to(commands)
     explore = commands.add_parser("explore", help="open a page for moving the codes of a run's model by hand")
     explore.add_argument("run", type=Path, help="folder of a finished run")
-    explore.add_argument("--port", type=port, default=None, help="port on this machine; 0 for any free one")
+    explore.add_argument("--port", type=explorer.port, default=None, help="port on this machine; 0 for any free one")
     explore.add_argument("--no-open", action="store_true", help="do not open the page in the browser")
     explore.set_defaults(run_command=_explore)
     export = commands.add_parser("export", help="write a run's model as ONNX files, with a page that runs them")
@@ -53,8 +53,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _explore(options: argparse.Namespace) -> None:
-    from infogan_lib.explorer import __main__ as explorer
-
     arguments = [str(options.run), *(["--no-open"] if options.no_open else [])]
     explorer.main(arguments + ([] if options.port is None else ["--port", str(options.port)]))
 

@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("run", help="folder that recipes.save_run wrote, such as runs/mnist")
     parser.add_argument(
-        "--port", type=_port, default=PORT, help=f"port on {HOST}; 0 for any free port (default: {PORT})"
+        "--port", type=port, default=PORT, help=f"port on {HOST}; 0 for any free port (default: {PORT})"
     )
     parser.add_argument(
         "--open",
@@ -39,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     page.wait()
 
 
-def _port(text: str) -> int:
+def port(text: str) -> int:
+    """A port, from 0 to 65535, for argparse."""
     if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, but got {text!r}")
     return int(text)
