@@ -7,9 +7,10 @@ after t updates; the first copies the weights. The growing decay keeps a young a
 (TensorFlow, `tf.train.ExponentialMovingAverage`, argument `num_updates`).
 
 Of the buffers, running statistics (`running_mean`, `running_var`) are averaged, and all others are copied: the mean of
-two unit vectors is none. The vectors of spectral norm belong to a weight, and the average has another one; so each
-update brings them closer to the averaged weight by ten power iterations. With one, as training makes for G's own, the
-averaged weights were off a spectral norm of 1 by more than 1e-3 after a third of the steps; with ten after a twentieth.
+two unit vectors is none. The vectors of spectral norm belong to a weight, and the average has another one: whenever
+the average is read after a change, they are the first singular vectors of the averaged weight, so that its spectral
+norm is 1. (Power iterations in each update are not enough: with ten, a reading in twenty was off by more than 1e-3,
+where the two largest singular values are close.)
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.nn.utils.spectral_norm import SpectralNorm
@@ -27,12 +29,6 @@ from typing_extensions import override
 
 from infogan_lib._checks import check_float
 from infogan_lib.model.introspection import device_and_dtype, set_mode, widest_float
-
-POWER_ITERATIONS = 10
-"""Those of spectral norm in an update of the average, at least."""
-
-_FIRST_UPDATES = 10
-"""The updates' worth of iterations that a new average begins with, as the older hook's vectors are random at first."""
 
 
 class MovingAverage(AveragedModel):
@@ -49,11 +45,31 @@ class MovingAverage(AveragedModel):
         self.n_averaged = self.n_averaged.to(device_and_dtype(generator)[0])  # torch makes it on the CPU
         self.decay = decay
         self.requires_grad_(False)
-        for spectral_norm in _spectral_norms(self.module):
-            settings = spectral_norm.settings
-            settings.n_power_iterations = max(settings.n_power_iterations, POWER_ITERATIONS)
-            for _ in range(_FIRST_UPDATES):
-                spectral_norm.iterate()
+        self._versions: list[int] = []
+
+    @property
+    def module(self) -> nn.Module:
+        """The averaged generator, its vectors of spectral norm those of the averaged weights."""
+        versions = [parameter._version for parameter in self._averaged.parameters()]
+        if self._versions != versions:
+            for norm in _spectral_norms(self._averaged):
+                with torch.no_grad():
+                    _set_singular_vectors(norm.matrix(), *norm.vectors)
+            self._versions = versions
+        return self._averaged
+
+    @property
+    def _averaged(self) -> nn.Module:
+        """The averaged generator as the last update left it."""
+        average = self._modules["module"]
+        assert average is not None
+        return average
+
+    @override
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """The average's tensors, as `module` holds them, and the number of updates."""
+        _ = self.module
+        return super().state_dict(*args, **kwargs)
 
     @override
     @torch.no_grad()
@@ -61,19 +77,15 @@ class MovingAverage(AveragedModel):
         """Take the generator's weights into the average, without waiting for the device."""
         count = self.n_averaged.to(widest_float(self.n_averaged.device))
         weight = torch.where(count == 0, 1.0, 1 - ((1 + count) / (10 + count)).clamp(max=self.decay))
-        kinds = {(tensor.device, tensor.dtype) for tensor in (*self.module.parameters(), *self.module.buffers())}
+        kinds = {(tensor.device, tensor.dtype) for tensor in (*self._averaged.parameters(), *self._averaged.buffers())}
         weights = {kind: weight.to(*kind) for kind in kinds if kind[1].is_floating_point or kind[1].is_complex}
-        for average, current in zip(self.module.parameters(), model.parameters(), strict=True):
+        for average, current in zip(self._averaged.parameters(), model.parameters(), strict=True):
             _average(average, current, weights)
-        spectral_norms = [*_spectral_norms(self.module)]
-        own_vectors = {id(vector) for norm in spectral_norms for vector in norm.vectors}
-        for (name, average), current in zip(self.module.named_buffers(), model.buffers(), strict=True):
+        for (name, average), current in zip(self._averaged.named_buffers(), model.buffers(), strict=True):
             if name.rpartition(".")[2].startswith("running_"):
                 _average(average, current, weights)
-            elif id(average) not in own_vectors:
+            else:
                 average.copy_(current)
-        for norm in spectral_norms:
-            norm.iterate()
         self.n_averaged += 1
 
 
@@ -124,11 +136,10 @@ def _average(average: Tensor, current: Tensor, weights: Mapping[tuple[torch.devi
 
 
 class _SpectralNormed(NamedTuple):
-    """A weight under spectral norm; `iterate` makes `settings.n_power_iterations`, which change the vectors."""
+    """A weight under spectral norm, as a matrix, and the vectors u and v in sigma = u^T W v."""
 
-    settings: _SpectralNorm | SpectralNorm
+    matrix: Callable[[], Tensor]
     vectors: tuple[Tensor, Tensor]
-    iterate: Callable[[], object]
 
 
 def _spectral_norms(module: nn.Module) -> Iterator[_SpectralNormed]:
@@ -136,19 +147,41 @@ def _spectral_norms(module: nn.Module) -> Iterator[_SpectralNormed]:
     for layer in module.modules():
         if parametrize.is_parametrized(layer):
             chains: Any = layer.parametrizations
-            for name, chain in chains.items():
-                for norm in (part for part in chain if isinstance(part, _SpectralNorm)):
-                    yield _SpectralNormed(norm, (norm._u, norm._v), partial(_weight_in_training, layer, name, chain))
+            for chain in chains.values():
+                for norm in chain:
+                    if isinstance(norm, _SpectralNorm) and hasattr(norm, "_u"):  # a weight (F,) has no such vectors
+                        yield _SpectralNormed(partial(_parametrized_matrix, chain, norm), (norm._u, norm._v))
         for hook in layer._forward_pre_hooks.values():
             if isinstance(hook, SpectralNorm):
-                vectors = getattr(layer, f"{hook.name}_u"), getattr(layer, f"{hook.name}_v")
-                yield _SpectralNormed(hook, vectors, partial(hook.compute_weight, layer, do_power_iteration=True))
+                weight, *vectors = (getattr(layer, hook.name + ending) for ending in ("_orig", "_u", "_v"))
+                yield _SpectralNormed(partial(hook.reshape_weight_to_matrix, weight), (vectors[0], vectors[1]))
 
 
-def _weight_in_training(layer: nn.Module, name: str, parametrizations: nn.Module) -> Tensor:
-    """A parametrized weight as it is computed in training, where spectral norm makes a power iteration."""
-    with set_mode(parametrizations, training=True):
-        return getattr(layer, name)
+def _parametrized_matrix(parametrizations: Any, norm: _SpectralNorm) -> Tensor:
+    """The matrix that a spectral norm is given by the parametrizations before it."""
+    chain = parametrizations
+    weights = [chain.original] if chain.is_tensor else [getattr(chain, f"original{i}") for i in range(chain.ntensors)]
+    with set_mode(chain, training=False):
+        for part in chain:
+            if part is norm:
+                break
+            weights = [part(*weights)]
+    return norm._reshape_weight_to_matrix(weights[0])
+
+
+def _set_singular_vectors(matrix: Tensor, u: Tensor, v: Tensor) -> None:
+    """Set u and v to the first singular vectors of a matrix, unless it has values that are not finite."""
+    matrix = matrix.to(torch.promote_types(matrix.dtype, widest_float(matrix.device)))
+    if not matrix.isfinite().all():
+        return
+    if len(u) <= len(v):
+        left = torch.linalg.eigh(matrix @ matrix.mH).eigenvectors[:, -1]
+        right = matrix.mH @ left
+    else:
+        right = torch.linalg.eigh(matrix.mH @ matrix).eigenvectors[:, -1]
+        left = matrix @ right
+    u.copy_(F.normalize(left, dim=0))
+    v.copy_(F.normalize(right, dim=0))
 
 
 @contextmanager
