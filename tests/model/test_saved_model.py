@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -301,7 +300,9 @@ def test_the_heads_of_the_library_load_without_being_given(tmp_path, make):
 
 
 def test_a_head_that_a_function_makes_loads_with_the_function(tmp_path):
-    head = partial(QHead, hidden=3)
+    def head(feature_shape, outputs):
+        return QHead(feature_shape, outputs, hidden=3)
+
     model = InfoGAN(dense_generator(), dense_discriminator(), LATENT, q_head=head)
     model.save(tmp_path)
     networks = {"generator": dense_generator(), "discriminator": dense_discriminator()}

@@ -10,7 +10,7 @@ from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.model.activations import probed_outputs
 from infogan_lib.model.discriminator_adapter import HOW_TO_READ, DiscriminatorAdapter, OutputReader
 from infogan_lib.model.introspection import SharedNames, apply_reader, dry_run, parameters_read_by_q
-from infogan_lib.model.q_head import QHead, QHeadFactory, flat_outputs, outputs_in_order
+from infogan_lib.model.q_head import QHeadFactory, flat_outputs, outputs_in_order, proportionate_head
 from infogan_lib.model.validation import check_is_tensors, check_num_outputs, check_q_gradients, check_reach
 
 
@@ -27,7 +27,7 @@ def attach_q(
     """Find or make the module that is Q, and check that it fits D and the codes.
 
     Args:
-        q: the user's head or network, or what makes a head; `QHead` if None.
+        q: the user's head or network, or what makes a head; a `QHead` in proportion to D if None.
         discriminator: D.
         adapter: how D is read.
         images: a batch of G's images on D's device.
@@ -52,7 +52,7 @@ def attach_q(
         logits, q_input = adapter(discriminator, images)
         head = q if isinstance(q, nn.Module) else None
         if head is None and not adapter.returns_codes:
-            head = _make_head(q or QHead, q_input, latent.num_outputs, seed)
+            head = _make_head(q, discriminator, q_input, latent.num_outputs, seed)
 
     def run_q(q_input: Any) -> list[Tensor]:
         returned = q_input if head is None else head(q_input)
@@ -76,15 +76,18 @@ def attach_q(
     return head, parameters_read_by_q(discriminator, logits, q_outputs)
 
 
-def _make_head(factory: QHeadFactory, features: Tensor, outputs: int, seed: int) -> nn.Module:
+def _make_head(
+    factory: QHeadFactory | None, discriminator: nn.Module, features: Tensor, outputs: int, seed: int
+) -> nn.Module:
     """A head for features (N, *), on their device; torch's generator is seeded. Raises TypeError if it is no module."""
     feature_shape = tuple(features.shape[1:])
     torch.default_generator.manual_seed(seed)
+    if factory is None:
+        size = sum(parameter.numel() for parameter in discriminator.parameters())
+        return proportionate_head(feature_shape, outputs, discriminator_size=size).to(features)
     try:
         head = factory(feature_shape, outputs)
     except Exception as error:  # whatever a user's function raises belongs in the message
-        if factory is QHead:
-            raise
         raise TypeError(
             f"q_head must be a module, or a function that makes one of the features' shape {feature_shape} and "
             f"{outputs} outputs, but it raised {type(error).__name__}: {error}"

@@ -40,7 +40,7 @@ class InfoGAN(Networks):
         latent: the noise and codes of the generator's input.
         q_head: your own head, from the features at the tap to `latent.num_outputs` raw outputs, as one tensor or
             several in the codes' order; or a function `(feature_shape, outputs) -> head`, such as
-            `partial(QHead, hidden=256)`. None for `QHead`.
+            `partial(QHead, hidden=256)`. None for a `QHead` in proportion to D.
         q_network: your own Q on images, sharing nothing with D. Excludes `q_head` and `tap`.
         tap: the layer of D that Q reads, by name or as a `Tap`; or a function that picks the features out of what D
             returns, such as ``lambda out: out["features"]``. None for a layer in D's first half, before any that looks

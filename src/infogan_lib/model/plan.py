@@ -21,7 +21,7 @@ from infogan_lib.model.discriminator_adapter import DiscriminatorOutput
 from infogan_lib.model.ema import ema_decay
 from infogan_lib.model.fingerprint import FINGERPRINT, Fingerprint, model_fingerprint
 from infogan_lib.model.generator_adapter import GENERATOR_INPUTS, GeneratorInput
-from infogan_lib.model.q_head import LIBRARY_HEADS
+from infogan_lib.model.q_head import is_library_head
 from infogan_lib.model.tap import Tap
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def q_kind(q_head: object, q_network: object) -> QKind:
     """Whose Q a model has, by the arguments of `InfoGAN`."""
     if q_network is not None:
         return "network"
-    return "default" if q_head is None or q_head in LIBRARY_HEADS.values() else "head"
+    return "default" if q_head is None or is_library_head(q_head) else "head"
 
 
 def _readers_of(model: "InfoGAN") -> dict[str, Callable[[Any], Any] | None]:

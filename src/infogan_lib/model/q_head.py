@@ -1,7 +1,9 @@
 """Q heads: from the discriminator's features to the raw outputs of all codes."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -15,20 +17,19 @@ QHeadFactory = Callable[[Sequence[int], int], nn.Module]
 """Makes a Q head from the features' shape, without the batch, and the number of raw outputs."""
 
 MAX_SIDE = 8
-MAX_CHANNELS = 128
 
 
 class QHead(nn.Module):
     """Strided convolutions down to 8 positions a side, then Linear, leaky ReLU, Linear; no norm.
 
     No layer of it looks at the batch: Q judges each image by itself, real or generated, in training as in evaluation.
-    The convolutions, of kernel 4 and stride 2, double the channels up to 128; features of at most 8 positions a side
-    need none. All layers begin with He's initialization.
+    The convolutions, of kernel 4 and stride 2, double the channels up to `hidden`; features of at most 8 positions a
+    side need none. All layers begin with He's initialization.
 
     Args:
         feature_shape: the features' shape without the batch: (F,), (C, T), (C, H, W), ...
         outputs: the number of raw outputs, `LatentSpec.num_outputs`.
-        hidden: the width of the hidden layer.
+        hidden: the width of the hidden layer, and the most channels that a convolution has.
 
     Shape:
         features (N, *feature_shape) to raw outputs (N, outputs).
@@ -43,13 +44,11 @@ class QHead(nn.Module):
         super().__init__()
         outputs = check_int("outputs", outputs, minimum=1)
         hidden = check_int("hidden", hidden, minimum=1)
-        channels, *sides = check_shape("feature_shape", feature_shape)
+        maps = _maps(check_shape("feature_shape", feature_shape), hidden)
         layers: list[nn.Module] = []
-        while sides and max(sides) > MAX_SIDE:
-            wider = max(32, min(2 * channels, MAX_CHANNELS))
+        for (channels, *sides), (wider, *_) in pairwise(maps):
             layers += [_halving_convolution(channels, wider, sides), nn.LeakyReLU(_SLOPE)]
-            channels, sides = wider, [max(1, side // 2) for side in sides]
-        layers += [nn.Flatten(), nn.Linear(channels * math.prod(sides), hidden), nn.LeakyReLU(_SLOPE)]
+        layers += [nn.Flatten(), nn.Linear(math.prod(maps[-1]), hidden), nn.LeakyReLU(_SLOPE)]
         self.body = nn.Sequential(*layers)
         self.out = nn.Linear(hidden, outputs)
         for layer in self.body:
@@ -99,15 +98,77 @@ class BatchNormQHead(nn.Module):
         return self.out(self.body(self.pool(features).flatten(1)))
 
 
-LIBRARY_HEADS: dict[str, QHeadFactory] = {"QHead": QHead, "BatchNormQHead": BatchNormQHead}
+LIBRARY_HEADS: dict[str, Callable[..., nn.Module]] = {"QHead": QHead, "BatchNormQHead": BatchNormQHead}
 """The heads that a saved model can be loaded with by name."""
+
+SMALL_HEAD = 2**19
+"""A head of at most this many parameters is never made narrower."""
+
+LEAST_WIDTH = 16
+WIDTH = 128
+"""The least and the usual width of a head that is made in proportion to D."""
+
+
+def proportionate_head(feature_shape: Sequence[int], outputs: int, *, discriminator_size: int) -> QHead:
+    """A head that is no larger than D, or small.
+
+    Its width is 128, halved until the head has no more parameters than D or `SMALL_HEAD`, and at least 16.
+
+    Args:
+        feature_shape: the features' shape without the batch.
+        outputs: the number of raw outputs.
+        discriminator_size: the number of D's parameters.
+    """
+    width, most = WIDTH, max(discriminator_size, SMALL_HEAD)
+    while width > LEAST_WIDTH and _size(feature_shape, outputs, width) > most:
+        width //= 2
+    return QHead(feature_shape, outputs, hidden=width)
+
+
+def is_library_head(q_head: object) -> bool:
+    """Whether something given as a Q head is one of `LIBRARY_HEADS`, as it is or with settings by `partial`."""
+    return (q_head.func if isinstance(q_head, partial) else q_head) in LIBRARY_HEADS.values()
+
+
+def saved_head(name: str, tensors: Mapping[str, Tensor]) -> QHeadFactory:
+    """What makes a head of `LIBRARY_HEADS` as wide as a saved one.
+
+    Args:
+        name: the head's name.
+        tensors: the tensors of the saved head, by name; a width that they do not tell is the usual one.
+    """
+    widths = [tensor.shape[1] for key, tensor in tensors.items() if key.endswith("out.weight") and tensor.ndim == 2]
+    return partial(LIBRARY_HEADS[name], hidden=widths[0] if len(widths) == 1 and widths[0] else WIDTH)
+
 
 _SLOPE = 0.1
 
 
+def _size(feature_shape: Sequence[int], outputs: int, hidden: int) -> int:
+    """The number of parameters of a `QHead`, with nothing allocated."""
+    maps = _maps(feature_shape, hidden)
+    kernels = [math.prod(_kernel(sides)) for _, *sides in maps]
+    layers = [(before[0] * kernel, after[0]) for (before, after), kernel in zip(pairwise(maps), kernels, strict=False)]
+    layers += [(math.prod(maps[-1]), hidden), (hidden, outputs)]
+    return sum((inputs + 1) * width for inputs, width in layers)  # the one is the bias
+
+
+def _maps(feature_shape: Sequence[int], hidden: int) -> list[tuple[int, ...]]:
+    """The shapes of a `QHead`'s maps, from the features to what is flattened."""
+    maps = [tuple(feature_shape)]
+    while len(maps[-1]) > 1 and max(maps[-1][1:]) > MAX_SIDE:
+        channels, *sides = maps[-1]
+        maps.append((min(max(2 * channels, 32), hidden), *(max(1, side // 2) for side in sides)))
+    return maps
+
+
+def _kernel(sides: Sequence[int]) -> tuple[int, ...]:
+    return tuple(4 if side > 1 else 1 for side in sides)
+
+
 def _halving_convolution(channels: int, wider: int, sides: Sequence[int]) -> nn.Module:
     """A convolution that halves every side longer than one."""
-    kernel = tuple(4 if side > 1 else 1 for side in sides)
+    kernel = _kernel(sides)
     stride = tuple(2 if side > 1 else 1 for side in sides)
     make = _by_sides(sides, nn.Conv1d, nn.Conv2d, nn.Conv3d)
     return make(channels, wider, kernel, stride, tuple(size // 4 for size in kernel))

@@ -30,7 +30,7 @@ from infogan_lib.model.fingerprint import model_fingerprint, warn_if_changed
 from infogan_lib.model.introspection import device_and_dtype
 from infogan_lib.model.plan import VERSIONS, ModelPlan, q_kind
 from infogan_lib.model.priors import is_prior
-from infogan_lib.model.q_head import LIBRARY_HEADS, QHeadFactory
+from infogan_lib.model.q_head import LIBRARY_HEADS, QHeadFactory, saved_head
 from infogan_lib.model.validation import check_modules
 
 if TYPE_CHECKING:
@@ -143,14 +143,15 @@ def assemble_model(
         )
     for name, network in own.items():
         check_tensors(folder, name, renamed_like(tensors_of(tensors, name), network), network)
-    reads_features = plan.tap is not None or "tap" in given
+    if kind == "default" and plan.head and (plan.tap is not None or "tap" in given):
+        q_head = saved_head(plan.head, tensors_of(tensors, "q"))
     places: dict[str, Any] = {"tap": plan.tap, "discriminator_output": plan.discriminator_output} | given
     try:
         model = cls(
             generator,
             discriminator,
             plan.latent,
-            q_head=LIBRARY_HEADS[plan.head] if kind == "default" and plan.head and reads_features else q_head,
+            q_head=q_head,
             q_network=q_network,
             generator_input=plan.generator_input,
             pixel_range=plan.pixel_range,

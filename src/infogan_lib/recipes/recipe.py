@@ -32,7 +32,7 @@ class Recipe:
         batch_size: Number of real images per step.
         epochs: Passes over the data; None if `steps` is given.
         steps: Number of steps; None if `epochs` is given.
-        q_head: Q head on D's features, or what makes one; None for `QHead`.
+        q_head: Q head on D's features, or what makes one; None for a `QHead` in proportion to D.
         q_network: Separate Q network on images; None for a head.
         tap: Layer of D whose output the Q head reads; None for the default.
         optimizers: Learning rates and optimizers.
