@@ -72,6 +72,8 @@ def test_logits_of_an_untrained_discriminator_are_logits_whatever_their_sign(nor
         (lambda x: torch.softmax(torch.cat([x, -x], 1), 1), "ends in a Softmax.*remove the Softmax"),
         (lambda x: nn.functional.log_softmax(torch.cat([x, -x], 1), 1), "ends in a LogSoftmax.*remove"),
         (nn.LogSigmoid(), "ends in a LogSigmoid.*remove the LogSigmoid"),
+        (torch.tanh, r"outputs end at -1 and 1, as those of a Tanh do.*discriminator_output='logits'"),
+        (lambda x: 2 * hand_sigmoid(x) - 1, r"outputs end at -1 and 1, as those of a Tanh do"),
         (torch.relu, r"values from 0 to [\d.e+]+ only, as"),
         (lambda x: x.clamp(0, 1), r"values from 0 to 1 only, as probabilities are"),
         (lambda x: x.clamp_min(0), r"values from 0 to [\d.e+]+ only, as"),
@@ -363,6 +365,12 @@ WRITTEN_BY_HAND = {
     "inverse": (lambda x: x[:, :4], lambda x: x[:, 4:6], lambda x: 1 / x[:, 6:].exp(), "'style'.*log-scale"),
     "maximum": (lambda x: x[:, :4], lambda x: x[:, 4:6], lambda x: x[:, 6:].maximum(x.new_zeros(1)), "log-scale"),
     "mean": (lambda x: x[:, :4], lambda x: hand_sigmoid(x[:, 4:6]), lambda x: x[:, 6:], r"'style' lie in \[0, 1\]"),
+    "straight-through": (
+        lambda x: nn.functional.gumbel_softmax(x[:, :4], hard=True),
+        lambda x: x[:, 4:6],
+        lambda x: x[:, 6:],
+        "'digit'.*logits",
+    ),
     "probabilities": (lambda x: hand_sigmoid(x[:, :4]), lambda x: x[:, 4:6], lambda x: x[:, 6:], "'digit'.*logits"),
 }
 

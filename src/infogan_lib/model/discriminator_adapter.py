@@ -205,6 +205,12 @@ def _output_kind(validity: Tensor, measure: Callable[[], Interval]) -> Discrimin
     if operation.name == "a linear layer" or operation.name == "a sum of layers":
         return "logits"
     low, high = measure()
+    if math.isclose(low, -1, abs_tol=2e-3) and math.isclose(high, 1, abs_tol=2e-3):
+        raise ValueError(
+            "the discriminator's outputs end at -1 and 1, as those of a Tanh do; as logits these never say that an "
+            "image is real with more than 73%. Remove what bounds them from the end of D, or say "
+            "discriminator_output='logits' where that is meant, as with a loss of least squares"
+        )
     if low < 0 < high:
         return "logits"
     kind = "probabilities are" if low >= 0 and high <= 1 else "logits are not"

@@ -235,7 +235,8 @@ def _check_values(name: str, code: LossCode, operations: Sequence[Operation], va
     finite = values[values.isfinite().all(1)]
     means, scales = finite[:, : code.width], finite[:, code.width :]
     has_unknown_means, has_unknown_scales = (
-        not any(map(_is_known, part)) for part in (operations[: code.width], operations[code.width :])
+        not any(_is_known(operation) and not (code.is_discrete and operation.is_shifted) for operation in part)
+        for part in (operations[: code.width], operations[code.width :])
     )
     if len(finite) < _FEWEST:
         return
