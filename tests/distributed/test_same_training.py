@@ -53,7 +53,7 @@ def test_two_processes(two, name):
     check(two, name, 8)
 
 
-@pytest.mark.slow
+@pytest.mark.stress
 @pytest.mark.parametrize("name", CASES)
 def test_two_processes_for_longer(two, name):
     check(two, name)
@@ -66,6 +66,12 @@ def test_three_processes(three, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ["default", "accumulated"])
 def test_four_processes(four, name):
+    check(four, name, 20)
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("name", CASES)
+def test_four_processes_for_longer(four, name):
     check(four, name)

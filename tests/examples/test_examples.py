@@ -28,32 +28,6 @@ def run(*arguments, cwd, check=True):
 
 
 @pytest.mark.slow
-def test_mnist_leaves_pictures_metrics_and_a_table(tmp_path):
-    done = run(ROOT / "examples/mnist.py", "--steps", 40, "--recipe", "default", "--device", "cpu", cwd=tmp_path)
-    out = tmp_path / "runs" / "mnist"
-    pictures = ["training_images", "categories", "style_0", "style_1", "curves"]
-    pictures += ["fixed_category", "fixed_noise", "digits_by_name"]
-    for name in pictures:
-        assert matplotlib.image.imread(out / f"{name}.png").std() > 0.01, name
-    metrics = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in metrics] == list(range(1, 41))
-    assert "step 40/40  0:00 left" in done.stdout
-    table = [line for line in done.stdout.splitlines() if line.count("*") == 1 and line.split()[0].isdigit()]
-    assert len(table) == 10
-    counts = [[int(cell.rstrip("*")) for cell in line.split()[1:11]] for line in table]
-    assert sum(map(sum, counts)) == 10_000
-    accuracy = json.loads((out / "result.json").read_text())["accuracy"]
-    matched = sum(int(cell.rstrip("*")) for line in table for cell in line.split() if cell.endswith("*"))
-    assert accuracy == pytest.approx(matched / 10_000)
-    assert f"accuracy under the best matching: {accuracy:.1%}" in done.stdout
-    report = (out / "report.html").read_text()
-    assert done.stdout.splitlines()[-1] == f"what was learned, on one page: {Path('runs/mnist/report.html')}"
-    assert f"{accuracy:.1%} of 10,000 images are in the category matched to their label" in report
-    assert "How it was trained" in report
-    assert load_run(out).latent.width == 74
-
-
-@pytest.mark.slow
 def test_mnist_explains_itself(tmp_path):
     text = run(ROOT / "examples/mnist.py", "--help", cwd=tmp_path).stdout
     for option in (
@@ -144,14 +118,38 @@ def test_mnist_rejects_mistakes_in_one_line(tmp_path, arguments, message):
     assert "Traceback" not in done.stderr
 
 
+def check_what_mnist_leaves(done, out: Path) -> None:
+    """Check pictures, metrics, table and report of a finished run of 40 steps."""
+    pictures = ["training_images", "categories", "style_0", "style_1", "curves"]
+    pictures += ["fixed_category", "fixed_noise", "digits_by_name"]
+    for name in pictures:
+        assert matplotlib.image.imread(out / f"{name}.png").std() > 0.01, name
+    metrics = (out / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in metrics] == list(range(1, 41))
+    assert "step 40/40  0:00 left" in done.stdout
+    table = [line for line in done.stdout.splitlines() if line.count("*") == 1 and line.split()[0].isdigit()]
+    assert len(table) == 10
+    counts = [[int(cell.rstrip("*")) for cell in line.split()[1:11]] for line in table]
+    assert sum(map(sum, counts)) == 10_000
+    accuracy = json.loads((out / "result.json").read_text())["accuracy"]
+    matched = sum(int(cell.rstrip("*")) for line in table for cell in line.split() if cell.endswith("*"))
+    assert accuracy == pytest.approx(matched / 10_000)
+    assert f"accuracy under the best matching: {accuracy:.1%}" in done.stdout
+    report = (out / "report.html").read_text()
+    assert done.stdout.splitlines()[-1] == f"what was learned, on one page: {Path('runs/mnist/report.html')}"
+    assert f"{accuracy:.1%} of 10,000 images are in the category matched to their label" in report
+    assert "How it was trained" in report
+    assert load_run(out).latent.width == 74
+
+
 @pytest.mark.slow
-def test_mnist_resumes_when_it_is_run_again(tmp_path):
+def test_mnist_resumes_when_it_is_run_again_and_leaves_pictures_metrics_and_a_table(tmp_path):
     arguments = ("--steps", "40", "--recipe", "default", "--device", "cpu")
     program = [sys.executable, str(ROOT / "examples/mnist.py"), *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
-    metrics, pipes = tmp_path / "runs/mnist/metrics.jsonl", {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    out, pipes = tmp_path / "runs/mnist", {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(program, cwd=tmp_path, env=environment, text=True, **pipes) as first:
-        while not (tmp_path / "runs/mnist/checkpoints/step_0000000000").exists():
+        while not (out / "checkpoints/step_0000000000").exists():
             assert first.poll() is None
             time.sleep(0.05)
         time.sleep(1)
@@ -162,7 +160,7 @@ def test_mnist_resumes_when_it_is_run_again(tmp_path):
     assert 0 < reached < 40
     again = run(*program[1:], cwd=tmp_path)
     assert f"the run in this folder is at step {reached}: resuming" in again.stdout
-    assert [json.loads(line)["step"] for line in metrics.read_text().splitlines()] == list(range(1, 41))
+    check_what_mnist_leaves(again, out)
     table = again.stdout.split("category  ")[1].split("accuracy")[0]
     finished = run(*program[1:], cwd=tmp_path)
     assert table in finished.stdout
