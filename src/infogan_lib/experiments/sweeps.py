@@ -25,7 +25,16 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from infogan_lib._checks import check_function, check_int, check_name, check_path, describe
+from infogan_lib._checks import (
+    check_function,
+    check_int,
+    check_items,
+    check_name,
+    check_path,
+    describe,
+    join_names,
+    shorten,
+)
 from infogan_lib.experiments.run_metrics import RESULT
 from infogan_lib.experiments.spread import Spread
 from infogan_lib.experiments.worker import ERROR, Job, run_job
@@ -36,6 +45,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 _log = logging.getLogger(__name__)
+
+_MAX_RUNS = 10_000
+"""The most runs of a sweep, each of which is a process and a folder."""
 
 _SECONDS_TO_SAVE = 60.0
 """The time that a run has to save when the sweep is stopped."""
@@ -76,7 +88,7 @@ class SweepResult:
             KeyError: If no run has that metric.
         """
         if metric not in self.metrics:
-            raise KeyError(f"no run has a metric {metric!r}; there are {', '.join(self.metrics) or 'none'}")
+            raise KeyError(f"no run has a metric {shorten(metric)}; there are {join_names(self.metrics)}")
         values: dict[tuple[str, ...], list[float]] = {}
         for row in self.runs:
             if metric in row:
@@ -149,16 +161,20 @@ def sweep(
         raise TypeError(
             f"make_recipe must be a function (seed=..., **settings) -> Recipe, but got {describe(make_recipe)}"
         )
-    if not callable(data) and not isinstance(data, (Tensor, Dataset, tuple)):
+    if not callable(data) and not isinstance(data, (Tensor, Dataset)) and not _is_labeled(data):
         raise TypeError(
             f"data must be images, (images, labels) or a function that returns them, but got {describe(data)}"
         )
-    if test is not None and not callable(test) and not (isinstance(test, tuple) and len(test) == 2):
+    if test is not None and not callable(test) and not _is_labeled(test):
         raise TypeError(f"test must be (images, labels), or a function that returns them, but got {describe(test)}")
     if evaluate is not None:
         check_function("evaluate", evaluate, "a function of a model that returns {name: number}", 1)
     folder, count = check_path("out", out), check_int("processes", processes, minimum=1, maximum=1024)
     points, all_seeds = _points(grid), _seeds(seeds)
+    if len(points) * len(all_seeds) > _MAX_RUNS:
+        raise ValueError(
+            f"grid and seeds must make at most {_MAX_RUNS:,} runs, but make {len(points) * len(all_seeds):,}"
+        )
     threads = None if count == 1 else max(1, (os.cpu_count() or 1) // count)
     for name, function in {"make_recipe": make_recipe, "data": data, "test": test, "evaluate": evaluate}.items():
         _check_importable(name, function)
@@ -174,10 +190,14 @@ def sweep(
     return result
 
 
+def _is_labeled(data: Any) -> bool:
+    """Whether data is a pair of images and labels."""
+    return isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], (Tensor, Dataset))
+
+
 def _seeds(seeds: Iterable[int]) -> list[int]:
-    if isinstance(seeds, (str, bytes)) or not isinstance(seeds, Iterable):
-        raise TypeError(f"seeds must be whole numbers in a list, such as range(3), but got {describe(seeds)}")
-    found = list(dict.fromkeys(check_int("one of seeds", seed, minimum=0) for seed in seeds))
+    given = check_items("seeds", seeds, "whole numbers, such as range(3)", most=_MAX_RUNS)
+    found = list(dict.fromkeys(check_int("one of seeds", seed, minimum=0) for seed in given))
     if not found:
         raise ValueError("seeds must be at least one whole number, but got none")
     return found
@@ -188,12 +208,16 @@ def _points(grid: Any) -> list[tuple[dict[str, str], dict[str, Any]]]:
     if grid is not None and not isinstance(grid, Mapping):
         raise TypeError(f"grid must be a mapping of settings to their values, but got {describe(grid)}")
     named: list[list[tuple[str, str, Any]]] = []
+    count = 1
     for name, values in (grid or {}).items():
         check_name("a setting of grid", name)
         if not isinstance(values, (Mapping, Sequence)) or isinstance(values, (str, bytes)) or len(values) == 0:
             raise ValueError(
                 f"grid: {name!r} must have values in a list, or a dict by name, but got {describe(values)}"
             )
+        count *= len(values)
+        if count > _MAX_RUNS:
+            raise ValueError(f"grid must have at most {_MAX_RUNS:,} combinations, but with {name!r} it has {count:,}")
         pairs = values.items() if isinstance(values, Mapping) else [(_label(name, value), value) for value in values]
         named.append([(name, check_name(f"a name in grid[{name!r}]", label), value) for label, value in pairs])
     combinations = list(itertools.product(*named))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from torch import Tensor, nn
 
-from infogan_lib._checks import check_path, join_names
+from infogan_lib._checks import check_path, join_names, shorten
 from infogan_lib._schema import MAX_INT
 from infogan_lib.checkpoints.bundle import read_bundle, write_bundle
 from infogan_lib.checkpoints.compare import (
@@ -133,7 +133,9 @@ def assemble_model(
             f"its Q is {_Q_KINDS.get(str(plan.q)[:20], repr(plan.q)[:60])}, but what was given is {_Q_KINDS[kind]}",
         )
     if plan.head is not None and plan.head not in LIBRARY_HEADS:
-        raise CheckpointError(folder, f"its Q head is {plan.head!r}, but this version has {join_names(LIBRARY_HEADS)}")
+        raise CheckpointError(
+            folder, f"its Q head is {shorten(plan.head)}, but this version has {join_names(LIBRARY_HEADS)}"
+        )
     given = {name: function for name, function in readers.items() if function is not None}
     if set(given) != set(plan.functions):
         raise CheckpointError(

@@ -12,7 +12,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from infogan_lib._checks import check_float, check_int, check_name, check_seed, check_type, describe, join_names
+from infogan_lib._checks import (
+    check_float,
+    check_int,
+    check_name,
+    check_seed,
+    check_type,
+    describe,
+    join_names,
+    shorten,
+)
 from infogan_lib.data.pixels import check_dtype
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.model import InfoGAN, Tap
@@ -219,7 +228,7 @@ def get(name: str, *, width: float = 1.0, seed: int = 0, **overrides: Any) -> Re
         ValueError: If there is no recipe of that name, `width` is not above 0, or `seed` is below 0.
     """
     if not isinstance(name, str) or name not in _RECIPES:
-        raise ValueError(f"there is no recipe {name!r}; there are {join_names(available())}")
+        raise ValueError(f"there is no recipe {shorten(name)}; there are {join_names(available())}")
     width, seed = check_float("width", width, above=0), check_seed(seed)
     if width > MAX_WIDTH:
         raise ValueError(f"width must be at most {MAX_WIDTH}, as it is a factor on all channels, but got {width:g}")

@@ -7,7 +7,16 @@ from typing import Any
 
 from torch import Tensor
 
-from infogan_lib._checks import check_instance, check_names, check_path, check_seed, check_text, check_type, describe
+from infogan_lib._checks import (
+    check_instance,
+    check_items,
+    check_names,
+    check_path,
+    check_seed,
+    check_text,
+    check_type,
+    describe,
+)
 from infogan_lib.data.pixels import check_real_images
 from infogan_lib.evaluation.symptoms import Symptom
 from infogan_lib.latent.category_names import LabelNames
@@ -101,6 +110,5 @@ def write_report(
 
 
 def _as_text(symptoms: Any) -> list[str]:
-    if isinstance(symptoms, (str, bytes)) or not isinstance(symptoms, Iterable):
-        raise TypeError(f"symptoms must be a list, such as monitor.symptoms, but got {describe(symptoms)}")
-    return [str(check_type("one of symptoms", symptom, Symptom, str)) for symptom in symptoms]
+    items = check_items("symptoms", symptoms, "symptoms, such as monitor.symptoms")
+    return [str(check_type("one of symptoms", symptom, Symptom, str)) for symptom in items]
