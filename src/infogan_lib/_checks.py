@@ -127,7 +127,7 @@ def check_names(name: str, value: object) -> list[str]:
     """Return names, a sequence or a dict by number, as a list, or raise an error that names the argument."""
     if isinstance(value, Mapping):
         value = names_by_number(name, value, len(value))
-    return [check_name(f"one of {name}", item) for item in check_items(name, value, "strings")]
+    return [check_name(f"one of {name}", item) for item in check_items(name, value, "a sequence of strings")]
 
 
 def check_items(name: str, value: object, wanted: str, most: int = 2**20) -> list[Any]:
@@ -136,7 +136,7 @@ def check_items(name: str, value: object, wanted: str, most: int = 2**20) -> lis
     Args:
         name: What errors call the argument.
         value: What was given.
-        wanted: What the items should be, such as "strings".
+        wanted: What it should be, such as "a sequence of strings".
         most: The most items.
     """
     try:
@@ -144,9 +144,9 @@ def check_items(name: str, value: object, wanted: str, most: int = 2**20) -> lis
     except TypeError:  # a Tensor of no dimension has __iter__ and refuses to iterate
         items = None
     if items is None:
-        raise TypeError(f"{name} must be a sequence of {wanted}, but got {describe(value)}")
+        raise TypeError(f"{name} must be {wanted}, but got {describe(value)}")
     if len(items) > most:
-        raise ValueError(f"{name} must be a sequence of at most {most:,} {wanted}, but got {describe(value)}")
+        raise ValueError(f"{name} must be {wanted}, at most {most:,} of them, but got {describe(value)}")
     return items
 
 

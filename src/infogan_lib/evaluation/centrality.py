@@ -99,7 +99,7 @@ def model_centrality(
 
     Source: Lin et al., 2020, section 4, who use 500 groups of 100 images for vote and score alike.
     """
-    models = check_items("models", models, "InfoGANs")
+    models = check_items("models", models, "InfoGANs in a list")
     _check_models(models)
     max_dims = max(len(_continuous_columns(model)) for model in models)
     num_votes = check_int("num_votes", num_votes, minimum=max_dims)

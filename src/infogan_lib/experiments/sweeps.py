@@ -5,6 +5,7 @@ that was stopped, even by a kill, is finished by the same program started once m
 """
 
 import csv
+import io
 import itertools
 import json
 import logging
@@ -35,6 +36,7 @@ from infogan_lib._checks import (
     join_names,
     shorten,
 )
+from infogan_lib.checkpoints.together import write_together
 from infogan_lib.experiments.run_metrics import RESULT
 from infogan_lib.experiments.spread import Spread
 from infogan_lib.experiments.worker import ERROR, Job, run_job
@@ -196,7 +198,7 @@ def _is_labeled(data: Any) -> bool:
 
 
 def _seeds(seeds: Iterable[int]) -> list[int]:
-    given = check_items("seeds", seeds, "whole numbers, such as range(3)", most=_MAX_RUNS)
+    given = check_items("seeds", seeds, "whole numbers in a list, such as range(3)", _MAX_RUNS)
     found = list(dict.fromkeys(check_int("one of seeds", seed, minimum=0) for seed in given))
     if not found:
         raise ValueError("seeds must be at least one whole number, but got none")
@@ -302,14 +304,15 @@ def _row(job: Job) -> dict[str, Any]:
 
 def _write_tables(result: SweepResult) -> None:
     columns = ["run", *result.settings, "seed", *result.metrics, "error"]
-    with (result.folder / "runs.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(result.runs)
-    with (result.folder / "summary.csv").open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow([*result.settings, "metric", "runs", "mean", "sd", "worst"])
-        for metric in result.metrics:
-            for point, found in result.spread(metric).items():
-                sd = "" if math.isnan(found.sd) else found.sd
-                table.writerow([*point, metric, found.runs, found.mean, sd, found.worst])
+    runs, summary = io.StringIO(), io.StringIO()
+    writer = csv.DictWriter(runs, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(result.runs)
+    table = csv.writer(summary, lineterminator="\n")
+    table.writerow([*result.settings, "metric", "runs", "mean", "sd", "worst"])
+    for metric in result.metrics:
+        for point, found in result.spread(metric).items():
+            sd = "" if math.isnan(found.sd) else found.sd
+            table.writerow([*point, metric, found.runs, found.mean, sd, found.worst])
+    files = {"runs.csv": runs.getvalue(), "summary.csv": summary.getvalue()}
+    write_together(result.folder, {name: text.encode(errors="backslashreplace") for name, text in files.items()})

@@ -70,7 +70,7 @@ def check_callbacks(callbacks: Any) -> tuple[Callback, ...]:
         raise TypeError(f"{wanted}, but got a class; did you mean [{callbacks.__name__}()]?")
     if isinstance(callbacks, Mapping):
         raise TypeError(f"{wanted}, but got {describe(callbacks)}")
-    result = tuple(check_items("callbacks", callbacks, "Callback objects, such as [ProgressBar()]"))
+    result = tuple(check_items("callbacks", callbacks, wanted.removeprefix("callbacks must be ")))
     for callback in result:
         if not isinstance(callback, Callback):
             hint = f"; did you mean {callback.__name__}()?" if isinstance(callback, type) else ""
