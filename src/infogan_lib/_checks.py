@@ -15,7 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from infogan_lib._messages import MAX_NAME, describe, join_names, shorten
+from infogan_lib._messages import MAX_NAME as MAX_NAME
+from infogan_lib._messages import describe as describe
+from infogan_lib._messages import join_names as join_names
+from infogan_lib._messages import shorten as shorten
 
 MAX_INT = 2**63 - 1
 """The largest whole number that torch takes, as a seed too."""
@@ -229,7 +232,10 @@ def check_device(name: str, value: Any) -> torch.device:
     """Return a device of this machine, or raise an error that names the argument."""
     try:
         if isinstance(value, (str, torch.device)):
-            return torch.empty(0, device=torch.device(value)).device
+            device = torch.empty(0, device=torch.device(value)).device
+            if device.type == "meta":
+                raise RuntimeError("its tensors hold no values")
+            return device
         raise TypeError(f"{name} must be a torch device such as 'cpu', but got {describe(value)}")
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(

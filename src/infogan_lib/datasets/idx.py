@@ -9,7 +9,7 @@ import struct
 import zlib
 from math import prod
 from pathlib import Path
-from typing import IO, Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 import torch
@@ -89,7 +89,7 @@ def unpacked(folder: Path, name: str) -> tuple[Path, bytes]:
         raise DataFileError(f"{path} is damaged: {error or 'it does not fit into memory'}") from error
 
 
-def _read(file: IO[bytes]) -> bytes:
+def _read(file: BinaryIO | gzip.GzipFile) -> bytes:
     """The content of a file up to a byte more than its header announces: a small gzip file may unpack to terabytes."""
     content = bytearray(file.read(4))
     content += file.read(4 * content[-1] if len(content) == 4 else 0)

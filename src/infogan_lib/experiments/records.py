@@ -42,12 +42,14 @@ class RunRecord:
         settings: Settings by name, as text.
         metrics: Metrics of the finished run, and means of its last steps.
         history: Metrics by step.
+        symptoms: What the monitor of the run saw; None if the run does not say.
     """
 
     folder: Path
     settings: dict[str, str]
     metrics: dict[str, float]
     history: History
+    symptoms: list[str] | None = None
 
     @property
     def seed(self) -> str:
@@ -75,7 +77,7 @@ def read_run(folder: Path) -> RunRecord:
     Raises:
         RunError: If one of the files cannot be read.
     """
-    settings, metrics, history = dict[str, str](), dict[str, float](), History()
+    settings, metrics, history, symptoms = dict[str, str](), dict[str, float](), History(), None
     found = latest_metadata(folder)
     if found is not None:
         path, metadata = found
@@ -86,22 +88,28 @@ def read_run(folder: Path) -> RunRecord:
     for name in (_RECIPE, RESULT):
         if not (folder / name).exists():
             continue
-        path = folder / name
-        try:
-            content = read_object(path, follow=True)
-            if "metrics" in content:
-                RESULT_SCHEMA.check(content, "it")
-                _check_metrics(content["metrics"])
-        except (CheckpointError, ValueError) as error:
-            raise _unreadable(path, error) from error
+        content = read_result(folder / name)
         if "metrics" in content:
             settings |= dict(flatten({**content.get("settings", {}), "seed": content.get("seed", "")}))
             metrics |= content["metrics"]
+            symptoms = content.get("symptoms")
             continue
         settings |= {key: _as_text(value) for key, value in content.items() if key in _SETTINGS | {"name"}}
         if name == RESULT:
             metrics |= {key: value for key, value in content.items() if _is_number(value) and key not in _SETTINGS}
-    return RunRecord(folder, settings, training_metrics(history) | metrics, history)
+    return RunRecord(folder, settings, training_metrics(history) | metrics, history, symptoms)
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """The content of a result.json, or of a recipe.json. Raises RunError if it is anything else."""
+    try:
+        content = read_object(path, follow=True)
+        if "metrics" in content:
+            RESULT_SCHEMA.check(content, "it")
+            _check_metrics(content["metrics"])
+    except (CheckpointError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    return content
 
 
 def flatten(settings: Any, prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -7,7 +7,6 @@ that was stopped, even by a kill, is finished by the same program started once m
 import csv
 import io
 import itertools
-import json
 import logging
 import math
 import multiprocessing
@@ -37,10 +36,12 @@ from infogan_lib._checks import (
     shorten,
 )
 from infogan_lib.checkpoints.together import write_together
+from infogan_lib.experiments.records import read_result
 from infogan_lib.experiments.run_metrics import RESULT
 from infogan_lib.experiments.spread import Spread
 from infogan_lib.experiments.worker import ERROR, Job, run_job
 from infogan_lib.model.infogan import InfoGAN
+from infogan_lib.recipes import RunError
 from infogan_lib.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -294,9 +295,10 @@ def _run_all(jobs: Sequence[Job], count: int) -> None:
 def _row(job: Job) -> dict[str, Any]:
     row: dict[str, Any] = {"run": job.folder.name, **job.labels, "seed": job.seed}
     try:
-        content = json.loads((job.folder / RESULT).read_text(encoding="utf-8"))
-        return row | content["metrics"] | {"error": ""}
-    except FileNotFoundError:
+        return row | read_result(job.folder / RESULT)["metrics"] | {"error": ""}
+    except RunError as unreadable:
+        if (job.folder / RESULT).exists():
+            return row | {"error": f"{unreadable}; remove it to train the run again"}
         error = job.folder / ERROR
         lines = error.read_text(encoding="utf-8").strip().splitlines() if error.exists() else []
         return row | {"error": lines[-1] if lines else "stopped; the same sweep resumes it"}

@@ -123,8 +123,7 @@ def push_to_hub(
     if not isinstance(repo, str) or not _REPO.fullmatch(repo):
         raise ValueError(f"repo must be 'user/name', but got {describe(repo)}")
     check_bool("private", private)
-    if token is not None:
-        check_name("token", token)
+    _check_token(token)
     hub = require("huggingface_hub", extra="hub", feature="push_to_hub")
     with TemporaryDirectory() as folder:
         _save(model, Path(folder), repo, recipe, card, metrics)
@@ -216,9 +215,9 @@ def from_pretrained(
     check_reader_functions(readers)
     check_instance("generator", generator, nn.Module)
     check_instance("discriminator", discriminator, nn.Module)
-    for name, text in (("revision", revision), ("token", token)):
-        if text is not None:
-            check_name(name, text)
+    _check_token(token)
+    if revision is not None:
+        check_name("revision", revision)
     if discriminator is not None and generator is None:
         raise ValueError("discriminator is given without generator; give both, or generator alone for samples")
     others = {"q_head": q_head, "q_network": q_network, "tap": tap, "discriminator_output": discriminator_output}
@@ -257,13 +256,24 @@ def _largest(*networks: object) -> int:
     return 2**34 if len(given) == 1 else 8 * sum(map(size_in_bytes, given)) + 2**30
 
 
+def _check_token(token: object) -> None:
+    """Check a token. What was given is a secret, and in no message."""
+    try:
+        if token is not None and check_name("token", token) != token.strip():  # type: ignore[attr-defined]
+            raise ValueError
+    except (TypeError, ValueError):
+        kind = type(token).__name__
+        message = f"token must be a token of the hub or None, without spaces and line breaks, but got another {kind}"
+        raise (ValueError if isinstance(token, str) else TypeError)(message) from None
+
+
 _REPO = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
 
 
 def _folder_of(source: str | os.PathLike[str], revision: str | None, token: str | None) -> Path:
     """The folder of a source, which is downloaded into the hub's cache if it is a repository."""
     path = check_path("source", source)
-    if path.is_dir() or not isinstance(source, str) or not _REPO.fullmatch(source):
+    if path.is_dir() or not isinstance(source, str) or not _REPO.fullmatch(source) or source.startswith("."):
         if not path.is_dir():
             raise CheckpointError(path, "source must be a folder, or a repository of the hub such as 'user/name'")
         return path

@@ -178,9 +178,8 @@ def check_regularizers(regularizers: Any, latent: LatentSpec) -> tuple[Regulariz
         ValueError: A name used twice, an attribute out of range, or a term that is not defined for this latent.
     """
     is_one = isinstance(regularizers, Tensor) or not isinstance(regularizers, Iterable)
-    result = (
-        (regularizers,) if is_one else tuple(check_items("regularizers", regularizers, "regularizer objects in a list"))
-    )
+    wanted = "regularizer objects in a list"
+    result: tuple[Any, ...] = (regularizers,) if is_one else tuple(check_items("regularizers", regularizers, wanted))
     names = [getattr(regularizer, "name", None) for regularizer in result]
     for regularizer in result:
         if not isinstance(regularizer, RealImageRegularizer | DiscriminatorRegularizer | GeneratorRegularizer):

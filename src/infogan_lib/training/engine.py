@@ -63,7 +63,10 @@ class Engine:
         if wanted == "auto":
             wanted = torch.accelerator.current_accelerator(check_available=True) or "cpu"
         try:
-            return torch.empty(0, device=torch.device(wanted)).device
+            device = torch.empty(0, device=torch.device(wanted)).device
+            if device.type == "meta":
+                raise TypeError("its tensors hold no values")
+            return device
         except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
             raise ValueError(
                 f"engine.device must be 'auto' or a device of this machine such as 'cpu', but got "
