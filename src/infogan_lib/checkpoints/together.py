@@ -4,9 +4,11 @@ A full disk, an interrupt or an error so leaves all files as they were. What rem
 renames, in which only the death of the process leaves some files new and others old: an interrupt waits for the last.
 """
 
+import errno
+import signal
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from infogan_lib.checkpoints.disk import fsync_dir, makedirs_synced, write_aside
@@ -37,13 +39,13 @@ def write_together(folder: Path, files: Mapping[str, bytes]) -> None:
                 path = folder / name
                 makedirs_synced(path.parent)
                 if path.is_dir():
-                    raise IsADirectoryError(21, "a folder is in its place", str(path))
+                    raise IsADirectoryError(errno.EISDIR, "a folder is in its place", str(path))
                 drafts[path] = write_aside(path, data, _DRAFT)
-            _rename_all(drafts)
+            with _interrupts_wait():
+                for path, draft in drafts.items():
+                    draft.replace(path)
         except BaseException:
-            for draft in drafts.values():
-                with suppress(OSError):
-                    draft.unlink()
+            _remove(drafts.values())
             raise
         for parent in {path.parent for path in drafts}:
             fsync_dir(parent)
@@ -54,24 +56,24 @@ def write_whole(path: Path, data: bytes) -> None:
     write_together(path.parent, {path.name: data})
 
 
-def _rename_all(drafts: Mapping[Path, Path]) -> None:
-    """Rename drafts into place in a thread, which Ctrl-C does not reach."""
-    errors: list[OSError] = []
-
-    def rename() -> None:
-        try:
-            for path, draft in drafts.items():
-                draft.replace(path)
-        except OSError as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=rename)
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """A context at whose end an interrupt is raised that came within it."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is None or threading.current_thread() is not threading.main_thread():  # which alone is interrupted
+        yield
+        return
+    seen: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: seen.append(number))
     try:
-        thread.start()
-        thread.join()
-    except BaseException:
-        if thread.ident is not None:
-            thread.join()
-        raise
-    if errors:
-        raise errors[0]
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if seen:
+            signal.raise_signal(signal.SIGINT)
+
+
+def _remove(drafts: Iterable[Path]) -> None:
+    for draft in drafts:
+        with suppress(OSError):
+            draft.unlink()
