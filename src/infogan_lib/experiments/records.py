@@ -20,7 +20,7 @@ _RECIPE, _LINES = "recipe.json", "metrics.jsonl"
 
 _LONGEST_LINE, _LONGEST_SETTING = 2**20, 1000
 
-RESULT_SCHEMA = Record(
+_RESULT = Record(
     {"metrics": MapOf(Plain()), "settings": MapOf(Plain()), "seed": Plain(), "symptoms": ListOf(Text())},
     optional=frozenset({"settings", "seed", "symptoms"}),
     is_open=True,
@@ -105,7 +105,7 @@ def read_result(path: Path) -> dict[str, Any]:
     try:
         content = read_object(path, follow=True)
         if "metrics" in content:
-            RESULT_SCHEMA.check(content, "it")
+            _RESULT.check(content, "it")
             _check_metrics(content["metrics"])
     except (CheckpointError, ValueError) as error:
         raise _unreadable(path, error) from error
