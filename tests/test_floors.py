@@ -8,7 +8,8 @@ import infogan_lib
 
 ROOT = Path(infogan_lib.__file__).parent
 FLOORS = [  # lowest first; the rooms of one floor do not import one another
-    {"_checks", "_html", "_version", "_warnings"},
+    {"_html", "_messages", "_version", "_warnings"},
+    {"_checks"},
     {"_schema"},
     {"distributed"},
     {"losses", "checkpoints", "data"},

@@ -42,13 +42,14 @@ PURPOSE = {
     "data": "images, batches, streams, randomness",
     "distributed": "rows of a batch on several processes",
     "_checks": "arguments: received, expected, what to change",
+    "_messages": "values and names as error messages show them",
     "_html": "what results show of themselves in a notebook",
     "_schema": "saved data: the type and the bounds of every field",
     "_version": "one number",
     "_warnings": "warnings that point at the user's line",
 }
 FACE = "__init__"  # hands on names from everywhere: it has a place, and no arrows
-GROUND = {"_checks", "_html", "_schema", "_version", "_warnings"}  # under every room
+GROUND = {"_checks", "_html", "_messages", "_schema", "_version", "_warnings"}  # under every room
 
 Arrow = tuple[str, str]
 

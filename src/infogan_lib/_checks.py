@@ -5,37 +5,28 @@ import math
 import numbers
 import operator
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from infogan_lib._messages import MAX_NAME as MAX_NAME
+from infogan_lib._messages import describe as describe
+from infogan_lib._messages import join_names as join_names
+from infogan_lib._messages import shorten as shorten
+
 MAX_INT = 2**63 - 1
 """The largest whole number that torch takes, as a seed too."""
 
-MAX_NAME = 200
-"""The most characters of a name."""
+MAX_ROWS = 2**24
+"""The most rows that one call makes, so that a slip of the pen does not fill the memory."""
 
 _MAX_PATH, _MAX_PATH_PART, _MAX_PATH_PARTS = 4096, 255, 255
-
-
-def describe(value: object) -> str:
-    """The repr of a value, shortened, and its type, for an error message; shape and dtype of a Tensor."""
-    if isinstance(value, Tensor):
-        return f"a Tensor of shape {tuple(value.shape)} and {value.dtype}"
-    try:
-        text = repr(value)
-    except ValueError:  # Python writes no whole number of thousands of digits
-        text = "a number of thousands of digits"
-    except Exception:  # an object whose repr fails
-        text = "something"
-    if len(text) > 60:
-        text = text[:57] + "..."
-    return f"{text} ({type(value).__name__})"
 
 
 def check_int(name: str, value: object, *, minimum: int, maximum: int | None = None) -> int:
@@ -53,6 +44,11 @@ def check_int(name: str, value: object, *, minimum: int, maximum: int | None = N
         most = "2**63 - 1" if maximum is None else f"{maximum:,}"
         raise ValueError(f"{name} must be a whole number of at most {most}, but got {describe(value)}")
     return number
+
+
+def check_rows(name: str, value: object, width: int = 1) -> int:
+    """Return a number of rows of so many columns as an int, or raise an error that names the argument."""
+    return check_int(name, value, minimum=1, maximum=max(1, min(MAX_ROWS, MAX_ROWS * 128 // width)))
 
 
 def check_seed(value: object) -> int:
@@ -134,9 +130,27 @@ def check_names(name: str, value: object) -> list[str]:
     """Return names, a sequence or a dict by number, as a list, or raise an error that names the argument."""
     if isinstance(value, Mapping):
         value = names_by_number(name, value, len(value))
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise TypeError(f"{name} must be a sequence of strings, but got {describe(value)}")
-    return [check_name(f"one of {name}", item) for item in value]
+    return [check_name(f"one of {name}", item) for item in check_items(name, value, "a sequence of strings")]
+
+
+def check_items(name: str, value: object, wanted: str, most: int = 2**20) -> list[Any]:
+    """Return the items of a sequence or another iterable that ends, or raise an error that names the argument.
+
+    Args:
+        name: What errors call the argument.
+        value: What was given.
+        wanted: What it should be, such as "a sequence of strings".
+        most: The most items.
+    """
+    try:
+        items = None if isinstance(value, (str, bytes)) else list(islice(iter(value), most + 1))  # type: ignore[call-overload]
+    except TypeError:  # a Tensor of no dimension has __iter__ and refuses to iterate
+        items = None
+    if items is None:
+        raise TypeError(f"{name} must be {wanted}, but got {describe(value)}")
+    if len(items) > most:
+        raise ValueError(f"{name} must be {wanted}, at most {most:,} of them, but got {describe(value)}")
+    return items
 
 
 def names_by_number(name: str, value: Mapping[Any, Any], count: int) -> list[Any]:
@@ -218,11 +232,14 @@ def check_device(name: str, value: Any) -> torch.device:
     """Return a device of this machine, or raise an error that names the argument."""
     try:
         if isinstance(value, (str, torch.device)):
-            return torch.empty(0, device=torch.device(value)).device
+            device = torch.empty(0, device=torch.device(value)).device
+            if device.type == "meta":
+                raise RuntimeError("its tensors hold no values")
+            return device
         raise TypeError(f"{name} must be a torch device such as 'cpu', but got {describe(value)}")
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(
-            f"{name} must be a device of this machine such as 'cpu', but got {value!r}: {error}"
+            f"{name} must be a device of this machine such as 'cpu', but got {shorten(value)}: {str(error)[:200]}"
         ) from error
 
 
@@ -263,7 +280,7 @@ def check_function(name: str, value: object, wanted: str, arguments: int) -> Any
     if isinstance(value, type):
         return value
     try:
-        signature = inspect.signature(value)
+        signature = inspect.signature(value.forward if isinstance(value, torch.nn.Module) else value)
     except (TypeError, ValueError):  # functions of C have none
         return value
     try:
@@ -271,14 +288,6 @@ def check_function(name: str, value: object, wanted: str, arguments: int) -> Any
     except TypeError as error:
         raise TypeError(f"{name} must be {wanted}, but got {describe(value)}, which takes {signature}") from error
     return value
-
-
-def join_names(names: Iterable[str]) -> str:
-    """Names as a list in an error message: 'a', 'b' and 'c'."""
-    quoted = [repr(name) for name in names]
-    if len(quoted) < 2:
-        return "".join(quoted) or "nothing"
-    return ", ".join(quoted[:-1]) + f" and {quoted[-1]}"
 
 
 @contextmanager

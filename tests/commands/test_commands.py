@@ -17,6 +17,7 @@ from infogan_lib import recipes
 from infogan_lib.commands import info, main
 from infogan_lib.commands.data import load
 from infogan_lib.recipes import load_run
+from infogan_lib.training import NonFiniteLossError
 from toys import images, make_trainer
 
 ROOT = Path(__file__).parents[2]
@@ -123,3 +124,66 @@ def test_the_module_is_the_program(tmp_path):
     command = [sys.executable, "-m", "infogan_lib", "--version"]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == f"infogan-lib {infogan_lib.__version__}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "infogan: the following arguments are required: COMMAND"),
+        (["nope"], "infogan: argument COMMAND: invalid choice: 'nope'"),
+        (["train"], "infogan train: the following arguments are required: --out"),
+        *(
+            (["train", "--out", "x", f"--{name}", value], f"infogan train: argument --{name}: .*{message}")
+            for name, value, message in (
+                ("steps", "0", "at least 1"),
+                ("steps", "1.5", "expected a number"),
+                ("steps", "9" * 5000, "expected a number"),
+                ("steps", "1" + "0" * 20, "at most 9,999,999,999"),
+                ("seed", "-1", "at least 0"),
+                ("seed", "9" * 30, "at most"),
+                ("width", "nan", "a finite number above 0"),
+                ("width", "-1", "a finite number above 0"),
+                ("width", "a\nb", "expected a number"),
+                ("precision", "fp8", "invalid choice"),
+                ("out", "", "the path of a file or folder"),
+                ("out", "a\0b", "the path of a file or folder"),
+            )
+        ),
+        (["report", ""], "infogan report: argument run: .*which is empty"),
+        (["explore", "x", "--port", "9" * 5000], "infogan explore: argument --port: a port is a number"),
+        (["compare", "x", "--out", ""], "infogan compare: argument --out: .*which is empty"),
+    ],
+)
+def test_arguments_that_are_none_are_one_line(capsys, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    shown = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert re.match(message, shown), shown
+    assert shown.count("\n") == 1
+    assert len(shown) < 300
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupt_and_a_run_that_diverges_end_in_no_traceback(monkeypatch):
+    def raising(error):
+        def run(options):
+            raise error
+
+        return run
+
+    for error, code in (
+        (KeyboardInterrupt(), 130),
+        (NonFiniteLossError("loss/d", 3, 1.0), "infogan: .*"),
+        (ValueError("two\nlines"), "infogan: two lines"),
+    ):
+        monkeypatch.setattr(info, "show", raising(error))
+        with pytest.raises(SystemExit) as stopped:
+            main(["info"])
+        assert re.fullmatch(str(code), str(stopped.value.code))
+
+
+def test_a_device_without_values_is_none(tmp_path):
+    with pytest.raises(SystemExit, match="engine.device must be 'auto' or a device of this machine"):
+        main(["train", "--out", str(tmp_path / "x"), "--device", "meta", "--width", "0.0625"])

@@ -121,3 +121,37 @@ def test_a_folder_is_trained_on_and_resumed(folder, tmp_path, workers):
     trainer().fit(data, epochs=1, batch_size=4, num_workers=workers, checkpoints=tmp_path / "run")
     resumed.fit(data, epochs=2, batch_size=4, num_workers=workers, checkpoints=tmp_path / "run")
     assert resumed.history["loss/d"].tolist() == whole.history["loss/d"].tolist()
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_picture_of_very_many_pixels_is_not_unpacked(tmp_path, monkeypatch):
+    save(tmp_path / "small.png", noise())
+    save(tmp_path / "large.png", np.zeros((200, 200, 3)))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 39_999)
+    with pytest.warns(UserWarning, match=r"large.png: ValueError: it has 40,000 pixels, more than PIL.Image.MAX_IMAGE"):
+        assert len(ImageFolder(tmp_path, 4)) == 1
+
+
+def test_pixels_of_32_bits_are_not_cut_off(tmp_path):
+    for name, values in (("large", [[0, 70_000]]), ("negative", [[-1, 0]]), ("sixteen", [[0, 65_535]])):
+        Image.fromarray(np.array(values, dtype=np.int32)).save(tmp_path / f"{name}.tif")
+    with pytest.warns(UserWarning, match="its pixels are from 0 to 70,000, and at most 16 bits are read"):
+        data = ImageFolder(tmp_path, (1, 2))
+    assert [path.stem for path in data.files] == ["sixteen"]
+    assert data[0][0].tolist() == [[0, 255]]
+
+
+def test_a_picture_that_is_damaged_later_is_named(folder):
+    data = ImageFolder(folder, 4)
+    path = data.files[3]
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(OSError, match=f"{path.name} could be read before, and cannot be now"):
+        data[3]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such names")
+@pytest.mark.parametrize("name", ["a\nb", "\x1b[31m", "\udcff"])
+def test_a_class_has_a_name_that_can_be_shown(tmp_path, name):
+    save(tmp_path / name / "a.png", noise())
+    with pytest.raises(ValueError, match="the name of a sub-folder must be text without control characters"):
+        ImageFolder(tmp_path, 4)

@@ -1,7 +1,9 @@
 """One page on several runs: what differs, the spread over seeds, curves."""
 
 import json
+import os
 import re
+import sys
 
 import pytest
 
@@ -105,3 +107,52 @@ def test_damage_is_named(tmp_path):
     (tmp_path / "result.json").write_text("{")
     with pytest.raises(RunError, match=r"result.json: cannot be read"):
         compare([tmp_path], tmp_path / "x.html")
+
+
+WRONG = [None, 7, True, "words", [], [1], {"a": []}]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("metrics", value) for value in WRONG]
+    + [("settings", value) for value in WRONG[:-1]]
+    + [("symptoms", value) for value in WRONG if value != []],
+)
+def test_a_forged_result_is_refused_by_the_field(tmp_path, field, value):
+    honest = {"metrics": {"nmi": 0.5, "loss/d": float("nan")}, "settings": {"a": 1}, "seed": 0, "symptoms": ["x"]}
+    (tmp_path / "result.json").write_text(json.dumps(honest))
+    assert read_run(tmp_path).symptoms == ["x"]
+    (tmp_path / "result.json").write_text(json.dumps(honest | {field: value}))
+    with pytest.raises(RunError, match=f"result.json: cannot be read: it.*{field[:-1]}"):
+        read_run(tmp_path)
+
+
+@pytest.mark.parametrize("value", [None, "0.5", [0.5], {}, True, 10**400])
+def test_a_metric_is_a_number(tmp_path, value):
+    (tmp_path / "result.json").write_text(json.dumps({"metrics": {"nmi": value}}))
+    with pytest.raises(RunError, match="result.json: cannot be read: its metric 'nmi' must be a number"):
+        read_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("{", "[]", "3", "{}", '{"step": -1}', '{"step": true}', '{"step": "1"}', '{"step": 1e300}'),
+        *('{"step": 1, "a": "b"}', '{"step": 1, "a": [1]}', '{"step": 1, "": 1}', "\xff", "[" * 10**5),
+        f'{{"step": 1, "{"a" * 300}": 1}}',
+    ],
+)
+def test_a_line_of_a_log_that_is_none_is_named(tmp_path, line):
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"step": 1, "loss/d": null}\n' + line.encode("latin-1"))
+    with pytest.raises(RunError, match=r"metrics.jsonl: cannot be read: (line 2: )?it") as refused:
+        read_run(tmp_path)
+    assert len(str(refused.value)) < 1000
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no named pipes")
+@pytest.mark.parametrize("name", ["result.json", "metrics.jsonl"])
+def test_a_pipe_is_not_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(RunError, match="not a regular file"):
+        read_run(tmp_path)

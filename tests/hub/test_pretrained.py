@@ -1,6 +1,7 @@
 """Models as folders and as repositories: what comes back, on the cache of links too, and what is refused."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -9,8 +10,8 @@ import torch
 from torch import nn
 
 from export_toys import IndexGenerator, with_moved_average
-from infogan_lib import Categorical, CheckpointError, InfoGAN, LatentSpec, Noise, recipes
-from infogan_lib.hub import PretrainedGenerator, from_pretrained, push_to_hub, save_pretrained
+from infogan_lib import Categorical, CheckpointError, InfoGAN, LatentSpec, Noise, Uniform, recipes
+from infogan_lib.hub import PretrainedGenerator, folder, from_pretrained, push_to_hub, save_pretrained
 from toys import LATENT, TupleDiscriminator, dense_discriminator, dense_generator, images
 
 safetensors = pytest.importorskip("safetensors.torch", reason="pip install 'infogan-lib[hub]'")
@@ -209,3 +210,80 @@ def test_the_card_is_ones_own_where_one_is_given(tmp_path):
     text = (tmp_path / "README.md").read_text()
     assert "samples.png" not in text
     assert "| digit | `Categorical(4)` |" in text
+
+
+def test_a_model_that_is_saved_while_another_is_read_is_read_instead(tmp_path, monkeypatch):
+    first, second = model(), model()
+    second.set_category_names("digit", ["a", "b", "two", "d"])
+    with torch.no_grad():
+        next(second.generator.parameters()).mul_(2)
+    save_pretrained(first, tmp_path, card="x")
+    opened = folder.open_regular
+
+    def open_late(path, **settings):
+        if path.name == "model.safetensors":
+            monkeypatch.setattr(folder, "open_regular", opened)
+            save_pretrained(second, tmp_path, card="x")
+        return opened(path, **settings)
+
+    monkeypatch.setattr(folder, "open_regular", open_late)
+    assert_same(from_pretrained(tmp_path, **networks()), second)
+
+
+def test_a_config_cannot_ask_for_more_memory_than_its_weights(tmp_path):
+    recipe = recipes.get("default", width=1 / 16)
+    save_pretrained(recipe.model(), tmp_path, recipe=recipe, card="x")
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(config | {"recipe": {"name": "default", "width": 16, "seed": 0}}))
+    with pytest.raises(CheckpointError, match="recipe 'default' of width 16 has .* weights, more than the .* bytes"):
+        from_pretrained(tmp_path)
+    path.write_text(json.dumps(config))
+    with (tmp_path / "model.safetensors").open("r+b") as file:
+        file.truncate(2**36)
+    with pytest.raises(CheckpointError, match=r"it has 68,719,476,736 bytes, and these networks need at most"):
+        from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("token", ["hf_secret\n", " hf_secret", "hf_secret\x1b", b"hf_secret", ["hf_secret"]])
+def test_a_token_is_in_no_message(token):
+    for call in (
+        lambda: push_to_hub(model(), "me/it", token=token),
+        lambda: from_pretrained("me/it", generator=dense_generator(), token=token),
+    ):
+        with pytest.raises((TypeError, ValueError), match="token must be a token of the hub") as refused:
+            call()
+        assert "secret" not in str(refused.value)
+
+
+def test_a_relative_path_is_no_repository(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for source in ("./nowhere", "../nowhere"):
+        with pytest.raises(CheckpointError, match="source must be a folder, or a repository"):
+            from_pretrained(source, generator=dense_generator())
+
+
+def test_blobs_that_lie_elsewhere_are_refused(tmp_path):
+    save_pretrained(model(), tmp_path / "elsewhere", card="x")
+    snapshot = tmp_path / "models--me--it/snapshots/abc"
+    snapshot.mkdir(parents=True)
+    (tmp_path / "models--me--it/blobs").symlink_to(tmp_path / "elsewhere")
+    for name in ("config.json", "model.safetensors"):
+        (snapshot / name).symlink_to(f"../../blobs/{name}")
+    with pytest.raises(CheckpointError, match="symbolic link"):
+        from_pretrained(snapshot, generator=dense_generator())
+
+
+def test_names_are_text_in_the_card(tmp_path):
+    names = ["a](http://x.invalid/) ![b", "<script>alert(1)</script>", "a|b", "`x`"]
+    latent = LatentSpec({"z": Noise(5), "class": Categorical(4), "*[x](y)*": Uniform(2)})
+    made = InfoGAN(dense_generator(), dense_discriminator(), latent)
+    made.set_category_names("class", names)
+    save_pretrained(made, tmp_path, metrics={"[a](b)<i>": 1.0})
+    card = (tmp_path / "README.md").read_text()
+    text = re.sub(r"```.*?```|`[^`]*`", "", card, flags=re.DOTALL)
+    assert len(re.findall(r"(?<!\\)!\[", text)) == ("![" in card)  # the picture of samples alone
+    assert not re.findall(r"(?<!\\)\]\((?!samples\.png)", text)
+    assert "<" not in text
+    assert r"\*\[x\]\(y\)\*" in text
+    assert "class=0" not in card  # which Python could not run

@@ -1,6 +1,8 @@
 """Run folders: a model is loaded into the networks of its recipe, and every fault is one line."""
 
 import json
+import os
+import sys
 
 import pytest
 import torch
@@ -114,3 +116,20 @@ def test_an_error_of_the_disk_names_the_file(tmp_path):
     (tmp_path / "recipe.json").mkdir()
     with pytest.raises(CheckpointError, match="recipe.json: saving failed"):
         saved_run(tmp_path)
+
+
+def test_a_recipe_cannot_ask_for_more_memory_than_its_model(tmp_path):
+    saved_run(tmp_path)
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"width": 16}))
+    with pytest.raises(RunError, match=r"recipe.json: its recipe 'default' of width 16 has .* weights, more than"):
+        load_run(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    saved_run(tmp_path)
+    (tmp_path / "recipe.json").unlink()
+    os.mkfifo(tmp_path / "recipe.json")
+    with pytest.raises(RunError, match="not a regular file"):
+        load_run(tmp_path)

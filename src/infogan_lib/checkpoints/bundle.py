@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from infogan_lib._checks import shorten
 from infogan_lib.checkpoints.disk import (
     CheckpointError,
     atomic_write,
@@ -191,8 +192,8 @@ def _read_manifest(folder: Path, *kinds: str) -> dict[str, Any]:
     if type(version) is not int or version not in _LAYOUTS:
         raise CheckpointError(
             path,
-            f"it has format {version!r}, and this version of infogan-lib reads {FORMAT} and older; use the version "
-            "that wrote it",
+            f"it has format {shorten(version)}, and this version of infogan-lib reads {FORMAT} and older; use the "
+            "version that wrote it",
         )
     if kind not in kinds:
         raise CheckpointError(path, f"this is a {kind}, not a {' or a '.join(kinds)}{_READ_BY.get(kind, '')}")

@@ -93,7 +93,18 @@ def atomic_write(path: Path, data: bytes) -> None:
         path: the file; one that exists is replaced.
         data: its content.
     """
-    draft = path.with_name(f"{_DRAFT_FILE}{secrets.token_hex(6)}")
+    draft = write_aside(path, data)
+    try:
+        draft.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            draft.unlink()
+        raise
+
+
+def write_aside(path: Path, data: bytes, prefix: str = _DRAFT_FILE) -> Path:
+    """Write a synced file under a hidden name beside the path that it is for. Returns its path."""
+    draft = path.with_name(f"{prefix}{secrets.token_hex(6)}")
     try:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
         try:
@@ -101,11 +112,11 @@ def atomic_write(path: Path, data: bytes) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        draft.replace(path)
     except BaseException:
         with suppress(OSError):
             draft.unlink()
         raise
+    return draft
 
 
 def _write_all(descriptor: int, data: memoryview) -> None:
@@ -154,10 +165,14 @@ def fsync_dir(folder: Path) -> None:
         os.close(descriptor)
 
 
-def open_regular(path: Path) -> tuple[BufferedReader, int]:
+def open_regular(path: Path, *, follow: bool = False) -> tuple[BufferedReader, int]:
     """Open a regular file for reading. Links, pipes and devices are refused, not opened.
 
     The one link that is followed is that of the Hugging Face hub's cache, from a snapshot to its own blobs.
+
+    Args:
+        path: the file.
+        follow: whether every link is followed, for files that decide nothing but what is shown.
 
     Returns:
         The open file and its size in bytes.
@@ -167,7 +182,8 @@ def open_regular(path: Path) -> tuple[BufferedReader, int]:
     """
     with os_errors_as_checkpoint_errors(path, "reading"):
         try:
-            descriptor = os.open(_hub_blob(path), os.O_RDONLY | _BINARY | NO_FOLLOW)
+            flags = NO_FOLLOW & ~getattr(os, "O_NOFOLLOW", 0) if follow else NO_FOLLOW
+            descriptor = os.open(_hub_blob(path), os.O_RDONLY | _BINARY | flags)
         except FileNotFoundError:
             raise CheckpointError(path, "this file is missing") from None
         status = os.fstat(descriptor)
@@ -185,8 +201,8 @@ def _hub_blob(path: Path) -> Path:
     revision = next((folder for folder in path.parents if folder.parent.name == "snapshots"), None)
     if revision is None or not path.is_symlink():
         return path
-    target = Path(os.path.normpath(path.parent / path.readlink()))
-    return target if target.parent == Path(os.path.normpath(revision.parent.parent / "blobs")) else path
+    target, blobs = (Path(os.path.normpath(p)) for p in (path.parent / path.readlink(), revision.parents[1] / "blobs"))
+    return target if target.parent == blobs and not blobs.is_symlink() else path
 
 
 def remove_folder(folder: Path) -> None:

@@ -20,6 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from infogan_lib._checks import shorten
+
 _DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -60,7 +62,7 @@ def to_plain_data(state: Any, name: str = "state") -> Any:
     if isinstance(state, dict):
         for key in state:
             if not isinstance(key, (str, int)) or isinstance(key, bool):
-                raise TypeError(f"{name} cannot be saved: a key must be a string or an integer, but got {key!r}")
+                raise TypeError(f"{name} cannot be saved: a key must be a string or an integer, but got {shorten(key)}")
         return {key: to_plain_data(value, f"{name}[{key!r}]") for key, value in state.items()}
     if isinstance(state, (list, tuple)):
         items = [to_plain_data(value, f"{name}[{i}]") for i, value in enumerate(state)]
@@ -129,9 +131,9 @@ def decode(data: bytes) -> Any:
         tensors = dict(_read_tensors(header, memoryview(data)[start:]))
         state = _from_tree(tree, tensors)
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"its header is not that of a state: {error!r}") from error
+        raise ValueError(f"its header is not that of a state: {shorten(error, 200)}") from error
     if tensors:
-        raise ValueError(f"its tensor {next(iter(tensors))!r} is not part of the state")
+        raise ValueError(f"its tensor {shorten(next(iter(tensors)))} is not part of the state")
     return state
 
 
@@ -141,10 +143,10 @@ def _read_tensors(header: dict[str, Any], data: memoryview) -> Iterator[tuple[st
     for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         dtype, shape, offsets = _DTYPES[entry["dtype"]], entry["shape"], entry["data_offsets"]
         if not all(number >= 0 for number in (*shape, *offsets)):
-            raise ValueError(f"its tensor {name!r} has the shape {shape!r} at {offsets!r}")
+            raise ValueError(f"its tensor {shorten(name)} has the shape {shorten(shape)} at {shorten(offsets)}")
         start, stop = offsets
         if start != end or stop > len(data) or stop - start != math.prod(shape) * dtype.itemsize:
-            raise ValueError(f"its tensor {name!r} does not fit its place in the file")
+            raise ValueError(f"its tensor {shorten(name)} does not fit its place in the file")
         end = stop
         raw = torch.empty(stop - start, dtype=torch.uint8)
         raw.numpy()[:] = np.frombuffer(data[start:stop], np.uint8)
@@ -187,5 +189,5 @@ def _from_tree(tree: Any, tensors: dict[str, Tensor]) -> Any:
     if kind == "tuple":
         return tuple(_from_tree(item, tensors) for item in content)
     if kind != "dict":
-        raise ValueError(f"it holds a {kind!r}, which no state does")
+        raise ValueError(f"it holds a {shorten(kind)}, which no state does")
     return {key: _from_tree(value, tensors) for key, value in content}

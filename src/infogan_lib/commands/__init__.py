@@ -1,6 +1,6 @@
 """The command `infogan`, also ``python -m infogan_lib``: train, report, explore, export, compare, info.
 
-An error of the user's is one line on stderr, with exit status 1.
+An error of the user's is one line on stderr, with exit status 2 where the arguments cannot be read, else 1.
 """
 
 import argparse
@@ -11,10 +11,11 @@ from pathlib import Path
 from infogan_lib._version import __version__
 from infogan_lib.checkpoints import CheckpointError
 from infogan_lib.commands import info, reporting, training
-from infogan_lib.datasets import DataFileError
+from infogan_lib.commands.arguments import Parser, one_line, path
 from infogan_lib.explorer import __main__ as explorer
 from infogan_lib.export import ExportError, export_onnx
-from infogan_lib.recipes import RunError, load_run
+from infogan_lib.recipes import load_run
+from infogan_lib.training import NonFiniteLossError
 
 __all__ = ["main"]
 
@@ -24,29 +25,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     try:
         options.run_command(options)
-    except (CheckpointError, DataFileError, ExportError, RunError, ImportError, OSError, ValueError) as error:
-        sys.exit(f"infogan: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)  # 128 and the number of SIGINT, as shells have it
+    except (CheckpointError, ExportError, NonFiniteLossError, ImportError, OSError, ValueError) as error:
+        sys.exit(f"infogan: {one_line(error)}")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="infogan", description="Train InfoGANs and look at what they learned.")
+    parser = Parser(prog="infogan", description="Train InfoGANs and look at what they learned.")
     parser.add_argument("--version", action="version", version=f"infogan-lib {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     training.add_to(commands)
     reporting.add_to(commands)
     explore = commands.add_parser("explore", help="open a page for moving the codes of a run's model by hand")
-    explore.add_argument("run", type=Path, help="folder of a finished run")
+    explore.add_argument("run", type=path, help="folder of a finished run")
     explore.add_argument("--port", type=explorer.port, default=None, help="port on this machine; 0 for any free one")
     explore.add_argument("--no-open", action="store_true", help="do not open the page in the browser")
     explore.set_defaults(run_command=_explore)
     export = commands.add_parser("export", help="write a run's model as ONNX files, with a page that runs them")
-    export.add_argument("run", type=Path, help="folder of a finished run")
-    export.add_argument("folder", type=Path, help="new folder of the files")
+    export.add_argument("run", type=path, help="folder of a finished run")
+    export.add_argument("folder", type=path, help="new folder of the files")
     export.add_argument("--no-web", action="store_true", help="leave the page out")
     export.set_defaults(run_command=_export)
     compare = commands.add_parser("compare", help="write a page on several runs: settings, metrics, curves")
-    compare.add_argument("runs", type=Path, nargs="+", help="folders of runs, or of sweeps")
-    compare.add_argument("--out", type=Path, default=Path("comparison.html"), help="the page (default: %(default)s)")
+    compare.add_argument("runs", type=path, nargs="+", help="folders of runs, or of sweeps")
+    compare.add_argument("--out", type=path, default=Path("comparison.html"), help="the page (default: %(default)s)")
     compare.set_defaults(run_command=_compare)
     info.add_to(commands)
     return parser

@@ -1,14 +1,12 @@
 """``infogan report``: the report of a finished run, written again or on other data."""
 
 import argparse
-import json
-from pathlib import Path
 from typing import Any
 
 from infogan_lib import recipes
+from infogan_lib.commands.arguments import path
 from infogan_lib.commands.data import load
 from infogan_lib.experiments.records import read_run
-from infogan_lib.experiments.run_metrics import RESULT
 from infogan_lib.recipes import RunError
 from infogan_lib.viz import write_report
 
@@ -16,9 +14,9 @@ from infogan_lib.viz import write_report
 def add_to(commands: Any) -> None:
     """Add the command to a parser's commands."""
     parser = commands.add_parser("report", help="write what a run learned on one page, and as JSON")
-    parser.add_argument("run", type=Path, help="folder of a finished run")
+    parser.add_argument("run", type=path, help="folder of a finished run")
     parser.add_argument("--data", help="as for train (default: what the run was trained on)")
-    parser.add_argument("--out", type=Path, help="the page (default: RUN/report.html)")
+    parser.add_argument("--out", type=path, help="the page (default: RUN/report.html)")
     parser.set_defaults(run_command=report)
 
 
@@ -29,10 +27,8 @@ def report(options: argparse.Namespace) -> None:
     name = options.data or settings.get("data")
     if name is None:
         raise RunError(f"{options.run}: it does not say what it was trained on; give --data")
-    recipe = recipes.get(settings.get("recipe") or settings["name"], width=float(settings["width"]))
+    recipe = recipes.get(settings.get("recipe") or settings.get("name", ""), width=float(settings.get("width", "1")))
     data = load(name, recipe)
-    path = options.run / RESULT
-    result = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     shown = {key: settings[key] for key in ("recipe", "width", "seed", "device", "precision") if key in settings}
     written = write_report(
         model,
@@ -42,7 +38,7 @@ def report(options: argparse.Namespace) -> None:
         label_names=data.label_names,
         history=record.history,
         settings=shown | {"data": name},
-        symptoms=result.get("symptoms"),
+        symptoms=record.symptoms,
         title=f"What the recipe '{recipe.name}' learned",
     )
     print(written)

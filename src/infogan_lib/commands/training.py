@@ -3,15 +3,15 @@
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 from infogan_lib import recipes
 from infogan_lib.callbacks import CollapseMonitor, JSONLLogger, ProgressBar, TensorBoard
-from infogan_lib.commands.arguments import positive_int
+from infogan_lib.checkpoints.together import write_whole
+from infogan_lib.commands.arguments import path, positive_float, positive_int, seed
 from infogan_lib.commands.data import NamedData, load
 from infogan_lib.commands.progress import ProgressLines, ResumeMessage, print_symptom
-from infogan_lib.experiments.run_metrics import label_metrics, training_metrics
+from infogan_lib.experiments.run_metrics import RESULT, label_metrics, training_metrics
 from infogan_lib.recipes import Recipe
 from infogan_lib.training import Engine, InfoGANTrainer
 from infogan_lib.viz import write_report
@@ -26,12 +26,14 @@ def add_to(commands: Any) -> None:
         default="digits",
         help="'digits' for scikit-learn's, a folder of MNIST's files, or a folder of pictures (default: %(default)s)",
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--width", type=float, default=1.0, help="factor on the networks' channels (default: 1)")
+    parser.add_argument("--out", type=path, required=True, help="folder of the run")
+    parser.add_argument(
+        "--width", type=positive_float, default=1.0, help="factor on the networks' channels (default: 1)"
+    )
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=positive_int, help="passes over the images (default: the recipe's length)")
     length.add_argument("--steps", type=positive_int, help="number of updates (default: the recipe's length)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of weights, latents and data order (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of weights, latents and data order (default: 0)")
     parser.add_argument("--device", default="auto", help="'auto', 'cpu', 'cuda', ... (default: auto)")
     parser.add_argument("--precision", choices=["auto", "fp32", "bf16", "fp16"], help="default: the recipe's")
     parser.add_argument("--tensorboard", action="store_true", help="write event files into OUT/tensorboard")
@@ -80,7 +82,7 @@ def _finish(
     recipes.save_run(options.out, recipe, model)
     settings = {"recipe": recipe.name, "width": recipe.width, "data": options.data, "device": str(trainer.device)}
     result = {"seed": recipe.seed, "settings": settings, "metrics": metrics, "symptoms": symptoms}
-    (options.out / "result.json").write_text(json.dumps(result) + "\n", encoding="utf-8")
+    write_whole(options.out / RESULT, (json.dumps(result) + "\n").encode())
     report = write_report(
         model,
         data.test,

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from typing_extensions import override
 
-from infogan_lib._checks import check_choice, check_int, check_path, describe
+from infogan_lib._checks import check_choice, check_int, check_name, check_path, describe, shorten
 from infogan_lib._warnings import warn
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class ImageFolder(Dataset[Tensor | tuple[Tensor, int]]):
         found = {
             path.name: _pictures(path.rglob("*")) for path in sorted(root.iterdir()) if path.is_dir() and _shown(path)
         }
-        found = {name: files for name, files in found.items() if files}
+        found = {check_name("the name of a sub-folder", name): files for name, files in found.items() if files}
         if beside and found:
             raise ValueError(
                 f"{root} holds pictures both in sub-folders, such as {next(iter(found))!r}, and beside them, such as "
@@ -96,13 +96,14 @@ class ImageFolder(Dataset[Tensor | tuple[Tensor, int]]):
         try:
             self._read(path)
         except Exception as error:  # the decoders of Pillow raise errors of many kinds
-            return f"{type(error).__name__}: {error}"
+            return _reason(error)
         return None
 
     def _read(self, path: Path) -> Tensor:
         from PIL import Image, ImageOps
 
         with Image.open(path) as opened:
+            _check_size(opened)
             picture = _as_bytes(ImageOps.exif_transpose(opened)).convert(self._mode)
         height, width = self._size
         pixels = np.array(ImageOps.fit(picture, (width, height), Image.Resampling.BICUBIC))
@@ -113,7 +114,10 @@ class ImageFolder(Dataset[Tensor | tuple[Tensor, int]]):
 
     @override
     def __getitem__(self, index: int) -> Tensor | tuple[Tensor, int]:
-        image = self._read(self.files[index])
+        try:
+            image = self._read(self.files[index])
+        except Exception as error:  # the decoders of Pillow raise errors of many kinds
+            raise OSError(f"{self.files[index]} could be read before, and cannot be now: {_reason(error)}") from error
         return (image, self.labels[index]) if self.labels else image
 
 
@@ -133,16 +137,32 @@ def _pictures(paths: Iterable[Path]) -> list[Path]:
     return sorted(path for path in paths if _shown(path) and path.suffix.lower() in SUFFIXES and path.is_file())
 
 
+def _reason(error: BaseException) -> str:
+    return f"{type(error).__name__}: {shorten(str(error), 200)[1:-1]}"
+
+
+def _check_size(picture: "Image") -> None:
+    """Raise ValueError for more pixels than Pillow warns of: a small file may unpack to gigabytes."""
+    from PIL import Image
+
+    count, most = picture.width * picture.height, Image.MAX_IMAGE_PIXELS
+    if most is not None and count > most:
+        raise ValueError(f"it has {count:,} pixels, more than PIL.Image.MAX_IMAGE_PIXELS = {most:,}, which you may set")
+
+
 def _as_bytes(picture: "Image") -> "Image":
     """A picture with pixels of 8 bits; Pillow's own conversion would clip deeper ones to white.
 
     Raises:
-        ValueError: Pixels that are floats, whose range is not known.
+        ValueError: Pixels that are floats, whose range is not known, or that have more than 16 bits.
     """
     from PIL import Image
 
     if picture.mode == "F":
         raise ValueError("its pixels are floats of no known range")
     if picture.mode.startswith("I"):
-        return Image.fromarray((np.array(picture).clip(0, 2**16 - 1) >> 8).astype(np.uint8))
+        pixels = np.array(picture)
+        if pixels.min() < 0 or pixels.max() >= 2**16:
+            raise ValueError(f"its pixels are from {pixels.min():,} to {pixels.max():,}, and at most 16 bits are read")
+        return Image.fromarray((pixels >> 8).astype(np.uint8))
     return picture

@@ -9,13 +9,15 @@ import struct
 import zlib
 from math import prod
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from infogan_lib._checks import check_choice, check_path
+
+_MAX_BYTES, _CHUNK = 2**34, 2**24
 
 PREFIXES = {"train": "train", "test": "t10k"}
 
@@ -64,13 +66,15 @@ def read_idx(folder: Path, name: str, *, dimensions: int) -> Tensor:
     if len(content) < header or content[:4] != bytes([0, 0, 8, dimensions]):
         raise DataFileError(f"{path} is damaged: not an IDX file of bytes with {dimensions} dimensions")
     shape = struct.unpack(f">{dimensions}I", content[4:header])
+    if 0 in shape:
+        raise DataFileError(f"{path} holds nothing: its header says {shape}")
     if len(content) != header + prod(shape):
-        raise DataFileError(f"{path} is damaged: {len(content)} bytes, but its header says {header + prod(shape)}")
+        raise DataFileError(f"{path} is damaged: {len(content):,} bytes, but its header says {header + prod(shape):,}")
     return torch.from_numpy(np.frombuffer(content, np.uint8, offset=header).reshape(shape).copy())
 
 
 def unpacked(folder: Path, name: str) -> tuple[Path, bytes]:
-    """The path of a file that may be gzipped, and its content unpacked.
+    """The path of a file that may be gzipped, and its content unpacked, as far as its header announces it.
 
     Raises:
         DataFileError: The file is missing or damaged.
@@ -79,6 +83,18 @@ def unpacked(folder: Path, name: str) -> tuple[Path, bytes]:
     if path is None:
         raise DataFileError(f"no file {name}.gz or {name} in {folder}; it must be the folder of MNIST's four files")
     try:
-        return path, gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataFileError(f"{path} is damaged: {error}") from error
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            return path, _read(file)
+    except (OSError, EOFError, zlib.error, MemoryError) as error:
+        raise DataFileError(f"{path} is damaged: {error or 'it does not fit into memory'}") from error
+
+
+def _read(file: BinaryIO | gzip.GzipFile) -> bytes:
+    """The content of a file up to a byte more than its header announces: a small gzip file may unpack to terabytes."""
+    content = bytearray(file.read(4))
+    content += file.read(4 * content[-1] if len(content) == 4 else 0)
+    sides = struct.unpack(f">{len(content) // 4 - 1}I", content[4 : len(content) // 4 * 4]) if len(content) > 4 else ()
+    end = len(content) + min(prod(sides), _MAX_BYTES) + 1
+    while len(content) < end and (part := file.read(min(_CHUNK, end - len(content)))):
+        content += part
+    return bytes(content)

@@ -10,7 +10,7 @@ and the model with the largest :math:`s_i` is chosen (Lin et al., *InfoGAN-CR an
 Training and Selection for Disentangling GANs*, ICML 2020, section 4).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from infogan_lib._checks import check_int, check_seed, describe
+from infogan_lib._checks import check_int, check_items, check_seed, describe
 from infogan_lib.metrics._arrays import check_codes
 from infogan_lib.metrics.intervention_scores import vote_score
 from infogan_lib.model.infogan import InfoGAN
@@ -99,9 +99,7 @@ def model_centrality(
 
     Source: Lin et al., 2020, section 4, who use 500 groups of 100 images for vote and score alike.
     """
-    if not isinstance(models, Iterable):
-        raise TypeError(f"models must be InfoGANs in a list, but got {describe(models)}")
-    models = list(models)
+    models = check_items("models", models, "InfoGANs in a list")
     _check_models(models)
     max_dims = max(len(_continuous_columns(model)) for model in models)
     num_votes = check_int("num_votes", num_votes, minimum=max_dims)

@@ -4,7 +4,8 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from infogan_lib._checks import check_path, check_text, describe
+from infogan_lib._checks import check_items, check_path, check_text
+from infogan_lib.checkpoints.together import write_whole
 from infogan_lib.experiments.records import RunRecord, differing, find_runs, read_run
 from infogan_lib.experiments.spread import Spread, number
 from infogan_lib.viz import html
@@ -47,8 +48,7 @@ def compare(
     """
     if isinstance(runs, (str, bytes, os.PathLike)):
         runs = [os.fsdecode(runs)]
-    if not isinstance(runs, Iterable):
-        raise TypeError(f"runs must be folders in a list, such as ['runs/a', 'runs/b'], but got {describe(runs)}")
+    runs = check_items("runs", runs, "folders in a list, such as ['runs/a', 'runs/b']")
     out, title = check_path("path", path), check_text("title", title, lines=True)
     folders = [found for run in runs for found in find_runs(check_path("one of runs", run))]
     if not folders:
@@ -60,8 +60,7 @@ def compare(
     lead = f"{seeds} runs in {len(groups)} groups; the runs of a group differ in their seeds only."
     parts = [html.heading(title, lead, level=1)]
     parts += [*_settings(records, groups, settings), *_metrics(groups), *_each_run(groups), *_curves(groups)]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(html.page(title, parts, contents=True), encoding="utf-8", errors="backslashreplace")
+    write_whole(out, html.page(title, parts, contents=True).encode(errors="backslashreplace"))
     return out
 
 

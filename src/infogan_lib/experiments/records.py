@@ -1,12 +1,15 @@
 """Runs as their folders tell of them: settings, metrics and history."""
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from infogan_lib._messages import MAX_NAME, describe, shorten
+from infogan_lib._schema import MAX_INT, MAX_STEPS, Int, ListOf, MapOf, Plain, Record, Text
+from infogan_lib.checkpoints.disk import CheckpointError, open_regular
+from infogan_lib.checkpoints.json_file import parse_json, read_object
 from infogan_lib.checkpoints.run_folder import latest_metadata
 from infogan_lib.checkpoints.segments import from_manifest
 from infogan_lib.experiments.run_metrics import RESULT, training_metrics
@@ -14,6 +17,17 @@ from infogan_lib.recipes import RunError
 from infogan_lib.training.history import History
 
 _RECIPE, _LINES = "recipe.json", "metrics.jsonl"
+
+_LONGEST_LINE, _LONGEST_SETTING = 2**20, 1000
+
+_RESULT = Record(
+    {"metrics": MapOf(Plain()), "settings": MapOf(Plain()), "seed": Plain(), "symptoms": ListOf(Text())},
+    optional=frozenset({"settings", "seed", "symptoms"}),
+    is_open=True,
+)
+"""What a result.json holds that a run of `infogan train` or of a sweep has written."""
+
+_ROW = Record({"step": Int(0, MAX_STEPS)}, is_open=True)
 
 _SETTINGS = {"recipe", "width", "seed", "device", "batch_size", "all_digits", "data"}
 """What a flat result.json, as `infogan train` and the examples write it, holds beside metrics."""
@@ -28,12 +42,14 @@ class RunRecord:
         settings: Settings by name, as text.
         metrics: Metrics of the finished run, and means of its last steps.
         history: Metrics by step.
+        symptoms: What the monitor of the run saw; None if the run does not say.
     """
 
     folder: Path
     settings: dict[str, str]
     metrics: dict[str, float]
     history: History
+    symptoms: list[str] | None = None
 
     @property
     def seed(self) -> str:
@@ -61,30 +77,39 @@ def read_run(folder: Path) -> RunRecord:
     Raises:
         RunError: If one of the files cannot be read.
     """
-    settings, metrics, history = dict[str, str](), dict[str, float](), History()
+    settings, metrics, history, symptoms = dict[str, str](), dict[str, float](), History(), None
     found = latest_metadata(folder)
     if found is not None:
         path, metadata = found
         settings |= dict(flatten(metadata.get("settings", {})))
         history.restore(from_manifest(path, metadata), path)
     elif (folder / _LINES).exists():
-        for line in (folder / _LINES).read_text(encoding="utf-8").splitlines():
-            row = _parse(folder / _LINES, line)
-            step = row.pop("step")
-            history.record(step, {name: math.nan if value is None else value for name, value in row.items()})
+        _read_lines(folder / _LINES, history)
     for name in (_RECIPE, RESULT):
         if not (folder / name).exists():
             continue
-        content = _parse(folder / name, (folder / name).read_text(encoding="utf-8"))
+        content = read_result(folder / name)
         if "metrics" in content:
             settings |= dict(flatten({**content.get("settings", {}), "seed": content.get("seed", "")}))
             metrics |= content["metrics"]
+            symptoms = content.get("symptoms")
             continue
-        is_number = {key: isinstance(value, (int, float)) for key, value in content.items()}
-        settings |= {key: str(value) for key, value in content.items() if key in _SETTINGS | {"name"}}
+        settings |= {key: _as_text(value) for key, value in content.items() if key in _SETTINGS | {"name"}}
         if name == RESULT:
-            metrics |= {key: value for key, value in content.items() if is_number[key] and key not in _SETTINGS}
-    return RunRecord(folder, settings, training_metrics(history) | metrics, history)
+            metrics |= {key: value for key, value in content.items() if _is_number(value) and key not in _SETTINGS}
+    return RunRecord(folder, settings, training_metrics(history) | metrics, history, symptoms)
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """The content of a result.json, or of a recipe.json. Raises RunError if it is anything else."""
+    try:
+        content = read_object(path, follow=True)
+        if "metrics" in content:
+            _RESULT.check(content, "it")
+            _check_metrics(content["metrics"])
+    except (CheckpointError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    return content
 
 
 def flatten(settings: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -106,7 +131,7 @@ def flatten(settings: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
             is_only = len(settings) == 1 and "name" not in item and prefix.count(".") > 1
             yield from flatten(item, f"{prefix[:-1].rpartition('.')[0]}." if is_only else f"{prefix}{own}.")
     else:
-        yield prefix.rstrip("."), settings if isinstance(settings, str) else str(settings)
+        yield prefix.rstrip("."), _as_text(settings)
 
 
 def differing(records: Sequence[RunRecord]) -> list[str]:
@@ -119,11 +144,42 @@ def _is_run(folder: Path) -> bool:
     return any((folder / name).exists() for name in ("checkpoints", RESULT, _LINES))
 
 
-def _parse(path: Path, text: str) -> dict[str, Any]:
+def _read_lines(path: Path, history: History) -> None:
+    """Record the lines of a log of metrics: a step and numbers, null for NaN, with steps that grow."""
     try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise RunError(f"{path}: cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise RunError(f"{path}: cannot be read: it holds no names")
-    return content
+        file, _ = open_regular(path, follow=True)
+        with file:
+            for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE), b""), 1):
+                row = parse_json(path, line)
+                try:
+                    _ROW.check(row, "it")
+                    step = row.pop("step")
+                    metrics = {name: math.nan if value is None else value for name, value in row.items()}
+                    history.record(step, _check_metrics(metrics))
+                except ValueError as error:
+                    raise CheckpointError(path, f"line {number}: {error}") from error
+    except (CheckpointError, OSError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _check_metrics(metrics: dict[str, Any]) -> dict[str, float]:
+    """Return metrics that are numbers by name, or raise a ValueError that names the one that is not."""
+    for name, value in metrics.items():
+        if not _is_number(value) or not 0 < len(name) <= MAX_NAME:
+            raise ValueError(f"its metric {shorten(name)} must be a number, but is {describe(value)}")
+    return metrics
+
+
+def _is_number(value: object) -> bool:
+    return type(value) is float or (type(value) is int and abs(value) <= MAX_INT)
+
+
+def _as_text(value: object) -> str:
+    """A setting as a page shows it."""
+    text = value if isinstance(value, str) else str(value)
+    return text if len(text) <= _LONGEST_SETTING else f"{text[:_LONGEST_SETTING]}..."
+
+
+def _unreadable(path: Path, error: Exception) -> RunError:
+    reason = error.reason if isinstance(error, CheckpointError) else str(error)
+    return RunError(f"{path}: cannot be read: {' '.join(reason.split())[:400]}")

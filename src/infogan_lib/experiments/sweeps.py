@@ -5,8 +5,8 @@ that was stopped, even by a kill, is finished by the same program started once m
 """
 
 import csv
+import io
 import itertools
-import json
 import logging
 import math
 import multiprocessing
@@ -25,17 +25,32 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from infogan_lib._checks import check_function, check_int, check_name, check_path, describe
+from infogan_lib._checks import (
+    check_function,
+    check_int,
+    check_items,
+    check_name,
+    check_path,
+    describe,
+    join_names,
+    shorten,
+)
+from infogan_lib.checkpoints.together import write_together
+from infogan_lib.experiments.records import read_result
 from infogan_lib.experiments.run_metrics import RESULT
 from infogan_lib.experiments.spread import Spread
 from infogan_lib.experiments.worker import ERROR, Job, run_job
 from infogan_lib.model.infogan import InfoGAN
+from infogan_lib.recipes import RunError
 from infogan_lib.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 _log = logging.getLogger(__name__)
+
+_MAX_RUNS = 10_000
+"""The most runs of a sweep, each of which is a process and a folder."""
 
 _SECONDS_TO_SAVE = 60.0
 """The time that a run has to save when the sweep is stopped."""
@@ -76,7 +91,7 @@ class SweepResult:
             KeyError: If no run has that metric.
         """
         if metric not in self.metrics:
-            raise KeyError(f"no run has a metric {metric!r}; there are {', '.join(self.metrics) or 'none'}")
+            raise KeyError(f"no run has a metric {shorten(metric)}; there are {join_names(self.metrics)}")
         values: dict[tuple[str, ...], list[float]] = {}
         for row in self.runs:
             if metric in row:
@@ -149,16 +164,20 @@ def sweep(
         raise TypeError(
             f"make_recipe must be a function (seed=..., **settings) -> Recipe, but got {describe(make_recipe)}"
         )
-    if not callable(data) and not isinstance(data, (Tensor, Dataset, tuple)):
+    if not callable(data) and not isinstance(data, (Tensor, Dataset)) and not _is_labeled(data):
         raise TypeError(
             f"data must be images, (images, labels) or a function that returns them, but got {describe(data)}"
         )
-    if test is not None and not callable(test) and not (isinstance(test, tuple) and len(test) == 2):
+    if test is not None and not callable(test) and not _is_labeled(test):
         raise TypeError(f"test must be (images, labels), or a function that returns them, but got {describe(test)}")
     if evaluate is not None:
         check_function("evaluate", evaluate, "a function of a model that returns {name: number}", 1)
     folder, count = check_path("out", out), check_int("processes", processes, minimum=1, maximum=1024)
     points, all_seeds = _points(grid), _seeds(seeds)
+    if len(points) * len(all_seeds) > _MAX_RUNS:
+        raise ValueError(
+            f"grid and seeds must make at most {_MAX_RUNS:,} runs, but make {len(points) * len(all_seeds):,}"
+        )
     threads = None if count == 1 else max(1, (os.cpu_count() or 1) // count)
     for name, function in {"make_recipe": make_recipe, "data": data, "test": test, "evaluate": evaluate}.items():
         _check_importable(name, function)
@@ -174,10 +193,14 @@ def sweep(
     return result
 
 
+def _is_labeled(data: Any) -> bool:
+    """Whether data is a pair of images and labels."""
+    return isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], (Tensor, Dataset))
+
+
 def _seeds(seeds: Iterable[int]) -> list[int]:
-    if isinstance(seeds, (str, bytes)) or not isinstance(seeds, Iterable):
-        raise TypeError(f"seeds must be whole numbers in a list, such as range(3), but got {describe(seeds)}")
-    found = list(dict.fromkeys(check_int("one of seeds", seed, minimum=0) for seed in seeds))
+    given = check_items("seeds", seeds, "whole numbers in a list, such as range(3)", _MAX_RUNS)
+    found = list(dict.fromkeys(check_int("one of seeds", seed, minimum=0) for seed in given))
     if not found:
         raise ValueError("seeds must be at least one whole number, but got none")
     return found
@@ -188,12 +211,16 @@ def _points(grid: Any) -> list[tuple[dict[str, str], dict[str, Any]]]:
     if grid is not None and not isinstance(grid, Mapping):
         raise TypeError(f"grid must be a mapping of settings to their values, but got {describe(grid)}")
     named: list[list[tuple[str, str, Any]]] = []
+    count = 1
     for name, values in (grid or {}).items():
         check_name("a setting of grid", name)
         if not isinstance(values, (Mapping, Sequence)) or isinstance(values, (str, bytes)) or len(values) == 0:
             raise ValueError(
                 f"grid: {name!r} must have values in a list, or a dict by name, but got {describe(values)}"
             )
+        count *= len(values)
+        if count > _MAX_RUNS:
+            raise ValueError(f"grid must have at most {_MAX_RUNS:,} combinations, but with {name!r} it has {count:,}")
         pairs = values.items() if isinstance(values, Mapping) else [(_label(name, value), value) for value in values]
         named.append([(name, check_name(f"a name in grid[{name!r}]", label), value) for label, value in pairs])
     combinations = list(itertools.product(*named))
@@ -268,9 +295,10 @@ def _run_all(jobs: Sequence[Job], count: int) -> None:
 def _row(job: Job) -> dict[str, Any]:
     row: dict[str, Any] = {"run": job.folder.name, **job.labels, "seed": job.seed}
     try:
-        content = json.loads((job.folder / RESULT).read_text(encoding="utf-8"))
-        return row | content["metrics"] | {"error": ""}
-    except FileNotFoundError:
+        return row | read_result(job.folder / RESULT)["metrics"] | {"error": ""}
+    except RunError as unreadable:
+        if (job.folder / RESULT).exists():
+            return row | {"error": f"{unreadable}; remove it to train the run again"}
         error = job.folder / ERROR
         lines = error.read_text(encoding="utf-8").strip().splitlines() if error.exists() else []
         return row | {"error": lines[-1] if lines else "stopped; the same sweep resumes it"}
@@ -278,14 +306,15 @@ def _row(job: Job) -> dict[str, Any]:
 
 def _write_tables(result: SweepResult) -> None:
     columns = ["run", *result.settings, "seed", *result.metrics, "error"]
-    with (result.folder / "runs.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(result.runs)
-    with (result.folder / "summary.csv").open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow([*result.settings, "metric", "runs", "mean", "sd", "worst"])
-        for metric in result.metrics:
-            for point, found in result.spread(metric).items():
-                sd = "" if math.isnan(found.sd) else found.sd
-                table.writerow([*point, metric, found.runs, found.mean, sd, found.worst])
+    runs, summary = io.StringIO(), io.StringIO()
+    writer = csv.DictWriter(runs, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(result.runs)
+    table = csv.writer(summary, lineterminator="\n")
+    table.writerow([*result.settings, "metric", "runs", "mean", "sd", "worst"])
+    for metric in result.metrics:
+        for point, found in result.spread(metric).items():
+            sd = "" if math.isnan(found.sd) else found.sd
+            table.writerow([*point, metric, found.runs, found.mean, sd, found.worst])
+    files = {"runs.csv": runs.getvalue(), "summary.csv": summary.getvalue()}
+    write_together(result.folder, {name: text.encode(errors="backslashreplace") for name, text in files.items()})

@@ -62,7 +62,7 @@ def run_job(job: Job) -> None:
         content = {"seed": job.seed, "settings": dict(job.labels), "metrics": metrics}
         atomic_write(job.folder / RESULT, (json.dumps(content) + "\n").encode())
     except Exception:
-        (job.folder / ERROR).write_text(traceback.format_exc(), encoding="utf-8")
+        (job.folder / ERROR).write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
         raise
 
 

@@ -5,6 +5,7 @@ import sys
 import webbrowser
 from collections.abc import Sequence
 
+from infogan_lib._checks import shorten
 from infogan_lib.explorer.server import HOST, PORT, explore
 from infogan_lib.recipes.runs import RunError, load_run
 
@@ -41,8 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def port(text: str) -> int:
     """A port, from 0 to 65535, for argparse."""
-    if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, but got {text!r}")
+    if not text.isdecimal() or len(text) > 5 or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, but got {shorten(text)}")
     return int(text)
 
 

@@ -7,12 +7,8 @@ from pathlib import Path
 from torch import Tensor
 
 from infogan_lib._checks import check_bool, check_instance, check_path, check_type
-from infogan_lib.checkpoints.disk import (
-    atomic_write,
-    fsync_dir,
-    makedirs_synced,
-    os_errors_as_checkpoint_errors,
-)
+from infogan_lib.checkpoints.disk import os_errors_as_checkpoint_errors
+from infogan_lib.checkpoints.together import write_together
 from infogan_lib.export.page import check_showable, page_files, read_engine
 from infogan_lib.export.plan import export_plan
 from infogan_lib.export.tracing import for_export, to_onnx
@@ -67,8 +63,5 @@ def export_onnx(
         content |= page_files(model, plan, images, engine_files)
     content["plan.json"] = (json.dumps(plan, indent=1, allow_nan=False) + "\n").encode()
     with os_errors_as_checkpoint_errors(folder, "exporting"):
-        for name, data in content.items():
-            makedirs_synced((folder / name).parent)
-            atomic_write(folder / name, data)
-        fsync_dir(folder)
+        write_together(folder, content)
     return folder

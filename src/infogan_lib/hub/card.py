@@ -1,5 +1,7 @@
 """The model card: README.md of a pretrained model, with a picture, figures and the code to load it."""
 
+import keyword
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -7,6 +9,7 @@ from tempfile import TemporaryDirectory
 from infogan_lib._version import __version__
 from infogan_lib.data.pixels import UNKNOWN_RANGE
 from infogan_lib.evaluation.codes import code_information
+from infogan_lib.latent.code_arguments import RESERVED_NAMES
 from infogan_lib.latent.discrete import Categorical
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.recipes.recipe import Recipe
@@ -31,9 +34,9 @@ def model_card(model: InfoGAN, source: str, recipe: Recipe | None, metrics: Mapp
     parts = [
         "---\nlibrary_name: infogan-lib\ntags:\n- infogan\n- gan\n- disentanglement\n"
         "pipeline_tag: unconditional-image-generation\n---",
-        f"# InfoGAN: {', '.join(model.latent.codes) or 'no codes'}",
+        f"# InfoGAN: {_cell(', '.join(model.latent.codes)) or 'no codes'}",
         f"A generator of images {model.image_shape}, pixels from {low_high}, made with infogan-lib {__version__}"
-        + (f" by its recipe `{recipe.name}`." if recipe else "."),
+        + (f" by its recipe {_code(recipe.name)}." if recipe else "."),
     ]
     if picture:
         legend = _legend(model)
@@ -54,7 +57,7 @@ def _usage(model: InfoGAN, source: str, recipe: Recipe | None) -> str:
         f"model = from_pretrained({source!r}{networks})",
         "images = model.sample(16)",
     ]
-    if isinstance(model.latent[code] if code else None, Categorical) and code and code.isidentifier():
+    if code and isinstance(model.latent[code], Categorical) and _is_argument(code):
         lines.append(f"images = model.sample(16, {code}=0)")
     if code:
         lines.append(f"codes = model.encode(images)[{code!r}]")
@@ -74,7 +77,7 @@ def _table_of_codes(model: InfoGAN) -> str:
         if bound and model.latent.codes[name].is_discrete:
             bound += f" of {model.latent.entropy[name]:.2f}"
         names = ", ".join(label or "(none)" for label in model.category_names.get(name, ()))
-        rows.append(f"| {_cell(name)} | `{_cell(repr(variable))}` | {_cell(names)} | {bound} |")
+        rows.append(f"| {_cell(name)} | {_code(repr(variable))} | {_cell(names)} | {bound} |")
     return (
         "## Codes\n\n| name | variable | categories | information, nats |\n| --- | --- | --- | --- |\n"
         + "\n".join(rows)
@@ -112,6 +115,19 @@ def _picture(model: InfoGAN) -> bytes | None:
         return Path(folder, PICTURE).read_bytes()
 
 
+def _is_argument(code: str) -> bool:
+    return code.isidentifier() and not keyword.iskeyword(code) and code not in RESERVED_NAMES
+
+
 def _cell(text: str) -> str:
-    """Text that a cell of a Markdown table holds."""
-    return " ".join(text.split()).replace("|", "\\|").replace("`", "'").replace("<", "&lt;")
+    """Text that Markdown shows as it is, in a table too: without links, pictures, HTML or emphasis."""
+    return re.sub(
+        r"([\\|\[\]()!*_~#])",
+        r"\\\1",
+        " ".join(text.split()).replace("`", "'").replace("&", "&amp;").replace("<", "&lt;"),
+    )
+
+
+def _code(text: str) -> str:
+    """Text that a cell of a Markdown table shows as code."""
+    return f"`{' '.join(text.split()).replace('|', chr(92) + '|').replace('`', chr(39))}`"

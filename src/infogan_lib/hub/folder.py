@@ -10,21 +10,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
-from infogan_lib._checks import require
+from infogan_lib._checks import require, shorten
 from infogan_lib._schema import Float, Int, Nullable, Record, Text
 from infogan_lib.checkpoints.compare import module_versions
-from infogan_lib.checkpoints.disk import (
-    CheckpointError,
-    atomic_write,
-    fsync_dir,
-    makedirs_synced,
-    open_regular,
-    os_errors_as_checkpoint_errors,
-)
+from infogan_lib.checkpoints.disk import CheckpointError, open_regular, os_errors_as_checkpoint_errors
+from infogan_lib.checkpoints.json_file import read_object
 from infogan_lib.checkpoints.state import check_schema
+from infogan_lib.checkpoints.together import write_together
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.plan import VERSIONS, ModelPlan
 from infogan_lib.recipes.recipe import Recipe
@@ -33,7 +27,6 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 FORMAT = 1
 
-_MAX_CONFIG_BYTES = 2**24
 _OWN = Record(
     {
         "format": Int(),
@@ -45,13 +38,20 @@ _OWN = Record(
 )
 
 
-class Pretrained(NamedTuple):
-    """What a folder holds: plan, recipe (name, width and seed, or None), tensors by name, versions of modules."""
+class Config(NamedTuple):
+    """What config.json holds: plan, recipe (name, width, seed; or None), versions of modules, hash of the weights."""
 
     plan: ModelPlan
     recipe: Mapping[str, Any] | None
-    tensors: Mapping[str, Tensor]
     versions: Mapping[str, Any]
+    digest: str
+
+
+class Pretrained(NamedTuple):
+    """What a folder holds: its config, and its tensors by name."""
+
+    config: Config
+    tensors: Mapping[str, Tensor]
 
 
 def write_pretrained(model: InfoGAN, folder: Path, recipe: Recipe | None, others: Mapping[str, bytes]) -> None:
@@ -83,51 +83,51 @@ def write_pretrained(model: InfoGAN, folder: Path, recipe: Recipe | None, others
     }
     text = json.dumps(config, indent=2, allow_nan=False) + "\n"
     with os_errors_as_checkpoint_errors(folder, "saving"):
-        makedirs_synced(folder)
-        for name, data in {WEIGHTS: weights, CONFIG: text.encode(), **others}.items():
-            atomic_write(folder / name, data)
-        fsync_dir(folder)
+        write_together(folder, {WEIGHTS: weights, CONFIG: text.encode(), **others})
 
 
-def read_pretrained(folder: Path) -> Pretrained:
-    """Read what `write_pretrained` wrote.
+def read_config(folder: Path) -> Config:
+    """Read config.json as `write_pretrained` wrote it.
 
     Raises:
-        ImportError: safetensors is not installed.
         CheckpointError: a file that is missing or damaged, or a link that leads out of the hub's cache.
     """
-    safetensors = require("safetensors.torch", extra="hub", feature="from_pretrained")
     path = folder / CONFIG
-    file, size = open_regular(path)
-    with file, os_errors_as_checkpoint_errors(path, "reading"):
-        if size > _MAX_CONFIG_BYTES:
-            raise CheckpointError(path, f"it has {size:,} bytes, and no config is that long")
-        content = file.read(_MAX_CONFIG_BYTES)
-    try:
-        config = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(path, f"it is no JSON: {str(error)[:200]}") from error
-    if not isinstance(config, dict):
-        raise CheckpointError(path, "it must be an object of names")
+    config = read_object(path)
     if config.get("library_name") != "infogan-lib":
         raise CheckpointError(path, "it was not written by save_pretrained of infogan-lib; give the folder of one")
     if config.get("format") != FORMAT:
-        raise CheckpointError(path, f"its format is {config.get('format')!r:.20}, and this version reads {FORMAT}")
+        raise CheckpointError(path, f"its format is {shorten(config.get('format'))}, and this version reads {FORMAT}")
     own = {name: config.pop(name, None) for name in _OWN.fields}
     check_schema(path, "config", own, _OWN)
-    plan = ModelPlan.from_dict(path, config)
-    return Pretrained(
-        plan, own["recipe"], _read_weights(folder / WEIGHTS, own["weights_sha256"], safetensors), own["versions"]
-    )
+    return Config(ModelPlan.from_dict(path, config), own["recipe"], own["versions"], own["weights_sha256"])
 
 
-def _read_weights(path: Path, digest: str, safetensors: Any) -> dict[str, torch.Tensor]:
-    file, _ = open_regular(path)
+def read_pretrained(folder: Path, config: Config, max_bytes: int) -> Pretrained:
+    """Read the weights that belong to a config.
+
+    Args:
+        folder: where both are.
+        config: what `read_config` returned; if another process has saved a model since, its config is read as well.
+        max_bytes: the largest file of weights.
+
+    Raises:
+        ImportError: safetensors is not installed.
+        CheckpointError: weights that are missing, damaged, too large or of another config.
+    """
+    safetensors = require("safetensors.torch", extra="hub", feature="from_pretrained")
+    path = folder / WEIGHTS
+    file, size = open_regular(path)
     with file, os_errors_as_checkpoint_errors(path, "reading"):
-        data = file.read()
-    if hashlib.sha256(data).hexdigest() != digest:
+        if size > max_bytes:
+            raise CheckpointError(path, f"it has {size:,} bytes, and these networks need at most {max_bytes:,}")
+        data = file.read(max_bytes)
+    if hashlib.sha256(data).hexdigest() != config.digest:
+        now = read_config(folder)
+        if now.digest != config.digest:
+            return read_pretrained(folder, now, max_bytes)
         raise CheckpointError(path, f"it is not the file that {CONFIG} was written with (SHA-256); fetch both again")
     try:
-        return safetensors.load(data)
+        return Pretrained(config, safetensors.load(data))
     except Exception as error:  # safetensors' errors have no common class of Python's
         raise CheckpointError(path, f"it cannot be read: {str(error)[:200]}") from error

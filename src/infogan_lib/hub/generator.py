@@ -31,7 +31,7 @@ def load_generator(
     Raises:
         CheckpointError: a network of other layers, or another `output`.
     """
-    plan = saved.plan
+    plan = saved.config.plan
     if (output is not None) != ("generator_output" in plan.functions):
         wanted = "with" if output is None else "without"
         raise CheckpointError(folder, f"it was made {wanted} a function for generator_output; load it likewise")
@@ -42,7 +42,7 @@ def load_generator(
         if kind == "generator" or plan.ema_decay is not None:
             check_tensors(folder, "generator", weights[kind], own)
     check_values(folder, saved.tensors)
-    _load(generator, weights["generator"], saved.versions)
+    _load(generator, weights["generator"], saved.config.versions)
     adapter = _adapter(folder, saved, generator, output)
     result = PretrainedGenerator(
         generator,
@@ -56,7 +56,7 @@ def load_generator(
     result.priors.load_state_dict(tensors_of(saved.tensors, "priors"))
     _warn_if_changed(folder, saved, result)
     if plan.ema_decay is not None:
-        _load(generator, weights["ema_generator.module"], saved.versions)
+        _load(generator, weights["ema_generator.module"], saved.config.versions)
     return result
 
 
@@ -73,19 +73,19 @@ def _adapter(folder: Path, saved: Pretrained, generator: nn.Module, output: Gene
     """How the generator is called; raises `CheckpointError` where it makes other images than those that were saved."""
     try:
         adapter, images = infer_generator_adapter(
-            generator, saved.plan.latent, input=saved.plan.generator_input, output=output
+            generator, saved.config.plan.latent, input=saved.config.plan.generator_input, output=output
         )
     except (TypeError, ValueError) as error:
         raise CheckpointError(folder, f"what it holds does not fit this generator: {error}") from error
-    if tuple(images.shape[1:]) != saved.plan.image_shape:
-        shapes = f"{saved.plan.image_shape}, but those here {tuple(images.shape[1:])}"
+    if tuple(images.shape[1:]) != saved.config.plan.image_shape:
+        shapes = f"{saved.config.plan.image_shape}, but those here {tuple(images.shape[1:])}"
         raise CheckpointError(folder, f"its images have shape {shapes}")
     return adapter
 
 
 def _warn_if_changed(folder: Path, saved: Pretrained, model: PretrainedGenerator) -> None:
     """Warn of a generator that computes something else from the same weights, as `InfoGAN.load` does."""
-    if saved.plan.fingerprint is None:
+    if saved.config.plan.fingerprint is None:
         return
     device, dtype = device_and_dtype(model.generator)
     rng = torch.Generator().manual_seed(0)
@@ -93,4 +93,4 @@ def _warn_if_changed(folder: Path, saved: Pretrained, model: PretrainedGenerator
     def generate() -> Tensor:
         return model(model.latent.sample(3, rng=rng.manual_seed(0)).to(device, dtype))
 
-    warn_if_changed(folder, saved.plan.fingerprint, fingerprint({"generator": generate}, model, device, 2))
+    warn_if_changed(folder, saved.config.plan.fingerprint, fingerprint({"generator": generate}, model, device, 2))

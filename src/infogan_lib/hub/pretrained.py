@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, overload
@@ -23,14 +24,14 @@ from infogan_lib._checks import (
 )
 from infogan_lib.checkpoints.disk import CheckpointError
 from infogan_lib.hub.card import model_card
-from infogan_lib.hub.folder import CONFIG, WEIGHTS, Pretrained, read_pretrained, write_pretrained
+from infogan_lib.hub.folder import CONFIG, WEIGHTS, Config, read_config, read_pretrained, write_pretrained
 from infogan_lib.hub.generator import load_generator
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.pretrained import PretrainedGenerator
 from infogan_lib.model.q_head import QHeadFactory
-from infogan_lib.model.saving import assemble_model
+from infogan_lib.model.saving import assemble_model, size_in_bytes
 from infogan_lib.model.validation import check_modules, check_reader_functions
-from infogan_lib.recipes.recipe import Recipe, available, get
+from infogan_lib.recipes.recipe import Recipe, available, check_fits, get
 
 Reader = Callable[[Any], Any]
 
@@ -122,8 +123,7 @@ def push_to_hub(
     if not isinstance(repo, str) or not _REPO.fullmatch(repo):
         raise ValueError(f"repo must be 'user/name', but got {describe(repo)}")
     check_bool("private", private)
-    if token is not None:
-        check_name("token", token)
+    _check_token(token)
     hub = require("huggingface_hub", extra="hub", feature="push_to_hub")
     with TemporaryDirectory() as folder:
         _save(model, Path(folder), repo, recipe, card, metrics)
@@ -215,9 +215,9 @@ def from_pretrained(
     check_reader_functions(readers)
     check_instance("generator", generator, nn.Module)
     check_instance("discriminator", discriminator, nn.Module)
-    for name, text in (("revision", revision), ("token", token)):
-        if text is not None:
-            check_name(name, text)
+    _check_token(token)
+    if revision is not None:
+        check_name("revision", revision)
     if discriminator is not None and generator is None:
         raise ValueError("discriminator is given without generator; give both, or generator alone for samples")
     others = {"q_head": q_head, "q_network": q_network, "tap": tap, "discriminator_output": discriminator_output}
@@ -227,19 +227,21 @@ def from_pretrained(
     if discriminator is not None:
         check_modules(generator, discriminator, q_head, q_network)
     folder = _folder_of(source, revision, token)
-    saved = read_pretrained(folder)
+    config = read_config(folder)
     if generator is not None and discriminator is None:
+        saved = read_pretrained(folder, config, _largest(generator))
         return load_generator(folder, saved, generator, generator_output)
     if generator is None or discriminator is None:
-        recipe = _rebuild(folder, saved)
+        recipe = _rebuild(folder, config)
         generator, discriminator = recipe.generator, recipe.discriminator
         q_head, q_network = recipe.q_head, recipe.q_network
+    saved = read_pretrained(folder, config, _largest(generator, discriminator, q_head, q_network))
     return assemble_model(
         InfoGAN,
         folder,
-        saved.plan,
+        saved.config.plan,
         saved.tensors,
-        saved.versions,
+        saved.config.versions,
         generator,
         discriminator,
         q_head=q_head,
@@ -248,13 +250,30 @@ def from_pretrained(
     )
 
 
+def _largest(*networks: object) -> int:
+    """The most bytes that the weights of a model with these networks can have; D and Q may not be among them."""
+    given = [network for network in networks if isinstance(network, nn.Module)]
+    return 2**34 if len(given) == 1 else 8 * sum(map(size_in_bytes, given)) + 2**30
+
+
+def _check_token(token: object) -> None:
+    """Check a token. What was given is a secret, and in no message."""
+    try:
+        if token is not None and check_name("token", token) != token.strip():  # type: ignore[attr-defined]
+            raise ValueError
+    except (TypeError, ValueError):
+        kind = type(token).__name__
+        message = f"token must be a token of the hub or None, without spaces and line breaks, but got another {kind}"
+        raise (ValueError if isinstance(token, str) else TypeError)(message) from None
+
+
 _REPO = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
 
 
 def _folder_of(source: str | os.PathLike[str], revision: str | None, token: str | None) -> Path:
     """The folder of a source, which is downloaded into the hub's cache if it is a repository."""
     path = check_path("source", source)
-    if path.is_dir() or not isinstance(source, str) or not _REPO.fullmatch(source):
+    if path.is_dir() or not isinstance(source, str) or not _REPO.fullmatch(source) or source.startswith("."):
         if not path.is_dir():
             raise CheckpointError(path, "source must be a folder, or a repository of the hub such as 'user/name'")
         return path
@@ -262,14 +281,16 @@ def _folder_of(source: str | os.PathLike[str], revision: str | None, token: str 
     return Path(hub.snapshot_download(source, revision=revision, token=token, allow_patterns=[CONFIG, WEIGHTS]))
 
 
-def _rebuild(folder: Path, saved: Pretrained) -> Recipe:
+def _rebuild(folder: Path, config: Config) -> Recipe:
     """The recipe of a saved model, with its networks."""
-    if saved.recipe is None:
+    if config.recipe is None:
         raise ValueError(
             f"{folder} was saved without a recipe, so it does not say which networks it had; give generator= for "
             "samples, and discriminator= as well for all of the model"
         )
+    with suppress(OSError):  # missing weights are named when they are read
+        check_fits(folder / CONFIG, (folder / WEIGHTS).stat().st_size, **config.recipe)
     try:
-        return get(saved.recipe["name"], width=saved.recipe["width"], seed=saved.recipe["seed"])
+        return get(**config.recipe)
     except (TypeError, ValueError, RuntimeError, MemoryError) as error:
         raise CheckpointError(folder, f"its recipe builds no networks here: {str(error)[:300]}") from error

@@ -20,7 +20,16 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from infogan_lib._checks import check_dense, check_device, check_float, check_int, check_rng, check_tensor, describe
+from infogan_lib._checks import (
+    check_dense,
+    check_device,
+    check_float,
+    check_int,
+    check_rng,
+    check_rows,
+    check_tensor,
+    describe,
+)
 from infogan_lib.losses.information import InformationLoss
 
 Sampler = Callable[[int, torch.Generator | None, torch.device, torch.dtype], Tensor]
@@ -132,7 +141,7 @@ class LatentVariable(ABC):
             TypeError: `dim` or `steps` is no whole number, or an end is no number.
             ValueError: `dim` is out of range, `steps` is below 1, or an end is not finite.
         """
-        steps = check_int("steps", 10 if steps is None else steps, minimum=1)
+        steps = check_rows("steps", 10 if steps is None else steps, self.width)
         dim = check_int("dim", dim, minimum=0)
         if dim >= self.width:
             raise ValueError(f"dim must be from 0 to {self.width - 1} for {self!r}, but got {dim}")
@@ -161,7 +170,7 @@ class LatentVariable(ABC):
             TypeError: The value is not numeric.
             ValueError: The value has another shape, is empty or is not finite.
         """
-        n, tensor = check_int("n", n, minimum=1), as_finite_tensor(value, self)
+        n, tensor = check_rows("n", n, self.width), as_finite_tensor(value, self)
         self._check_limits("a value", tensor, value)
         if tensor.ndim == 0 or tensor.shape == (self.width,):
             return tensor.expand(n, self.width).clone()

@@ -1,9 +1,9 @@
 """Names of categories: "7" for the category of a code that became the sevens."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from infogan_lib._checks import check_name, describe, join_names, names_by_number
+from infogan_lib._checks import check_items, check_name, describe, join_names, names_by_number
 from infogan_lib.latent.discrete import Categorical
 from infogan_lib.latent.spec import LatentSpec
 
@@ -37,7 +37,8 @@ def check_category_names(latent: LatentSpec, code: str, names: Any) -> CategoryN
         names = names_by_number(f"names of {code!r}", names, variable.k)
     if isinstance(names, (set, frozenset)):
         raise TypeError(f"names of {code!r} must be in order, in a list, but got {describe(names)}")
-    result = tuple(names) if isinstance(names, Iterable) and not isinstance(names, str) else (names,)
+    is_one = names is None or isinstance(names, str)
+    result = (names,) if is_one else tuple(check_items("names", names, "strings in a list"))
     strings = [name for name in result if name is not None]
     if not all(isinstance(name, str) for name in strings):
         raise TypeError(f"names must be strings, or None for a category without one, but got {describe(names)}")

@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from infogan_lib._checks import describe, join_names
+from infogan_lib._checks import describe, join_names, shorten
 from infogan_lib.latent.category_names import CategoryNames
 from infogan_lib.latent.spec import LatentSpec
 
 RESERVED_NAMES = frozenset({"codes", "dim", "high", "low", "n", "rng", "seed", "steps"})
 """Arguments of `InfoGAN.sample` and `InfoGAN.traverse`: a code of such a name is set by ``codes={...}`` only."""
+
+
+_DEEPEST = 3
 
 
 def code_values(
@@ -45,13 +48,17 @@ def code_values(
     return {name: _to_indices(latent, category_names, name, value) for name, value in {**codes, **keywords}.items()}
 
 
-def _to_indices(latent: LatentSpec, category_names: Mapping[str, CategoryNames], code: str, value: Any) -> Any:
+def _to_indices(
+    latent: LatentSpec, category_names: Mapping[str, CategoryNames], code: str, value: Any, depth: int = 0
+) -> Any:
     if isinstance(value, (list, tuple)):
-        return [_to_indices(latent, category_names, code, item) for item in value]
+        if depth > _DEEPEST:
+            raise ValueError(f"{code} must be numbers or names in a list of at most {_DEEPEST} levels")
+        return [_to_indices(latent, category_names, code, item, depth + 1) for item in value]
     if not isinstance(value, str) or code not in latent:
         return value
     names = category_names.get(code, ())
     if value in names:
         return names.index(value)
     available = join_names(filter(None, names)) if names else "no names yet; model.set_category_names sets them"
-    raise ValueError(f"{code!r} has no category named {value!r}; it has {available}")
+    raise ValueError(f"{code!r} has no category named {shorten(value)}; it has {available}")

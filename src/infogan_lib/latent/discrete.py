@@ -1,6 +1,7 @@
 """Discrete latent codes: categories and bits."""
 
 import math
+import numbers
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from itertools import accumulate
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
 
-from infogan_lib._checks import check_int, check_tensor, describe
+from infogan_lib._checks import check_int, check_rows, check_tensor, describe, shorten
 from infogan_lib.latent.base import MAX_WIDTH, Sampler, as_finite_tensor
 from infogan_lib.latent.loss_code import LossCode, VectorCode
 from infogan_lib.latent.serialization import LATER
@@ -66,7 +67,8 @@ class Categorical(LossCode):
         if self.probs is not None:
             object.__setattr__(self, "probs", check_probs(self.probs, self.k))
         if self.learn_probs_after is not None:
-            check_int("learn_probs_after", self.learn_probs_after, minimum=0)
+            steps = check_int("learn_probs_after", self.learn_probs_after, minimum=0)
+            object.__setattr__(self, "learn_probs_after", steps)
         super().__post_init__()
 
     @property
@@ -124,10 +126,10 @@ class Categorical(LossCode):
         high: float | None = None,
     ) -> Tensor:
         """All k categories in order, shape (k, k). Raises ValueError if `steps`, `dim` or an end asks for others."""
-        if steps not in (None, self.k) or dim != 0 or low is not None or high is not None:
+        if not (_is_one_of(steps, None, self.k) and _is_one_of(dim, 0)) or low is not None or high is not None:
             raise ValueError(
                 f"a traversal of {self!r} runs over its {self.k} categories; leave steps, dim, low and high out "
-                f"(got steps={steps}, dim={dim}, low={low}, high={high})"
+                f"({_describe_given(steps=steps, dim=dim, low=low, high=high)})"
             )
         check_tensor("base", base, (self.k,))
         return torch.eye(self.k, device=base.device, dtype=base.dtype)
@@ -140,7 +142,7 @@ class Categorical(LossCode):
             TypeError: A category is no whole number.
             ValueError: A category is out of range, or the value has another shape.
         """
-        n, tensor = check_int("n", n, minimum=1), as_finite_tensor(value, self)
+        n, tensor = check_rows("n", n, self.width), as_finite_tensor(value, self)
         if tensor.shape == (n, self.k):
             if tensor.min() < 0 or not torch.allclose(tensor.sum(1), tensor.new_ones(n)):
                 raise ValueError(f"rows of {self!r} must be shares that add up to 1, but got {describe(value)}")
@@ -157,6 +159,15 @@ class Categorical(LossCode):
                 f"category out of range: {self!r} has categories 0 to {self.k - 1}, but got {describe(value)}"
             )
         return F.one_hot(tensor.long().expand(n), self.k).to(tensor.dtype)
+
+
+def _is_one_of(value: object, *options: int | None) -> bool:
+    """Whether a value is one of the options; arrays, which compare element by element, are none."""
+    return any(value is option or (isinstance(value, numbers.Integral) and value == option) for option in options)
+
+
+def _describe_given(**arguments: object) -> str:
+    return "got " + ", ".join(f"{name}={shorten(value)}" for name, value in arguments.items())
 
 
 def check_probs(probs: Any, k: int) -> tuple[float, ...]:
@@ -262,10 +273,10 @@ class Bernoulli(VectorCode):
         high: float | None = None,
     ) -> Tensor:
         """One bit off, then on, shape (2, dim). Raises ValueError if `steps` or an end asks for other values."""
-        if steps not in (None, 2) or low is not None or high is not None:
+        if not _is_one_of(steps, None, 2) or low is not None or high is not None:
             raise ValueError(
                 f"a traversal of {self!r} runs over the 2 values of a bit; leave steps, low and high out "
-                f"(got steps={steps}, low={low}, high={high})"
+                f"({_describe_given(steps=steps, low=low, high=high)})"
             )
         return super().traverse(base, dim=dim, steps=2)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 from typing_extensions import override
 
-from infogan_lib._checks import check_dtype, check_int, describe, join_names
+from infogan_lib._checks import check_dtype, check_int, check_rows, describe, join_names
 from infogan_lib.latent.base import MAX_WIDTH, LatentCode, LatentVariable, Sampler, sampling_device
 from infogan_lib.latent.vectorized import ConstantTensor
 from infogan_lib.losses.information import Domain, InformationLoss
@@ -102,7 +102,7 @@ def sample_one(
     dtype: torch.dtype | None,
 ) -> Tensor:
     """n samples of one variable, by the joint sampler of its class."""
-    n = check_int("n", n, minimum=1)
+    n = check_rows("n", n, variable.width)
     sampler = type(variable).sample_many([variable])
     return sampler(n, rng, sampling_device(rng, device), check_dtype("dtype", dtype))
 

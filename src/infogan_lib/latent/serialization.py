@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from infogan_lib._checks import describe, join_names
+from infogan_lib._checks import describe, join_names, shorten
 from infogan_lib.losses.information import InformationLoss
 
 LATER = "later"
@@ -85,7 +85,7 @@ def _reject_duplicates(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name, value in pairs:
         if name in result:
-            raise ValueError(f"the name {name!r} appears twice in the JSON")
+            raise ValueError(f"the name {shorten(name)} appears twice in the JSON")
         result[name] = value
     return result
 

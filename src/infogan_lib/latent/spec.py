@@ -23,10 +23,11 @@ from typing_extensions import override
 from infogan_lib._checks import (
     check_dense,
     check_dtype,
-    check_int,
     check_mapping,
+    check_rows,
     check_type,
     join_names,
+    shorten,
 )
 from infogan_lib.latent.base import MAX_WIDTH, LatentCode, LatentVariable, sampling_device
 from infogan_lib.latent.discrete import Categorical, sample_categories
@@ -101,7 +102,7 @@ class LatentSpec(Traversable):
         try:
             return self._variables[name]
         except (KeyError, TypeError):  # a list cannot be a key
-            raise KeyError(f"no {name!r} in this latent; it has {join_names(self)}") from None
+            raise KeyError(f"no {shorten(name)} in this latent; it has {join_names(self)}") from None
 
     @override
     def __iter__(self) -> Iterator[str]:
@@ -196,7 +197,7 @@ class LatentSpec(Traversable):
         Returns:
             Shape (n, width), the variables side by side in order.
         """
-        n = check_int("n", n, minimum=1)
+        n = check_rows("n", n, self.width)
         latent = self._sampler(n, rng, sampling_device(rng, device), check_dtype("dtype", dtype))
         for name in self.learned:
             if (prior := self.learned_prior(name)) is not None:
@@ -256,7 +257,7 @@ class LatentSpec(Traversable):
 
     def center(self, n: int = 1, *, device: torch.device | str | None = None) -> Tensor:
         """n latents with zero noise, first categories and continuous codes in mid-range, shape (n, width)."""
-        n, center = check_int("n", n, minimum=1), torch.cat([v.center() for v in self.values()])
+        n, center = check_rows("n", n, self.width), torch.cat([v.center() for v in self.values()])
         return (center if device is None else center.to(sampling_device(None, device))).repeat(n, 1)
 
     def replace_values(self, latent: Tensor, values: Mapping[str, Any]) -> Tensor:

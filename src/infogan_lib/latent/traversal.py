@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from infogan_lib._checks import check_int, check_tensor
+from infogan_lib._checks import check_rows, check_tensor
 from infogan_lib.latent.base import LatentCode, LatentVariable
 from infogan_lib.latent.variable_names import name_and_dim
 
@@ -54,6 +54,8 @@ class Traversable(Mapping[str, LatentVariable]):
         """
         variable, columns = self[name], self.slices[name]
         bases = self.center() if base is None else check_tensor("base", base, ("N", self.width))
+        if steps is not None:
+            check_rows("steps", steps, self.width * len(bases))
         latents = []
         for row in bases:
             values = variable.traverse(row[columns], dim=dim, steps=steps, low=low, high=high)
@@ -95,11 +97,11 @@ class Traversable(Mapping[str, LatentVariable]):
                 base = self.sample(1, rng=rng, device=device)
             base = self.traverse(row, dim=row_dim, steps=self.traversal_steps(row, steps), base=base)
         elif base is None:
-            base = self.sample(check_int("rows", rows, minimum=1), rng=rng, device=device)
+            base = self.sample(check_rows("rows", rows, self.width), rng=rng, device=device)
         latents = self.traverse(column, dim=column_dim, steps=self.traversal_steps(column, steps), base=base)
         return latents, len(latents) // len(base)
 
     def traversal_steps(self, name: str, steps: int | None) -> int | None:
         """`steps` for a continuous variable; None for a discrete one, whose traversal has its own number of values."""
-        variable, count = self[name], None if steps is None else check_int("steps", steps, minimum=1)
+        variable, count = self[name], None if steps is None else check_rows("steps", steps)
         return None if isinstance(variable, LatentCode) and variable.is_discrete else count

@@ -55,7 +55,7 @@ def attach_q(
             head = _make_head(q, discriminator, q_input, latent.num_outputs, seed)
 
     def run_q(q_input: Any) -> list[Tensor]:
-        returned = q_input if head is None else head(q_input)
+        returned = q_input if head is None else _forward(head, q_input)
         returned = apply_reader("q_output, a function,", read_output, returned, "Q")
         check_is_tensors(returned)
         return outputs_in_order(returned, latent)
@@ -74,6 +74,17 @@ def attach_q(
     codes = latent.sample(len(images), rng=torch.Generator().manual_seed(0))
     latent.nll(q_outputs, codes.to(q_outputs))
     return head, parameters_read_by_q(discriminator, logits, q_outputs)
+
+
+def _forward(q: nn.Module, q_input: Tensor) -> Any:
+    """What Q returns in the dry run. Raises ValueError where its forward fails."""
+    try:
+        return q(q_input)
+    except Exception as error:  # whatever a user's module raises belongs in the message
+        raise ValueError(
+            f"Q, as q_head or q_network gives it, did not take a batch of shape {tuple(q_input.shape)}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 def _make_head(

@@ -261,7 +261,8 @@ class InfoGAN(Networks):
         Returns:
             Shape (n * steps, *image_shape), the traversal of the first starting point first.
         """
-        if self.latent[code] is not None and (code in named or code in check_mapping("codes", codes or {})):
+        given = {*named, *check_mapping("codes", {} if codes is None else codes)}
+        if self.latent[code] is not None and code in given:
             raise ValueError(f"{code!r} is what moves, so it cannot be set as well; leave {code}= out")
         base = sampling.draw_latents(self, n, seed, rng, codes, named)
         return self.decode(self.latent.traverse(code, dim=dim, steps=steps, base=base, low=low, high=high))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from infogan_lib._checks import check_int, check_rng, check_seed, check_tensor
+from infogan_lib._checks import check_int, check_rng, check_rows, check_seed, check_tensor
 from infogan_lib.data.pixels import as_float, check_finite_images, check_real_images
 from infogan_lib.latent.code_arguments import code_values
 from infogan_lib.model.introspection import device_and_dtype, eval_mode
@@ -35,7 +35,7 @@ def draw_latents(
     if seed is not None:
         if rng is not None:
             raise ValueError("give either seed or rng, not both")
-        latent = _seeded_latents(model, check_int("n", n, minimum=1), check_seed(seed))
+        latent = _seeded_latents(model, check_rows("n", n, model.latent.width), check_seed(seed))
     else:
         latent = model.latent.sample(n, rng=rng, device="cpu")
     return model.latent.replace_values(latent, values)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from torch import Tensor, nn
 
-from infogan_lib._checks import check_path, join_names
+from infogan_lib._checks import check_path, join_names, shorten
 from infogan_lib._schema import MAX_INT
 from infogan_lib.checkpoints.bundle import read_bundle, write_bundle
 from infogan_lib.checkpoints.compare import (
@@ -55,7 +55,7 @@ def save_model(model: "InfoGAN", folder: str | os.PathLike[str]) -> None:
         makedirs_synced(folder)
     state = to_plain_data({_VERSIONS: module_versions(tensors), **tensors}, "model")
     with hold_for_writing(folder) as is_alone:
-        write_bundle(folder, _KIND, metadata, state, max_bytes=4 * _size(tensors) + 2**30, sweep=is_alone)
+        write_bundle(folder, _KIND, metadata, state, max_bytes=4 * size_in_bytes(model) + 2**30, sweep=is_alone)
 
 
 _VERSIONS = "versions"
@@ -75,7 +75,7 @@ def load_model(
     check_modules(generator, discriminator, q_head, q_network)
     folder, q = check_path("folder", folder), q_network if q_head is None else q_head
     networks = [network for network in (generator, discriminator, q) if isinstance(network, nn.Module)]
-    max_bytes = 8 * sum(_size(network.state_dict()) for network in networks) + 2**30
+    max_bytes = 8 * sum(map(size_in_bytes, networks)) + 2**30
     metadata, state = read_bundle(folder, _KIND, max_bytes=max_bytes)
     plan = ModelPlan.from_dict(folder, metadata)
     tensors, versions = _split(folder, state)
@@ -133,7 +133,9 @@ def assemble_model(
             f"its Q is {_Q_KINDS.get(str(plan.q)[:20], repr(plan.q)[:60])}, but what was given is {_Q_KINDS[kind]}",
         )
     if plan.head is not None and plan.head not in LIBRARY_HEADS:
-        raise CheckpointError(folder, f"its Q head is {plan.head!r}, but this version has {join_names(LIBRARY_HEADS)}")
+        raise CheckpointError(
+            folder, f"its Q head is {shorten(plan.head)}, but this version has {join_names(LIBRARY_HEADS)}"
+        )
     given = {name: function for name, function in readers.items() if function is not None}
     if set(given) != set(plan.functions):
         raise CheckpointError(
@@ -251,5 +253,7 @@ def _functions(names: Collection[str]) -> str:
     return f"functions for {join_names(names)}" if names else "no functions"
 
 
-def _size(tensors: Mapping[str, Any]) -> int:
-    return sum(value.numel() * value.element_size() for value in tensors.values() if isinstance(value, Tensor))
+def size_in_bytes(module: nn.Module) -> int:
+    """The size of all parameters and buffers."""
+    tensors = module.state_dict().values()
+    return sum(value.numel() * value.element_size() for value in tensors if isinstance(value, Tensor))

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from infogan_lib._checks import check_choice, describe
+from infogan_lib._checks import check_choice, describe, shorten
 from infogan_lib.checkpoints.compare import without_wrappers
 
 
@@ -53,7 +53,9 @@ class Tap:
         if without_wrappers(self.layer) in unwrapped:
             return unwrapped[without_wrappers(self.layer)]
         layers = ", ".join(f"{name} ({type(module).__name__})" for name, module in modules.items())
-        raise ValueError(f"the discriminator has no layer {self.layer!r} to tap; it has: {layers or 'no layers'}")
+        raise ValueError(
+            f"the discriminator has no layer {shorten(self.layer)} to tap; it has: {layers or 'no layers'}"
+        )
 
 
 class FeatureHook:

@@ -19,7 +19,7 @@ in generated images for all but lab64-mse and dcgan-tutorial.
 
 from typing import Any
 
-from infogan_lib._checks import join_names
+from infogan_lib._checks import join_names, shorten
 from infogan_lib.recipes.mnist28 import latent_with_light_styles
 from infogan_lib.regularizers.real_information import RealImageInformation
 from infogan_lib.training import Optimizers
@@ -50,7 +50,7 @@ def all_digits(name: str) -> dict[str, Any]:
         return {}
     if not isinstance(name, str) or name not in _OPTIMIZERS:
         raise ValueError(
-            f"no settings for all digits are known for {name!r}; there are some for {join_names(_OPTIMIZERS)}"
+            f"no settings for all digits are known for {shorten(name)}; there are some for {join_names(_OPTIMIZERS)}"
         )
     overrides = {
         "optimizers": _OPTIMIZERS[name],

@@ -6,13 +6,24 @@ All of it may be changed before `trainer` is called: a recipe is where an experi
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from infogan_lib._checks import check_float, check_int, check_name, check_seed, check_type, describe, join_names
+from infogan_lib._checks import (
+    check_float,
+    check_int,
+    check_name,
+    check_seed,
+    check_type,
+    describe,
+    join_names,
+    shorten,
+)
+from infogan_lib.checkpoints.disk import CheckpointError
 from infogan_lib.data.pixels import check_dtype
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.model import InfoGAN, Tap
@@ -219,7 +230,7 @@ def get(name: str, *, width: float = 1.0, seed: int = 0, **overrides: Any) -> Re
         ValueError: If there is no recipe of that name, `width` is not above 0, or `seed` is below 0.
     """
     if not isinstance(name, str) or name not in _RECIPES:
-        raise ValueError(f"there is no recipe {name!r}; there are {join_names(available())}")
+        raise ValueError(f"there is no recipe {shorten(name)}; there are {join_names(available())}")
     width, seed = check_float("width", width, above=0), check_seed(seed)
     if width > MAX_WIDTH:
         raise ValueError(f"width must be at most {MAX_WIDTH}, as it is a factor on all channels, but got {width:g}")
@@ -247,3 +258,30 @@ def get(name: str, *, width: float = 1.0, seed: int = 0, **overrides: Any) -> Re
     if "epochs" in overrides and "steps" not in overrides:
         changes["steps"] = None
     return replace(recipe, **{"name": name, "width": width, "seed": seed} | changes)
+
+
+def check_fits(path: Path, size: int, name: Any, width: Any, seed: Any) -> None:
+    """Check that weights of so many bytes can be those of a recipe's networks, which are built without memory for it.
+
+    Args:
+        path: The file that names the recipe, for the message.
+        size: The size of the weights in bytes.
+        name: As for `get`.
+        width: As for `get`.
+        seed: As for `get`.
+
+    Raises:
+        CheckpointError: The networks have more weights than that.
+    """
+    try:
+        with torch.device("meta"):
+            recipe = get(name, width=width, seed=seed)
+        weights = sum(p.numel() for m in (recipe.generator, recipe.discriminator) for p in m.parameters())
+    except (TypeError, ValueError, RuntimeError):
+        return  # `get` says why; or a recipe of the user's makes tensors that are no meta tensors
+    if weights > size:
+        raise CheckpointError(
+            path,
+            f"its recipe {name!r} of width {width:g} has {weights:,} weights, more than the {size:,} bytes saved here "
+            "can hold; it is damaged or forged",
+        )

@@ -6,13 +6,15 @@ the same networks again: ``{"format": 1, "name": "default", "width": 1.0, "seed"
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from infogan_lib._checks import check_path, check_type
+from infogan_lib._checks import check_path, check_type, shorten
 from infogan_lib.checkpoints.disk import CheckpointError, atomic_write, fsync_dir, os_errors_as_checkpoint_errors
+from infogan_lib.checkpoints.json_file import read_json
 from infogan_lib.model.infogan import InfoGAN
-from infogan_lib.recipes.recipe import Recipe, available, get
+from infogan_lib.recipes.recipe import Recipe, available, check_fits, get
 
 FORMAT = 1
 _MODEL, _RECIPE = "model", "recipe.json"
@@ -67,7 +69,11 @@ def load_run(folder: str | os.PathLike[str]) -> InfoGAN:
         raise RunError(f"{folder}: no such folder; give the --out folder of a finished run")
     path, (name, width, seed) = _recipe_arguments(folder)
     try:
+        with suppress(OSError):  # a missing model is named when it is read
+            check_fits(path, sum(file.stat().st_size for file in (folder / _MODEL).iterdir()), name, width, seed)
         recipe = get(name, width=width, seed=seed)
+    except CheckpointError as error:
+        raise RunError(_one_line(error)) from error
     except (TypeError, ValueError, RuntimeError, MemoryError) as error:
         raise RunError(f"{path}: no networks can be built from it: {_one_line(error)}") from error
     try:
@@ -87,18 +93,18 @@ def _recipe_arguments(folder: Path) -> tuple[Path, list[Any]]:
     path, keys = folder / _RECIPE, ("name", "width", "seed")
     if not path.exists() and (folder / _EXAMPLE_RESULT).exists():
         path, keys = folder / _EXAMPLE_RESULT, ("recipe", "width", "seed")
+    if not path.exists():
+        raise RunError(f"{folder}: not a finished run, as it has no {_RECIPE}; let the run finish first")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RunError(f"{folder}: not a finished run, as it has no {_RECIPE}; let the run finish first") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"{path}: cannot be read: {_one_line(error)}") from error
+        content = read_json(path, follow=True)
+    except CheckpointError as error:
+        raise RunError(f"{path}: cannot be read: {error.reason}") from error
     missing = [key for key in keys if not isinstance(content, dict) or key not in content]
     if missing:
         raise RunError(f"{path}: {', '.join(missing)} missing, so the networks cannot be rebuilt; run it again")
-    if path.name == _RECIPE and content.get("format") != FORMAT:
+    if path.name == _RECIPE and (content.get("format") != FORMAT or isinstance(content["format"], bool)):
         raise RunError(
-            f"{path}: format {content.get('format')!r} is not known, only {FORMAT}; load it with the version of "
+            f"{path}: format {shorten(content.get('format'))} is not known, only {FORMAT}; load it with the version of "
             "infogan-lib that saved it"
         )
     return path, [content[key] for key in keys]

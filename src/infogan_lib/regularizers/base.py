@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from infogan_lib._checks import check_float, check_int, describe
+from infogan_lib._checks import check_float, check_int, check_items, describe
 from infogan_lib.latent.spec import LatentSpec
 
 
@@ -177,7 +177,9 @@ def check_regularizers(regularizers: Any, latent: LatentSpec) -> tuple[Regulariz
         TypeError: Something that is no regularizer, or an attribute of the wrong type.
         ValueError: A name used twice, an attribute out of range, or a term that is not defined for this latent.
     """
-    result = tuple(regularizers) if isinstance(regularizers, Iterable) else (regularizers,)
+    is_one = isinstance(regularizers, Tensor) or not isinstance(regularizers, Iterable)
+    wanted = "regularizer objects in a list"
+    result: tuple[Any, ...] = (regularizers,) if is_one else tuple(check_items("regularizers", regularizers, wanted))
     names = [getattr(regularizer, "name", None) for regularizer in result]
     for regularizer in result:
         if not isinstance(regularizer, RealImageRegularizer | DiscriminatorRegularizer | GeneratorRegularizer):

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import override
 
-from infogan_lib._checks import check_bool, check_float, check_int, describe, join_names
+from infogan_lib._checks import check_bool, check_float, check_int, describe, join_names, shorten
 from infogan_lib.latent.base import LatentVariable
 from infogan_lib.latent.continuous import Gaussian, Uniform
 from infogan_lib.latent.spec import LatentSpec
@@ -218,7 +218,9 @@ def _check_gap(gap: object) -> tuple[tuple[int, float], ...]:
     schedule = dict(gap) if isinstance(gap, Mapping) else {0: gap}
     steps = sorted(check_int("a step of gap", step, minimum=0) for step in schedule)
     if steps[:1] != [0]:
-        raise ValueError(f"gap must say what it is from step 0 on, such as {{0: 0.95, 5000: 0.0}}, but got {gap!r}")
+        raise ValueError(
+            f"gap must say what it is from step 0 on, such as {{0: 0.95, 5000: 0.0}}, but got {shorten(gap)}"
+        )
     result = tuple((step, check_float("gap", schedule[step], minimum=0)) for step in steps)
     if any(value >= 1 for _, value in result):
         raise ValueError(f"gap must be a finite number of at least 0 and below 1, but got {describe(gap)}")

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from infogan_lib._checks import check_float, check_function, check_int, join_names
+from infogan_lib._checks import check_float, check_function, check_int, join_names, shorten
 from infogan_lib.data.augmentation import Augmentation, RandomAffine
 from infogan_lib.latent.discrete import Categorical
 from infogan_lib.latent.spec import LatentSpec
@@ -121,7 +121,8 @@ def check_categorical(term: str, latent: LatentSpec, code: str) -> None:
     categorical = [name for name, variable in latent.items() if isinstance(variable, Categorical)]
     if code not in categorical:
         raise ValueError(
-            f"{term} needs the name of a Categorical code; this latent has {join_names(categorical)}, but got {code!r}"
+            f"{term} needs the name of a Categorical code; this latent has {join_names(categorical)}, but got "
+            f"{shorten(code)}"
         )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from typing_extensions import override
 
-from infogan_lib._checks import check_int, check_path, describe
+from infogan_lib._checks import check_int, check_items, check_path, describe
 from infogan_lib._schema import Described, Int, Kind, Record
 from infogan_lib._warnings import warn
 from infogan_lib.distributed import Processes
@@ -68,9 +68,9 @@ def check_callbacks(callbacks: Any) -> tuple[Callback, ...]:
         raise TypeError(f"{wanted}, but got one by itself; give [{type(callbacks).__name__}(...)]")
     if isinstance(callbacks, type) and issubclass(callbacks, Callback):
         raise TypeError(f"{wanted}, but got a class; did you mean [{callbacks.__name__}()]?")
-    if isinstance(callbacks, (str, bytes, Mapping)) or not isinstance(callbacks, Iterable):
+    if isinstance(callbacks, Mapping):
         raise TypeError(f"{wanted}, but got {describe(callbacks)}")
-    result = tuple(callbacks)
+    result = tuple(check_items("callbacks", callbacks, wanted.removeprefix("callbacks must be ")))
     for callback in result:
         if not isinstance(callback, Callback):
             hint = f"; did you mean {callback.__name__}()?" if isinstance(callback, type) else ""

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from infogan_lib._checks import check_bool, check_choice, check_int, describe
+from infogan_lib._checks import check_bool, check_choice, check_int, describe, shorten
 from infogan_lib.model.introspection import has_float64
 from infogan_lib.training.keywords import explains_arguments
 from infogan_lib.training.precision import PrecisionName
@@ -63,10 +63,14 @@ class Engine:
         if wanted == "auto":
             wanted = torch.accelerator.current_accelerator(check_available=True) or "cpu"
         try:
-            return torch.empty(0, device=torch.device(wanted)).device
+            device = torch.empty(0, device=torch.device(wanted)).device
+            if device.type == "meta":
+                raise TypeError("its tensors hold no values")
+            return device
         except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
             raise ValueError(
-                f"engine.device must be 'auto' or a device of this machine such as 'cpu', but got {wanted!r}: {error}"
+                f"engine.device must be 'auto' or a device of this machine such as 'cpu', but got "
+                f"{shorten(wanted)}: {str(error)[:200]}"
             ) from error
 
     def precision_on(self, device: torch.device) -> PrecisionName:

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from infogan_lib._checks import check_int, join_names
+from infogan_lib._checks import check_int, join_names, shorten
 from infogan_lib._schema import Array, ListOf, MapOf, Record
 from infogan_lib._warnings import warn
 from infogan_lib.checkpoints.disk import CheckpointError, fsync_dir, os_errors_as_checkpoint_errors
@@ -265,7 +265,7 @@ class History(MetricTable):
 
     def _check_name(self, name: object) -> None:
         if name not in self:
-            raise KeyError(f"no metric {name!r} in this history; it has {join_names(self)}")
+            raise KeyError(f"no metric {shorten(name)} in this history; it has {join_names(self)}")
 
     def _columns(self, name: str) -> Iterator[Column]:
         """A metric's steps and values, segment by segment, and those since the last one."""

@@ -1,6 +1,7 @@
 """Metrics by step as a table: a row for each step, a column for each metric."""
 
 import csv
+import io
 import math
 import os
 from abc import abstractmethod
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infogan_lib._checks import check_path
+from infogan_lib.checkpoints.together import write_whole
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -52,11 +54,11 @@ class MetricTable(Mapping[str, NDArray[np.float64]]):
         file_path = check_path("path", path)
         steps, columns = self._table()
         recorded = [np.isin(steps, self.steps(name)) for name in columns]
-        file_path.parent.mkdir(parents=True, exist_ok=True)
-        with file_path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["step", *columns])
-            writer.writerows(_rows(steps, list(columns.values()), recorded))
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["step", *columns])
+        writer.writerows(_rows(steps, list(columns.values()), recorded))
+        write_whole(file_path, text.getvalue().encode())
 
     def _table(self) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
         """All steps in order, and for each metric its values in them, NaN where there is none."""

@@ -1,5 +1,6 @@
 """Grids of images, as arrays, figures and files. Figures and files need matplotlib (extra `viz`)."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from infogan_lib._checks import check_int, check_path, check_tensor, check_text, describe
+from infogan_lib.checkpoints.together import write_whole
 from infogan_lib.data.pixels import PixelRange, as_unit, check_dtype
 from infogan_lib.data.pixels import pixel_range as checked_range
 from infogan_lib.metrics._arrays import to_floats
@@ -117,8 +119,9 @@ def save_png(pixels: NDArray[np.float32], path: str | Path) -> None:
     path, array = check_path("path", path), to_floats("pixels", pixels)
     if array.ndim != 3 or 0 in array.shape or array.shape[2] != 3 or not np.isfinite(array).all():
         raise ValueError(f"pixels must be finite numbers of shape (H, W, 3), but got {describe(pixels)}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    imsave(path, pixels)
+    file = io.BytesIO()
+    imsave(file, pixels, format="png")
+    write_whole(path, file.getvalue())
 
 
 def save_figure(figure: "Figure", path: str | Path) -> None:
@@ -126,8 +129,10 @@ def save_figure(figure: "Figure", path: str | Path) -> None:
     path = check_path("path", path)
     if not hasattr(figure, "savefig"):
         raise TypeError(f"figure must be a matplotlib Figure, but got {describe(figure)}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    file = io.BytesIO()
+    path = path if path.suffix else path.with_name(f"{path.name}.png")
+    figure.savefig(file, dpi=110, format=path.suffix.removeprefix("."))
+    write_whole(path, file.getvalue())
 
 
 def new_figure(size: tuple[float, float]) -> "Figure":

@@ -3,11 +3,22 @@
 import json
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from infogan_lib._checks import check_instance, check_names, check_path, check_seed, check_text, check_type, describe
+from infogan_lib._checks import (
+    check_instance,
+    check_items,
+    check_names,
+    check_path,
+    check_seed,
+    check_text,
+    check_type,
+    describe,
+)
+from infogan_lib.checkpoints.together import write_together
 from infogan_lib.data.pixels import check_real_images
 from infogan_lib.evaluation.symptoms import Symptom
 from infogan_lib.latent.category_names import LabelNames
@@ -63,7 +74,7 @@ def write_report(
         OSError: If the file cannot be written.
     """
     # All arguments are checked before minutes of evaluation.
-    seed, title, path = check_seed(seed), check_text("title", title, lines=True), check_path("out", out)
+    seed, title, path = check_seed(seed), check_text("title", title, lines=True), _check_out(out)
     check_type("model", model, InfoGAN)
     if settings is not None and not isinstance(settings, Mapping):
         raise TypeError(f"settings must be a mapping of names to values, but got {describe(settings)}")
@@ -91,16 +102,25 @@ def write_report(
             html.figure(plot_history(history, entropy=model.latent.entropy), "Losses, scores and bounds by step"),
         ]
     parts += sections.settings_and_environment(model, settings or {})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A setting may be a file's name that is no text; a surrogate in it is written as its number.
-    path.write_text(html.page(title, parts, contents=True), encoding="utf-8", errors="backslashreplace")
     environment = sections.environment(model, settings or {})
     numbers = {"title": title, "images": len(images), **findings.as_dict(), "settings": environment}
-    path.with_suffix(".json").write_text(json.dumps(numbers, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    # A setting may be a file's name that is no text; a surrogate in it is written as its number.
+    page = html.page(title, parts, contents=True).encode(errors="backslashreplace")
+    beside = (json.dumps(numbers, indent=1, allow_nan=False) + "\n").encode()
+    write_together(path.parent, {path.name: page, path.with_suffix(".json").name: beside})
     return Report(path)
 
 
+def _check_out(out: object) -> Path:
+    """Return the path of a page if it is none of a folder and no JSON file, or raise an error that names `out`."""
+    path = check_path("out", out)
+    if not path.name or path.is_dir():
+        raise ValueError(f"out must be the path of a file, but got {describe(out)}, which is a folder")
+    if path.suffix == ".json":
+        raise ValueError(f"out must be the path of an HTML file, but got {describe(out)}, where its numbers would go")
+    return path
+
+
 def _as_text(symptoms: Any) -> list[str]:
-    if isinstance(symptoms, (str, bytes)) or not isinstance(symptoms, Iterable):
-        raise TypeError(f"symptoms must be a list, such as monitor.symptoms, but got {describe(symptoms)}")
-    return [str(check_type("one of symptoms", symptom, Symptom, str)) for symptom in symptoms]
+    items = check_items("symptoms", symptoms, "a list, such as monitor.symptoms")
+    return [str(check_type("one of symptoms", symptom, Symptom, str)) for symptom in items]

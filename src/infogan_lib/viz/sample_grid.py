@@ -1,5 +1,6 @@
 """A callback that writes grids of samples during training, and an animation of them."""
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from infogan_lib._checks import check_float, check_int, check_path, check_seed
+from infogan_lib._checks import check_float, check_int, check_path, check_seed, describe
+from infogan_lib.checkpoints.together import write_whole
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.training.callbacks import Callback
 from infogan_lib.training.trainer import InfoGANTrainer
@@ -101,7 +103,11 @@ def animate_folder(folder: str | Path, path: str | Path, *, seconds: float = 0.3
     if len(sizes) > 1:
         raise ValueError(f"the pictures in {folder} have different sizes, {sorted(sizes)}; use one folder per run")
     milliseconds = round(1000 * seconds)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    kind = Image.registered_extensions().get(path.suffix.lower())
+    if kind is None:
+        raise ValueError(f"path must end as a file of pictures does, such as .gif, but got {describe(str(path))}")
     durations = [milliseconds] * (len(frames) - 1) + [5 * milliseconds]
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=durations, loop=0)
+    file = io.BytesIO()
+    frames[0].save(file, kind, save_all=True, append_images=frames[1:], duration=durations, loop=0)
+    write_whole(path, file.getvalue())
     return len(frames)

@@ -1,0 +1,136 @@
+"""Files that belong together, whatever happens while they are written: all old ones or all new ones."""
+
+import json
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from infogan_lib import CheckpointError, InfoGAN
+from infogan_lib.checkpoints import together
+from infogan_lib.checkpoints.together import write_together, write_whole
+from infogan_lib.experiments import compare
+from infogan_lib.training.history import History
+from infogan_lib.viz import animate_folder, plot_history, save_figure, save_png, write_report
+from toys import LATENT, dense_discriminator, dense_generator, images
+
+resource = pytest.importorskip("resource", reason="Windows has no limits")
+
+OLD, NEW = {"a": b"old a", "b/c": b"old c"}, {"a": b"new a", "b/c": b"new c", "d": b"new d"}
+
+
+def files(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_files_are_replaced_and_folders_made(tmp_path):
+    write_together(tmp_path / "x" / "y", OLD)
+    assert files(tmp_path / "x" / "y") == OLD
+    write_together(tmp_path / "x" / "y", NEW)
+    assert files(tmp_path / "x" / "y") == NEW
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=["full", "ctrl-c"])
+def test_a_file_that_cannot_be_written_leaves_all_as_they_were(tmp_path, monkeypatch, number, error):
+    write_together(tmp_path, OLD)
+    calls = []
+
+    def failing(path, data, prefix):
+        calls.append(path)
+        if len(calls) == number:
+            raise error
+        return write_aside(path, data, prefix)
+
+    write_aside = together.write_aside
+    monkeypatch.setattr(together, "write_aside", failing)
+    with pytest.raises(type(error)):
+        write_together(tmp_path, NEW)
+    assert files(tmp_path) == OLD
+
+
+def test_a_folder_in_the_place_of_a_file_leaves_all_as_they_were(tmp_path):
+    write_together(tmp_path, OLD)
+    (tmp_path / "d").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_together(tmp_path, NEW)
+    assert files(tmp_path) == OLD
+
+
+def test_an_interrupt_between_two_renames_waits_for_the_last(tmp_path, monkeypatch):
+    write_together(tmp_path, OLD)
+    rename = Path.replace
+
+    def interrupting(self, target):
+        signal.raise_signal(signal.SIGINT)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", interrupting)
+    with pytest.raises(KeyboardInterrupt):
+        write_together(tmp_path, NEW)
+    assert files(tmp_path) == NEW
+
+
+def test_what_a_dead_process_left_is_removed(tmp_path):
+    (tmp_path / ".together-0123").write_bytes(b"half")
+    (tmp_path / ".writing-0123").write_bytes(b"another's")
+    write_whole(tmp_path / "a", b"new")
+    assert files(tmp_path) == {"a": b"new", ".writing-0123": b"another's"}
+
+
+def trained():
+    torch.manual_seed(0)
+    return InfoGAN(dense_generator(), dense_discriminator(), LATENT)
+
+
+def history():
+    made = History()
+    for step in range(1, 400):
+        made.record(step, {"loss/d": step / 7, "loss/g": step / 3})
+    return made
+
+
+def run_in(folder):
+    folder.mkdir()
+    (folder / "result.json").write_text(json.dumps({"metrics": {"nmi": 0.5}, "settings": {}, "seed": 0}))
+    return folder
+
+
+def pictures_in(folder):
+    for step in range(1, 4):
+        save_png(np.random.default_rng(step).random((40, 40, 3)), folder / f"step_{step}.png")
+    return folder
+
+
+WRITERS = {
+    "table": lambda folder: history().to_csv(folder / "a.csv"),
+    "picture": lambda folder: save_png(np.random.default_rng(0).random((64, 64, 3)), folder / "a.png"),
+    "figure": lambda folder: save_figure(plot_history(history()), folder / "a.pdf"),
+    "animation": lambda folder: animate_folder(folder.parent / "pictures", folder / "a.gif"),
+    "comparison": lambda folder: compare([folder.parent / "run"], folder / "a.html"),
+    "report": lambda folder: write_report(trained(), images(8), out=folder / "a.html"),
+}
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind == "report")) for kind in WRITERS]
+)
+def test_a_full_disk_leaves_every_file_as_it_was(tmp_path, kind):
+    for package in ("matplotlib", "PIL", *(["scipy"] if kind == "report" else [])):
+        pytest.importorskip(package)
+    folder = tmp_path / "out"
+    run_in(tmp_path / "run")
+    pictures_in(tmp_path / "pictures")
+    WRITERS[kind](folder)
+    before = files(folder)
+    assert before
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300, hard))  # Python turns the signal of the limit into an OSError
+    try:
+        with pytest.raises((OSError, CheckpointError)):
+            WRITERS[kind](folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert files(folder) == before
