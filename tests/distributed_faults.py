@@ -11,8 +11,9 @@ from torch.utils.data import Dataset
 from typing_extensions import override
 
 import infogan_lib as ig
-from distributed_cases import CASES, Result, build, result_of
+from distributed_cases import CASES, SGD, Result, build, dropping_discriminator, result_of
 from infogan_lib import callbacks
+from infogan_lib.viz import write_report
 from toys import dense_discriminator, dense_generator, images, make_trainer
 
 
@@ -221,9 +222,25 @@ def not_finite_here() -> tuple[Any, dict[str, Tensor], dict[str, Tensor]]:
 
 
 def other_initial_weights() -> Result:
+    """Weights and dropout from another seed in each process."""
     torch.manual_seed(rank())
-    trainer = make_trainer()
-    trainer.fit(images(40), steps=2, batch_size=8)
+    trainer = make_trainer(dense_generator(), dropping_discriminator())
+    trainer.model.train()
+    for seed in range(2):
+        trainer.step(images(8, seed=seed))
+    return result_of(trainer)
+
+
+def drawing_callback() -> Result:
+    """A callback that draws from the generator that dropout draws from."""
+
+    class Draws(ig.Callback):
+        @override
+        def on_step_end(self, trainer: ig.InfoGANTrainer, metrics: Any) -> None:
+            torch.rand(3)
+
+    trainer, data, fit = build(CASES["dropout"] | {"steps": 6})
+    trainer.fit(data, **fit, callbacks=[Draws()])
     return result_of(trainer)
 
 
@@ -242,12 +259,47 @@ def save_and_load(folder: Path) -> list[Result]:
     return [result_of(trainer), result_of(other)]
 
 
-def in_bf16() -> tuple[dict[str, list[float]], set[torch.dtype]]:
-    """Two losses by step, and the dtypes of what a layer of G makes."""
+def in_bf16(steps: int) -> tuple[Result, set[torch.dtype]]:
+    """What a training in bfloat16 makes, and the dtypes of what a layer of G makes."""
     torch.manual_seed(0)
     g, dtypes = dense_generator(), set[torch.dtype]()
     g[0].register_forward_hook(lambda layer, inputs, output: dtypes.add(output.dtype))
-    trainer = make_trainer(g, dense_discriminator(), precision="bf16")
+    rates = dict.fromkeys(("lr_g", "lr_d", "lr_q"), 0.05)
+    trainer = make_trainer(g, dense_discriminator(), precision="bf16", **SGD, **rates)
     dtypes.clear()
-    trainer.fit(images(60), steps=8, batch_size=11)
-    return {name: [*map(float, trainer.history[name])] for name in ("loss/d", "loss/g")}, dtypes
+    if steps:
+        trainer.fit(images(60), steps=steps, batch_size=11)
+    return result_of(trainer), dtypes
+
+
+def averaged() -> list[Tensor]:
+    """Tensors of two dtypes and layouts, averaged over the processes."""
+    tensors = [torch.full((2, 3), rank(), dtype=torch.float32).t(), torch.full((4,), 2.0 * rank(), dtype=torch.float64)]
+    make_trainer().distributed.average(tensors)
+    return tensors
+
+
+def encoded(count: int, broken: int | None = None) -> list[Tensor]:
+    """What Q reads from images in batches of four, of which one has a value that is not finite if that is given."""
+    trainer = make_trainer()
+    batch = images(count)
+    if broken is not None:
+        batch[broken, 0, 0, 0] = float("nan")
+    posteriors = trainer.model.encode(batch, batch_size=4, distributed=trainer.distributed)
+    return [posteriors["digit"].probs, posteriors["style"].mean]
+
+
+def encoded_of_rank() -> list[Tensor]:
+    return encoded(8 + rank())
+
+
+def encoded_by_one() -> Tensor | None:
+    """One process encodes while the other does not."""
+    model = make_trainer().model
+    return model.encode(images(8))["digit"].probs if rank() == 0 else None
+
+
+def reported(folder: Path) -> str:
+    """A report that every process writes into the same file."""
+    trainer = make_trainer(seed=0)
+    return write_report(trainer.model, images(40), out=folder / "report.html").path.read_text()

@@ -477,6 +477,7 @@ for method in ("encode", "q_outputs"):
         lambda: {"images": images(3)},
         images=IMAGES,
         batch_size=[*COUNT, None],
+        distributed=[0, "gloo", True],
     )
 
 # Training.

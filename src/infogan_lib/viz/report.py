@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from infogan_lib._checks import check_instance, check_names, check_path, check_seed, check_text, check_type, describe
+from infogan_lib.checkpoints.disk import atomic_write
 from infogan_lib.data.pixels import check_real_images
 from infogan_lib.evaluation.symptoms import Symptom
 from infogan_lib.latent.category_names import LabelNames
@@ -93,10 +94,11 @@ def write_report(
     parts += sections.settings_and_environment(model, settings or {})
     path.parent.mkdir(parents=True, exist_ok=True)
     # A setting may be a file's name that is no text; a surrogate in it is written as its number.
-    path.write_text(html.page(title, parts, contents=True), encoding="utf-8", errors="backslashreplace")
+    page = html.page(title, parts, contents=True).encode("utf-8", errors="backslashreplace")
     environment = sections.environment(model, settings or {})
     numbers = {"title": title, "images": len(images), **findings.as_dict(), "settings": environment}
-    path.with_suffix(".json").write_text(json.dumps(numbers, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    atomic_write(path, page)  # several processes may write the same one
+    atomic_write(path.with_suffix(".json"), (json.dumps(numbers, indent=1, allow_nan=False) + "\n").encode())
     return Report(path)
 
 
