@@ -7,15 +7,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
-from torch.utils.checkpoint import checkpoint
-from torch.utils.data import DataLoader, Dataset, DistributedSampler, TensorDataset
+from torch.utils.data import Dataset
 from typing_extensions import override
 
 import infogan_lib as ig
-from distributed_cases import CASES, Result, build, result_of
+from distributed_cases import CASES, SGD, Result, build, dropping_discriminator, result_of
 from infogan_lib import callbacks
-from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
+from infogan_lib.viz import write_report
+from toys import dense_discriminator, dense_generator, images, make_trainer
 
 
 def rank() -> int:
@@ -100,12 +99,6 @@ class EndedWithItsWorkers(Dataset):
 
     def __len__(self) -> int:
         return 60
-
-
-class MinibatchStd(nn.Module):
-    @override
-    def forward(self, x: Tensor) -> Tensor:
-        return x * x.std(0, keepdim=True)
 
 
 def run(name: str, folder: Path, stop_in: int | None = None, stop_at: int = 5, every: int = 4, **changes: Any) -> Any:
@@ -203,95 +196,6 @@ def killed_in_a_step() -> str:
     return "trained"
 
 
-def other_seeds() -> str:
-    return fit_or_error(images(40, dtype=torch.float64), seed=rank())
-
-
-def other_lengths() -> str:
-    return fit_or_error(images(40 + 10 * rank(), dtype=torch.float64))
-
-
-def other_images() -> str:
-    return fit_or_error(images(40, dtype=torch.float64, seed=rank()))
-
-
-def dealt_out() -> None:
-    dataset = TensorDataset(images(40))
-    sampler = DistributedSampler(dataset, num_replicas=2, rank=rank())
-    make_trainer().fit(DataLoader(dataset, 4, sampler=sampler), steps=2)
-
-
-def other_networks() -> str:
-    trainer = make_trainer(discriminator=dense_discriminator(norm=rank() == 0))
-    return str(trainer)
-
-
-def other_targets() -> None:
-    make_trainer().fit(images(40), steps=2 + rank(), batch_size=8)
-
-
-def wrapped() -> None:
-    make_trainer(discriminator=DistributedDataParallel(dense_discriminator()))
-
-
-def compiled() -> None:
-    make_trainer(compile=True)
-
-
-def minibatch_std() -> None:
-    d = dense_discriminator()
-    make_trainer(discriminator=nn.Sequential(d[:2], MinibatchStd(), d[2:])).fit(images(40), steps=2, batch_size=8)
-
-
-def random_layer() -> None:
-    class Noisy(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            return x + 0.1 * torch.randn_like(x)
-
-    g = dense_generator()
-    make_trainer(nn.Sequential(g[:3], Noisy(), g[3:])).fit(images(40), steps=2, batch_size=8)
-
-
-class Recomputed(nn.Module):
-    """A BatchNorm whose activations are not kept, but computed again in the backward pass."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(nn.Linear(16, 16), nn.BatchNorm1d(16), nn.Tanh())
-
-    @override
-    def forward(self, x: Tensor) -> Tensor:
-        return checkpoint(self.layers, x, use_reentrant=False)
-
-
-def recomputed() -> None:
-    g = dense_generator()
-    make_trainer(nn.Sequential(g[:3], Recomputed(), g[3:])).fit(images(40), steps=2, batch_size=8)
-
-
-def few_rows() -> None:
-    networks = dense_generator_without_norm(), dense_discriminator(norm=False)
-    make_trainer(*networks, accumulation_steps=3).fit(images(40), steps=2, batch_size=4)
-
-
-def dense_generator_without_norm() -> nn.Module:
-    return nn.Sequential(nn.Linear(LATENT.width, 16), nn.Tanh(), nn.Unflatten(1, (1, 4, 4)))
-
-
-def changed_weight() -> None:
-    """A callback that changes a weight of process 0 alone."""
-
-    class Changes(ig.Callback):
-        def on_step_end(self, trainer: ig.InfoGANTrainer, metrics: Any) -> None:
-            if trainer.steps == 3:
-                with torch.no_grad():
-                    next(trainer.model.generator.parameters()).add_(1)
-
-    trainer, data, fit = build(CASES["default"] | {"steps": 3})
-    trainer.fit(data, **fit, callbacks=[Changes()])
-    trainer.fit(data, **fit)
-
-
 def not_finite_here() -> tuple[Any, dict[str, Tensor], dict[str, Tensor]]:
     """A loss that is not finite for the rows of the last process."""
 
@@ -318,9 +222,25 @@ def not_finite_here() -> tuple[Any, dict[str, Tensor], dict[str, Tensor]]:
 
 
 def other_initial_weights() -> Result:
+    """Weights and dropout from another seed in each process."""
     torch.manual_seed(rank())
-    trainer = make_trainer()
-    trainer.fit(images(40), steps=2, batch_size=8)
+    trainer = make_trainer(dense_generator(), dropping_discriminator())
+    trainer.model.train()
+    for seed in range(2):
+        trainer.step(images(8, seed=seed))
+    return result_of(trainer)
+
+
+def drawing_callback() -> Result:
+    """A callback that draws from the generator that dropout draws from."""
+
+    class Draws(ig.Callback):
+        @override
+        def on_step_end(self, trainer: ig.InfoGANTrainer, metrics: Any) -> None:
+            torch.rand(3)
+
+    trainer, data, fit = build(CASES["dropout"] | {"steps": 6})
+    trainer.fit(data, **fit, callbacks=[Draws()])
     return result_of(trainer)
 
 
@@ -339,8 +259,47 @@ def save_and_load(folder: Path) -> list[Result]:
     return [result_of(trainer), result_of(other)]
 
 
-def in_bf16() -> dict[str, list[float]]:
+def in_bf16(steps: int) -> tuple[Result, set[torch.dtype]]:
+    """What a training in bfloat16 makes, and the dtypes of what a layer of G makes."""
     torch.manual_seed(0)
-    trainer = make_trainer(precision="bf16")
-    trainer.fit(images(60), steps=8, batch_size=11)
-    return {name: [*map(float, trainer.history[name])] for name in ("loss/d", "loss/g")}
+    g, dtypes = dense_generator(), set[torch.dtype]()
+    g[0].register_forward_hook(lambda layer, inputs, output: dtypes.add(output.dtype))
+    rates = dict.fromkeys(("lr_g", "lr_d", "lr_q"), 0.05)
+    trainer = make_trainer(g, dense_discriminator(), precision="bf16", **SGD, **rates)
+    dtypes.clear()
+    if steps:
+        trainer.fit(images(60), steps=steps, batch_size=11)
+    return result_of(trainer), dtypes
+
+
+def averaged() -> list[Tensor]:
+    """Tensors of two dtypes and layouts, averaged over the processes."""
+    tensors = [torch.full((2, 3), rank(), dtype=torch.float32).t(), torch.full((4,), 2.0 * rank(), dtype=torch.float64)]
+    make_trainer().distributed.average(tensors)
+    return tensors
+
+
+def encoded(count: int, broken: int | None = None) -> list[Tensor]:
+    """What Q reads from images in batches of four, of which one has a value that is not finite if that is given."""
+    trainer = make_trainer()
+    batch = images(count)
+    if broken is not None:
+        batch[broken, 0, 0, 0] = float("nan")
+    posteriors = trainer.model.encode(batch, batch_size=4, distributed=trainer.distributed)
+    return [posteriors["digit"].probs, posteriors["style"].mean]
+
+
+def encoded_of_rank() -> list[Tensor]:
+    return encoded(8 + rank())
+
+
+def encoded_by_one() -> Tensor | None:
+    """One process encodes while the other does not."""
+    model = make_trainer().model
+    return model.encode(images(8))["digit"].probs if rank() == 0 else None
+
+
+def reported(folder: Path) -> str:
+    """A report that every process writes into the same file."""
+    trainer = make_trainer(seed=0)
+    return write_report(trainer.model, images(40), out=folder / "report.html").path.read_text()

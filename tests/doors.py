@@ -477,6 +477,7 @@ for method in ("encode", "q_outputs"):
         lambda: {"images": images(3)},
         images=IMAGES,
         batch_size=[*COUNT, None],
+        distributed=[0, "gloo", True],
     )
 
 # Training.
@@ -795,6 +796,7 @@ rows(
     size=[*COUNT, None, (4,), (4, 0), "44"],
     mode=["rgb", None, 3, "CMYK"],
 )
+rows("data.Sharded", data.Sharded, batches=[None, 3, "ab", [], torch.zeros(4, 1, 4, 4)])
 
 # Metrics.
 CODES, FACTORS = np.random.default_rng(0).random((80, 2)), np.arange(160).reshape(80, 2) % np.array([4, 3])

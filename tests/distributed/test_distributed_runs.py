@@ -74,7 +74,13 @@ def test_a_log_is_written_once(two, tmp_path):
     assert [line["step"] for line in lines] == list(range(1, 13))
 
 
-def test_networks_begin_with_the_weights_of_process_0(two):
+def test_what_a_callback_draws_in_process_0_all_leave_out(two):
+    one = faults.drawing_callback()
+    for result in two.run(faults.drawing_callback):
+        assert_alike(result, one, 1e-12)
+
+
+def test_networks_and_dropout_begin_with_those_of_process_0(two):
     first, second = two.run(faults.other_initial_weights)
     assert_identical(first, second)
     one = faults.other_initial_weights()
@@ -90,7 +96,19 @@ def test_a_loop_of_ones_own(two):
 
 
 def test_bf16_to_its_rounding(two):
-    ours, one = two.run(faults.in_bf16), faults.in_bf16()
-    assert ours[0] == ours[1]
-    for name, values in one.items():
-        assert ours[0][name] == pytest.approx(values, rel=0.05)
+    (ours, dtypes), (other, _) = two.run(faults.in_bf16, 8)
+    (start, _), (one, _) = faults.in_bf16(0), faults.in_bf16(8)
+    assert_identical(ours, other)
+    assert dtypes == {torch.bfloat16}
+    weights = [name for name in one.state if name.startswith("model.") and name.endswith("weight")]
+    assert len(weights) > 6
+    for name in weights:
+        moved = (one.state[name] - start.state[name]).norm()
+        assert moved > 0
+        assert (ours.state[name] - one.state[name]).norm() < 0.1 * moved, name
+
+
+def test_averages_of_any_dtypes(two):
+    for first, second in two.run(faults.averaged):
+        assert torch.equal(first, torch.full((3, 2), 0.5))
+        assert torch.equal(second, torch.ones(4, dtype=torch.float64))

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import distributed_faults as faults
+import distributed_refused as refused
 from distributed_workers import Workers
 
 
@@ -37,19 +38,20 @@ def test_an_item_that_one_process_cannot_read_ends_all(two):
 @pytest.mark.parametrize(
     ("function", "expected"),
     [
-        (faults.other_seeds, "the same settings, but 'seed' is 0 in process 0 and 1 in process 1"),
-        (faults.other_lengths, "the same data, but 'number of batches' is 5 in process 0 and 6 in process 1"),
-        (faults.other_images, "process 1 has another batch than process 0; every process needs the whole batch"),
-        (faults.other_networks, "the same networks, but 'discriminator.2.weight' is"),
-        (faults.other_targets, "the same arguments of fit, but 'steps' is 2 in process 0 and 3 in process 1"),
-        (faults.wrapped, "one is in a DistributedDataParallel.*give the module that was wrapped"),
-        (faults.compiled, "engine.compile must be False with 2 processes"),
-        (faults.minibatch_std, "the discriminator or Q makes something else of a batch on 2 processes"),
-        (faults.random_layer, "the generator makes something else of a batch on 2 processes"),
-        (faults.dealt_out, "gives each process a part of the data.*without DistributedSampler"),
-        (faults.recomputed, "the generator makes something else|different number of tensors|metadata"),
-        (faults.few_rows, "1 rows cannot be spread over 2 processes; give a larger batch_size"),
-        (faults.changed_weight, "process 1 and process 0 hold different values of 'model.tensors.generator.0.weight'"),
+        (refused.other_seeds, "the same settings, but 'seed' is 0 in process 0 and 1 in process 1"),
+        (refused.other_lengths, "the same data, but 'number of batches' is 5 in process 0 and 6 in process 1"),
+        (refused.other_images, "process 1 has another batch than process 0; every process needs the whole batch"),
+        (refused.other_networks, "the same networks, but 'discriminator.2.weight' is"),
+        (refused.other_targets, "the same arguments of fit, but 'steps' is 2 in process 0 and 3 in process 1"),
+        (refused.wrapped, "one is in a DistributedDataParallel.*give the module that was wrapped"),
+        (refused.compiled, "engine.compile must be False with 2 processes"),
+        (refused.minibatch_std, "the discriminator or Q makes something else of a batch on 2 processes"),
+        (refused.random_layer, "the generator makes something else of a batch on 2 processes"),
+        (refused.gradient_of_batch, "the generator makes something else of a batch on 2 processes"),
+        (refused.dealt_out, "gives each process a part of the data.*without DistributedSampler"),
+        (refused.recomputed, "the generator makes something else|different number of tensors|metadata"),
+        (refused.few_rows, "1 rows cannot be spread over 2 processes; give a larger batch_size"),
+        (refused.changed_weight, "process 1 and process 0 hold different values of 'model.tensors.generator.0.weight'"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -1,10 +1,11 @@
 """Two nodes of two processes each, in network namespaces that a pair of virtual devices joins."""
 
+import logging
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -45,6 +46,31 @@ torch.distributed.init_process_group("gloo", timeout=timedelta(seconds=15))
 make_trainer().fit(images(60), steps=1_000_000, batch_size=12, callbacks=[Tell()])
 """
 
+MISSED = "ProcessError: another process has ended, or has not answered in time"
+
+TRAIN_ON = """
+import sys, time, warnings
+from datetime import timedelta
+from pathlib import Path
+warnings.simplefilter("ignore")
+import torch
+import infogan_lib as ig
+from distributed_cases import CASES, build, result_of
+
+class Tell(ig.Callback):
+    def on_step_end(self, trainer, metrics):
+        time.sleep(0.2)
+        (Path(sys.argv[1]) / "steps").write_text(str(trainer.steps))
+
+torch.set_num_threads(1)
+torch.distributed.init_process_group("gloo", timeout=timedelta(seconds=15))
+trainer, data, fit = build(CASES["Adam"] | {"steps": 60})
+trainer.fit(data, **fit, callbacks=[Tell()], checkpoints=ig.Checkpoints(Path(sys.argv[1]) / "run", every=5))
+result = result_of(trainer)
+if result.rank == 0:
+    torch.save((result.state, result.history), Path(sys.argv[1]) / "state")
+"""
+
 
 class Machines:
     """Two network namespaces.
@@ -74,16 +100,22 @@ class Machines:
         """Take the link down."""
         self._ip("-n", f"{self._name}-1", "link", "set", f"{self._name}v1", "down")
 
-    def start(self, i: int, program: str) -> "subprocess.Popen[bytes]":
-        """Start one of the nodes."""
+    def join(self) -> None:
+        """Take the link up again."""
+        self._ip("-n", f"{self._name}-1", "link", "set", f"{self._name}v1", "up")
+
+    def start(self, i: int, program: str, folder: Path) -> "subprocess.Popen[bytes]":
+        """Start one of the nodes, whose program writes into a folder."""
         (self._folder / f"program{i}.py").write_text(program)
         node = ["--nnodes", "2", "--nproc-per-node", "2", "--rdzv-backend", "c10d", "--rdzv-id", "two"]
-        node += ["--rdzv-endpoint", "10.99.0.1:29511", "--rdzv-conf", f"is_host={1 - i}"]
-        node += ["--local-addr", f"10.99.0.{i + 1}", str(self._folder / f"program{i}.py"), str(self._folder)]
+        node += ["--rdzv-endpoint", "10.99.0.1:29511", "--rdzv-conf", f"is_host={1 - i},read_timeout=300"]
+        node += ["--max-restarts", "3"]
+        node += ["--local-addr", f"10.99.0.{i + 1}", str(self._folder / f"program{i}.py"), str(folder)]
         changes = {
             "GLOO_SOCKET_IFNAME": f"{self._name}v{i}",
             "OMP_NUM_THREADS": "1",
             "CUDA_VISIBLE_DEVICES": "",
+            "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",  # these programs make their group themselves
             "PYTHONPATH": os.pathsep.join(sys.path),
         }
         with (self._folder / f"output{i}").open("wb") as output:
@@ -117,9 +149,9 @@ def machines(tmp_path: Path) -> Iterator[Machines]:
         machines.remove()
 
 
-def run(machines: Machines, program: str) -> tuple[ExitStack, "list[subprocess.Popen[bytes]]"]:
+def run(machines: Machines, program: str, folder: Path) -> tuple[ExitStack, "list[subprocess.Popen[bytes]]"]:
     """Both nodes, and what ends them."""
-    nodes = [machines.start(i, program) for i in (0, 1)]
+    nodes = [machines.start(i, program, folder) for i in (0, 1)]
     stack = ExitStack()
     for node in nodes:
         stack.callback(node.wait)
@@ -127,8 +159,16 @@ def run(machines: Machines, program: str) -> tuple[ExitStack, "list[subprocess.P
     return stack, nodes
 
 
+def wait_for(condition: Callable[[], bool], machines: Machines, seconds: float = 100) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, machines.outputs()
+        time.sleep(0.1)
+
+
 def test_two_machines_train_as_one_process(machines, tmp_path):
-    stack, nodes = run(machines, TRAIN)
+    stack, nodes = run(machines, TRAIN, tmp_path)
     with stack:
         assert [node.wait(100) for node in nodes] == [0, 0], machines.outputs()
     state, one = torch.load(tmp_path / "state"), train("default", 8).state
@@ -138,15 +178,42 @@ def test_two_machines_train_as_one_process(machines, tmp_path):
 
 
 def test_a_machine_whose_link_is_down_is_missed_within_the_timeout(machines, tmp_path):
-    stack, _ = run(machines, TRAIN_UNTIL_ALONE)
+    stack, _ = run(machines, TRAIN_UNTIL_ALONE, tmp_path)
     with stack:
-        deadline = time.monotonic() + 100
-        while not (tmp_path / "trains").exists():
-            assert time.monotonic() < deadline, machines.outputs()
-            time.sleep(0.1)
+        wait_for((tmp_path / "trains").exists, machines)
         machines.part()
-        message = "ProcessError: another process has ended, or has not answered in time"
-        deadline = time.monotonic() + 60  # the launcher of the second machine itself waits for the first, for longer
-        while not all(message in output for output in machines.outputs()):
-            assert time.monotonic() < deadline, machines.outputs()
-            time.sleep(0.1)
+        # The launcher of the second machine itself waits for the first, for longer.
+        wait_for(lambda: all(MISSED in output for output in machines.outputs()), machines, 60)
+
+
+def last_step(folder: Path) -> int:
+    """The number of steps that a run has told of."""
+    return int((folder / "steps").read_text() or 0) if (folder / "steps").exists() else 0
+
+
+@pytest.mark.stress
+def test_a_job_goes_on_when_the_link_is_back(machines, tmp_path):
+    ends = []
+    for name in ("straight", "parted"):
+        folder = tmp_path / name
+        folder.mkdir()
+        stack, nodes = run(machines, TRAIN_ON, folder)
+        with stack:
+            if name == "parted":
+                wait_for(lambda: last_step(tmp_path / "parted") > 20, machines)
+                machines.part()
+                started = time.monotonic()
+                wait_for(lambda: all(MISSED in output for output in machines.outputs()), machines, 45)
+                missed = time.monotonic() - started
+                time.sleep(10)
+                machines.join()
+                started = time.monotonic()
+            assert [node.wait(200) for node in nodes] == [0, 0], machines.outputs()
+        ends.append(torch.load(folder / "state"))
+    logging.getLogger(__name__).info(
+        "missed after %.1f s, ended %.1f s after the link was back", missed, time.monotonic() - started
+    )
+    (straight_state, straight_history), (state, history) = ends
+    assert state.keys() == straight_state.keys()
+    assert all(torch.equal(tensor, straight_state[name]) for name, tensor in state.items())
+    assert repr(history) == repr(straight_history)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from toys import make_trainer
+from toys import images, make_trainer
 
 
 @pytest.mark.parametrize("size", ["", "1", "none"])
@@ -25,3 +25,12 @@ def test_a_process_group_counts_more_than_the_environment(monkeypatch):
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 1)
     trainer = make_trainer()
     assert (trainer.distributed.rank, trainer.distributed.world_size) == (0, 1)
+
+
+def test_gradients_are_averaged_of_what_is_updated_and_of_nothing_else(monkeypatch):
+    trainer, averaged = make_trainer(), []
+    monkeypatch.setattr(trainer.distributed, "average_gradients", lambda parameters: averaged.append({*parameters}))
+    trainer.model.train()
+    trainer.step(images(8))
+    groups = {name: {*parameters} for name, parameters in trainer.model.parameter_groups().items()}
+    assert averaged == [groups["trunk"] | groups["d_head"], groups["generator"] | groups["q_head"]]

@@ -225,8 +225,12 @@ def test_invalid_arguments_are_named_and_leave_no_file(tmp_path, call, error, me
 
 
 def test_the_numbers_are_beside_the_page(tmp_path):
-    model = model_of()
+    model, old = model_of(), tmp_path / "deep/report.html"
+    old.parent.mkdir()
+    old.write_text("before")
+    (tmp_path / "held").hardlink_to(old)
     report_of(tmp_path, model, images(64), LABELS, symptoms=[], label_names=["zero", "one", "two"])
+    assert (tmp_path / "held").read_text() == "before"  # who reads the old file sees no part of the new one
     numbers = json.loads((tmp_path / "deep/report.json").read_text())
     match = match_categories(model.encode(images(64))["digit"].mode.argmax(1), LABELS, category_count=4)
     assert numbers["labels"]["accuracy"] == match.accuracy

@@ -11,6 +11,7 @@ from infogan_lib.data.augmentation import (
     Translation,
 )
 from infogan_lib.data.image_folder import ImageFolder
+from infogan_lib.data.sharded import Sharded
 
 __all__ = [
     "Augmentation",
@@ -21,5 +22,6 @@ __all__ = [
     "ImageFolder",
     "RandomAffine",
     "Saturation",
+    "Sharded",
     "Translation",
 ]

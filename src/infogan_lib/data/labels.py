@@ -57,6 +57,18 @@ def images_of(batch: Batch) -> Tensor:
     return batch if isinstance(batch, Tensor) else batch.images
 
 
+def tensors_of(batch: Batch | None) -> list[Tensor]:
+    """The tensors of a batch; none of None."""
+    return batch.tensors if isinstance(batch, LabeledBatch) else [] if batch is None else [batch]
+
+
+def batch_of(tensors: list[Tensor]) -> Batch | None:
+    """The batch of these tensors; None of none."""
+    if len(tensors) < 2:
+        return tensors[0] if tensors else None
+    return LabeledBatch(*tensors)
+
+
 def as_floats(batch: Batch, to_device: Callable[[Tensor], Tensor], to_range: PixelRange, dtype: torch.dtype) -> Batch:
     """A batch on a device, with its images as floats; see `as_float`.
 

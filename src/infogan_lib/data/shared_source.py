@@ -2,19 +2,22 @@
 
 The items of a data set are read by all processes in turn, a batch each, so that reading takes as many processes as
 training. Every batch is that of one process: its items, and what they draw at random, depend on the seed, the epoch and
-the batch alone. A loader or iterable of the user's is read by process 0.
+the batch alone. A loader or iterable of the user's is read by process 0, unless it is `Sharded`.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
 from typing_extensions import override
 
+from infogan_lib._checks import describe
 from infogan_lib._schema import Kind
 from infogan_lib.data.dataset import BatchSource, DatasetSource
-from infogan_lib.data.labels import Batch, LabeledBatch
+from infogan_lib.data.iterable_source import IterableSource
+from infogan_lib.data.labels import Batch, batch_of, tensors_of
+from infogan_lib.data.sharded import Sharded
+from infogan_lib.data.sharded_source import ShardedSource
 from infogan_lib.data.sources import TensorSource
 from infogan_lib.distributed import Processes
 
@@ -56,15 +59,12 @@ class SharedSource(BatchSource):
 
     def _send(self, batch: Batch | None, reader: int) -> Batch | None:
         """A batch of the process that has read it, for all of them; None if it has none."""
-        held = batch.tensors if isinstance(batch, LabeledBatch) else [] if batch is None else [batch]
         # A loader may draw from torch's global generator, which is to be in the same state everywhere.
         states = [] if self._in_turn is not None else [torch.get_rng_state()]
-        sent = self._processes.send(held + states, reader)
+        sent = self._processes.send(tensors_of(batch) + states, reader)
         if states:
             torch.set_rng_state(sent.pop())
-        if len(sent) < 2:
-            return sent[0] if sent else None
-        return LabeledBatch(*sent)
+        return batch_of(sent)
 
     @property
     @override
@@ -80,24 +80,35 @@ class SharedSource(BatchSource):
         self._source.load_state_dict(state)
 
 
-def share_source(source: BatchSource, data: Any, processes: Processes) -> BatchSource:
+def share_source(source: BatchSource, data: Any, seed: int, processes: Processes) -> BatchSource:
     """A source for each of several processes; all hold a Tensor themselves.
 
     Args:
         source: The source of one process.
         data: The data that it was made for.
+        seed: The seed of the trainer.
         processes: The processes.
 
     Raises:
+        TypeError: `Sharded` data that is no stream.
         ProcessError: The processes were given other data.
-        ValueError: A loader that gives a process a part of the data.
+        ValueError: Data that gives a process a part of itself, and is not `Sharded`.
     """
+    if isinstance(data, Sharded):
+        if not isinstance(source, IterableSource):
+            raise TypeError(f"Sharded needs a stream, but got {describe(data.batches)}; give it to fit as it is")
+        return ShardedSource(source, seed, processes)
     if processes.world_size == 1:
         return source
-    if isinstance(data, DataLoader) and _is_dealt_out(data):
+    if _is_dealt_out(data):
         raise ValueError(
             "this DataLoader gives each process a part of the data, and InfoGANTrainer deals out batches by itself; "
             "give the Dataset with batch_size= and num_workers=, or a DataLoader without DistributedSampler"
+        )
+    if _is_split_by_rank(data):
+        raise ValueError(
+            "this stream gives each process a share of the data, and all but that of process 0 would be lost; give "
+            "infogan_lib.data.Sharded(stream), and each process reads its own share"
         )
     sizes = {name: value for name, value in source.state_dict().items() if isinstance(value, int)}
     kind = {"kind": type(source).__name__, "number of batches": source.batches_per_epoch}
@@ -105,8 +116,17 @@ def share_source(source: BatchSource, data: Any, processes: Processes) -> BatchS
     return source if isinstance(source, TensorSource) else SharedSource(source, processes)
 
 
-def _is_dealt_out(loader: DataLoader[Any]) -> bool:
+def _is_dealt_out(loader: Any) -> bool:
     """Whether a sampler of a loader leaves items to other processes: torch's own does, and Accelerate's."""
-    samplers = [loader.sampler, loader.batch_sampler, getattr(loader.batch_sampler, "sampler", None)]
+    samplers = [getattr(loader, name, None) for name in ("sampler", "batch_sampler")]
+    samplers.append(getattr(samplers[-1], "sampler", None))
     counts = [getattr(sampler, name, 1) for sampler in samplers for name in ("num_replicas", "num_processes")]
     return any(isinstance(count, int) and count > 1 for count in counts)
+
+
+def _is_split_by_rank(stream: Any) -> bool:
+    """Whether a stream leaves items to other processes: what WebDataset or Hugging Face's datasets split does."""
+    stages = getattr(stream, "pipeline", None)
+    parts = [getattr(stream, "dataset", None), *(stages if isinstance(stages, list) else ())]
+    is_split = getattr(stream, "_distributed", None) is not None or getattr(stream, "__name__", "") == "split_by_node"
+    return is_split or any(_is_split_by_rank(part) for part in parts if part is not None)

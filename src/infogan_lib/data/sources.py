@@ -6,7 +6,7 @@ process. So a run can resume in the middle of an epoch (`infogan_lib.data.stream
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -16,9 +16,10 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 from typing_extensions import override
 
 from infogan_lib._checks import check_dense, describe
-from infogan_lib._schema import Array, Int, Items, Kind, ListOf, Nullable, Plain, Record
+from infogan_lib._schema import Array, Int, Items, Kind, ListOf, Nullable, Record
 from infogan_lib.data.batch_images import collate, extract_images, holds_pictures, to_tensor
 from infogan_lib.data.dataset import BatchSource, DatasetSource, Reader, epoch_order, labeled_count
+from infogan_lib.data.iterable_source import IterableSource, is_loader, is_stateful, length_of, set_epoch
 from infogan_lib.data.labels import Batch, LabeledBatch, LabeledItems, LabelReader
 from infogan_lib.data.rng import GLOBAL_RNG, GlobalRng, GlobalRngState, derive_seed
 from infogan_lib.data.transfer import Transfer, fits
@@ -97,7 +98,7 @@ class LoaderSource(BatchSource):
 
     def __init__(self, loader: DataLoader[Any], read: Reader = extract_images) -> None:
         self._loader, self._read = loader, read
-        self.batches_per_epoch = self.estimated_batches = _length(loader)
+        self.batches_per_epoch = self.estimated_batches = length_of(loader)
         samplers = [loader, loader.sampler, loader.batch_sampler, getattr(loader.batch_sampler, "sampler", None)]
         generators = [getattr(sampler, "generator", None) for sampler in samplers]
         self._generators = list({id(g): g for g in generators if isinstance(g, torch.Generator)}.values())
@@ -111,7 +112,7 @@ class LoaderSource(BatchSource):
 
     @override
     def epoch(self, index: int, start: int | None = None) -> Iterator[Batch]:
-        self._set_epoch(index)
+        set_epoch(self._loader, index)
         if start is None:
             self._at_start = self._get_rng_state()
             batches = iter(self._loader)
@@ -130,13 +131,6 @@ class LoaderSource(BatchSource):
             if batch is None:
                 return
             yield self._read(batch)
-
-    def _set_epoch(self, index: int) -> None:
-        """Give the index of the epoch to parts whose order depends on it, such as a DistributedSampler."""
-        sampler = getattr(self._loader.batch_sampler, "sampler", None)
-        for part in (self._loader.dataset, self._loader.sampler, sampler, self._loader.batch_sampler, self._loader):
-            if callable(set_epoch := getattr(part, "set_epoch", None)):
-                set_epoch(index)
 
     def _get_rng_state(self) -> _LoaderRngState:
         return _LoaderRngState(self._global_rng.get_state(), [generator.get_state() for generator in self._generators])
@@ -181,67 +175,8 @@ class LoaderSource(BatchSource):
         self._set_own_state(state["own"])
 
 
-class IterableSource(BatchSource):
-    """Any other iterable of batches.
-
-    Args:
-        batches: The iterable.
-        read: Reads a batch of it.
-        state_owner: The object that keeps the position, by `state_dict` and `load_state_dict`; the iterable if None.
-    """
-
-    def __init__(self, batches: Iterable[Any], read: Reader = extract_images, state_owner: Any = None) -> None:
-        self._batches, self._read = batches, read
-        self._state_owner: Any = batches if state_owner is None else state_owner
-        self.estimated_batches = _length(batches)
-        self.is_stateful = _is_stateful(self._state_owner)
-        if not self.is_stateful:
-            self.not_resumable = (
-                f"{type(self._state_owner).__name__} has no position to resume from; give a map-style Dataset or a "
-                "list of batches, or give the iterable state_dict() and load_state_dict(state)"
-            )
-
-    @override
-    def epoch(self, index: int, start: int | None = None) -> Iterator[Batch]:
-        global_rng = GlobalRng(torch.device("cpu"))
-        now = global_rng.get_state()
-        batches = iter(self._batches)
-        if start is not None:  # what it draws to begin, it drew when the epoch began
-            global_rng.set_state(now)
-        return map(self._read, batches)
-
-    @property
-    @override
-    def schema(self) -> Kind:
-        return Record({"own": Plain()}, optional=frozenset({"own"}), is_open=True)
-
-    @override
-    def state_dict(self) -> dict[str, Any]:
-        return {"own": self._state_owner.state_dict()} if self.is_stateful else {}
-
-    @override
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        if self.is_stateful:
-            if "own" not in state:
-                raise ValueError("the run's data did not keep its own position; give the data that it had")
-            self._state_owner.load_state_dict(state["own"])
-
-
-def _is_stateful(data: Any) -> bool:
-    """Whether data keeps its own position; Accelerate's loaders pass these calls on to the loader inside."""
-    inside = getattr(data, "base_dataloader", data)
-    return all(callable(getattr(inside, name, None)) for name in ("state_dict", "load_state_dict"))
-
-
 def _is_map_style(data: Any) -> bool:
     return (isinstance(data, Dataset) and not isinstance(data, IterableDataset)) or holds_pictures(data)
-
-
-def _length(batches: Iterable[Any]) -> int | None:
-    try:
-        return len(batches) if isinstance(batches, Sized) else None
-    except TypeError:  # a DataLoader has __len__, and may refuse to answer
-        return None
 
 
 def make_source(
@@ -290,7 +225,7 @@ def make_source(
             labels.check_known(known)
         labeled = LabeledItems.beside(known, batch_size, seed)
         return DatasetSource(data, batch_size, seed, num_workers, read, labeled)
-    if isinstance(data, IterableDataset):
+    if isinstance(data, IterableDataset) and not is_loader(data):
         rng = torch.Generator().manual_seed(derive_seed(seed, "data", "workers"))
         loader = DataLoader(data, batch_size, drop_last=True, generator=rng, collate_fn=collate)
         return IterableSource(loader, read, state_owner=data)
@@ -317,7 +252,7 @@ def _source_of_batches(data: Iterable[Any], read: Reader) -> BatchSource:
     """The source for an iterable of ready batches."""
     if isinstance(data, (list, tuple)):
         return SequenceSource(data, read)
-    if _is_stateful(data) or not isinstance(data, DataLoader) or isinstance(data.dataset, IterableDataset):
+    if is_stateful(data) or not isinstance(data, DataLoader) or isinstance(data.dataset, IterableDataset):
         return IterableSource(data, read)
     return LoaderSource(data, read)
 

@@ -11,6 +11,7 @@ from torch.distributions import Distribution
 from infogan_lib._checks import check_mapping, check_names
 from infogan_lib.data.pixels import UNKNOWN_RANGE, PixelRange, warn_unknown_range
 from infogan_lib.data.pixels import pixel_range as checked_range
+from infogan_lib.distributed import Processes
 from infogan_lib.latent.category_names import CategoryNames, LabelNames, categorical_code, check_category_names
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.metrics.clustering import CategoryMatch
@@ -276,13 +277,18 @@ class InfoGAN(Networks):
         """
         return sampling.decode(self, latent, batch_size)
 
-    def encode(self, images: Tensor, *, batch_size: int = 512) -> dict[str, Distribution]:
+    def encode(
+        self, images: Tensor, *, batch_size: int = 512, distributed: Processes | None = None
+    ) -> dict[str, Distribution]:
         """The posterior Q(c|x) of every code for images, in eval mode.
 
         Args:
             images: shape (N, *image_shape); floats in the range the model was trained on, or uint8 where `pixel_range`
                 is known.
             batch_size: how many images to read at a time.
+            distributed: the processes that read a part of the batches each, `trainer.distributed`. All of them must
+                make the call, with all images, and all get the whole result, as of one process. None for this process
+                alone.
 
         Returns:
             A torch `Distribution` per code, of batch shape (N,), on the model's device: one-hot for a categorical code
@@ -291,9 +297,10 @@ class InfoGAN(Networks):
         Raises:
             TypeError: images that are neither floats nor uint8.
             ValueError: images of another shape, none at all, or with values that are not finite.
+            RuntimeError: another process has failed, or has other images.
         """
-        return self.latent.posteriors(self.q_outputs(images, batch_size=batch_size))
+        return self.latent.posteriors(self.q_outputs(images, batch_size=batch_size, distributed=distributed))
 
-    def q_outputs(self, images: Tensor, *, batch_size: int = 512) -> Tensor:
+    def q_outputs(self, images: Tensor, *, batch_size: int = 512, distributed: Processes | None = None) -> Tensor:
         """Q's raw outputs (N, R) for images, in eval mode; arguments and errors are those of `encode`."""
-        return sampling.q_outputs(self, images, batch_size)
+        return sampling.q_outputs(self, images, batch_size, distributed)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from infogan_lib._checks import check_int, check_rng, check_rows, check_seed, check_tensor
+from infogan_lib._checks import check_int, check_rng, check_rows, check_seed, check_tensor, check_type
 from infogan_lib.data.pixels import as_float, check_finite_images, check_real_images
+from infogan_lib.distributed import Processes
 from infogan_lib.latent.code_arguments import code_values
 from infogan_lib.model.introspection import device_and_dtype, eval_mode
 
@@ -63,15 +64,21 @@ def decode(model: "InfoGAN | PretrainedGenerator", latent: Tensor, batch_size: i
 
 
 @torch.no_grad()
-def q_outputs(model: "InfoGAN", images: Tensor, batch_size: int) -> Tensor:
+def q_outputs(model: "InfoGAN", images: Tensor, batch_size: int, processes: Processes | None = None) -> Tensor:
     """Q's raw outputs (N, R) for images that are checked first; see `InfoGAN.q_outputs`."""
     batch_size = check_int("batch_size", batch_size, minimum=1)
     check_real_images(images, model.image_shape, model.pixel_range, model.output_range)
     device, dtype = device_and_dtype(model.discriminator)
-    outputs = []
-    with eval_mode(model.discriminator, *([] if model.q is None else [model.q])):
-        for batch in images.split(batch_size):
+    processes = Processes() if processes is None else check_type("distributed", processes, Processes)
+    batches = images.split(batch_size)
+    with processes.together(), eval_mode(model.discriminator, *([] if model.q is None else [model.q])):
+        processes.check_settings("arguments", {"images": list(images.shape), "batch_size": batch_size})
+        outputs = []
+        for batch in batches[processes.rows(len(batches))]:
             batch = as_float(batch.to(device), model.pixel_range or (0.0, 1.0), dtype)
             check_finite_images(batch)
             outputs.append(model.forward_q(batch))
-    return torch.cat(outputs)
+        if processes.world_size == 1:
+            return torch.cat(outputs)
+        given = [processes.send(outputs, rank) for rank in range(processes.world_size)]
+        return torch.cat([part for parts in given for part in parts]).to(device)

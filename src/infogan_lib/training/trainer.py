@@ -13,6 +13,7 @@ from infogan_lib.data.batch_images import to_tensor
 from infogan_lib.data.dataset import BatchSource, batch_reader
 from infogan_lib.data.labels import Batch, images_of
 from infogan_lib.data.rng import RandomStreams
+from infogan_lib.data.sharded import Sharded
 from infogan_lib.data.shared_source import share_source
 from infogan_lib.data.sources import TensorSource, make_source
 from infogan_lib.data.stream import DataStream, Position
@@ -225,9 +226,10 @@ class InfoGANTrainer(Stepper):
 
         Args:
             data: a Tensor or array of images (N, *image_shape), which is kept on the device; a Dataset, such as
-                `infogan_lib.data.ImageFolder`; a list of Pillow pictures; a DataLoader; or any iterable of batches. A
-                batch is a Tensor or array of images, a tuple or list that starts with one, or a dict. uint8 images are
-                mapped onto the model's `pixel_range`; floats are taken as they are. A `Label` needs labels.
+                `infogan_lib.data.ImageFolder`; a list of Pillow pictures; a DataLoader; any iterable of batches; or a
+                stream in `infogan_lib.data.Sharded`. A batch is a Tensor or array of images, a tuple or list that
+                starts with one, or a dict. uint8 images are mapped onto the model's `pixel_range`; floats are taken as
+                they are. A `Label` needs labels.
             epochs: passes over the data. Give exactly one of `epochs` and `steps`.
             steps: steps, over as many epochs as they need.
             batch_size: batch size for a Tensor or Dataset; a loader or iterable has its own. Several processes share a
@@ -280,7 +282,8 @@ class InfoGANTrainer(Stepper):
         if is_tensor and key is not None:
             raise ValueError(f"image_key={key!r} would do nothing: data is one Tensor of images")
         read = batch_reader(self._label_sizes, key)
-        source = make_source(data, **size, seed=self._seed, device=self.device, read=read)
+        batches = data.batches if isinstance(data, Sharded) else data
+        source = make_source(batches, **size, seed=self._seed, device=self.device, read=read)
         if source.not_resumable and resumable:
             raise ValueError(f"a run that can be resumed needs data with a position: {source.not_resumable}")
         if isinstance(data, DataLoader):
@@ -288,7 +291,7 @@ class InfoGANTrainer(Stepper):
         if isinstance(source, TensorSource) and not is_tensor:
             self._check_data(source.images)
         check = None if isinstance(source, TensorSource) else self._check_data  # a Tensor was checked as a whole
-        return share_source(source, data, self.distributed), check
+        return share_source(source, data, self._seed, self.distributed), check
 
     def stop(self) -> None:
         """End the call of `fit` under way after the step that is reported, as completed; for callbacks.

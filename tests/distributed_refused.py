@@ -1,0 +1,125 @@
+"""What several processes cannot share, as functions that all of them run."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.checkpoint import checkpoint
+from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
+from typing_extensions import override
+
+import infogan_lib as ig
+from distributed_cases import CASES, build
+from distributed_faults import fit_or_error, rank
+from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
+
+
+class MinibatchStd(nn.Module):
+    @override
+    def forward(self, x: Tensor) -> Tensor:
+        return x * x.std(0, keepdim=True)
+
+
+def other_seeds() -> str:
+    return fit_or_error(images(40, dtype=torch.float64), seed=rank())
+
+
+def other_lengths() -> str:
+    return fit_or_error(images(40 + 10 * rank(), dtype=torch.float64))
+
+
+def other_images() -> str:
+    return fit_or_error(images(40, dtype=torch.float64, seed=rank()))
+
+
+def dealt_out() -> None:
+    dataset = TensorDataset(images(40))
+    sampler = DistributedSampler(dataset, num_replicas=2, rank=rank())
+    make_trainer().fit(DataLoader(dataset, 4, sampler=sampler), steps=2)
+
+
+def other_networks() -> str:
+    trainer = make_trainer(discriminator=dense_discriminator(norm=rank() == 0))
+    return str(trainer)
+
+
+def other_targets() -> None:
+    make_trainer().fit(images(40), steps=2 + rank(), batch_size=8)
+
+
+def wrapped() -> None:
+    make_trainer(discriminator=DistributedDataParallel(dense_discriminator()))
+
+
+def compiled() -> None:
+    make_trainer(compile=True)
+
+
+def minibatch_std() -> None:
+    d = dense_discriminator()
+    make_trainer(discriminator=nn.Sequential(d[:2], MinibatchStd(), d[2:])).fit(images(40), steps=2, batch_size=8)
+
+
+def gradient_of_batch() -> None:
+    """A layer that looks at other rows in the backward pass alone."""
+
+    class Normalizes(nn.Module):
+        @override
+        def forward(self, x: Tensor) -> Tensor:
+            y = x * 1
+            if y.requires_grad:
+                y.register_hook(lambda gradient: gradient / gradient.norm())
+            return y
+
+    g = dense_generator()
+    make_trainer(nn.Sequential(g[:3], Normalizes(), g[3:])).fit(images(40), steps=2, batch_size=8)
+
+
+def random_layer() -> None:
+    class Noisy(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x + 0.1 * torch.randn_like(x)
+
+    g = dense_generator()
+    make_trainer(nn.Sequential(g[:3], Noisy(), g[3:])).fit(images(40), steps=2, batch_size=8)
+
+
+class Recomputed(nn.Module):
+    """A BatchNorm whose activations are not kept, but computed again in the backward pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(16, 16), nn.BatchNorm1d(16), nn.Tanh())
+
+    @override
+    def forward(self, x: Tensor) -> Tensor:
+        return checkpoint(self.layers, x, use_reentrant=False)
+
+
+def recomputed() -> None:
+    g = dense_generator()
+    make_trainer(nn.Sequential(g[:3], Recomputed(), g[3:])).fit(images(40), steps=2, batch_size=8)
+
+
+def few_rows() -> None:
+    networks = dense_generator_without_norm(), dense_discriminator(norm=False)
+    make_trainer(*networks, accumulation_steps=3).fit(images(40), steps=2, batch_size=4)
+
+
+def dense_generator_without_norm() -> nn.Module:
+    return nn.Sequential(nn.Linear(LATENT.width, 16), nn.Tanh(), nn.Unflatten(1, (1, 4, 4)))
+
+
+def changed_weight() -> None:
+    """A callback that changes a weight of process 0 alone."""
+
+    class Changes(ig.Callback):
+        def on_step_end(self, trainer: ig.InfoGANTrainer, metrics: Any) -> None:
+            if trainer.steps == 3:
+                with torch.no_grad():
+                    next(trainer.model.generator.parameters()).add_(1)
+
+    trainer, data, fit = build(CASES["default"] | {"steps": 3})
+    trainer.fit(data, **fit, callbacks=[Changes()])
+    trainer.fit(data, **fit)
