@@ -673,7 +673,13 @@ rows(
     every=[*COUNT, None],
     samples=[*COUNT, None, 1],
 )
-rows("callbacks.ProgressBar", callbacks.ProgressBar, seconds=[*POSITIVE, None])
+rows(
+    "callbacks.ProgressBar",
+    callbacks.ProgressBar,
+    seconds=[*POSITIVE, None],
+    every=COUNT,
+    file=["log.txt", 3, [1]],
+)
 rows(
     "callbacks.LivePreview",
     callbacks.LivePreview,
