@@ -705,6 +705,7 @@ rows(
     lambda: {"run": SimpleNamespace(log=lambda metrics, step: None)},
     run=[*OBJECT, None],
     image=FUNCTION,
+    record=PATH,
     **TRACKING,
 )
 
