@@ -15,9 +15,9 @@ from torch import Tensor
 
 import infogan_lib as ig
 from infogan_lib import recipes
-from infogan_lib.callbacks import CollapseMonitor, JSONLLogger, ProgressBar, SampleGrid
-from infogan_lib.commands.arguments import positive_int
-from infogan_lib.commands.progress import ProgressLines, ResumeMessage, print_symptom
+from infogan_lib.callbacks import CollapseMonitor, SampleGrid
+from infogan_lib.commands.arguments import add_precision_argument, add_training_arguments, recipe_overrides
+from infogan_lib.commands.fitting import fit_recipe, run_facts
 from infogan_lib.metrics import CategoryMatch
 from infogan_lib.viz import (
     animate_folder,
@@ -50,18 +50,8 @@ def parse_arguments() -> argparse.Namespace:
         help="train a lab's networks under settings meant to find all ten digits, instead of the lab's own; "
         "docs/labs.md has the results",
     )
-    parser.add_argument("--width", type=float, default=1.0, help="factor on the networks' channels (default: 1)")
-    length = parser.add_mutually_exclusive_group()
-    length.add_argument("--epochs", type=positive_int, help="passes over the 60,000 images (default: the recipe's)")
-    length.add_argument("--steps", type=positive_int, help="number of updates of each network (default: the recipe's)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of weights, latents and data order (default: 0)")
-    parser.add_argument("--device", default="auto", help="'auto', 'cpu', 'cuda', 'cuda:1', ... (default: auto)")
-    parser.add_argument(
-        "--precision",
-        choices=["auto", "fp32", "bf16", "fp16"],
-        help="precision of the networks; 'bf16' is faster on CUDA and on CPUs that compute in it, which 'auto' finds "
-        "out (default: the recipe's)",
-    )
+    add_training_arguments(parser, images="the 60,000 images")
+    add_precision_argument(parser)
     parser.add_argument(
         "--data",
         type=Path,
@@ -80,38 +70,20 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = parse_arguments()
-    length = {name: value for name in ("epochs", "steps") if (value := getattr(options, name)) is not None}
     try:
         data = load_mnist(options.data)
         overrides = recipes.all_digits(options.recipe) if options.all_digits else {}
-        recipe = recipes.get(options.recipe, width=options.width, seed=options.seed, **length, **overrides)
+        recipe = recipes.get(options.recipe, **recipe_overrides(options), **overrides)
         recipe = recipe.for_images(len(data["train"][0]))
         precision = options.precision or recipe.engine.precision
         trainer = recipe.trainer(engine=ig.Engine(options.device, precision=precision))
     except (DataFileError, ValueError) as error:
         sys.exit(f"mnist.py: {error}")
-    if trainer.distributed.is_main:
-        print(f"recipe '{recipe.name}' on {trainer.device}, seed {recipe.seed}, output in {options.out}/")
 
     train_images = recipe.images(data["train"][0])
-    monitor = CollapseMonitor(on_symptom=print_symptom)
-    callbacks = [
-        ResumeMessage(),
-        ProgressBar() if sys.stderr.isatty() else ProgressLines(every=50),
-        JSONLLogger(options.out / "metrics.jsonl"),
-        SampleGrid(options.out / "progress", every=250),
-        monitor,
-    ]
+    pictures = SampleGrid(options.out / "progress", every=250)
     try:
-        trainer.fit(
-            train_images,
-            epochs=recipe.epochs,
-            steps=recipe.steps,
-            batch_size=recipe.batch_size,
-            callbacks=callbacks,
-            progress=False,
-            checkpoints=options.out,
-        )
+        monitor = fit_recipe(recipe, trainer, train_images, options.out, callbacks=[pictures])
     except (ig.CheckpointError, OSError) as error:
         sys.exit(f"mnist.py: {error}")
     if not trainer.distributed.is_main:
@@ -144,23 +116,14 @@ def summarize(
     trainer: ig.InfoGANTrainer, recipe: recipes.Recipe, match: CategoryMatch, monitor: CollapseMonitor
 ) -> dict[str, Any]:
     """Collect the figures of a run for result.json; metrics of the training are means over its last 100 steps."""
-    minutes = recipe.batch_size * (1 / trainer.history["images_per_second"]).sum() / 60
     metrics = [name for name in trainer.history if name.startswith(("loss/", "d_", "bound/", "mse/"))]
     return {
-        "recipe": recipe.name,
-        "width": recipe.width,
-        "seed": recipe.seed,
-        "device": str(trainer.device),
-        "steps": trainer.steps,
-        "batch_size": recipe.batch_size,
-        "minutes": round(minutes, 2),
-        "images_per_second": round(trainer.steps * recipe.batch_size / minutes / 60, 1),
+        **run_facts(recipe, trainer, monitor),
         "accuracy": match.accuracy,
         "purity": match.purity,
         "nmi": match.nmi,
         "digits": len(match.recovered_labels),
         **{name: round(trainer.history[name][-100:].mean(), 4) for name in metrics},
-        "symptoms": [str(symptom) for symptom in monitor.symptoms],
     }
 
 

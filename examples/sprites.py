@@ -17,9 +17,9 @@ from torch import Tensor
 
 import infogan_lib as ig
 from infogan_lib import recipes
-from infogan_lib.callbacks import CollapseMonitor, JSONLLogger, ProgressBar, SampleGrid
-from infogan_lib.commands.arguments import positive_int
-from infogan_lib.commands.progress import ProgressLines, ResumeMessage, print_symptom
+from infogan_lib.callbacks import SampleGrid
+from infogan_lib.commands.arguments import add_training_arguments, positive_int, recipe_overrides
+from infogan_lib.commands.fitting import fit_recipe, run_facts
 from infogan_lib.metrics.disentanglement import disentanglement
 from infogan_lib.metrics.information_scores import mutual_information
 from infogan_lib.metrics.intervention_scores import FactorGrid, beta_vae_score, factor_vae_score
@@ -29,14 +29,7 @@ from sprites_data import Sprites
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--width", type=float, default=1.0, help="factor on the networks' channels (default: 1)")
-    length = parser.add_mutually_exclusive_group()
-    length.add_argument("--epochs", type=positive_int, help="passes over the 737,280 images (default: the recipe's 28)")
-    length.add_argument(
-        "--steps", type=positive_int, help="number of updates of the discriminator (default: the recipe's)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="seed of weights, latents and data order (default: 0)")
-    parser.add_argument("--device", default="auto", help="'auto', 'cpu', 'cuda', 'cuda:1', ... (default: auto)")
+    add_training_arguments(parser, images="the 737,280 images")
     parser.add_argument(
         "--samples",
         type=positive_int,
@@ -54,33 +47,16 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = parse_arguments()
-    length = {name: value for name in ("epochs", "steps") if (value := getattr(options, name)) is not None}
     try:
-        recipe = recipes.get("sprites", width=options.width, seed=options.seed, **length)
+        recipe = recipes.get("sprites", **recipe_overrides(options))
         trainer = recipe.trainer(engine=ig.Engine(options.device))
     except ValueError as error:
         sys.exit(f"sprites.py: {error}")
-    print(f"recipe 'sprites' on {trainer.device}, seed {options.seed}, output in {options.out}/")
 
     data = Sprites()
-    monitor = CollapseMonitor(on_symptom=print_symptom)
-    callbacks = [
-        ResumeMessage(),
-        ProgressBar() if sys.stderr.isatty() else ProgressLines(every=100),
-        JSONLLogger(options.out / "metrics.jsonl"),
-        SampleGrid(options.out / "progress", every=500),
-        monitor,
-    ]
+    pictures = SampleGrid(options.out / "progress", every=500)
     try:
-        trainer.fit(
-            data,
-            epochs=recipe.epochs,
-            steps=recipe.steps,
-            batch_size=recipe.batch_size,
-            callbacks=callbacks,
-            progress=False,
-            checkpoints=options.out,
-        )
+        monitor = fit_recipe(recipe, trainer, data, options.out, callbacks=[pictures])
     except (ig.CheckpointError, OSError) as error:
         sys.exit(f"sprites.py: {error}")
 
@@ -89,21 +65,13 @@ def main() -> None:
     recipes.save_run(options.out, recipe, trainer.model)
     draw_pictures(trainer, data, options.out)
     scores = print_scores(trainer.model, data, options.samples)
-    minutes = recipe.batch_size * (1 / trainer.history["images_per_second"]).sum() / 60
     result = {
-        "recipe": recipe.name,
-        "width": recipe.width,
-        "seed": recipe.seed,
-        "device": str(trainer.device),
-        "steps": trainer.steps,
-        "batch_size": recipe.batch_size,
-        "minutes": round(minutes, 2),
-        "images_per_second": round(trainer.steps * recipe.batch_size / minutes / 60, 1),
+        **run_facts(recipe, trainer, monitor),
         "scores": scores,
         "nll": trainer.history["nll/code"][-100:].mean(),
-        "symptoms": [str(symptom) for symptom in monitor.symptoms],
     }
     (options.out / "result.json").write_text(json.dumps(result) + "\n")
+    minutes = result["minutes"]
     print(f"{trainer.steps} steps in {minutes:.1f} minutes; pictures, metrics and the model are in {options.out}/")
 
 

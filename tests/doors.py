@@ -674,7 +674,13 @@ rows(
     every=[*COUNT, None],
     samples=[*COUNT, None, 1],
 )
-rows("callbacks.ProgressBar", callbacks.ProgressBar, seconds=[*POSITIVE, None])
+rows(
+    "callbacks.ProgressBar",
+    callbacks.ProgressBar,
+    seconds=[*POSITIVE, None],
+    every=COUNT,
+    file=["log.txt", 3, [1]],
+)
 rows(
     "callbacks.LivePreview",
     callbacks.LivePreview,
@@ -700,6 +706,7 @@ rows(
     lambda: {"run": SimpleNamespace(log=lambda metrics, step: None)},
     run=[*OBJECT, None],
     image=FUNCTION,
+    record=PATH,
     **TRACKING,
 )
 

@@ -16,6 +16,7 @@ from infogan_lib.regularizers import GeneratorRegularizer, RealImageRegularizer
 ROOT = Path(__file__).parent.parent
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "docs" / "decisions" / "README.md", *DECISIONS]
+INTERNAL = {"checkpoints", "commands", "latent", "model", "training"}  # their public names are in infogan_lib itself
 BASES = [  # what CONTRIBUTING.md says how to add
     infogan_lib.LatentCode,
     losses.InformationLoss,
@@ -61,6 +62,16 @@ def test_the_readme_has_absolute_links_to_what_exists():
         for prefix in (f"{repository}/blob/main/", raw):
             if link.startswith(prefix):
                 assert (ROOT / link.removeprefix(prefix)).exists(), link
+
+
+def test_every_page_and_every_public_module_has_a_place_on_the_site():
+    text = (ROOT / "mkdocs.yml").read_text("utf-8")
+    nav = set(re.findall(r": (\S+\.md)$", text[text.index("nav:") :], re.MULTILINE))
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")}
+    pages |= {f"tutorials/{path.stem}.md" for path in (ROOT / "docs" / "notebooks").glob("*.ipynb")}
+    assert pages - nav == set()
+    packages = {path.parent.name for path in (ROOT / "src" / "infogan_lib").glob("*/__init__.py")} - INTERNAL
+    assert {f"api/{name}.md" for name in packages} - nav == set()
 
 
 @pytest.mark.parametrize("base", BASES, ids=lambda base: base.__name__)
@@ -138,9 +149,28 @@ def test_the_workflow_finds_the_oldest_torch():
     assert f"torch>={found}" in project["dependencies"]
 
 
+def test_workflows_run_what_exists():
+    yaml = pytest.importorskip("yaml")
+    workflows = {path.stem: yaml.safe_load(path.read_text("utf-8")) for path in (ROOT / ".github/workflows").iterdir()}
+    assert set(workflows) == {"ci", "release", "site"}
+    for workflow in workflows.values():
+        for job in workflow["jobs"].values():
+            assert job["timeout-minutes"] <= 60
+            commands = "\n".join(step.get("run", "") for step in job["steps"])
+            paths = re.findall(r"(?<![\w./])(?:docs|tests|src|benchmarks)/[\w./-]+", commands)
+            assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.skipif(shutil.which("sed") is None, reason="needs sed")
+def test_the_release_reads_the_version():
+    command = re.search(r"version=\$\((sed .*)\)", (ROOT / ".github/workflows/release.yml").read_text("utf-8"))[1]
+    found = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert found.strip() == infogan_lib.__version__
+
+
 def test_forms_of_issues_have_what_the_site_needs():
     yaml = pytest.importorskip("yaml")
-    forms = list((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
+    forms = [form for form in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml") if form.stem != "config"]
     assert sorted(form.stem for form in forms) == ["bug", "docs", "feature"]
     for form in forms:
         content = yaml.safe_load(form.read_text("utf-8"))

@@ -33,6 +33,10 @@ MODULES = (
     "metrics",
     "viz",
     "explorer",
+    "export",
+    "hub",
+    "experiments",
+    "distributed",
 )
 """The public modules beside `infogan_lib` itself."""
 

@@ -1,6 +1,6 @@
-"""Small pieces of HTML that results show of themselves in a notebook."""
+"""Small pieces of HTML: what results show of themselves in a notebook, and the tables of pages."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from html import escape
 
 import numpy as np
@@ -15,25 +15,43 @@ class Markup(str):
     __slots__ = ()
 
 
-def table(rows: Iterable[Sequence[str]], *, header: Sequence[str] = (), caption: str = "") -> str:
-    """A table. The first cell of a row is its heading.
+def table(
+    rows: Iterable[Sequence[str]],
+    *,
+    header: Sequence[str] = (),
+    caption: str = "",
+    numeric: Collection[int] = (),
+    inline: bool = True,
+) -> str:
+    """A table. The first cell of a row is its heading, but for a page's table with a header.
 
     Args:
         rows: the cells of each row, escaped unless they are `Markup`.
         header: the names of the columns; none if empty.
         caption: a line above the table; none if empty.
+        numeric: indices of the columns that are aligned to the right, where the page has a style sheet.
+        inline: whether the table is aligned without a style sheet, as in a notebook. If not, the style sheet has the
+            classes ``stack`` (a table with a header, whose cells name their column) and ``n`` (a numeric column).
     """
-    above = f'<caption style="text-align:left">{escape(caption)}</caption>' if caption else ""
+    left = ' style="text-align:left"' if inline else ""
+
+    def kind(column: int) -> str:
+        return ' class="n"' if column in numeric and not inline else ""
+
+    def cell(text: str, column: int) -> str:
+        content = text if isinstance(text, Markup) else escape(text)
+        if column == 0 and (inline or not header):
+            return f'<th scope="row"{left}>{content}</th>'
+        label = f' data-label="{escape(header[column])}"' if header and not inline else ""
+        return f"<td{kind(column)}{label}{left}>{content}</td>"
+
+    above = f"<caption{left}>{escape(caption)}</caption>" if caption else ""
     if header:
-        columns = "".join(f'<th scope="col">{escape(name)}</th>' for name in header)
-        above += f"<thead><tr>{columns}</tr></thead>"
-    body = "".join(
-        f'<tr><th scope="row" style="text-align:left">{_cell(first)}</th>'
-        + "".join(f'<td style="text-align:left">{_cell(cell)}</td>' for cell in rest)
-        + "</tr>"
-        for first, *rest in rows
-    )
-    return f"<table>{above}<tbody>{body}</tbody></table>"
+        names = (f'<th{kind(column)} scope="col"{left}>{escape(name)}</th>' for column, name in enumerate(header))
+        above += f"<thead><tr>{''.join(names)}</tr></thead>"
+    body = "".join(f"<tr>{''.join(cell(text, column) for column, text in enumerate(row))}</tr>" for row in rows)
+    stack = ' class="stack"' if header and not inline else ""
+    return f"<table{stack}>{above}<tbody>{body}</tbody></table>"
 
 
 def sparkline(values: NDArray[np.float64]) -> Markup:
@@ -54,7 +72,3 @@ def sparkline(values: NDArray[np.float64]) -> Markup:
         f'<svg width="{_WIDTH}" height="{_HEIGHT}" role="img" aria-label="from {finite[0]:.3g} to {finite[-1]:.3g}">'
         f'<polyline points="{points}" fill="none" stroke="currentColor"/></svg>'
     )
-
-
-def _cell(cell: str) -> str:
-    return cell if isinstance(cell, Markup) else escape(cell)

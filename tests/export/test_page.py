@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+import itertools
 import json
 from urllib.parse import urlsplit
 
@@ -219,6 +220,16 @@ def test_on_a_phone_the_picture_stays_in_sight(open_page):
     assert box["width"] > 150
     draw(page, "7")
     assert page.evaluate("document.documentElement.scrollWidth") == 375
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_labels_of_columns_do_not_touch_each_other(open_page, width):
+    page = open_page(width=width, height=740)
+    boxes = page.evaluate("""() => [...document.querySelectorAll("#columns span")].filter(e => e.checkVisibility({
+      visibilityProperty: true })).map(e => { const range = document.createRange(); range.selectNodeContents(e);
+        const box = range.getBoundingClientRect(); return [box.left, box.right]; })""")
+    assert len(boxes) >= 4
+    assert all(right + 2 < left for (_, right), (left, _) in itertools.pairwise(boxes))
 
 
 def test_all_is_reached_by_the_keyboard_and_has_a_name(open_page):

@@ -183,3 +183,4 @@ def test_bytes_and_fitting_floats_are_not_warned_of(end):
         warnings.simplefilter("error")
         t.fit(data, steps=1, batch_size=8)
         t.fit([images(8) if not isinstance(end, nn.Sigmoid) else (images(8) + 1) / 2], steps=1)
+        t.model.encode(torch.full((8, 1, 4, 4), 0.1))  # as gray as a young generator's samples

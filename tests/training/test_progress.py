@@ -55,7 +55,7 @@ def test_fit_shows_nothing_where_progress_is_false(clock, monkeypatch):
 
 def test_ones_own_bar_replaces_the_default(clock, monkeypatch):
     terminal = open_terminal(monkeypatch)
-    monkeypatch.setattr(progress, "_find_tqdm", lambda: None)
+    monkeypatch.setattr(progress, "_find_tqdm", lambda file: None)
     fit(callbacks=[ProgressBar(seconds=3)])
     assert terminal.getvalue().count("step ") == 2  # one due, and the last; the default would give none before 10 s
 
@@ -70,6 +70,22 @@ def test_without_a_terminal_a_short_fit_shows_nothing_and_a_long_one_lines(capsy
     assert first.startswith("step 2/4  0:02 left  D ")
     assert last.startswith("step 4/4  0:00 left  D ")
     assert "nats" in last
+
+
+def test_lines_by_steps_end_with_the_last_one_wherever_they_are_written(capsys):
+    fit(callbacks=[ProgressBar(every=3, file=sys.stdout)])
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert [line.split("  ")[0] for line in out.splitlines()] == ["step 3/4", "step 4/4"]
+    assert all(line.endswith(" images/s") for line in out.splitlines())
+
+
+def test_a_bar_is_shown_in_the_terminal_that_is_given(monkeypatch, capsys):
+    terminal = Terminal()
+    fit(callbacks=[ProgressBar(every=3, file=terminal)])
+    assert "4/4" in terminal.getvalue().split("\r")[-1]
+    assert "\n" not in terminal.getvalue().rstrip("\n")
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_terminal_without_tqdm_gets_lines(clock, monkeypatch):

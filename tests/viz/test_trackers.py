@@ -89,6 +89,35 @@ def test_a_tracker_gets_metrics_and_pictures():
     assert torch.equal(torch.as_tensor(pixels[:, :4, 0]), ((expected + 1) * 127.5).round().to(torch.uint8))
 
 
+def test_a_tracker_with_a_record_gets_no_step_twice_from_a_resumed_run(tmp_path):
+    run, record = Run(), tmp_path / "run" / "tracker.txt"
+
+    def train(*more):
+        tracker = Tracker(run, every=2, image=lambda pixels: None, images_every=3, record=record)
+        checkpoints = ig.Checkpoints(tmp_path / "run", every=4)
+        make_trainer().fit(
+            images(32), steps=8, batch_size=8, callbacks=[tracker, *more], checkpoints=checkpoints, progress=False
+        )
+
+    with pytest.raises(RuntimeError, match="power"):
+        train(StopsAt(7))
+    assert record.read_text() == "6\n"
+    train()
+    assert [step for step, metrics in run.logged if "loss/d" in metrics] == [2, 4, 6, 8]
+    assert [step for step, metrics in run.logged if "samples" in metrics] == [3, 6]
+    record.write_text("six")
+    with pytest.raises(ValueError, match="is no record of a Tracker: expected the number of a step"):
+        train()
+
+
+def test_a_new_run_is_sent_from_its_beginning_whatever_a_record_says(tmp_path):
+    run, record = Run(), tmp_path / "tracker.txt"
+    record.write_text("6\n")
+    make_trainer().fit(images(32), steps=2, batch_size=8, callbacks=[Tracker(run, every=1, record=record)])
+    assert [step for step, _ in run.logged] == [1, 2]
+    assert record.read_text() == "2\n"
+
+
 def test_without_pictures_no_step_waits_for_the_model():
     run = Run()
     tracker = Tracker(run, every=1)

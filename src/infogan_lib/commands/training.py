@@ -2,15 +2,14 @@
 
 import argparse
 import json
-import sys
 from typing import Any
 
 from infogan_lib import recipes
-from infogan_lib.callbacks import CollapseMonitor, JSONLLogger, ProgressBar, TensorBoard
+from infogan_lib.callbacks import TensorBoard
 from infogan_lib.checkpoints.together import write_whole
-from infogan_lib.commands.arguments import path, positive_float, positive_int, seed
+from infogan_lib.commands.arguments import add_precision_argument, add_training_arguments, path, recipe_overrides
 from infogan_lib.commands.data import NamedData, load
-from infogan_lib.commands.progress import ProgressLines, ResumeMessage, print_symptom
+from infogan_lib.commands.fitting import fit_recipe
 from infogan_lib.experiments.run_metrics import RESULT, label_metrics, training_metrics
 from infogan_lib.recipes import Recipe
 from infogan_lib.training import Engine, InfoGANTrainer
@@ -27,46 +26,21 @@ def add_to(commands: Any) -> None:
         help="'digits' for scikit-learn's, a folder of MNIST's files, or a folder of pictures (default: %(default)s)",
     )
     parser.add_argument("--out", type=path, required=True, help="folder of the run")
-    parser.add_argument(
-        "--width", type=positive_float, default=1.0, help="factor on the networks' channels (default: 1)"
-    )
-    length = parser.add_mutually_exclusive_group()
-    length.add_argument("--epochs", type=positive_int, help="passes over the images (default: the recipe's length)")
-    length.add_argument("--steps", type=positive_int, help="number of updates (default: the recipe's length)")
-    parser.add_argument("--seed", type=seed, default=0, help="seed of weights, latents and data order (default: 0)")
-    parser.add_argument("--device", default="auto", help="'auto', 'cpu', 'cuda', ... (default: auto)")
-    parser.add_argument("--precision", choices=["auto", "fp32", "bf16", "fp16"], help="default: the recipe's")
+    add_training_arguments(parser)
+    add_precision_argument(parser)
     parser.add_argument("--tensorboard", action="store_true", help="write event files into OUT/tensorboard")
     parser.set_defaults(run_command=train)
 
 
 def train(options: argparse.Namespace) -> None:
     """Train, and write the model, the metrics and the report."""
-    length = {name: value for name in ("epochs", "steps") if (value := getattr(options, name)) is not None}
-    recipe = recipes.get(options.recipe, width=options.width, seed=options.seed, **length)
+    recipe = recipes.get(options.recipe, **recipe_overrides(options))
     data = load(options.data, recipe)
     recipe = recipe.for_images(data.num_images)
     trainer = recipe.trainer(engine=Engine(options.device, precision=options.precision or recipe.engine.precision))
-    is_main, monitor = trainer.distributed.is_main, CollapseMonitor(on_symptom=print_symptom)
-    if is_main:
-        print(f"recipe '{recipe.name}' on {trainer.device}, seed {recipe.seed}, output in {options.out}/", flush=True)
-    callbacks = [
-        ResumeMessage(),
-        ProgressBar() if sys.stderr.isatty() else ProgressLines(every=50),
-        JSONLLogger(options.out / "metrics.jsonl"),
-        monitor,
-        *([TensorBoard(options.out / "tensorboard")] if options.tensorboard else []),
-    ]
-    trainer.fit(
-        data.train,
-        epochs=recipe.epochs,
-        steps=recipe.steps,
-        batch_size=recipe.batch_size,
-        callbacks=callbacks,
-        progress=False,
-        checkpoints=options.out,
-    )
-    if is_main:
+    callbacks = [TensorBoard(options.out / "tensorboard")] if options.tensorboard else []
+    monitor = fit_recipe(recipe, trainer, data.train, options.out, callbacks=callbacks)
+    if trainer.distributed.is_main:
         _finish(options, recipe, trainer, data, [str(symptom) for symptom in monitor.symptoms])
 
 

@@ -30,6 +30,9 @@ def pixel_range(value: Any) -> PixelRange:
     return low, high
 
 
+_FILLED = 0.5
+"""The part of a range from which on data is taken to be scaled to it; samples of a young generator fill less."""
+
 _RANGE_TOLERANCE = 0.01
 
 UNKNOWN_RANGE: PixelRange = (-1.0, 1.0)
@@ -183,7 +186,7 @@ def warn_range_mismatch(images: Tensor, uint8_range: PixelRange, output_range: P
     )
     if low < output_range[0] - _RANGE_TOLERANCE or high > output_range[1] + _RANGE_TOLERANCE:
         warn(f"{reaches} only: D and Q never see such values in generated images; rescale the data")
-    elif output_range == (-1.0, 1.0) and low >= 0 and high > _RANGE_TOLERANCE:
+    elif output_range == (-1.0, 1.0) and low >= 0 and high - low >= _FILLED:
         warn(f"{reaches}; if the data is scaled to [0, 1], use images * 2 - 1")
 
 
@@ -192,6 +195,6 @@ def known_range(images: Tensor) -> PixelRange | None:
     low, high = images.min().item(), images.max().item()
     for range_ in ((0.0, 1.0), (-1.0, 1.0)):
         span = range_[1] - range_[0]
-        if low >= range_[0] and high <= range_[1] and high - low >= 0.5 * span:
+        if low >= range_[0] and high <= range_[1] and high - low >= _FILLED * span:
             return range_
     return None

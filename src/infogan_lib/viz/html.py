@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from infogan_lib import _html
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -153,26 +155,9 @@ def table(
         caption: Title of the table; no title if empty.
         numeric: Indices of the columns that are aligned to the right.
     """
-
-    def kind(column: int) -> str:
-        return ' class="n"' if column in numeric else ""
-
-    def row(cells: Sequence[str | float]) -> str:
-        parts = []
-        for column, cell in enumerate(cells):
-            if column == 0 and not header:
-                parts.append(f'<th scope="row">{_cell(cell)}</th>')
-                continue
-            label = f' data-label="{escape(header[column])}"' if header else ""
-            parts.append(f"<td{kind(column)}{label}>{_cell(cell)}</td>")
-        return f"<tr>{''.join(parts)}</tr>"
-
-    above = f"<caption>{escape(caption)}</caption>" if caption else ""
-    if header:
-        names = (f'<th{kind(column)} scope="col">{escape(name)}</th>' for column, name in enumerate(header))
-        above += f"<thead><tr>{''.join(names)}</tr></thead>"
-    stack = ' class="stack"' if header else ""
-    return f'<div class="scroll"><table{stack}>{above}<tbody>{"".join(map(row, rows))}</tbody></table></div>'
+    cells = ([cell if isinstance(cell, str) else _bar(cell) for cell in row] for row in rows)
+    made = _html.table(cells, header=header, caption=caption, numeric=numeric, inline=False)
+    return f'<div class="scroll">{made}</div>'
 
 
 def image(png: bytes, alt: str, *, caption: str = "", narrow: bytes | None = None, **attributes: object) -> str:
@@ -228,5 +213,5 @@ def side_by_side(parts: Iterable[str]) -> str:
     return f'<div class="side">{"".join(parts)}</div>'
 
 
-def _cell(cell: str | float) -> str:
-    return escape(cell) if isinstance(cell, str) else f'<div class="bar" style="width:{cell:.1%}"></div>'
+def _bar(fraction: float) -> _html.Markup:
+    return _html.Markup(f'<div class="bar" style="width:{fraction:.1%}"></div>')

@@ -139,9 +139,13 @@ class Tracker(_Tracking):
         images_every: Number of steps between pictures.
         rows: Number of rows of a picture; the values of the first discrete code run along the columns.
         seed: Seed for the latents of the pictures.
+        record: File that keeps the last step sent, such as "runs/mine/tracker.txt", so that a run that is resumed,
+            here and at the tracker, sends no step twice; None to send all.
 
     Raises:
         TypeError: If `run` has no method `log`.
+        ValueError: If the record is no number of a step, at the beginning of `fit`.
+        OSError: If the record cannot be read or written.
     """
 
     def __init__(
@@ -153,6 +157,7 @@ class Tracker(_Tracking):
         images_every: int = 500,
         rows: int = 8,
         seed: int = 0,
+        record: str | os.PathLike[str] | None = None,
     ) -> None:
         super().__init__(every, images_every, rows, seed)
         if isinstance(run, type) or not callable(getattr(run, "log", None)):
@@ -161,6 +166,29 @@ class Tracker(_Tracking):
             check_function("image", image, "a function of a picture, such as wandb.Image, or None", 1)
         self.run, self.image = run, image
         self.shows_images = image is not None
+        self.record = None if record is None else check_path("record", record)
+        self._sent = 0  # the last step that the tracker has
+
+    @override
+    def on_fit_start(self, trainer: InfoGANTrainer, total_steps: int | None) -> None:
+        super().on_fit_start(trainer, total_steps)
+        self._sent = 0
+        if trainer.steps and self.record is not None and self.record.exists():
+            text = self.record.read_text(encoding="utf-8").strip()
+            if not text.isdecimal():
+                raise ValueError(f"{self.record} is no record of a Tracker: expected the number of a step")
+            self._sent = int(text)
+
+    @override
+    def on_step_end(self, trainer: InfoGANTrainer, metrics: Mapping[str, float]) -> None:
+        if trainer.steps <= self._sent:
+            return
+        super().on_step_end(trainer, metrics)
+        if self.record is not None and (trainer.steps % self.every == 0 or self.needs_model(trainer.steps)):
+            self.record.parent.mkdir(parents=True, exist_ok=True)
+            whole = self.record.with_name(f"{self.record.name}.tmp")  # a number that is cut off is another one
+            whole.write_text(f"{trainer.steps}\n", encoding="utf-8")
+            whole.replace(self.record)
 
     @override
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:

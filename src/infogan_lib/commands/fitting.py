@@ -1,0 +1,92 @@
+"""The training of a recipe in a folder, as programs do it: with progress, metrics and symptoms of collapse."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from typing_extensions import override
+
+from infogan_lib.evaluation import CollapseMonitor, Symptom
+from infogan_lib.recipes import Recipe
+from infogan_lib.training.callbacks import Callback, JSONLLogger
+from infogan_lib.training.progress import ProgressBar
+from infogan_lib.training.trainer import InfoGANTrainer
+
+_LINE_EVERY = 50
+"""The steps from one line of progress to the next, where there is no terminal."""
+
+
+def fit_recipe(
+    recipe: Recipe,
+    trainer: InfoGANTrainer,
+    data: Any,
+    out: Path,
+    *,
+    callbacks: Sequence[Callback] = (),
+) -> CollapseMonitor:
+    """Train as a recipe says, or resume what is in the folder; progress is a bar on stderr, or lines on stdout.
+
+    Args:
+        recipe: The recipe.
+        trainer: Its trainer.
+        data: What `fit` takes.
+        out: Folder of the checkpoints, and of the metrics as metrics.jsonl.
+        callbacks: Further callbacks.
+
+    Returns:
+        The monitor, with the symptoms that it saw.
+    """
+    if trainer.distributed.is_main:
+        print(f"recipe '{recipe.name}' on {trainer.device}, seed {recipe.seed}, output in {out}/", flush=True)
+    monitor = CollapseMonitor(on_symptom=_print_symptom)
+    trainer.fit(
+        data,
+        epochs=recipe.epochs,
+        steps=recipe.steps,
+        batch_size=recipe.batch_size,
+        callbacks=[
+            _ResumeMessage(),
+            JSONLLogger(out / "metrics.jsonl"),
+            *callbacks,
+            ProgressBar(every=_LINE_EVERY, file=None if sys.stderr.isatty() else sys.stdout),
+            monitor,
+        ],
+        checkpoints=out,
+    )
+    return monitor
+
+
+def run_facts(recipe: Recipe, trainer: InfoGANTrainer, monitor: CollapseMonitor) -> dict[str, Any]:
+    """What a run was and how long it took, for result.json; the time is that of its steps, over all sessions."""
+    minutes = recipe.batch_size * (1 / trainer.history["images_per_second"]).sum() / 60
+    return {
+        "recipe": recipe.name,
+        "width": recipe.width,
+        "seed": recipe.seed,
+        "device": str(trainer.device),
+        "steps": trainer.steps,
+        "batch_size": recipe.batch_size,
+        "minutes": round(minutes, 2),
+        "images_per_second": round(trainer.steps * recipe.batch_size / minutes / 60, 1),
+        "symptoms": [str(symptom) for symptom in monitor.symptoms],
+    }
+
+
+class _ResumeMessage(Callback):
+    """Prints where a run starts that is not at its beginning."""
+
+    @override
+    def needs_model(self, step: int) -> bool:
+        return False
+
+    @override
+    def on_fit_start(self, trainer: InfoGANTrainer, total_steps: int | None) -> None:
+        if trainer.steps:
+            complete = total_steps is not None and trainer.steps >= total_steps
+            action = "it is complete" if complete else "resuming"
+            print(f"the run in this folder is at step {trainer.steps}: {action}", flush=True)
+
+
+def _print_symptom(symptom: Symptom) -> None:
+    print(f"! {symptom}", flush=True)
