@@ -1,4 +1,7 @@
-"""The parser of the command line, what programs that train take, and types of arguments. An argument that is none is one line on stderr."""
+"""The parser of the command line, what programs that train take, and types of arguments.
+
+A wrong argument is one line on stderr.
+"""
 
 import argparse
 from collections.abc import Callable
@@ -66,7 +69,9 @@ def add_training_arguments(parser: argparse.ArgumentParser, *, images: str = "th
         parser: The parser of the program.
         images: What an epoch passes over, in words.
     """
-    parser.add_argument("--width", type=positive_float, default=1.0, help="factor on the networks' channels (default: 1)")
+    parser.add_argument(
+        "--width", type=positive_float, default=1.0, help="factor on the networks' channels (default: 1)"
+    )
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=positive_int, help=f"passes over {images} (default: the recipe's length)")
     length.add_argument("--steps", type=positive_int, help="number of updates (default: the recipe's length)")
