@@ -97,6 +97,7 @@ def share_source(source: BatchSource, data: Any, seed: int, processes: Processes
     if isinstance(data, Sharded):
         if not isinstance(source, IterableSource):
             raise TypeError(f"Sharded needs a stream, but got {describe(data.batches)}; give it to fit as it is")
+        processes.check_settings("data", {"kind": Sharded.__name__})
         return ShardedSource(source, seed, processes)
     if processes.world_size == 1:
         return source

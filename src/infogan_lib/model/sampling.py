@@ -67,13 +67,12 @@ def decode(model: "InfoGAN | PretrainedGenerator", latent: Tensor, batch_size: i
 def q_outputs(model: "InfoGAN", images: Tensor, batch_size: int, distributed: Processes | None = None) -> Tensor:
     """Q's raw outputs (N, R) for images that are checked first; see `InfoGAN.q_outputs`."""
     batch_size = check_int("batch_size", batch_size, minimum=1)
-    check_real_images(images, model.image_shape, model.pixel_range, model.output_range)
-    device, dtype = device_and_dtype(model.discriminator)
     processes = Processes() if distributed is None else check_type("distributed", distributed, Processes)
-    batches = images.split(batch_size)
+    device, dtype = device_and_dtype(model.discriminator)
     with processes.together(), eval_mode(model.discriminator, *([] if model.q is None else [model.q])):
+        check_real_images(images, model.image_shape, model.pixel_range, model.output_range)
         processes.check_settings("arguments", {"images": list(images.shape), "batch_size": batch_size})
-        outputs = []
+        batches, outputs = images.split(batch_size), []
         for batch in batches[processes.rows(len(batches))]:
             batch = as_float(batch.to(device), model.pixel_range or (0.0, 1.0), dtype)
             check_finite_images(batch)
