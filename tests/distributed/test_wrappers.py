@@ -1,11 +1,10 @@
 """What Accelerate and Lightning Fabric make of networks and loaders is refused, in a program that `torchrun` starts."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
+
+from distributed_workers import torchrun
 
 pytestmark = pytest.mark.slow
 
@@ -64,16 +63,7 @@ def test_what_accelerate_and_fabric_prepare_is_refused(tmp_path):
     pytest.importorskip("accelerate")
     pytest.importorskip("lightning_fabric")
     (tmp_path / "program.py").write_text(PROGRAM)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
-    changes = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": os.pathsep.join(sys.path)}
-    ended = subprocess.run(
-        [*torchrun, str(tmp_path / "program.py")],
-        env=os.environ | changes,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    ended = torchrun(tmp_path / "program.py")
     assert ended.returncode == 0, ended.stderr
     said = json.loads(ended.stdout.splitlines()[-1])
     assert said.pop("neither") == "trained"
