@@ -293,6 +293,11 @@ def encoded_of_rank() -> list[Tensor]:
     return encoded(8 + rank())
 
 
+def encoded_of_another_shape() -> None:
+    trainer = make_trainer()
+    trainer.model.encode(images(8, (1, 4, 4 + rank())), distributed=trainer.distributed)
+
+
 def encoded_by_one() -> Tensor | None:
     """One process encodes while the other does not."""
     model = make_trainer().model

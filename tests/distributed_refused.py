@@ -4,6 +4,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
@@ -12,6 +14,7 @@ from typing_extensions import override
 import infogan_lib as ig
 from distributed_cases import CASES, build
 from distributed_faults import fit_or_error, rank
+from distributed_streams import Shards
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
 
@@ -37,6 +40,26 @@ def dealt_out() -> None:
     dataset = TensorDataset(images(40))
     sampler = DistributedSampler(dataset, num_replicas=2, rank=rank())
     make_trainer().fit(DataLoader(dataset, 4, sampler=sampler), steps=2)
+
+
+def dealt_out_stream() -> None:
+    """A loader as Accelerate makes it of a stream, where each process reads all and keeps a part."""
+    stream = Shards(8, 8, processes=1)
+    stream.num_processes = 2  # type: ignore[attr-defined]
+    make_trainer().fit(DataLoader(stream, 4), steps=2)
+
+
+def dispatched() -> None:
+    """A loader of that name, as which Accelerate's process 0 reads and sends to those who wait for it."""
+    loader = type("DataLoaderDispatcher", (DataLoader,), {})(TensorDataset(images(40)), 4)
+    make_trainer().fit(loader, steps=2)
+
+
+def fully_sharded() -> None:
+    """A network of which one layer's weights are spread over the processes."""
+    d = dense_discriminator()
+    fully_shard(d[1], mesh=init_device_mesh("cpu", (2,)))
+    make_trainer(discriminator=d)
 
 
 def other_networks() -> str:

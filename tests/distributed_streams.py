@@ -99,6 +99,11 @@ def same_everywhere() -> None:
     numbers(Sharded(Shards(8, 8, processes=1)), batch_size=4)
 
 
+def sharded_here_alone() -> None:
+    shards = Shards(8, 8)
+    numbers(Sharded(shards) if rank() == 0 else shards, batch_size=4)
+
+
 def split_but_not_sharded() -> None:
     shards = Shards(8, 8)
     shards._distributed = "of two"  # type: ignore[attr-defined]  # as Hugging Face's datasets have it

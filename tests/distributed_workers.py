@@ -1,6 +1,8 @@
-"""A persistent group of worker processes that run functions together, and what these return or raise."""
+"""Processes that train together: a persistent group that runs functions, and programs that `torchrun` starts."""
 
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -81,3 +83,19 @@ class Workers:
             if process.is_alive():
                 process.kill()
         self._folder.cleanup()
+
+
+def torchrun(
+    program: Path, *arguments: str, restarts: int = 0, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a program in two processes, which find the modules that this one finds."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    changes = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.run(
+        [*command, "--max-restarts", str(restarts), str(program), *arguments],
+        env=os.environ | changes | (environment or {}),
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )

@@ -5,6 +5,7 @@ import torch
 from torch.utils.data import (
     BatchSampler,
     DataLoader,
+    IterableDataset,
     RandomSampler,
     Sampler,
     SequentialSampler,
@@ -70,9 +71,9 @@ def test_a_sampler_without_a_length_or_with_a_wrong_one_still_ends_its_epochs(sa
     assert (trainer.steps, trainer.epochs) == (3 * steps, 3)
 
 
-def epochs_of(loader, count=2):
+def epochs_of(loader, count=2, **fit):
     batches = Batches()
-    make_trainer().fit(loader, epochs=count, callbacks=[batches])
+    make_trainer().fit(loader, epochs=count, callbacks=[batches], **fit)
     return torch.stack(batches.seen).unflatten(0, (count, -1))
 
 
@@ -166,3 +167,37 @@ def test_a_run_on_a_loader_that_accelerate_prepared_resumes(stopped, tmp_path):
     seen = parts.seen[: stopped - 1] + parts.seen[stopped:]  # the last step before the stop was not saved
     assert resumed.steps == len(seen) == 15
     assert torch.equal(torch.stack(seen), torch.stack(whole.seen))
+
+
+class Shuffled(IterableDataset):
+    """A stream whose order depends on the epoch alone, as Hugging Face's datasets have it."""
+
+    epoch = 0
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __iter__(self):
+        order = torch.randperm(41, generator=torch.Generator().manual_seed(self.epoch))
+        return iter(images(41)[order])
+
+
+@pytest.mark.parametrize(("stream", "fit"), [(Shuffled(), {"batch_size": 8}), (DataLoader(Shuffled(), 41), {})])
+def test_a_shuffled_stream_has_another_order_in_each_epoch(stream, fit):
+    first, second = epochs_of(stream, **fit)
+    assert not torch.equal(first, second)
+
+
+class WebLoader(IterableDataset):
+    """A loader in the form of a stream, as WebDataset has it."""
+
+    def __init__(self, loader):
+        self.pipeline = [loader]
+
+    def __iter__(self):
+        return iter(self.pipeline[0])
+
+
+def test_a_loader_in_the_form_of_a_stream_gives_batches():
+    (epoch,) = epochs_of(WebLoader(DataLoader(DATA, 8, drop_last=True)), count=1)
+    assert torch.equal(epoch, images(41)[:40].unflatten(0, (5, 8)))

@@ -25,6 +25,12 @@ def test_an_image_that_one_process_cannot_encode_ends_all(two):
     assert first == f"ProcessError: process 1 has failed: {second}"
 
 
+def test_images_that_do_not_fit_in_one_process_end_all(two):
+    first, second = messages(two.run(faults.encoded_of_another_shape))
+    assert "images must have" in second
+    assert first == f"ProcessError: process 1 has failed: {second}"
+
+
 def test_processes_that_encode_other_images_are_told(two):
     for message in messages(two.run(faults.encoded_of_rank)):
         assert "the same arguments, but 'images' is [8, 1, 4, 4] in process 0 and [9, 1, 4, 4] in process 1" in message

@@ -2,14 +2,13 @@
 
 import io
 import json
-import os
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from distributed_workers import torchrun
 
 pytestmark = pytest.mark.slow
 
@@ -107,17 +106,8 @@ def launch(folder: Path, program: str) -> dict:
     (folder / "program.py").write_text(
         PROGRAM + program + '\nif os.environ["RANK"] == "0":\n    (out / "results").write_text(json.dumps(results))\n'
     )
-    changes = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": os.pathsep.join(sys.path)}
-    changes |= {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "cache")}
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
-    ended = subprocess.run(
-        [*torchrun, str(folder / "program.py"), str(folder)],
-        env=os.environ | changes,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "cache")}
+    ended = torchrun(folder / "program.py", str(folder), environment=offline)
     assert ended.returncode == 0, ended.stderr
     return json.loads((folder / "results").read_text())
 

@@ -55,6 +55,7 @@ def test_places_of_two_processes_are_of_no_use_to_one(two, tmp_path):
     ("function", "expected"),
     [
         (streams.same_everywhere, "process 1 has read the same first batch as process 0.*without Sharded"),
+        (streams.sharded_here_alone, "'kind' is 'Sharded' in process 0 and 'IterableSource' in process 1"),
         (streams.split_but_not_sharded, r"all but that of process 0 would be lost; give infogan_lib.data.Sharded\("),
         (streams.not_a_stream, "Sharded needs a stream, but got.*DataLoader"),
     ],

@@ -1,12 +1,12 @@
 """Programs that `torchrun` starts."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from distributed_workers import torchrun
 
 PROGRAM = """
 import os, signal, sys, warnings
@@ -36,38 +36,24 @@ if trainer.distributed.is_main:
 """
 
 
-def torchrun(folder: Path, *options: str, restarts: int = 0) -> subprocess.CompletedProcess[str]:
+def launch(folder: Path, *options: str, restarts: int = 0) -> subprocess.CompletedProcess[str]:
     folder.mkdir()
-    program = folder / "program.py"
-    program.write_text(PROGRAM)
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
-    changes = {
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join(sys.path),
-        "CUDA_VISIBLE_DEVICES": "",
-    }
-    return subprocess.run(
-        [*command, "--max-restarts", str(restarts), str(program), str(folder), *options],
-        env=os.environ | changes,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
+    (folder / "program.py").write_text(PROGRAM)
+    return torchrun(folder / "program.py", str(folder), *options, restarts=restarts)
 
 
 @pytest.mark.slow
 def test_a_program_of_one_process_trains_on_two(tmp_path):
-    straight = torchrun(tmp_path / "straight")
+    straight = launch(tmp_path / "straight")
     assert straight.returncode == 0, straight.stderr
     assert len(json.loads((tmp_path / "straight" / "losses").read_text())) == 12
 
 
 @pytest.mark.slow
 def test_a_program_on_two_processes_survives_a_kill(tmp_path):
-    straight = torchrun(tmp_path / "straight")
+    straight = launch(tmp_path / "straight")
     assert straight.returncode == 0, straight.stderr
-    killed = torchrun(tmp_path / "killed", "kill", restarts=3)
+    killed = launch(tmp_path / "killed", "kill", restarts=3)
     assert killed.returncode == 0, killed.stderr
     assert (tmp_path / "killed" / "killed").exists()
     losses = [json.loads((tmp_path / name / "losses").read_text()) for name in ("straight", "killed")]

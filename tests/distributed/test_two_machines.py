@@ -104,12 +104,12 @@ class Machines:
         """Take the link up again."""
         self._ip("-n", f"{self._name}-1", "link", "set", f"{self._name}v1", "up")
 
-    def start(self, i: int, program: str, folder: Path) -> "subprocess.Popen[bytes]":
+    def start(self, i: int, program: str, folder: Path, restarts: int) -> "subprocess.Popen[bytes]":
         """Start one of the nodes, whose program writes into a folder."""
         (self._folder / f"program{i}.py").write_text(program)
         node = ["--nnodes", "2", "--nproc-per-node", "2", "--rdzv-backend", "c10d", "--rdzv-id", "two"]
         node += ["--rdzv-endpoint", "10.99.0.1:29511", "--rdzv-conf", f"is_host={1 - i},read_timeout=300"]
-        node += ["--max-restarts", "3"]
+        node += ["--max-restarts", str(restarts)]
         node += ["--local-addr", f"10.99.0.{i + 1}", str(self._folder / f"program{i}.py"), str(folder)]
         changes = {
             "GLOO_SOCKET_IFNAME": f"{self._name}v{i}",
@@ -149,9 +149,11 @@ def machines(tmp_path: Path) -> Iterator[Machines]:
         machines.remove()
 
 
-def run(machines: Machines, program: str, folder: Path) -> tuple[ExitStack, "list[subprocess.Popen[bytes]]"]:
+def run(
+    machines: Machines, program: str, folder: Path, restarts: int = 0
+) -> tuple[ExitStack, "list[subprocess.Popen[bytes]]"]:
     """Both nodes, and what ends them."""
-    nodes = [machines.start(i, program, folder) for i in (0, 1)]
+    nodes = [machines.start(i, program, folder, restarts) for i in (0, 1)]
     stack = ExitStack()
     for node in nodes:
         stack.callback(node.wait)
@@ -197,7 +199,7 @@ def test_a_job_goes_on_when_the_link_is_back(machines, tmp_path):
     for name in ("straight", "parted"):
         folder = tmp_path / name
         folder.mkdir()
-        stack, nodes = run(machines, TRAIN_ON, folder)
+        stack, nodes = run(machines, TRAIN_ON, folder, restarts=3)
         with stack:
             if name == "parted":
                 wait_for(lambda: last_step(tmp_path / "parted") > 20, machines)

@@ -15,7 +15,7 @@ from infogan_lib.data.rng import GlobalRng
 
 
 class IterableSource(BatchSource):
-    """Any other iterable of batches.
+    """An iterable of batches.
 
     Args:
         batches: The iterable.

@@ -102,10 +102,7 @@ class ShardedSource(BatchSource):
                 f"the run's data was Sharded over {len(shares)} processes, each at a place of its own, and here are "
                 f"{size}; resume with as many processes"
             )
-        self._round, self._turn, self._ended = (
-            state["round"],
-            state["turn"] % size,
-            set(state["ended"]) & {*range(size)},
-        )
+        self._round, self._turn = state["round"], state["turn"] % size
+        self._ended = {rank for rank in state["ended"] if rank < size}
         self._shares = list(shares)
         self._source.load_state_dict(shares[self._processes.rank])

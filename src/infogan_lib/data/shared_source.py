@@ -97,13 +97,15 @@ def share_source(source: BatchSource, data: Any, seed: int, processes: Processes
     if isinstance(data, Sharded):
         if not isinstance(source, IterableSource):
             raise TypeError(f"Sharded needs a stream, but got {describe(data.batches)}; give it to fit as it is")
+        processes.check_settings("data", {"kind": Sharded.__name__})
         return ShardedSource(source, seed, processes)
     if processes.world_size == 1:
         return source
     if _is_dealt_out(data):
         raise ValueError(
             "this DataLoader gives each process a part of the data, and InfoGANTrainer deals out batches by itself; "
-            "give the Dataset with batch_size= and num_workers=, or a DataLoader without DistributedSampler"
+            "give the Dataset with batch_size= and num_workers=, or the DataLoader without DistributedSampler, as it "
+            "was before accelerator.prepare or fabric.setup_dataloaders"
         )
     if _is_split_by_rank(data):
         raise ValueError(
@@ -117,11 +119,12 @@ def share_source(source: BatchSource, data: Any, seed: int, processes: Processes
 
 
 def _is_dealt_out(loader: Any) -> bool:
-    """Whether a sampler of a loader leaves items to other processes: torch's own does, and Accelerate's."""
-    samplers = [getattr(loader, name, None) for name in ("sampler", "batch_sampler")]
-    samplers.append(getattr(samplers[-1], "sampler", None))
-    counts = [getattr(sampler, name, 1) for sampler in samplers for name in ("num_replicas", "num_processes")]
-    return any(isinstance(count, int) and count > 1 for count in counts)
+    """Whether a loader leaves items to other processes or waits for them, as torch's sampler and Accelerate's do."""
+    parts = [getattr(loader, name, None) for name in ("dataset", "sampler", "batch_sampler")]
+    parts.append(getattr(parts[-1], "sampler", None))
+    counts = [getattr(part, name, 1) for part in parts for name in ("num_replicas", "num_processes")]
+    waits = any(kind.__name__ == "DataLoaderDispatcher" for kind in type(loader).__mro__)
+    return waits or any(isinstance(count, int) and count > 1 for count in counts)
 
 
 def _is_split_by_rank(stream: Any) -> bool:

@@ -297,7 +297,7 @@ class InfoGAN(Networks):
         Raises:
             TypeError: images that are neither floats nor uint8.
             ValueError: images of another shape, none at all, or with values that are not finite.
-            RuntimeError: another process has failed, or has other images.
+            RuntimeError: another process has failed, or has another number of images.
         """
         return self.latent.posteriors(self.q_outputs(images, batch_size=batch_size, distributed=distributed))
 

@@ -64,17 +64,15 @@ def decode(model: "InfoGAN | PretrainedGenerator", latent: Tensor, batch_size: i
 
 
 @torch.no_grad()
-def q_outputs(model: "InfoGAN", images: Tensor, batch_size: int, processes: Processes | None = None) -> Tensor:
+def q_outputs(model: "InfoGAN", images: Tensor, batch_size: int, distributed: Processes | None = None) -> Tensor:
     """Q's raw outputs (N, R) for images that are checked first; see `InfoGAN.q_outputs`."""
     batch_size = check_int("batch_size", batch_size, minimum=1)
-    check_real_images(images, model.image_shape, model.pixel_range, model.output_range)
+    processes = Processes() if distributed is None else check_type("distributed", distributed, Processes)
     device, dtype = device_and_dtype(model.discriminator)
-    processes = Processes() if processes is None else processes
-    check_type("distributed", processes, Processes)
-    batches = images.split(batch_size)
     with processes.together(), eval_mode(model.discriminator, *([] if model.q is None else [model.q])):
+        check_real_images(images, model.image_shape, model.pixel_range, model.output_range)
         processes.check_settings("arguments", {"images": list(images.shape), "batch_size": batch_size})
-        outputs = []
+        batches, outputs = images.split(batch_size), []
         for batch in batches[processes.rows(len(batches))]:
             batch = as_float(batch.to(device), model.pixel_range or (0.0, 1.0), dtype)
             check_finite_images(batch)
