@@ -35,13 +35,13 @@ class ProgressBar(Callback):
         file: where it is shown, such as `sys.stdout`; None for stderr.
 
     Raises:
-        TypeError: if `file` cannot be written to.
+        TypeError: if `file` is no text file.
     """
 
     def __init__(self, *, seconds: float = 10.0, every: int | None = None, file: TextIO | None = None) -> None:
         self.seconds = check_float("seconds", seconds, above=0)
         self.every = None if every is None else check_int("every", every, minimum=1)
-        if file is not None and not callable(getattr(file, "write", None)):
+        if file is not None and not all(callable(getattr(file, name, None)) for name in ("write", "flush", "isatty")):
             raise TypeError(f"file must be a text file, such as sys.stdout, or None, but got {describe(file)}")
         self.file = file
         self._bar: Any = None
