@@ -9,8 +9,11 @@ import inspect
 import itertools
 import warnings
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from fnmatch import fnmatch
+from fractions import Fraction
 from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -255,6 +258,15 @@ def rows(door: str, call: Callable[..., Any], valid: Callable[[], dict[str, Any]
         )
 
 
+def is_hashable(value: object) -> bool:
+    """Whether a value can be a key, so that a program can come as far as the library with it."""
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
 def called(label: str) -> dict[str, str]:
     """What messages call an argument, as the last one of its values."""
     return {"label": label}
@@ -295,8 +307,20 @@ for kind in (ig.Categorical, ig.Label):
         k=[*COUNT, None, 1],
         weight=[*WEIGHT, None],
         loss=[*OBJECT, called(kind.__name__)],
-        probs=["3", 1.0, [0.5, 0.5], [0.5, 0.5, 0.5], [1.5, -0.5, 0], [1, 0, 0], [NAN, 0.5, 0.5], Nothing(), Failing()],
-        learn_probs_after=[*SEED, INF],
+        probs=[
+            "3",
+            1.0,
+            [0.5, 0.5],
+            [0.5, 0.5, 0.5],
+            [1.5, -0.5, 0],
+            [1, 0, 0],
+            [NAN, 0.5, 0.5],
+            torch.tensor([0.5, 0.5, 1j]),
+            NESTED,
+            Nothing(),
+            Failing(),
+        ],
+        learn_probs_after=[*SEED, INF, DEEP, NESTED],
     )
 rows("Label", ig.Label, lambda: {"k": 3}, supervision=[*WEIGHT, None, 0])
 rows("Uniform", ig.Uniform, low=[*NUMBER, 1.0, 2.0], high=[*NUMBER, -1.0, -2.0])
@@ -327,7 +351,7 @@ rows(
 )
 rows(
     "LatentSpec",
-    lambda named: ig.LatentSpec({named: ig.Noise(2)}),
+    lambda named: ig.LatentSpec({named: ig.Noise(2)}) if is_hashable(named) else ig.LatentSpec([named]),
     named=[*(name for name in NAME if name != [1]), "__class__", "__init__", called("a name in a LatentSpec")],
 )
 rows("LatentSpec", lambda named: ig.LatentSpec(z=named), named=[None, 62, "Noise", ig.Noise, called("z must be")])
@@ -414,7 +438,7 @@ rows(
     latent=[*OBJECT, None, ig.Noise(3)],
     q_head=[*MODULE, nn.Linear(2, 2)],
     q_network=[*MODULE, nn.Linear(2, 2)],
-    tap=[3, [1], "nowhere", "x" * 10**5, Nothing(), lambda: None],
+    tap=[3, [1], "nowhere", "x" * 10**5, nn.Linear(2, 2), Nothing(), lambda: None],
     generator_input=[3, "map", None, [1]],
     generator_output=FUNCTION_OF_ONE,
     discriminator_output=[*FUNCTION_OF_ONE, None],
@@ -962,6 +986,16 @@ rows(
 
 # Evaluation.
 NO_MODEL = [*OBJECT, None, nn.Linear(2, 2), ig.InfoGAN]
+
+
+@cache
+def spoiled_model() -> ig.InfoGAN:
+    spoiled = make_trainer().model
+    with torch.no_grad():
+        next(spoiled.generator.parameters()).fill_(NAN)
+    return spoiled
+
+
 NO_MODEL_INFORMATION = {"model": NO_MODEL, "seed": [*SEED, None]}
 rows(
     "evaluation.code_information",
@@ -1016,7 +1050,7 @@ rows(
     network=[*FUNCTION, None],
     size=COUNT,
     value_range=[3, None, (1,), (1, 0), (1, 1), (NAN, 1), "ab"],
-    mean=["a", [NAN], [1, 2], Nothing()],
+    mean=["a", [NAN], [1, 2], [True, False, True], torch.ones(3) * 1j, NESTED, Nothing()],
     std=["a", [0.0], [1, 2], Nothing()],
     color=BOOL,
     as_bytes=[*BOOL, called("as_bytes")],
@@ -1315,7 +1349,7 @@ rows(
     "export.export_onnx",
     export.export_onnx,
     lambda: {"model": model(), "folder": "never", "web": True},
-    model=NO_MODEL,
+    model=[*NO_MODEL, spoiled_model()],
     folder=[*PATH, None],
     web=BOOL,
     engine=[*PATH, None, "nowhere"],
@@ -1337,7 +1371,7 @@ def pretrained_generator() -> hub.PretrainedGenerator:
 
 
 PRETRAINED = {"card": [*TEXT[:-2], Nothing()], "metrics": [3, "ab", [1], {"a": "b"}, {3: 1.0}, {"a": NAN}, Nothing()]}
-PRETRAINED |= {"model": NO_MODEL, "recipe": [*OBJECT, recipes.Recipe]}
+PRETRAINED |= {"model": [*NO_MODEL, spoiled_model()], "recipe": [*OBJECT, recipes.Recipe]}
 NO_TOKEN = [*NAME[:-2], [1], NESTED, Nothing()]
 rows(
     "hub.save_pretrained",
@@ -1395,3 +1429,55 @@ def cases() -> Iterator[tuple[Row, Any]]:
     for row in ROWS:
         for value in row.bad:
             yield row, value
+
+
+class Untouchable:
+    """An object that fails whatever it is asked for."""
+
+    def __len__(self) -> int:
+        raise TypeError("no len")
+
+    def __iter__(self) -> Iterator[Any]:
+        raise TypeError("no iter")
+
+    def __float__(self) -> float:
+        raise TypeError("no float")
+
+
+def anything() -> list[Any]:
+    """Values of every kind, whatever an argument is: each is taken or refused in words."""
+    loop: list[Any] = []
+    loop.append(loop)
+    numbers = [0, -1, 3, 2**31, 2**62, 10**30, -(10**5000), 1.5, 1e308, -INF, NAN, 1 + 2j, True, Fraction(1, 3)]
+    numbers += [Decimal("NaN"), Decimal("sNaN"), np.int64(-3), np.float16("inf"), np.bool_(True), np.datetime64("2020")]
+    texts = [
+        "",
+        " ",
+        "a",
+        "a\0b",
+        "\ud800",
+        r"$\frac{$",
+        "</script><script>",
+        "\u202eabc",
+        "x" * 10**5,
+        b"x",
+        bytearray(2),
+    ]
+    containers = [[], [None], [[[]]], (), (1, 2, 3), {}, {"a": 1}, {None: None}, {1}, frozenset(), range(5), iter([])]
+    arrays = [np.zeros(0), np.array("a"), np.array([None], dtype=object), np.zeros(2, dtype=[("a", int)])]
+    tensors = [torch.zeros(()), torch.zeros(0), torch.ones(2, 3), torch.full((3,), NAN), torch.tensor(True)]
+    tensors += [torch.ones(2, dtype=torch.complex64), nn.Parameter(torch.ones(3)), SPARSE, META, NESTED]
+    others = [
+        None,
+        Nothing(),
+        Untouchable(),
+        Failing(),
+        lambda: None,
+        int,
+        nn.Linear(2, 2),
+        ...,
+        slice(3),
+        ValueError("x"),
+    ]
+    others += [torch.device("cpu"), torch.float32, torch.Generator(), Path("x/y"), memoryview(b"abc"), np, loop, DEEP]
+    return [*numbers, *texts, *containers, *arrays, *tensors, *others]
