@@ -214,7 +214,15 @@ DEVICE = [3.5, "gpu", "cuda:99", "meta", "x" * 10**5, [1], NESTED, Nothing()]
 DTYPE = [3, "float32", torch.int64, [1], Nothing()]
 LABELS = ["abc", ["a"] * 16, torch.full((16,), NAN), torch.zeros(16), torch.full((16,), -1), torch.zeros(15).long(), 3]
 LABELS += [torch.zeros(16, 2).long(), SPARSE, META, NESTED, DEEP, {"a": 1}, [[1], [1, 2]], Nothing()]
-IMAGES = [*TENSOR, images(0), images(2, (1, 4, 5)), images(16) * NAN, images(16).long(), images(16).to(torch.complex64)]
+IMAGES = [
+    *TENSOR,
+    torch.zeros(()),
+    images(0),
+    images(2, (1, 4, 5)),
+    images(16) * NAN,
+    images(16).long(),
+    images(16).to(torch.complex64),
+]
 IMAGES += [images(16).to_sparse(), images(16).to("meta")]
 LATENTS = [*TENSOR, torch.zeros(3, 5), torch.zeros(LATENT.width), torch.zeros(0, LATENT.width)]
 ARRAY = ["text", ["a", "b"], [[1], [1, 2]], {"a": 1}, None, Nothing(), SPARSE, META, np.ones((4, 2, 2))]
@@ -646,7 +654,18 @@ rows(
     augment=[*CHANGES, lambda x, g: x.clone().requires_grad_() * 2],
     discriminator_augment=[*CHANGES, lambda x, g: x.detach()],
 )
-DATA = [*TENSOR[:4], SPARSE, META, Nothing(), images(0), images(16) * NAN, images(16).long(), images(16)[:, 0], "a.png"]
+DATA = [
+    *TENSOR[:4],
+    SPARSE,
+    META,
+    NESTED,
+    Nothing(),
+    images(0),
+    images(16) * NAN,
+    images(16).long(),
+    images(16)[:, 0],
+    "a.png",
+]
 DATA += [[], [images(0)], [images(8), images(0)], [images(8), None], [images(8).to_sparse()], [images(8).to("meta")]]
 DATA += [images(16).to_sparse(), images(16).to("meta"), np.array(["a"] * 16), [images(8), images(8) * INF]]
 DATA += [images(16).to(torch.complex64), range(5), {1, 2}, [[images(8)], [3]], images(1)[0, 0, 0], torch.tensor(1.0)]
@@ -710,7 +729,7 @@ rows(
     name=["nope", "", 3, None, [1], called("in this history")],
     step=["3", -1, 1.5, True, None],
 )
-rows("History.to_csv", lambda path: history().to_csv(path), path=[*PATH, None])
+rows("History.to_csv", lambda path: history().to_csv(path), path=[*PATH, None, ".", "/"])
 
 # Callbacks.
 rows("callbacks.JSONLLogger", callbacks.JSONLLogger, lambda: {"path": "x"}, path=[*PATH, None], every=[*COUNT, None])
@@ -1436,9 +1455,6 @@ class Untouchable:
 
     def __len__(self) -> int:
         raise TypeError("no len")
-
-    def __iter__(self) -> Iterator[Any]:
-        raise TypeError("no iter")
 
     def __float__(self) -> float:
         raise TypeError("no float")
