@@ -6,9 +6,14 @@ refused by the argument's name; `tests/stress/malformed_inputs.py` counts.
 """
 
 import inspect
+import itertools
+import warnings
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from fnmatch import fnmatch
+from fractions import Fraction
 from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -166,29 +171,58 @@ class Failing:
 
 NAN, INF = float("nan"), float("inf")
 SPARSE, META = torch.ones(2, 3).to_sparse(), torch.ones(2, 3, device="meta")
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # torch says that nested tensors are a prototype
+    NESTED = torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])
+DEEP: list[Any] = []
+for _ in range(3000):
+    DEEP = [DEEP]
 NONE = [None]
 COUNT = ["3", 0, -1, 1.5, NAN, INF, True, [2], 10**30, 10**5000, torch.tensor([1, 2]), Nothing(), Failing()]
+ROWS_COUNT = [*COUNT, 2**31, 2**40, 2**62, NESTED]
 SEED = ["3", -1, 1.5, NAN, True, [2], 10**30, torch.tensor([1, 2]), Nothing()]
 NUMBER = ["1", NAN, INF, -INF, True, [1.0], 10**400, Nothing(), torch.ones(2)]
 WEIGHT = [*NUMBER, -0.5]
 POSITIVE = [*WEIGHT, 0]
 BOOL = [None, 0, 1, "yes", [True], Nothing()]
-OBJECT = [3, "text", [1], {"a": 1}, Nothing(), Failing()]
-TENSOR = [None, 3, "text", [1], np.ones(3), SPARSE, META, Nothing()]
+OBJECT = [3, "text", [1], {"a": 1}, NESTED, Nothing(), Failing()]
+TENSOR = [None, 3, "text", [1], np.ones(3), SPARSE, META, NESTED, Nothing()]
 PATH = ["", "a\0b", "~nobody-of-that-name/x", "\ud800", "x" * 300, "y" * 4000, "a/" * 2000, b"bytes", 3, [1], Nothing()]
 NAME = ["", " ", "\n", "a\nb", "a\0b", "\x1b[31m", "\ud800", "a" * 10**5, 3, b"bytes", [1], Nothing()]
 TEXT = ["a\0b", "\x1b[31m", "\ud800", 3, b"bytes", [1], None, Nothing()]
 OF_CODE = "code|in this latent|categor|discrete|values"
-NO_CODE = ["nope", "", 3, [1], ["style"], {"a": 1}, Nothing()]
-FUNCTION = [3, "flip", [1], lambda: None, Nothing()]
+NO_CODE = [
+    "nope",
+    "",
+    3,
+    [1],
+    ["style"],
+    {"a": 1},
+    "x" * 10**5,
+    DEEP,
+    10**5000,
+    "\x1b[31m",
+    "\ud800",
+    NESTED,
+    Nothing(),
+]
+FUNCTION = [3, "flip", [1], lambda: None, NESTED, Nothing()]
 RNG = [5, "g", [1], np.random.default_rng(0), Nothing()]
 FUNCTION_OF_ONE = [3, "sigmoid", [1], Nothing(), lambda: None]
 MODULE = [3, "text", [1], nn.Linear, Nothing()]
-DEVICE = [3.5, "gpu", "cuda:99", [1], Nothing()]
+DEVICE = [3.5, "gpu", "cuda:99", "meta", "x" * 10**5, [1], NESTED, Nothing()]
 DTYPE = [3, "float32", torch.int64, [1], Nothing()]
 LABELS = ["abc", ["a"] * 16, torch.full((16,), NAN), torch.zeros(16), torch.full((16,), -1), torch.zeros(15).long(), 3]
-LABELS += [torch.zeros(16, 2).long(), SPARSE, META, {"a": 1}, [[1], [1, 2]], Nothing()]
-IMAGES = [*TENSOR, images(0), images(2, (1, 4, 5)), images(16) * NAN, images(16).long(), images(16).to(torch.complex64)]
+LABELS += [torch.zeros(16, 2).long(), SPARSE, META, NESTED, DEEP, {"a": 1}, [[1], [1, 2]], Nothing()]
+IMAGES = [
+    *TENSOR,
+    torch.zeros(()),
+    images(0),
+    images(2, (1, 4, 5)),
+    images(16) * NAN,
+    images(16).long(),
+    images(16).to(torch.complex64),
+]
 IMAGES += [images(16).to_sparse(), images(16).to("meta")]
 LATENTS = [*TENSOR, torch.zeros(3, 5), torch.zeros(LATENT.width), torch.zeros(0, LATENT.width)]
 ARRAY = ["text", ["a", "b"], [[1], [1, 2]], {"a": 1}, None, Nothing(), SPARSE, META, np.ones((4, 2, 2))]
@@ -232,6 +266,15 @@ def rows(door: str, call: Callable[..., Any], valid: Callable[[], dict[str, Any]
         )
 
 
+def is_hashable(value: object) -> bool:
+    """Whether a value can be a key, so that a program can come as far as the library with it."""
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
 def called(label: str) -> dict[str, str]:
     """What messages call an argument, as the last one of its values."""
     return {"label": label}
@@ -272,30 +315,42 @@ for kind in (ig.Categorical, ig.Label):
         k=[*COUNT, None, 1],
         weight=[*WEIGHT, None],
         loss=[*OBJECT, called(kind.__name__)],
-        probs=["3", 1.0, [0.5, 0.5], [0.5, 0.5, 0.5], [1.5, -0.5, 0], [1, 0, 0], [NAN, 0.5, 0.5], Nothing(), Failing()],
-        learn_probs_after=[*SEED, INF],
+        probs=[
+            "3",
+            1.0,
+            [0.5, 0.5],
+            [0.5, 0.5, 0.5],
+            [1.5, -0.5, 0],
+            [1, 0, 0],
+            [NAN, 0.5, 0.5],
+            torch.tensor([0.5, 0.5, 1j]),
+            NESTED,
+            Nothing(),
+            Failing(),
+        ],
+        learn_probs_after=[*SEED, INF, DEEP, NESTED],
     )
 rows("Label", ig.Label, lambda: {"k": 3}, supervision=[*WEIGHT, None, 0])
 rows("Uniform", ig.Uniform, low=[*NUMBER, 1.0, 2.0], high=[*NUMBER, -1.0, -2.0])
 rows("Noise", ig.Noise, lambda: {"dim": 2}, distribution=[None, 3, "normal", [1]])
-rows("Noise.sample", ig.Noise(3).sample, lambda: {"n": 2}, n=[*COUNT, None], rng=RNG, device=DEVICE, dtype=DTYPE)
+rows("Noise.sample", ig.Noise(3).sample, lambda: {"n": 2}, n=[*ROWS_COUNT, None], rng=RNG, device=DEVICE, dtype=DTYPE)
 for code, name in ((ig.Bernoulli(2), "Bernoulli"), (ig.Categorical(4), "Categorical")):
     rows(
         f"{name}.traverse",
         code.traverse,
         lambda code=code: {"base": code.center()},
         base=TENSOR,
-        dim=[None, "0", -1, 9, 1.5],
-        steps=["3", 1, 9, 1.5],
-        low=[*NUMBER, 5.0],
-        high=[*NUMBER, 5.0],
+        dim=[None, "0", -1, 9, 1.5, torch.ones(2), NESTED, DEEP, "\x1b[31m"],
+        steps=["3", 1, 9, 1.5, torch.ones(2), NESTED, DEEP, 10**5000, "x" * 10**5],
+        low=[*NUMBER, 5.0, DEEP, 10**5000],
+        high=[*NUMBER, 5.0, DEEP, "\ud800"],
     )
     rows(
         f"{name}.as_rows",
         code.as_rows,
         lambda: {"value": 1, "n": 2},
         value=[None, "x", 9, -1, 0.5, NAN, [1, 2, 3], SPARSE, META, Nothing(), called(name)],
-        n=[*COUNT, None],
+        n=[*ROWS_COUNT, None],
     )
 rows(
     "LatentSpec",
@@ -304,13 +359,13 @@ rows(
 )
 rows(
     "LatentSpec",
-    lambda named: ig.LatentSpec({named: ig.Noise(2)}),
+    lambda named: ig.LatentSpec({named: ig.Noise(2)}) if is_hashable(named) else ig.LatentSpec([named]),
     named=[*(name for name in NAME if name != [1]), "__class__", "__init__", called("a name in a LatentSpec")],
 )
 rows("LatentSpec", lambda named: ig.LatentSpec(z=named), named=[None, 62, "Noise", ig.Noise, called("z must be")])
 rows("LatentSpec.__getitem__", lambda name: LATENT[name], name=[*NO_CODE, called("in this latent")])
 rows("LatentSpec.learned_prior", LATENT.learned_prior, name=[*NO_CODE, called("in this latent")])
-rows("LatentSpec.sample", LATENT.sample, lambda: {"n": 2}, n=[*COUNT, None], rng=RNG, device=DEVICE, dtype=DTYPE)
+rows("LatentSpec.sample", LATENT.sample, lambda: {"n": 2}, n=[*ROWS_COUNT, None], rng=RNG, device=DEVICE, dtype=DTYPE)
 rows("LatentSpec.split", LATENT.split, latent=LATENTS[:-1])
 rows(
     "LatentSpec.join",
@@ -325,7 +380,7 @@ rows(
     latent=[*TENSOR, torch.zeros(2, 3)],
 )
 rows("LatentSpec.posteriors", LATENT.posteriors, outputs=[*TENSOR, torch.zeros(2, 3)])
-rows("LatentSpec.center", LATENT.center, n=[*COUNT, None], device=DEVICE)
+rows("LatentSpec.center", LATENT.center, n=[*ROWS_COUNT, None], device=DEVICE)
 rows(
     "LatentSpec.replace_values",
     LATENT.replace_values,
@@ -339,7 +394,7 @@ rows(
     lambda: {"name": "style"},
     name=[*NO_CODE, None, called("in this latent")],
     dim=[None, "0", -1, 2, 1.5],
-    steps=COUNT,
+    steps=ROWS_COUNT,
     base=[value for value in LATENTS if value is not None],
     low=[*NUMBER, 1e30],
     high=[*NUMBER, -1e30],
@@ -380,7 +435,7 @@ rows(
     lambda: {"feature_shape": (4,), "outputs": 3},
     feature_shape=[None, 3, "ab", (), (0,), (1.5,), Nothing()],
     outputs=[*COUNT, None],
-    hidden=[*COUNT, None],
+    hidden=[*ROWS_COUNT, None],
 )
 rows(
     "InfoGAN",
@@ -389,9 +444,9 @@ rows(
     generator=[*MODULE, None],
     discriminator=[*MODULE, None],
     latent=[*OBJECT, None, ig.Noise(3)],
-    q_head=MODULE,
-    q_network=MODULE,
-    tap=[3, [1], "nowhere", Nothing(), lambda: None],
+    q_head=[*MODULE, nn.Linear(2, 2)],
+    q_network=[*MODULE, nn.Linear(2, 2)],
+    tap=[3, [1], "nowhere", "x" * 10**5, nn.Linear(2, 2), Nothing(), lambda: None],
     generator_input=[3, "map", None, [1]],
     generator_output=FUNCTION_OF_ONE,
     discriminator_output=[*FUNCTION_OF_ONE, None],
@@ -406,7 +461,18 @@ rows(
     lambda code, names: model().set_category_names(code, names),
     lambda: {"code": "digit", "names": list("abcd")},
     code=[*NO_CODE, None, "style", "z", called(OF_CODE)],
-    names=[None, 3, "abcd", ["a"], list("aabc"), [1, 2, 3, 4], *([name, "b", "c", "d"] for name in NAME)],
+    names=[
+        None,
+        3,
+        "abcd",
+        ["a"],
+        list("aabc"),
+        [1, 2, 3, 4],
+        torch.tensor(1),
+        itertools.repeat("a"),
+        NESTED,
+        *([name, "b", "c", "d"] for name in NAME),
+    ],
 )
 rows(
     "InfoGAN.name_categories",
@@ -432,12 +498,12 @@ rows(
     discriminator_output=FUNCTION_OF_ONE,
     q_output=FUNCTION_OF_ONE,
 )
-GIVEN = [None, "x", NAN, [1, 2, 3, 4], SPARSE, META, {"a": 1}, Nothing()]
+GIVEN = [None, "x", NAN, [1, 2, 3, 4], SPARSE, META, NESTED, DEEP, "x" * 10**5, 10**5000, {"a": 1}, Nothing()]
 rows(
     "InfoGAN.sample",
     lambda n, **arguments: model().sample(n, **arguments),
     lambda: {"n": 2},
-    n=[*COUNT, None],
+    n=[*ROWS_COUNT, None],
     seed=SEED,
     rng=RNG,
     codes=[3, "text", [1], {"nope": 1}, called("")],
@@ -454,13 +520,13 @@ rows(
     lambda: {"code": "style"},
     code=[*NO_CODE, None, called("in this latent")],
     dim=[None, "0", -1, 2, 1.5],
-    steps=COUNT,
-    n=[*COUNT, None],
+    steps=ROWS_COUNT,
+    n=[*ROWS_COUNT, None],
     low=[*NUMBER, 1e30],
     high=[*NUMBER, -1e30],
     seed=SEED,
     rng=RNG,
-    codes=[3, "text", [1]],
+    codes=[3, "text", [1], torch.ones(2, 3), NESTED],
 )
 rows("InfoGAN.traverse", lambda named: model().traverse("style", digit=named), named=[*GIVEN, 4, called("digit")])
 rows(
@@ -555,14 +621,14 @@ rows(
     optimizers=[*OBJECT, ig.Optimizers, 1e-3],
     engine=[*OBJECT, ig.Engine, "cpu"],
     adversarial=[*OBJECT, "hinge", losses.Hinge],
-    regularizers=[3, "r1", ["r1"], [regularizers.RealImageInformation]],
+    regularizers=[3, "r1", ["r1"], [regularizers.RealImageInformation], torch.tensor(1.0), np.array("a"), NESTED],
     information_trains=[3, "all", [], ["generator", "d_head"], [[1]]],
     d_steps=[*COUNT, None],
     g_steps=[*COUNT, None],
     joint_batches=BOOL,
     ema_decay=[*POSITIVE, 1.0, 2],
-    augment=FUNCTION,
-    discriminator_augment=FUNCTION,
+    augment=[*FUNCTION, nn.Linear(2, 2)],
+    discriminator_augment=[*FUNCTION, nn.Linear(2, 2)],
     seed=[*SEED, None],
     unknown=[3],
 )
@@ -589,7 +655,18 @@ rows(
     augment=[*CHANGES, lambda x, g: x.clone().requires_grad_() * 2],
     discriminator_augment=[*CHANGES, lambda x, g: x.detach()],
 )
-DATA = [*TENSOR[:4], SPARSE, META, Nothing(), images(0), images(16) * NAN, images(16).long(), images(16)[:, 0], "a.png"]
+DATA = [
+    *TENSOR[:4],
+    SPARSE,
+    META,
+    NESTED,
+    Nothing(),
+    images(0),
+    images(16) * NAN,
+    images(16).long(),
+    images(16)[:, 0],
+    "a.png",
+]
 DATA += [[], [images(0)], [images(8), images(0)], [images(8), None], [images(8).to_sparse()], [images(8).to("meta")]]
 DATA += [images(16).to_sparse(), images(16).to("meta"), np.array(["a"] * 16), [images(8), images(8) * INF]]
 DATA += [images(16).to(torch.complex64), range(5), {1, 2}, [[images(8)], [3]], images(1)[0, 0, 0], torch.tensor(1.0)]
@@ -602,7 +679,21 @@ rows(
     batch_size=[*COUNT, None, 17],
     num_workers=["3", -1, 1.5, True, None, 1],
     image_key=[*NAME, "image"],
-    callbacks=[None, 5, "x", ig.Callback(), [3], ["log"], [ig.Callback], {"a": 1}, [None], Nothing()],
+    callbacks=[
+        None,
+        5,
+        "x",
+        torch.tensor(1.0),
+        np.array("a"),
+        itertools.repeat(3),
+        ig.Callback(),
+        [3],
+        ["log"],
+        [ig.Callback],
+        {"a": 1},
+        [None],
+        Nothing(),
+    ],
     progress=BOOL,
     checkpoints=PATH,
     positional=[3],
@@ -639,7 +730,7 @@ rows(
     name=["nope", "", 3, None, [1], called("in this history")],
     step=["3", -1, 1.5, True, None],
 )
-rows("History.to_csv", lambda path: history().to_csv(path), path=[*PATH, None])
+rows("History.to_csv", lambda path: history().to_csv(path), path=[*PATH, None, ".", "/"])
 
 # Callbacks.
 rows("callbacks.JSONLLogger", callbacks.JSONLLogger, lambda: {"path": "x"}, path=[*PATH, None], every=[*COUNT, None])
@@ -896,7 +987,7 @@ rows(
     images=FUNCTION,
 )
 GRID = metrics.FactorGrid((2, 3), grid_images)
-rows("metrics.FactorGrid.sample", GRID.sample, lambda: {"n": 2}, n=[*COUNT, None], seed=[*SEED, None])
+rows("metrics.FactorGrid.sample", GRID.sample, lambda: {"n": 2}, n=[*ROWS_COUNT, None], seed=[*SEED, None])
 SCORE = {"group_size": [*COUNT, None, 1], "batch_size": [*COUNT, None], "seed": [*SEED, None]}
 ENCODE = [*FUNCTION, None, lambda x: None, lambda x: np.ones(3), lambda x: np.full((len(x), 2), NAN), called("encode")]
 FACTOR_GRID = [None, 3, (2, 3), Nothing()]
@@ -923,6 +1014,16 @@ rows(
 
 # Evaluation.
 NO_MODEL = [*OBJECT, None, nn.Linear(2, 2), ig.InfoGAN]
+
+
+@cache
+def spoiled_model() -> ig.InfoGAN:
+    spoiled = make_trainer().model
+    with torch.no_grad():
+        next(spoiled.generator.parameters()).fill_(NAN)
+    return spoiled
+
+
 NO_MODEL_INFORMATION = {"model": NO_MODEL, "seed": [*SEED, None]}
 rows(
     "evaluation.code_information",
@@ -935,7 +1036,7 @@ rows(
     "evaluation.calibration",
     evaluation.calibration,
     lambda: {"model": model(), "n": 8},
-    n=[*COUNT, None],
+    n=[*ROWS_COUNT, None],
     bins=[*COUNT, None],
     **NO_MODEL_INFORMATION,
 )
@@ -977,7 +1078,7 @@ rows(
     network=[*FUNCTION, None],
     size=COUNT,
     value_range=[3, None, (1,), (1, 0), (1, 1), (NAN, 1), "ab"],
-    mean=["a", [NAN], [1, 2], Nothing()],
+    mean=["a", [NAN], [1, 2], [True, False, True], torch.ones(3) * 1j, NESTED, Nothing()],
     std=["a", [0.0], [1, 2], Nothing()],
     color=BOOL,
     as_bytes=[*BOOL, called("as_bytes")],
@@ -989,16 +1090,17 @@ rows(
     lambda images: evaluation.Features(nn.Flatten()).prepare(images),
     images=[None, 3, "text", [1], torch.ones(3, 3), Nothing()],
 )
+BOMB = {name: range(1000) for name in "abcdefgh"}
 rows(
     "sweep",
     lambda **arguments: experiments.sweep(**arguments),
     lambda: {"make_recipe": recipes.get, "data": images(8), "out": "x"},
     make_recipe=[*OBJECT, None, lambda: None],
-    data=[3, "text", [1], {"a": 1}, None, Nothing()],
+    data=[3, "text", [1], {"a": 1}, None, (), (1,), (1, 2), (images(8), 2, 3), Nothing()],
     out=[*PATH, None],
-    seeds=[3, "text", [], [-1], [1.5], None],
-    grid=[3, "text", [1], {"a": []}, {"a": 3}, {"a": [object()]}, {3: [1]}],
-    test=[3, "text", [1], (1,), Nothing()],
+    seeds=[3, "text", [], [-1], [1.5], None, range(10**9), itertools.count(), torch.tensor(1)],
+    grid=[3, "text", [1], {"a": []}, {"a": 3}, {"a": [object()]}, {3: [1]}, {"a": range(10**12)}, BOMB],
+    test=[3, "text", [1], (1,), (1, 2), Nothing()],
     evaluate=FUNCTION,
     processes=[*COUNT, None],
 )
@@ -1147,12 +1249,12 @@ rows(
     lambda: {"model": model(), "images": images(16), "labels": torch.arange(16) % 4, "out": "report.html"},
     images=IMAGES,
     labels=LABELS,
-    out=[*PATH, None],
+    out=[*PATH, None, ".", "/", "report.json"],
     code=[*CATEGORICAL, NAMED],
     label_names=[3, "abcd", ["a"], [1, 2, 3, 4], *([name, "b", "c", "d"] for name in NAME), called("label")],
     history=OBJECT,
     settings=[3, "text", [1], Nothing()],
-    symptoms=[3, "text", [1], Nothing()],
+    symptoms=[3, "text", [1], torch.tensor(1), itertools.repeat(3), Nothing()],
     title=TEXT,
     **{name: FIGURE[name] for name in ("model", "seed")},
 )
@@ -1275,7 +1377,7 @@ rows(
     "export.export_onnx",
     export.export_onnx,
     lambda: {"model": model(), "folder": "never", "web": True},
-    model=NO_MODEL,
+    model=[*NO_MODEL, spoiled_model()],
     folder=[*PATH, None],
     web=BOOL,
     engine=[*PATH, None, "nowhere"],
@@ -1297,8 +1399,8 @@ def pretrained_generator() -> hub.PretrainedGenerator:
 
 
 PRETRAINED = {"card": [*TEXT[:-2], Nothing()], "metrics": [3, "ab", [1], {"a": "b"}, {3: 1.0}, {"a": NAN}, Nothing()]}
-PRETRAINED |= {"model": NO_MODEL, "recipe": [*OBJECT, recipes.Recipe]}
-NO_TOKEN = [*NAME[:-2], [1], Nothing()]
+PRETRAINED |= {"model": [*NO_MODEL, spoiled_model()], "recipe": [*OBJECT, recipes.Recipe]}
+NO_TOKEN = [*NAME[:-2], [1], NESTED, Nothing()]
 rows(
     "hub.save_pretrained",
     hub.save_pretrained,
@@ -1320,7 +1422,7 @@ rows(
     "hub.from_pretrained",
     hub.from_pretrained,
     lambda: {"source": "never", "generator": dense_generator(), "discriminator": dense_discriminator()},
-    source=[*PATH, None, "never"],
+    source=[*PATH, None, "never", "./never", "../never"],
     generator=[3, "text", [1], Nothing(), nn.Linear],
     discriminator=[3, "text", [1], Nothing(), nn.Linear],
     q_head=[3, "text", [1], Nothing()],
@@ -1332,7 +1434,7 @@ rows(
 rows(
     "hub.PretrainedGenerator.sample",
     lambda n=4, **arguments: pretrained_generator().sample(n, **arguments),
-    n=[*COUNT, None],
+    n=[*ROWS_COUNT, None],
     seed=SEED,
     rng=RNG,
     codes=[3, "text", [1], {"nope": 1}, called("")],
@@ -1355,3 +1457,52 @@ def cases() -> Iterator[tuple[Row, Any]]:
     for row in ROWS:
         for value in row.bad:
             yield row, value
+
+
+class Untouchable:
+    """An object that fails whatever it is asked for."""
+
+    def __len__(self) -> int:
+        raise TypeError("no len")
+
+    def __float__(self) -> float:
+        raise TypeError("no float")
+
+
+def anything() -> list[Any]:
+    """Values of every kind, whatever an argument is: each is taken or refused in words."""
+    loop: list[Any] = []
+    loop.append(loop)
+    numbers = [0, -1, 3, 2**31, 2**62, 10**30, -(10**5000), 1.5, 1e308, -INF, NAN, 1 + 2j, True, Fraction(1, 3)]
+    numbers += [Decimal("NaN"), Decimal("sNaN"), np.int64(-3), np.float16("inf"), np.bool_(True), np.datetime64("2020")]
+    texts = [
+        "",
+        " ",
+        "a",
+        "a\0b",
+        "\ud800",
+        r"$\frac{$",
+        "</script><script>",
+        "\u202eabc",
+        "x" * 10**5,
+        b"x",
+        bytearray(2),
+    ]
+    containers = [[], [None], [[[]]], (), (1, 2, 3), {}, {"a": 1}, {None: None}, {1}, frozenset(), range(5), iter([])]
+    arrays = [np.zeros(0), np.array("a"), np.array([None], dtype=object), np.zeros(2, dtype=[("a", int)])]
+    tensors = [torch.zeros(()), torch.zeros(0), torch.ones(2, 3), torch.full((3,), NAN), torch.tensor(True)]
+    tensors += [torch.ones(2, dtype=torch.complex64), nn.Parameter(torch.ones(3)), SPARSE, META, NESTED]
+    others = [
+        None,
+        Nothing(),
+        Untouchable(),
+        Failing(),
+        lambda: None,
+        int,
+        nn.Linear(2, 2),
+        ...,
+        slice(3),
+        ValueError("x"),
+    ]
+    others += [torch.device("cpu"), torch.float32, torch.Generator(), Path("x/y"), memoryview(b"abc"), np, loop, DEEP]
+    return [*numbers, *texts, *containers, *arrays, *tensors, *others]

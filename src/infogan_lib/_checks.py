@@ -221,10 +221,12 @@ def check_shape(name: str, value: object) -> tuple[int, ...]:
 
 def check_dense(name: str, tensor: Tensor) -> Tensor:
     """Return a tensor that holds its values, which a sparse, quantized or meta tensor does not, or raise naming it."""
-    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta:
-        kind = "a meta" if tensor.is_meta else "a quantized" if tensor.is_quantized else "a sparse"
-        advice = "give the values themselves" if tensor.is_meta else "convert it, for instance with .to_dense()"
-        raise TypeError(f"{name} must be a dense Tensor, but got {kind} one of shape {tuple(tensor.shape)}; {advice}")
+    kinds = {"sparse": tensor.layout is not torch.strided, "quantized": tensor.is_quantized, "meta": tensor.is_meta}
+    kind = "nested" if tensor.is_nested else next((kind for kind, is_kind in kinds.items() if is_kind), None)
+    if kind is not None:
+        advice = "give the values themselves" if kind == "meta" else "convert it, for instance with .to_dense()"
+        shape = "" if kind == "nested" else f" of shape {tuple(tensor.shape)}"  # that has none
+        raise TypeError(f"{name} must be a dense Tensor, but got a {kind} one{shape}; {advice}")
     return tensor
 
 

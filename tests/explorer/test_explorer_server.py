@@ -2,6 +2,8 @@
 
 import json
 import socket
+import struct
+import time
 import urllib.error
 from urllib.parse import urlsplit
 
@@ -105,6 +107,25 @@ def test_a_request_that_is_not_sent_to_its_end_is_dropped(page, monkeypatch, sen
     with socket.create_connection((address.hostname, address.port), timeout=10) as slow:
         slow.sendall(sent.format(host=address.netloc, length=4 * ALL.width).encode())
         assert slow.recv(1) == b""  # the server closes the connection
+
+
+def test_nothing_is_printed_of_a_browser_that_leaves(page, capsys):
+    address = urlsplit(page.url)
+    start = f"POST /decode HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: "
+    for sent, is_reset in (
+        (f"{start}{4 * ALL.width}\r\n\r\nxx", False),
+        (f"GET / HTTP/1.1\r\nHost: {address.netloc}\r\n\r\n", True),
+    ):
+        with socket.create_connection((address.hostname, address.port), timeout=10) as client:
+            client.sendall(sent.encode())
+            if is_reset:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            else:
+                client.shutdown(socket.SHUT_WR)
+                assert client.recv(100) == b""
+    assert post(page, "decode", np.zeros(ALL.width))  # which is served after both
+    time.sleep(0.1)
+    assert capsys.readouterr().err == ""
 
 
 def test_models_that_no_page_can_show_are_refused():

@@ -110,3 +110,8 @@ def test_real_images_that_follow_the_prior_are_no_symptom():
 def test_what_is_no_prior_is_refused(probs, error, message):
     with pytest.raises(error, match=message):
         Categorical(3, probs=probs)
+
+
+def test_a_number_of_steps_may_be_numpys():
+    latent = LatentSpec(digit=Categorical(3, learn_probs_after=np.int64(3)))
+    assert LatentSpec.from_json(latent.to_json())["digit"] == Categorical(3, learn_probs_after=3)

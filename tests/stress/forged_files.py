@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import json
 import resource
+import shutil
 import tempfile
 import time
 import warnings
@@ -29,6 +30,7 @@ from torch.optim.lr_scheduler import StepLR
 from torch.utils.data import DataLoader, TensorDataset
 
 import infogan_lib as ig
+from infogan_lib import hub, recipes
 from infogan_lib._schema import Array, Described, Items, Kind, Record, Text, similar
 from infogan_lib.callbacks import EarlyStopping, JSONLLogger
 from infogan_lib.checkpoints.bundle import read_bundle
@@ -39,6 +41,7 @@ from infogan_lib.checkpoints.tensor_file import encode
 from infogan_lib.data.sources import make_source
 from infogan_lib.data.stream import DataStream, Position
 from infogan_lib.evaluation.collapse_monitor import CollapseMonitor
+from infogan_lib.hub.folder import CONFIG, OWN_FIELDS, WEIGHTS
 from infogan_lib.model.plan import PLAN, VERSIONS
 from infogan_lib.model.state import MODEL_STATE
 from infogan_lib.training.records import CONTENT, Records, read_records
@@ -174,6 +177,32 @@ def model_targets(scratch: Path) -> list[Target]:
     ]
 
 
+def hub_targets(scratch: Path) -> list[Target]:
+    """The config of a model in the hub's form, read with its networks, with G alone, and with its recipe."""
+    model, recipe = trainer().model, recipes.get("default", width=1 / 16)
+    model.set_category_names("digit", list("abcd"))
+    hub.save_pretrained(model, scratch / "hub", card="x")
+    hub.save_pretrained(recipe.model(), scratch / "recipe", recipe=recipe, card="x")
+    schema = Record({**PLAN.fields, **OWN_FIELDS.fields}, optional=PLAN.optional | {"recipe"})
+
+    def target(name: str, source: Path, load: Callable[[Path], object]) -> Target:
+        def write(folder: Path, config: Any) -> None:
+            shutil.copy(source / WEIGHTS, folder / WEIGHTS)
+            (folder / CONFIG).write_text(json.dumps(config))
+
+        return Target(f"{name}: config", schema, json.loads((source / CONFIG).read_text()), write, load)
+
+    def load_both(folder: Path) -> object:
+        generator, discriminator = networks()
+        return hub.from_pretrained(folder, generator=generator, discriminator=discriminator)
+
+    return [
+        target("hub, G and D", scratch / "hub", load_both),
+        target("hub, G", scratch / "hub", lambda folder: hub.from_pretrained(folder, generator=networks()[0])),
+        target("hub, a recipe", scratch / "recipe", hub.from_pretrained),
+    ]
+
+
 def run_targets(scratch: Path, name: str, data: Callable[[], Any], precision: Any) -> list[Target]:
     """The manifest and the state of a run's checkpoint."""
     folder = scratch / name
@@ -279,13 +308,14 @@ def attack(every: int = 1) -> tuple[Counter[str], list[str]]:
             *run_targets(scratch, "run", labeled_images, "fp32"),
             *run_targets(scratch, "run of a loader", _loader, "fp16"),
             segment_target(),
+            *hub_targets(scratch),
         ]
         for target in (model, *others):
             target.write(forged, target.honest)
             target.load(forged)  # the honest file is taken
             more = latent_forgeries() if target is model else ()
             for forgery in islice(chain(forgeries(target.schema, target.honest), more), 0, None, every):
-                if "manifest" in target.name and forgery.path[-1:] == (7,):
+                if target.name.endswith(("manifest", "config")) and forgery.path[-1:] == (7,):
                     continue  # JSON has no such key
                 try:
                     target.write(forged, forgery.apply(target.honest))

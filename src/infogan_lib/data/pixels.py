@@ -151,6 +151,7 @@ def check_real_images(
     """
     if not isinstance(images, Tensor):
         raise TypeError(f"images must be a Tensor, but got {type(images).__name__}")
+    check_dense("images", images)
     if images.ndim == 0 or len(images) == 0 or tuple(images.shape[1:]) != image_shape:
         raise ValueError(
             f"images must have shape (N, {', '.join(map(str, image_shape))}) with N >= 1, but got {tuple(images.shape)}"

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader
 
+from infogan_lib._checks import check_dense
 from infogan_lib.data.pixels import check_dtype, shape_hint
 
 
@@ -37,6 +38,7 @@ def check_shape_and_dtype(images: Tensor, image_shape: tuple[int, ...]) -> None:
         TypeError: Another dtype.
         ValueError: Another shape.
     """
+    check_dense("images", images)
     if images.ndim > 0 and len(images) == 0:
         raise ValueError(f"a batch must hold images, but got an empty one of shape {tuple(images.shape)}")
     if tuple(images.shape[1:]) != image_shape:

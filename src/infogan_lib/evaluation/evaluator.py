@@ -49,7 +49,8 @@ class Evaluator(Callback):
         if (images is None) != (labels is None):
             raise ValueError("give images and their labels together, or neither")
         if images is not None and labels is not None:
-            check_tensor("images", images)
+            if check_tensor("images", images).ndim < 2:
+                raise ValueError(f"images must have shape (N, *image_shape), but got {tuple(images.shape)}")
             array = to_array("labels", labels)
             if array.ndim > 0 and len(images) != len(array):
                 raise ValueError(

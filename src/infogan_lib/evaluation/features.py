@@ -153,7 +153,10 @@ def _per_channel(name: str, value: Any) -> Tensor | None:
     if value is None:
         return None
     try:
-        numbers = torch.as_tensor(value, dtype=torch.float32).flatten()
+        given = torch.as_tensor(value)
+        if given.is_complex() or given.dtype == torch.bool:
+            raise TypeError(f"no real numbers but {given.dtype}")
+        numbers = given.to(torch.float32).flatten()
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{name} must be a number for each channel, but got {describe(value)}") from error
     if len(numbers) not in (1, 3) or not numbers.isfinite().all():

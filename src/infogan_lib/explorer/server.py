@@ -7,6 +7,7 @@ them with the header ``Origin``, which no script can change, and a name that an 
 
 import json
 import math
+import sys
 import threading
 import webbrowser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -136,6 +137,12 @@ class _Server(ThreadingHTTPServer):
         self.files["/plan.json"] = (plan, "application/json")
         super().__init__((HOST, port), _Handler)
 
+    @override
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a browser that has left before its answer."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
 
 class _Handler(BaseHTTPRequestHandler):
     server: Any  # a `_Server`
@@ -164,7 +171,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True  # its body is not read
             self._answer(400, f"1 to {MAX_ROWS} rows of {row} bytes are read".encode(), "text/plain")
             return
-        values = torch.from_numpy(np.frombuffer(self.rfile.read(n * row), np.float32).copy()).reshape(n, *shape)
+        body = self.rfile.read(n * row)
+        if len(body) < n * row:  # whoever sent it has gone
+            self.close_connection = True
+            return
+        values = torch.from_numpy(np.frombuffer(body, np.float32).copy()).reshape(n, *shape)
         try:
             with self.server.lock:
                 results = model.decode(values) if self.path == "/decode" else model.q_outputs(values)

@@ -13,6 +13,7 @@ from infogan_lib.export.page import check_showable, page_files, read_engine
 from infogan_lib.export.plan import export_plan
 from infogan_lib.export.tracing import for_export, to_onnx
 from infogan_lib.model.infogan import InfoGAN
+from infogan_lib.model.saving import check_finite_weights
 
 
 def export_onnx(
@@ -44,7 +45,8 @@ def export_onnx(
     Raises:
         ImportError: onnx or onnxscript is not installed.
         ExportError: A network cannot be written as ONNX, or differs from torch by more than 1e-5 in onnxruntime.
-        ValueError: The model has no images that a page could show, or `engine` has no engine.
+        ValueError: The model has weights that are not finite or no images that a page could show, or `engine` has no
+            engine.
         CheckpointError: An error of the disk.
     """
     check_type("model", model, InfoGAN)
@@ -56,6 +58,7 @@ def export_onnx(
     engine_files = read_engine(engine)
     if web:
         check_showable(model, images)
+    check_finite_weights(model)
     model = for_export(model)
     content, differences = to_onnx(model)
     plan = export_plan(model, differences)

@@ -27,7 +27,7 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 FORMAT = 1
 
-_OWN = Record(
+OWN_FIELDS = Record(
     {
         "format": Int(),
         "library_name": Text(),
@@ -36,6 +36,7 @@ _OWN = Record(
         "recipe": Nullable(Record({"name": Text(), "width": Float(0), "seed": Int(0, 2**63 - 1)})),
     }
 )
+"""The fields of config.json beside those of the plan."""
 
 
 class Config(NamedTuple):
@@ -98,8 +99,8 @@ def read_config(folder: Path) -> Config:
         raise CheckpointError(path, "it was not written by save_pretrained of infogan-lib; give the folder of one")
     if config.get("format") != FORMAT:
         raise CheckpointError(path, f"its format is {shorten(config.get('format'))}, and this version reads {FORMAT}")
-    own = {name: config.pop(name, None) for name in _OWN.fields}
-    check_schema(path, "config", own, _OWN)
+    own = {name: config.pop(name, None) for name in OWN_FIELDS.fields}
+    check_schema(path, "config", own, OWN_FIELDS)
     return Config(ModelPlan.from_dict(path, config), own["recipe"], own["versions"], own["weights_sha256"])
 
 

@@ -29,7 +29,7 @@ from infogan_lib.hub.generator import load_generator
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.pretrained import PretrainedGenerator
 from infogan_lib.model.q_head import QHeadFactory
-from infogan_lib.model.saving import assemble_model, size_in_bytes
+from infogan_lib.model.saving import assemble_model, check_finite_weights, size_in_bytes
 from infogan_lib.model.validation import check_modules, check_reader_functions
 from infogan_lib.recipes.recipe import Recipe, available, check_fits, get
 
@@ -58,7 +58,7 @@ def save_pretrained(
 
     Raises:
         ImportError: safetensors is not installed.
-        ValueError: A recipe without a registered name.
+        ValueError: A recipe without a registered name, or weights that are not finite.
         CheckpointError: An error of the disk.
     """
     check_type("model", model, InfoGAN)
@@ -86,6 +86,7 @@ def _save(
     named = check_mapping("metrics", {} if metrics is None else metrics)
     figures = {check_name("one of metrics", key): check_float(f"metrics[{key!r}]", v) for key, v in named.items()}
     require("safetensors", extra="hub", feature="save_pretrained")
+    check_finite_weights(model)
     others = {"README.md": card.encode()} if card is not None else model_card(model, source, recipe, figures)
     write_pretrained(model, folder, recipe, others)
     return folder

@@ -69,7 +69,8 @@ def categorical_code(latent: LatentSpec, code: str | None) -> str:
     categorical = [name for name, variable in latent.codes.items() if isinstance(variable, Categorical)]
     if code is not None:
         if code not in categorical:
-            raise TypeError(f"code {code!r} is {latent[code]!r}, which has no categories to name")
+            variable = latent[code]  # raises for a name that is not in the latent
+            raise TypeError(f"code {code!r} is {variable!r}, which has no categories to name")
         return code
     if len(categorical) != 1:
         raise ValueError(f"give the code to name as code=, as there is not exactly one: {join_names(categorical)}")

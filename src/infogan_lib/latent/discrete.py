@@ -173,6 +173,8 @@ def _describe_given(**arguments: object) -> str:
 def check_probs(probs: Any, k: int) -> tuple[float, ...]:
     """Return the probabilities of k categories as floats, or raise an error that names `probs`."""
     try:
+        if isinstance(probs, Tensor) and probs.is_complex():
+            raise TypeError("no real numbers")
         values = tuple(torch.as_tensor(probs, dtype=torch.float64).tolist())
         total = math.fsum(values)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:

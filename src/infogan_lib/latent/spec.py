@@ -303,12 +303,12 @@ class LatentSpec(Traversable):
         return cls({name: from_dict(LatentVariable, data, name) for name, data in variables.items()})
 
     def _check_width(self, latent: Tensor) -> None:
-        check_type("latent", latent, Tensor)
+        check_dense("latent", check_type("latent", latent, Tensor))
         if latent.ndim != 2 or latent.shape[1] != self.width:
             raise ValueError(f"a latent of this spec has shape (N, {self.width}), but got {tuple(latent.shape)}")
 
     def _check_outputs(self, outputs: Tensor) -> None:
-        check_type("outputs", outputs, Tensor)
+        check_dense("outputs", check_type("outputs", outputs, Tensor))
         if outputs.ndim != 2 or outputs.shape[1] != self.num_outputs:
             needs = ", ".join(f"{name} {code.num_outputs}" for name, code in self.codes.items())
             raise ValueError(

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from infogan_lib._checks import check_float, check_function, check_int, check_type, describe, require_eval
+from infogan_lib._checks import check_float, check_function, check_int, check_rows, check_type, describe, require_eval
 from infogan_lib.metrics._arrays import FloatArray, IntArray, check_codes, make_rng, max_abs, standardize
 
 Encoder = Callable[[Tensor], ArrayLike | Tensor]
@@ -54,7 +54,7 @@ class FactorGrid:
 
     def sample(self, n: int, *, seed: int = 0) -> IntArray:
         """Random factors of n images, shape (n, K)."""
-        return _sample_factors(self, (check_int("n", n, minimum=1),), make_rng(seed))
+        return _sample_factors(self, (check_rows("n", n, len(self.sizes)),), make_rng(seed))
 
 
 def factor_vae_score(

@@ -49,7 +49,7 @@ def attach_q(
         )
     images = images.requires_grad_()
     with dry_run(discriminator):
-        logits, q_input = adapter(discriminator, images)
+        logits, q_input = _read(discriminator, adapter, images)
         head = q if isinstance(q, nn.Module) else None
         if head is None and not adapter.returns_codes:
             head = _make_head(q, discriminator, q_input, latent.num_outputs, seed)
@@ -74,6 +74,18 @@ def attach_q(
     codes = latent.sample(len(images), rng=torch.Generator().manual_seed(0))
     latent.nll(q_outputs, codes.to(q_outputs))
     return head, parameters_read_by_q(discriminator, logits, q_outputs)
+
+
+def _read(discriminator: nn.Module, adapter: DiscriminatorAdapter, images: Tensor) -> tuple[Tensor, Any]:
+    """The validity and what Q reads, in the dry run. Raises ValueError where the user's function for `tap` fails."""
+    try:
+        return adapter(discriminator, images)
+    except (RuntimeError, IndexError, KeyError, AttributeError) as error:
+        if adapter.read_features is None:
+            raise
+        raise ValueError(
+            f"tap, a function, failed on what the discriminator returned: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _forward(q: nn.Module, q_input: Tensor) -> Any:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from infogan_lib._checks import check_int, check_shape
+from infogan_lib.latent.base import MAX_WIDTH
 from infogan_lib.latent.spec import LatentSpec
 
 QHeadFactory = Callable[[Sequence[int], int], nn.Module]
@@ -42,8 +43,8 @@ class QHead(nn.Module):
 
     def __init__(self, feature_shape: Sequence[int], outputs: int, *, hidden: int = 128) -> None:
         super().__init__()
-        outputs = check_int("outputs", outputs, minimum=1)
-        hidden = check_int("hidden", hidden, minimum=1)
+        outputs = check_int("outputs", outputs, minimum=1, maximum=MAX_WIDTH)
+        hidden = check_int("hidden", hidden, minimum=1, maximum=MAX_WIDTH)
         maps = _maps(check_shape("feature_shape", feature_shape), hidden)
         layers: list[nn.Module] = []
         for (channels, *sides), (wider, *_) in pairwise(maps):
@@ -84,8 +85,8 @@ class BatchNormQHead(nn.Module):
 
     def __init__(self, feature_shape: Sequence[int], outputs: int, *, hidden: int = 128) -> None:
         super().__init__()
-        outputs = check_int("outputs", outputs, minimum=1)
-        hidden = check_int("hidden", hidden, minimum=1)
+        outputs = check_int("outputs", outputs, minimum=1, maximum=MAX_WIDTH)
+        hidden = check_int("hidden", hidden, minimum=1, maximum=MAX_WIDTH)
         channels, *sides = check_shape("feature_shape", feature_shape)
         pooled = tuple(min(side, MAX_SIDE) for side in sides)
         self.pool = _average_pool(pooled) if pooled != tuple(sides) else nn.Identity()

@@ -257,3 +257,10 @@ def size_in_bytes(module: nn.Module) -> int:
     """The size of all parameters and buffers."""
     tensors = module.state_dict().values()
     return sum(value.numel() * value.element_size() for value in tensors if isinstance(value, Tensor))
+
+
+def check_finite_weights(model: nn.Module) -> None:
+    """Check that there is no NaN or infinity in a model that others are to use. Raises ValueError naming the first."""
+    for name, value in model.state_dict().items():
+        if isinstance(value, Tensor) and value.is_floating_point() and not value.isfinite().all():
+            raise ValueError(f"model must have finite weights, but its {name!r} holds NaN or infinity")

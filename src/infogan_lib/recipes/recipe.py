@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from infogan_lib._checks import (
+    check_dense,
     check_float,
     check_int,
     check_name,
@@ -161,10 +162,12 @@ def resize_images(images: Tensor, size: int) -> Tensor:
     Raises:
         ValueError: If `images` is not a non-empty Tensor (N, C, H, W).
     """
+    if isinstance(images, Tensor):
+        check_dense("images", images)
     if not isinstance(images, Tensor) or images.ndim != 4 or len(images) == 0:
         shape = tuple(images.shape) if isinstance(images, Tensor) else describe(images)
         raise ValueError(f"images must be a Tensor (N, C, H, W) with N >= 1, but got {shape}")
-    size = check_int("size", size, minimum=1)
+    size = check_int("size", size, minimum=1, maximum=2**14)
     check_dtype(images)
     if tuple(images.shape[2:]) == (size, size):
         return images

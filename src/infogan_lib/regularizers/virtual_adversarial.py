@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
 
-from infogan_lib._checks import check_float
+from infogan_lib._checks import check_float, check_name
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.regularizers.base import RealImageRegularizer
 from infogan_lib.regularizers.real_information import check_categorical, cross_entropy, log_posterior
@@ -54,7 +54,7 @@ class VirtualAdversarial(RealImageRegularizer):
         radius: float = 0.3,
         probe: float = 0.1,
     ) -> None:
-        self.code = code
+        self.code = check_name("code", code)
         self.name = f"{code}/adversarial"
         self._set_schedule(weight=weight, after=after, every=every)
         self.radius = check_float("radius", radius, above=0)

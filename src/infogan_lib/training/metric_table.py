@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from infogan_lib._checks import check_path
+from infogan_lib._checks import check_path, describe
 from infogan_lib.checkpoints.together import write_whole
 
 if TYPE_CHECKING:
@@ -49,9 +49,12 @@ class MetricTable(Mapping[str, NDArray[np.float64]]):
             path: The file. Its folder is made, and an existing file is replaced.
 
         Raises:
+            ValueError: The path is that of a folder.
             OSError: The file cannot be written.
         """
         file_path = check_path("path", path)
+        if file_path.is_dir():
+            raise ValueError(f"path must be the path of a file, but got {describe(path)}, which is a folder")
         steps, columns = self._table()
         recorded = [np.isin(steps, self.steps(name)) for name in columns]
         text = io.StringIO()

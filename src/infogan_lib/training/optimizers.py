@@ -166,7 +166,11 @@ class Optimizers:
         if isinstance(choice, (int, float)):
             fused = all(torch.is_floating_point(p) and p.device.type in ("cpu", "cuda") for p in parameters)
             return Adam(parameters, float(choice), PAPER_BETAS if self.betas is None else self.betas, fused=fused)
-        made = check_function(f"optimizers.{name}", choice, "a function `parameters -> optimizer`", 1)(parameters)
+        make = check_function(f"optimizers.{name}", choice, "a function `parameters -> optimizer`", 1)
+        try:
+            made = make(parameters)
+        except TypeError as error:  # a class or a partial function of other arguments
+            raise TypeError(f"optimizers.{name} failed on a list of parameters: {error}") from error
         if not isinstance(made, Optimizer):
             raise TypeError(f"optimizers.{name} must make a torch Optimizer, but made {describe(made)}")
         return _check_optimizer(name, made)
@@ -183,7 +187,10 @@ class Optimizers:
         check_function("optimizers.scheduler", self.scheduler, "a function `optimizer -> LRScheduler`", 1)
         made = []
         for optimizer in optimizers:
-            scheduler = self.scheduler(optimizer)
+            try:
+                scheduler = self.scheduler(optimizer)
+            except TypeError as error:
+                raise TypeError(f"optimizers.scheduler failed on an optimizer: {error}") from error
             if not isinstance(scheduler, LRScheduler) or isinstance(scheduler, ReduceLROnPlateau):
                 raise TypeError(
                     "optimizers.scheduler must make a torch LRScheduler of an optimizer, such as "

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from typing_extensions import override
 
-from infogan_lib._checks import check_bool, check_int, check_name, check_path, check_seed
+from infogan_lib._checks import check_bool, check_dense, check_int, check_name, check_path, check_seed
 from infogan_lib.data.batch_images import to_tensor
 from infogan_lib.data.dataset import BatchSource, batch_reader
 from infogan_lib.data.labels import Batch, images_of
@@ -277,6 +277,8 @@ class InfoGANTrainer(Stepper):
     ) -> tuple[BatchSource, Callable[[Batch], None] | None]:
         """The source of batches, and a check of the first batch of an epoch unless all data was checked."""
         is_tensor = isinstance(data, Tensor)
+        if is_tensor:
+            check_dense("data", data)
         if is_tensor and data.ndim > 1 and len(data) > 0:
             self._check_data(data)
         if is_tensor and key is not None:

@@ -160,7 +160,7 @@ class Tracker(_Tracking):
         record: str | os.PathLike[str] | None = None,
     ) -> None:
         super().__init__(every, images_every, rows, seed)
-        if isinstance(run, type) or not callable(getattr(run, "log", None)):
+        if isinstance(run, type | torch.Tensor) or not callable(getattr(run, "log", None)):
             raise TypeError(f"run must be an object with log(metrics, step=...), but got {describe(run)}")
         if image is not None:
             check_function("image", image, "a function of a picture, such as wandb.Image, or None", 1)
