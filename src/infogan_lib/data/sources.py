@@ -6,9 +6,9 @@ process. So a run can resume in the middle of an epoch (`infogan_lib.data.stream
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,11 +16,12 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 from typing_extensions import override
 
 from infogan_lib._checks import check_dense, describe
-from infogan_lib._schema import Array, Int, Items, Kind, ListOf, Nullable, Plain, Record
+from infogan_lib._schema import Kind, Plain, Record
 from infogan_lib.data.batch_images import collate, extract_images, holds_pictures, to_tensor
 from infogan_lib.data.dataset import BatchSource, DatasetSource, Reader, epoch_order, labeled_count
 from infogan_lib.data.labels import Batch, LabeledBatch, LabeledItems, LabelReader
-from infogan_lib.data.rng import GLOBAL_RNG, GlobalRng, GlobalRngState, derive_seed
+from infogan_lib.data.loader_source import LoaderSource, length_of
+from infogan_lib.data.rng import GlobalRng, derive_seed
 from infogan_lib.data.transfer import Transfer, fits
 
 
@@ -81,106 +82,6 @@ class SequenceSource(BatchSource):
         return {"length": len(self._batches)}
 
 
-class _LoaderRngState(NamedTuple):
-    """The states of all generators that a loader may draw from: the global ones and its own."""
-
-    global_rng: GlobalRngState
-    own: list[Tensor]
-
-
-class LoaderSource(BatchSource):
-    """A user's DataLoader over a map-style data set.
-
-    To enter an epoch in its middle, the generators that the loader may draw from are set to their states at the
-    beginning of the epoch, and the batches before that place are made again and dropped.
-    """
-
-    def __init__(self, loader: DataLoader[Any], read: Reader = extract_images) -> None:
-        self._loader, self._read = loader, read
-        self.batches_per_epoch = self.estimated_batches = _length(loader)
-        samplers = [loader, loader.sampler, loader.batch_sampler, getattr(loader.batch_sampler, "sampler", None)]
-        generators = [getattr(sampler, "generator", None) for sampler in samplers]
-        self._generators = list({id(g): g for g in generators if isinstance(g, torch.Generator)}.values())
-        self._global_rng = GlobalRng(torch.device("cpu"))
-        self._at_start = self._before_last = self._get_rng_state()
-        if loader.num_workers > 0 and loader.persistent_workers:
-            self.not_resumable = (
-                "the workers of this DataLoader are persistent and carry their randomness over epochs; set "
-                "persistent_workers=False, or give the Dataset itself with batch_size= and num_workers="
-            )
-
-    @override
-    def epoch(self, index: int, start: int | None = None) -> Iterator[Batch]:
-        self._set_epoch(index)
-        if start is None:
-            self._at_start = self._get_rng_state()
-            batches = iter(self._loader)
-        else:
-            now = self._get_rng_state()
-            self._set_rng_state(self._at_start)
-            batches = iter(self._loader)
-            for _ in islice(batches, start):
-                pass
-            self._set_rng_state(self._before_last)  # other draws, such as dropout's, came between these batches
-            yield from map(self._read, islice(batches, 1))
-            self._set_rng_state(now)
-        while True:
-            self._before_last = self._get_rng_state()
-            batch = next(batches, None)
-            if batch is None:
-                return
-            yield self._read(batch)
-
-    def _set_epoch(self, index: int) -> None:
-        """Give the index of the epoch to parts whose order depends on it, such as a DistributedSampler."""
-        sampler = getattr(self._loader.batch_sampler, "sampler", None)
-        for part in (self._loader.dataset, self._loader.sampler, sampler, self._loader.batch_sampler, self._loader):
-            if callable(set_epoch := getattr(part, "set_epoch", None)):
-                set_epoch(index)
-
-    def _get_rng_state(self) -> _LoaderRngState:
-        return _LoaderRngState(self._global_rng.get_state(), [generator.get_state() for generator in self._generators])
-
-    def _set_rng_state(self, state: _LoaderRngState) -> None:
-        self._global_rng.set_state(state.global_rng)
-        self._set_own_state(state.own)
-
-    def _set_own_state(self, states: list[Tensor]) -> None:
-        for generator, state in zip(self._generators, states, strict=True):
-            generator.set_state(state)
-
-    @property
-    @override
-    def schema(self) -> Kind:
-        own = ListOf(Array(torch.uint8, (None,)))
-        at_epoch = Items((GLOBAL_RNG, own))
-        fields = {"length": Nullable(Int()), "own": own, "at_start": at_epoch, "before_last": at_epoch}
-        return Record(fields, optional=frozenset(fields), is_open=True)
-
-    @override
-    def state_dict(self) -> dict[str, Any]:
-        at_start, before_last = (
-            [state.global_rng.to_plain(), state.own] for state in (self._at_start, self._before_last)
-        )
-        now = self._get_rng_state().own
-        return {"length": self.batches_per_epoch, "own": now, "at_start": at_start, "before_last": before_last}
-
-    @override
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        if not {"length", "own", "at_start", "before_last"} <= set(state):
-            raise ValueError("the run's data was no DataLoader; give the data that it had")
-        if (state["length"], len(state["own"])) != (self.batches_per_epoch, len(self._generators)):
-            raise ValueError(
-                f"the run's loader had {state['length']} batches and {len(state['own'])} generators of its own, and "
-                f"this one has {self.batches_per_epoch} and {len(self._generators)}"
-            )
-        self._at_start, self._before_last = (
-            _LoaderRngState(GlobalRngState.from_plain(plain), own)
-            for plain, own in (state["at_start"], state["before_last"])
-        )
-        self._set_own_state(state["own"])
-
-
 class IterableSource(BatchSource):
     """Any other iterable of batches.
 
@@ -193,7 +94,7 @@ class IterableSource(BatchSource):
     def __init__(self, batches: Iterable[Any], read: Reader = extract_images, state_owner: Any = None) -> None:
         self._batches, self._read = batches, read
         self._state_owner: Any = batches if state_owner is None else state_owner
-        self.estimated_batches = _length(batches)
+        self.estimated_batches = length_of(batches)
         self.is_stateful = _is_stateful(self._state_owner)
         if not self.is_stateful:
             self.not_resumable = (
@@ -235,13 +136,6 @@ def _is_stateful(data: Any) -> bool:
 
 def _is_map_style(data: Any) -> bool:
     return (isinstance(data, Dataset) and not isinstance(data, IterableDataset)) or holds_pictures(data)
-
-
-def _length(batches: Iterable[Any]) -> int | None:
-    try:
-        return len(batches) if isinstance(batches, Sized) else None
-    except TypeError:  # a DataLoader has __len__, and may refuse to answer
-        return None
 
 
 def make_source(
