@@ -8,10 +8,11 @@ from typing import Any
 
 from infogan_lib import recipes
 from infogan_lib.callbacks import CollapseMonitor, JSONLLogger, ProgressBar, TensorBoard
+from infogan_lib.checkpoints.disk import atomic_write
 from infogan_lib.commands.arguments import positive_int
 from infogan_lib.commands.data import NamedData, load
 from infogan_lib.commands.progress import ProgressLines, ResumeMessage, print_symptom
-from infogan_lib.experiments.run_metrics import label_metrics, training_metrics
+from infogan_lib.experiments.run_metrics import RESULT, label_metrics, training_metrics
 from infogan_lib.recipes import Recipe
 from infogan_lib.training import Engine, InfoGANTrainer
 from infogan_lib.viz import write_report
@@ -80,7 +81,7 @@ def _finish(
     recipes.save_run(options.out, recipe, model)
     settings = {"recipe": recipe.name, "width": recipe.width, "data": options.data, "device": str(trainer.device)}
     result = {"seed": recipe.seed, "settings": settings, "metrics": metrics, "symptoms": symptoms}
-    (options.out / "result.json").write_text(json.dumps(result) + "\n", encoding="utf-8")
+    atomic_write(options.out / RESULT, (json.dumps(result) + "\n").encode())
     report = write_report(
         model,
         data.test,

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from infogan_lib._checks import describe
+from infogan_lib._schema import MAX_STEPS, Int
+from infogan_lib.checkpoints.disk import CheckpointError
 from infogan_lib.checkpoints.run_folder import latest_metadata
 from infogan_lib.checkpoints.segments import from_manifest
 from infogan_lib.experiments.run_metrics import RESULT, training_metrics
@@ -66,25 +69,60 @@ def read_run(folder: Path) -> RunRecord:
     if found is not None:
         path, metadata = found
         settings |= dict(flatten(metadata.get("settings", {})))
-        history.restore(from_manifest(path, metadata), path)
+        try:
+            history.restore(from_manifest(path, metadata), path)
+        except CheckpointError as error:
+            raise RunError(str(error)) from error
     elif (folder / _LINES).exists():
-        for line in (folder / _LINES).read_text(encoding="utf-8").splitlines():
-            row = _parse(folder / _LINES, line)
-            step = row.pop("step")
-            history.record(step, {name: math.nan if value is None else value for name, value in row.items()})
+        _record_lines(history, folder / _LINES)
     for name in (_RECIPE, RESULT):
-        if not (folder / name).exists():
+        path = folder / name
+        if not path.exists():
             continue
-        content = _parse(folder / name, (folder / name).read_text(encoding="utf-8"))
+        content = _parse(path, _read(path))
         if "metrics" in content:
-            settings |= dict(flatten({**content.get("settings", {}), "seed": content.get("seed", "")}))
-            metrics |= content["metrics"]
+            own = {part: _names(path, part, content.get(part, {})) for part in ("settings", "metrics")}
+            settings |= dict(flatten({**own["settings"], "seed": content.get("seed", "")}))
+            metrics |= {key: _number(path, key, value) for key, value in own["metrics"].items()}
             continue
-        is_number = {key: isinstance(value, (int, float)) for key, value in content.items()}
         settings |= {key: str(value) for key, value in content.items() if key in _SETTINGS | {"name"}}
         if name == RESULT:
-            metrics |= {key: value for key, value in content.items() if is_number[key] and key not in _SETTINGS}
+            numbers = {key: value for key, value in content.items() if isinstance(value, (int, float))}
+            metrics |= {key: _number(path, key, value) for key, value in numbers.items() if key not in _SETTINGS}
     return RunRecord(folder, settings, training_metrics(history) | metrics, history)
+
+
+def _record_lines(history: History, path: Path) -> None:
+    """Record the metrics in a log; a run that was killed may have left half a line at its end."""
+    for line in _read(path).splitlines(keepends=True):
+        try:
+            row = _parse(path, line)
+        except RunError:
+            if line.endswith("\n"):
+                raise
+            break
+        step = row.pop("step", None)
+        try:
+            Int(high=MAX_STEPS).check(step, "step")
+        except ValueError as error:
+            raise RunError(f"{path}: cannot be read: {error}") from error
+        history.record(step, {name: _number(path, name, value) for name, value in row.items()})
+
+
+def _number(path: Path, name: str, value: Any) -> float:
+    """The value of a metric; None, as JSON has no NaN, is one."""
+    try:
+        if value is None or isinstance(value, (int, float)):
+            return math.nan if value is None else float(value)
+    except OverflowError:
+        pass
+    raise RunError(f"{path}: cannot be read: {name} must be a number, but got {describe(value)}")
+
+
+def _names(path: Path, name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise RunError(f"{path}: cannot be read: {name} must be an object of names, but got {describe(value)}")
+    return value
 
 
 def flatten(settings: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -119,10 +157,19 @@ def _is_run(folder: Path) -> bool:
     return any((folder / name).exists() for name in ("checkpoints", RESULT, _LINES))
 
 
+def _read(path: Path) -> str:
+    if not path.is_file():  # opening a pipe would wait for its other end
+        raise RunError(f"{path}: cannot be read: it is no file")
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        raise RunError(f"{path}: cannot be read: {error}") from error
+
+
 def _parse(path: Path, text: str) -> dict[str, Any]:
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(f"{path}: cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise RunError(f"{path}: cannot be read: it holds no names")

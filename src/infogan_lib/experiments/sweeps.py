@@ -269,7 +269,10 @@ def _row(job: Job) -> dict[str, Any]:
     row: dict[str, Any] = {"run": job.folder.name, **job.labels, "seed": job.seed}
     try:
         content = json.loads((job.folder / RESULT).read_text(encoding="utf-8"))
-        return row | content["metrics"] | {"error": ""}
+        return row | {name: float(value) for name, value in content["metrics"].items()} | {"error": ""}
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+        reason = f"{type(error).__name__}: {error}"[:200]
+        return row | {"error": f"{RESULT} cannot be read ({reason}); remove the folder to train it again"}
     except FileNotFoundError:
         error = job.folder / ERROR
         lines = error.read_text(encoding="utf-8").strip().splitlines() if error.exists() else []
