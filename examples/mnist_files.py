@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from infogan_lib.datasets import DataFileError, mnist
-from infogan_lib.datasets.idx import unpacked
+from infogan_lib.datasets.idx import open_unpacked
 
 BUNDLED = Path(__file__).parent / "data" / "mnist"
 
@@ -34,7 +34,8 @@ def load_mnist(folder: Path = BUNDLED) -> dict[str, tuple[Tensor, Tensor]]:
     """
     if folder == BUNDLED:
         for name, md5 in MNIST_MD5.items():
-            path, content = unpacked(folder, name)
+            with open_unpacked(folder, name) as (path, file):
+                content = file.read()
             if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
                 raise DataFileError(f"{path} is damaged: its content is not MNIST's (MD5 of the unpacked file)")
     return {"train": mnist(folder), "test": mnist(folder, "test")}

@@ -95,6 +95,8 @@ def test_no_moment_of_another_shape_dtype_or_name_is_taken(make):
             torch.zeros(value.numel() + 1),
             value.bool(),
             value.to(torch.complex64),
+            value.half(),  # which no kernel takes beside a parameter of float32
+            value.double(),
         ]
         for other in (*wrong, "text", None, [], 10**30, torch.tensor(-7.0) if name == "step" else {}):
             states = [copy.deepcopy(optimizer.state_dict())]

@@ -76,6 +76,42 @@ def test_a_run_without_checkpoints_is_read_from_its_lines(tmp_path):
     assert record.metrics["loss/d"] == trainer.history["loss/d"].mean()
 
 
+LINE = '{"step": 1, "loss/d": 0.5}\n'
+
+
+def test_half_a_line_at_the_end_of_a_log_is_left_out(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text(LINE + '{"step": 2, "lo')
+    assert read_run(tmp_path).history["loss/d"].tolist() == [0.5]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("metrics.jsonl", '{"step": 1, "lo\n' + LINE, "Invalid control character"),
+        ("metrics.jsonl", '{"loss/d": 1}\n', "step must be a whole number from 0 to 9,999,999,999, but got None"),
+        ("metrics.jsonl", f'{{"step": {10**40}, "loss/d": 1}}\n', "step must be a whole number from 0"),
+        ("metrics.jsonl", '{"step": 1, "loss/d": "x"}\n', "loss/d must be a number, but got 'x'"),
+        ("metrics.jsonl", f'{{"step": 1, "loss/d": {10**400}}}\n', "loss/d must be a number"),
+        ("metrics.jsonl", "[" * 10_000 + "\n", "maximum recursion depth"),
+        ("metrics.jsonl", "\ud800", "can't decode byte"),
+        ("metrics.jsonl", None, "it is no file"),
+        ("result.json", '{"metrics": 7}', "metrics must be an object of names, but got 7"),
+        ("result.json", '{"metrics": {"a": "x"}}', "a must be a number, but got 'x'"),
+        ("result.json", '{"metrics": {}, "settings": [1]}', "settings must be an object of names"),
+        ("result.json", f'{{"a": {10**400}}}', "a must be a number"),
+        ("result.json", None, "it is no file"),
+    ],
+)
+def test_a_file_that_is_no_record_is_named(tmp_path, name, content, message):
+    path = tmp_path / name
+    if content is None:
+        os.mkfifo(path)  # whose other end nobody opens
+    else:
+        path.write_text(content, errors="surrogatepass")
+    with pytest.raises(RunError, match=f"{name}: cannot be read: .*{message}"):
+        read_run(tmp_path)
+
+
 def test_flattened_settings_have_names_and_no_needless_numbers():
     optimizers = [{"name": "g", "groups": [{"lr": 2}]}, {"name": "d", "groups": []}]
     settings = {"seed": 1, "o": optimizers, "t": [{"a": 1}, {"a": 2}], "r": [{"a": 3}]}

@@ -15,7 +15,8 @@ import pytest
 import infogan_lib as ig
 import sweep_toys
 from infogan_lib.experiments import Spread, sweep, sweeps
-from infogan_lib.experiments.worker import run_job
+from infogan_lib.experiments.sweeps import _row
+from infogan_lib.experiments.worker import Job, run_job
 from toys import images
 
 ROOT = Path(__file__).parents[2]
@@ -162,3 +163,12 @@ if __name__ == "__main__":
     trainer = sweep_toys.tiny(0, steps=300).trainer()
     trainer.fit(images(32), steps=300, batch_size=8)
     assert history["loss/d"] == trainer.history["loss/d"][-100:].mean()
+
+
+@pytest.mark.parametrize("content", ['{"metrics"', '{"metrics": 7}', "[]", '{"metrics": {"a": "x"}}'])
+def test_a_result_that_cannot_be_read_is_a_row_with_an_error(tmp_path, content):
+    (tmp_path / "result.json").write_text(content)
+    row = _row(Job(tmp_path, make_recipe=dict, data=None, test=None, evaluate=None, seed=3))
+    assert row["seed"] == 3
+    assert "result.json cannot be read" in row["error"]
+    assert "remove the folder to train it again" in row["error"]

@@ -9,6 +9,7 @@ to be refused by an error of the library's own.
 """
 
 import collections
+import itertools
 import os
 import re
 import signal
@@ -53,27 +54,45 @@ def attempt(row: Row, value: object) -> tuple[str, str]:
     return ACCEPTED, ""
 
 
-def main() -> int:
-    """Print every value that is not refused by name, and the counts. Returns the number of those values."""
-    is_any = "--anything" in sys.argv
-    wanted = next((argument for argument in sys.argv[1:] if argument != "--anything"), "")
+def try_all(part: str = "", every: int = 1, *, is_any: bool = False) -> collections.Counter[str]:
+    """Try malformed values, and print every one that is not refused by name.
+
+    Args:
+        part: A part of the names of the doors that are tried.
+        every: Try only every so manieth value.
+        is_any: Whether to try values of every kind at every door, of which some may be right.
+
+    Returns:
+        How many by outcome.
+    """
     tried = ((row, value) for row in ROWS for value in anything() if not _trains_on(row, value)) if is_any else cases()
-    fine = (NAMED, OTHERWISE, ACCEPTED) if is_any else (NAMED,)
     signal.signal(signal.SIGALRM, _stop)
     warnings.simplefilter("ignore")
     counts: collections.Counter[str] = collections.Counter()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        for row, value in tried:
-            if wanted in row.door:
-                outcome, message = attempt(row, value)
-                counts[outcome] += 1
-                if outcome not in fine:
-                    text = " ".join(f"{row.door}({row.argument}={_shorten(value)}) {message}".split())
-                    print(f"{outcome:25} {ascii(text)[1:230]}", flush=True)
+        for row, value in itertools.islice(((row, value) for row, value in tried if part in row.door), 0, None, every):
+            outcome, message = attempt(row, value)
+            counts[outcome] += 1
+            if outcome not in _fine(is_any):
+                text = " ".join(f"{row.door}({row.argument}={_shorten(value)}) {message}".split())
+                print(f"{outcome:25} {ascii(text)[1:230]}", flush=True)
         os.chdir("/")
+    return counts
+
+
+def main() -> int:
+    """Print the counts. Returns the number of values that are not answered as they should be."""
+    is_any = "--anything" in sys.argv
+    part = next((argument for argument in sys.argv[1:] if argument != "--anything"), "")
+    counts = try_all(part, is_any=is_any)
     print(f"{counts.total()} tried: {', '.join(f'{n} {outcome}' for outcome, n in counts.most_common())}")
-    return counts.total() - sum(counts[outcome] for outcome in fine)
+    return counts.total() - sum(counts[outcome] for outcome in _fine(is_any))
+
+
+def _fine(is_any: bool) -> tuple[str, ...]:
+    """The outcomes that are right: values of every kind are accepted where they fit."""
+    return (NAMED, OTHERWISE, ACCEPTED) if is_any else (NAMED,)
 
 
 def _trains_on(row: Row, value: object) -> bool:

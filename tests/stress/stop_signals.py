@@ -39,12 +39,15 @@ def stop(number: signal.Signals, delay: float) -> str:
         command = [sys.executable, "-c", code, str(folder)]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as program:
             log = folder / "metrics.jsonl"
-            deadline = time.monotonic() + 60
-            while not (folder / "checkpoints" / f"step_{0:010d}").exists() and time.monotonic() < deadline:
+            deadline = time.monotonic() + 300
+            while not (folder / "checkpoints" / f"step_{0:010d}").exists():
+                if program.poll() is not None or time.monotonic() > deadline:
+                    program.kill()
+                    return f"DID NOT BEGIN {program.communicate()[1]!r}"
                 time.sleep(0.01)
             time.sleep(delay)
             program.send_signal(number)
-            _, output = program.communicate(timeout=60)
+            _, output = program.communicate(timeout=300)
         steps = log_lines(folder)[-1]["step"] if log.stat().st_size else 0
         checkpoint = last_checkpoint(folder)
         problems = [

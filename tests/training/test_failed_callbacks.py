@@ -1,5 +1,6 @@
 """A run that an error ended continues in the same trainer with nothing missing: no step, no batch, no line of a log."""
 
+import json
 from typing import Any
 
 import pytest
@@ -159,3 +160,25 @@ def test_a_run_continues_from_wherever_its_callbacks_failed(tmp_path, every):
     fit(t, callbacks=[log], checkpoints=Checkpoints(tmp_path / "run", every=every))
     assert lines_in(log.path) == list(range(1, STEPS + 1))
     assert same_run(t, whole_run())
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_a_step_is_reported_though_an_error_came_before_its_report(tmp_path, monkeypatch, error):
+    whole = fit(trainer(), callbacks=[JSONLLogger(tmp_path / "whole.jsonl")], checkpoints=tmp_path / "whole")
+    record = ig.History.record
+
+    def fails(history, step, metrics):
+        if step == 7 and list(metrics) == ["images_per_second"]:
+            monkeypatch.undo()
+            raise error("once")
+        record(history, step, metrics)
+
+    monkeypatch.setattr(ig.History, "record", fails)
+    t, log = trainer(), JSONLLogger(tmp_path / "log.jsonl")
+    with pytest.raises(error, match="once"):
+        fit(t, callbacks=[log], checkpoints=tmp_path / "run")
+    fit(t, callbacks=[log], checkpoints=tmp_path / "run")
+    assert same_run(t, whole)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, STEPS + 1))
+    assert [line["loss/g"] for line in lines] == t.history["loss/g"].tolist()

@@ -143,6 +143,26 @@ def read_bundle(folder: Path, *kinds: str, max_bytes: int) -> tuple[dict[str, An
     return _metadata(manifest), state
 
 
+def check_free(folder: Path, kind: str) -> None:
+    """Check that saving into a folder overwrites nothing but a bundle of the same kind.
+
+    Args:
+        folder: the folder, which may not exist yet.
+        kind: what is to be saved, such as "model".
+
+    Raises:
+        CheckpointError: it is the folder of a run, or holds something else that was saved.
+    """
+    if (folder / "checkpoints").is_dir():
+        raise CheckpointError(folder, f"this is a run folder; give the {kind} a folder of its own")
+    try:
+        found = _read_manifest(folder, *_READ_BY)["kind"]
+    except CheckpointError:
+        return
+    if found != kind:
+        raise CheckpointError(folder, f"it holds a {found}, which would be lost; give the {kind} a folder of its own")
+
+
 def _metadata(manifest: dict[str, Any]) -> dict[str, Any]:
     return manifest[_LAYOUTS[manifest["format"]].metadata]
 

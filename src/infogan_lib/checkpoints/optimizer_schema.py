@@ -114,8 +114,7 @@ def _parameter_schema(moments: Mapping[str, Any], *, is_open: bool) -> Record:
 def _moment(name: str, value: Any) -> Kind:
     low = 0 if name in _NOT_NEGATIVE else None
     if isinstance(value, Tensor):
-        dtype = None if value.is_floating_point() else value.dtype
-        return Array(dtype, tuple(value.shape), low, None if low is None else MAX_INT)
+        return Array(value.dtype, tuple(value.shape), low, None if low is None else MAX_INT)
     return Float(low=-MAX_INT if low is None else low) if isinstance(value, (int, float)) else Plain()
 
 

@@ -15,6 +15,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from infogan_lib._schema import MAX_STEPS
 from infogan_lib._warnings import warn
 from infogan_lib.checkpoints.bundle import MANIFEST, read_bundle, read_metadata, verify_bundle, write_bundle
 from infogan_lib.checkpoints.disk import (
@@ -69,7 +70,7 @@ class RunFolder:
         current: the checkpoint that was last saved or loaded here.
 
     Raises:
-        CheckpointError: a folder that cannot be written to, or that another trainer holds.
+        CheckpointError: a folder that cannot be written to, that another trainer holds, or that is a part of a run.
     """
 
     def __init__(self, folder: Path, *, keep: int, max_bytes: int, check: Check | None = None) -> None:
@@ -81,6 +82,7 @@ class RunFolder:
         self._exit_stack = ExitStack()
 
     def __enter__(self) -> "RunFolder":
+        _check_is_no_part(self.folder)
         with ExitStack() as stack, os_errors_as_checkpoint_errors(self.folder, "making the run folder"):
             makedirs_synced(self.checkpoints)
             stack.enter_context(self._lock)
@@ -128,10 +130,12 @@ class RunFolder:
             The checkpoint's folder.
 
         Raises:
-            CheckpointError: an error of the disk, or a folder that this process does not hold any longer. Older
-                checkpoints are still there.
+            CheckpointError: an error of the disk, a folder that this process does not hold any longer, or more steps
+                than a name has digits for. Older checkpoints are still there.
         """
         self.check_held()
+        if step > MAX_STEPS:
+            raise CheckpointError(self.folder, f"a run has at most {MAX_STEPS:,} steps; begin another one from it")
         path = self.path(step)  # one that is there is damaged, or of a branch that was abandoned
         with os_errors_as_checkpoint_errors(path, "saving"), atomic_folder(path) as draft:
             write_bundle(draft, KIND, metadata, state, max_bytes=self._max_bytes)
@@ -259,6 +263,24 @@ def remove_unnamed_segments(run: Path) -> None:
         manifests.append(run)
     with suppress(CheckpointError):  # one of them is damaged, and nobody knows what it names
         remove_unnamed(run / FOLDER, [read_metadata(path, KIND, TRAINER_STATE) for path in manifests])
+
+
+def _check_is_no_part(folder: Path) -> None:
+    """Check that a folder is not one inside a run folder, in which a run would begin anew beside the one that it is of.
+
+    Raises:
+        CheckpointError: it is a checkpoint, or the folder of the checkpoints.
+    """
+    if (folder / "checkpoints").is_dir():
+        return
+    if (folder / MANIFEST).exists():
+        raise CheckpointError(
+            folder,
+            "this is no run folder but something that was saved; to begin a run from a checkpoint, give "
+            "Checkpoints(another_folder, resume=this_one)",
+        )
+    if folder.is_dir() and _list_checkpoints(folder):
+        raise CheckpointError(folder, f"these are the checkpoints of a run; give the run's folder, {folder.parent}")
 
 
 def is_run_folder(path: Path) -> bool:

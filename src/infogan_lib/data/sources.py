@@ -8,7 +8,7 @@ process. So a run can resume in the middle of an epoch (`infogan_lib.data.stream
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,12 +16,12 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 from typing_extensions import override
 
 from infogan_lib._checks import check_dense, describe
-from infogan_lib._schema import Array, Int, Items, Kind, ListOf, Nullable, Record
 from infogan_lib.data.batch_images import collate, extract_images, holds_pictures, to_tensor
 from infogan_lib.data.dataset import BatchSource, DatasetSource, Reader, epoch_order, labeled_count
-from infogan_lib.data.iterable_source import IterableSource, is_loader, is_stateful, length_of, set_epoch
+from infogan_lib.data.iterable_source import IterableSource, is_loader, is_stateful
 from infogan_lib.data.labels import Batch, LabeledBatch, LabeledItems, LabelReader
-from infogan_lib.data.rng import GLOBAL_RNG, GlobalRng, GlobalRngState, derive_seed
+from infogan_lib.data.loader_source import LoaderSource
+from infogan_lib.data.rng import derive_seed
 from infogan_lib.data.transfer import Transfer, fits
 
 
@@ -80,99 +80,6 @@ class SequenceSource(BatchSource):
     @override
     def state_dict(self) -> dict[str, Any]:
         return {"length": len(self._batches)}
-
-
-class _LoaderRngState(NamedTuple):
-    """The states of all generators that a loader may draw from: the global ones and its own."""
-
-    global_rng: GlobalRngState
-    own: list[Tensor]
-
-
-class LoaderSource(BatchSource):
-    """A user's DataLoader over a map-style data set.
-
-    To enter an epoch in its middle, the generators that the loader may draw from are set to their states at the
-    beginning of the epoch, and the batches before that place are made again and dropped.
-    """
-
-    def __init__(self, loader: DataLoader[Any], read: Reader = extract_images) -> None:
-        self._loader, self._read = loader, read
-        self.batches_per_epoch = self.estimated_batches = length_of(loader)
-        samplers = [loader, loader.sampler, loader.batch_sampler, getattr(loader.batch_sampler, "sampler", None)]
-        generators = [getattr(sampler, "generator", None) for sampler in samplers]
-        self._generators = list({id(g): g for g in generators if isinstance(g, torch.Generator)}.values())
-        self._global_rng = GlobalRng(torch.device("cpu"))
-        self._at_start = self._before_last = self._get_rng_state()
-        if loader.num_workers > 0 and loader.persistent_workers:
-            self.not_resumable = (
-                "the workers of this DataLoader are persistent and carry their randomness over epochs; set "
-                "persistent_workers=False, or give the Dataset itself with batch_size= and num_workers="
-            )
-
-    @override
-    def epoch(self, index: int, start: int | None = None) -> Iterator[Batch]:
-        set_epoch(self._loader, index)
-        if start is None:
-            self._at_start = self._get_rng_state()
-            batches = iter(self._loader)
-        else:
-            now = self._get_rng_state()
-            self._set_rng_state(self._at_start)
-            batches = iter(self._loader)
-            for _ in islice(batches, start):
-                pass
-            self._set_rng_state(self._before_last)  # other draws, such as dropout's, came between these batches
-            yield from map(self._read, islice(batches, 1))
-            self._set_rng_state(now)
-        while True:
-            self._before_last = self._get_rng_state()
-            batch = next(batches, None)
-            if batch is None:
-                return
-            yield self._read(batch)
-
-    def _get_rng_state(self) -> _LoaderRngState:
-        return _LoaderRngState(self._global_rng.get_state(), [generator.get_state() for generator in self._generators])
-
-    def _set_rng_state(self, state: _LoaderRngState) -> None:
-        self._global_rng.set_state(state.global_rng)
-        self._set_own_state(state.own)
-
-    def _set_own_state(self, states: list[Tensor]) -> None:
-        for generator, state in zip(self._generators, states, strict=True):
-            generator.set_state(state)
-
-    @property
-    @override
-    def schema(self) -> Kind:
-        own = ListOf(Array(torch.uint8, (None,)))
-        at_epoch = Items((GLOBAL_RNG, own))
-        fields = {"length": Nullable(Int()), "own": own, "at_start": at_epoch, "before_last": at_epoch}
-        return Record(fields, optional=frozenset(fields), is_open=True)
-
-    @override
-    def state_dict(self) -> dict[str, Any]:
-        at_start, before_last = (
-            [state.global_rng.to_plain(), state.own] for state in (self._at_start, self._before_last)
-        )
-        now = self._get_rng_state().own
-        return {"length": self.batches_per_epoch, "own": now, "at_start": at_start, "before_last": before_last}
-
-    @override
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        if not {"length", "own", "at_start", "before_last"} <= set(state):
-            raise ValueError("the run's data was no DataLoader; give the data that it had")
-        if (state["length"], len(state["own"])) != (self.batches_per_epoch, len(self._generators)):
-            raise ValueError(
-                f"the run's loader had {state['length']} batches and {len(state['own'])} generators of its own, and "
-                f"this one has {self.batches_per_epoch} and {len(self._generators)}"
-            )
-        self._at_start, self._before_last = (
-            _LoaderRngState(GlobalRngState.from_plain(plain), own)
-            for plain, own in (state["at_start"], state["before_last"])
-        )
-        self._set_own_state(state["own"])
 
 
 def _is_map_style(data: Any) -> bool:

@@ -21,6 +21,9 @@ from infogan_lib.data.labels import Batch, LabeledBatch
 _MAX_PUSHED_BACK = 2
 """Steps are read one step late, so up to two batches may have to be taken again."""
 
+_MAX_UNTRAINED = 1000
+"""The most batches of an epoch that were taken without a step, as they were refused; there is one a call of `fit`."""
+
 
 class Target(NamedTuple):
     """How far a call of `fit` trains: a number of steps or of epochs, and None for the other.
@@ -117,8 +120,9 @@ class Position(Described):
     def schema(self) -> Kind:
         """Counts, and a pair of counts for each call of `fit`."""
         counts = {name: Int(high=MAX_STEPS) for name in ("epoch_index", "batch_index", "epochs")}
-        target = Items((Nullable(Int(1)), Nullable(Int(1))))
-        fits = {"fit_starts": ListOf(Items((Int(), Int()))), "fit_target": target, "stopped_fits": ListOf(Int())}
+        count, target = Int(high=MAX_STEPS), Nullable(Int(1))
+        fits = {"fit_starts": ListOf(Items((count, count))), "fit_target": Items((target, target))}
+        fits |= {"stopped_fits": ListOf(Int())}
         return Record(counts | fits)
 
     @staticmethod
@@ -176,7 +180,7 @@ class DataStream(Described):
         self._batches: Iterator[Batch] | None = None  # of the epoch under way
         self._taken: list[Batch] = []  # the last ones, as many as may be pushed back
         self._pushed_back: list[Batch] = []
-        self._fingerprint: str | None = None  # of the last batch taken before the checkpoint that was loaded
+        self._fingerprint: str | None = None  # of the last batch before, until one is taken from `_batches`
 
     @property
     def at_epoch_start(self) -> bool:
@@ -192,7 +196,7 @@ class DataStream(Described):
         """The next batch of the epoch; None at its end."""
         if self._pushed_back:
             batch, *self._pushed_back = self._pushed_back
-            if self._fingerprint is not None:
+            if self._batches is None:  # the epoch is entered after this batch, which is then made once more
                 self._fingerprint = _fingerprint(batch)
         else:
             if self._batches is None:
@@ -200,6 +204,7 @@ class DataStream(Described):
             batch = next(self._batches, None)
             if batch is None:
                 return None
+            self._fingerprint = None
         self.position.batch_index += 1
         self._taken, self.taken = [*self._taken, batch][-_MAX_PUSHED_BACK:], self.taken + 1
         return batch
@@ -236,7 +241,6 @@ class DataStream(Described):
                 "it draws from a random generator that cannot be restored. The run resumes, but will differ from one "
                 "that was not interrupted"
             )
-        self._fingerprint = None
 
     def end_epoch(self) -> None:
         """Close a completed epoch."""
@@ -253,6 +257,19 @@ class DataStream(Described):
         """What a checkpoint saves of the data, with a fingerprint of the last batch."""
         fingerprint = _fingerprint(self._taken[-1]) if self._taken else self._fingerprint
         return {"source": self.source.state_dict(), "fingerprint": fingerprint}
+
+    def check_reach(self, batch_index: int, step: int) -> None:
+        """Check that so many steps can have led to a batch of an epoch, which is made again from its beginning.
+
+        Args:
+            batch_index: The number of batches of the epoch that were taken.
+            step: The number of steps made.
+
+        Raises:
+            ValueError: They cannot. Where the length of an epoch is known, `load_state_dict` compares it.
+        """
+        if self.source.batches_per_epoch is None and batch_index > step + _MAX_UNTRAINED:
+            raise ValueError(f"batch_index is {batch_index:,}, after {step:,} steps")
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a state of the data that `state_dict` returned; the position is restored by itself, before.

@@ -7,9 +7,11 @@ import gzip
 import os
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import IO, Literal, cast
 
 import numpy as np
 import torch
@@ -17,9 +19,9 @@ from torch import Tensor
 
 from infogan_lib._checks import check_choice, check_path
 
-_MAX_BYTES, _CHUNK = 2**34, 2**24
-
 PREFIXES = {"train": "train", "test": "t10k"}
+
+_CHUNK = 1 << 20
 
 
 class DataFileError(ValueError):
@@ -61,20 +63,39 @@ def read_idx(folder: Path, name: str, *, dimensions: int) -> Tensor:
     Raises:
         DataFileError: The file is missing or damaged.
     """
-    path, content = unpacked(folder, name)
-    header = 4 + 4 * dimensions
-    if len(content) < header or content[:4] != bytes([0, 0, 8, dimensions]):
-        raise DataFileError(f"{path} is damaged: not an IDX file of bytes with {dimensions} dimensions")
-    shape = struct.unpack(f">{dimensions}I", content[4:header])
-    if 0 in shape:
-        raise DataFileError(f"{path} holds nothing: its header says {shape}")
-    if len(content) != header + prod(shape):
-        raise DataFileError(f"{path} is damaged: {len(content):,} bytes, but its header says {header + prod(shape):,}")
-    return torch.from_numpy(np.frombuffer(content, np.uint8, offset=header).reshape(shape).copy())
+    length = 4 + 4 * dimensions
+    with open_unpacked(folder, name) as (path, file):
+        header = file.read(length)
+        if len(header) < length or header[:4] != bytes([0, 0, 8, dimensions]):
+            raise DataFileError(f"{path} is damaged: not an IDX file of bytes with {dimensions} dimensions")
+        shape = struct.unpack(f">{dimensions}I", header[4:])
+        if 0 in shape:
+            raise DataFileError(f"{path} holds nothing: its header says {shape}")
+        content = _read_up_to(file, prod(shape) + 1)  # a small file may unpack to more than the memory holds
+    if len(content) != prod(shape):
+        count = "more" if len(content) > prod(shape) else f"{length + len(content):,}"
+        raise DataFileError(f"{path} is damaged: {count} bytes, but its header says {length + prod(shape):,}")
+    return torch.from_numpy(np.frombuffer(content, np.uint8).reshape(shape))
 
 
-def unpacked(folder: Path, name: str) -> tuple[Path, bytes]:
-    """The path of a file that may be gzipped, and its content unpacked, as far as its header announces it.
+def _read_up_to(file: IO[bytes], count: int) -> bytearray:
+    """At most so many bytes of a file, in memory that grows with what there is and not with what was asked for."""
+    content = bytearray()
+    while len(content) < count and (part := file.read(min(_CHUNK, count - len(content)))):
+        content += part
+    return content
+
+
+@contextmanager
+def open_unpacked(folder: Path, name: str) -> Iterator[tuple[Path, IO[bytes]]]:
+    """Open a file that may be gzipped.
+
+    Args:
+        folder: The folder of the file.
+        name: The name of the file, without ".gz".
+
+    Yields:
+        The path of the file, and the file, which is unpacked as it is read.
 
     Raises:
         DataFileError: The file is missing or damaged.
@@ -82,19 +103,9 @@ def unpacked(folder: Path, name: str) -> tuple[Path, bytes]:
     path = next((p for p in (folder / f"{name}.gz", folder / name) if p.is_file()), None)
     if path is None:
         raise DataFileError(f"no file {name}.gz or {name} in {folder}; it must be the folder of MNIST's four files")
+    packed = path.suffix == ".gz"
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            return path, _read(file)
+        with path.open("rb") as opened, gzip.GzipFile(fileobj=opened) if packed else opened as file:
+            yield path, cast(IO[bytes], file)
     except (OSError, EOFError, zlib.error, MemoryError) as error:
         raise DataFileError(f"{path} is damaged: {error or 'it does not fit into memory'}") from error
-
-
-def _read(file: BinaryIO | gzip.GzipFile) -> bytes:
-    """The content of a file up to a byte more than its header announces: a small gzip file may unpack to terabytes."""
-    content = bytearray(file.read(4))
-    content += file.read(4 * content[-1] if len(content) == 4 else 0)
-    sides = struct.unpack(f">{len(content) // 4 - 1}I", content[4 : len(content) // 4 * 4]) if len(content) > 4 else ()
-    end = len(content) + min(prod(sides), _MAX_BYTES) + 1
-    while len(content) < end and (part := file.read(min(_CHUNK, end - len(content)))):
-        content += part
-    return bytes(content)

@@ -82,11 +82,15 @@ def read_run(folder: Path) -> RunRecord:
     if found is not None:
         path, metadata = found
         settings |= dict(flatten(metadata.get("settings", {})))
-        history.restore(from_manifest(path, metadata), path)
+        try:
+            history.restore(from_manifest(path, metadata), path)
+        except CheckpointError as error:
+            raise RunError(str(error)) from error
     elif (folder / _LINES).exists():
         _read_lines(folder / _LINES, history)
     for name in (_RECIPE, RESULT):
-        if not (folder / name).exists():
+        path = folder / name
+        if not path.exists():
             continue
         content = read_result(folder / name)
         if "metrics" in content:
@@ -150,7 +154,12 @@ def _read_lines(path: Path, history: History) -> None:
         file, _ = open_regular(path, follow=True)
         with file:
             for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE), b""), 1):
-                row = parse_json(path, line)
+                try:
+                    row = parse_json(path, line)
+                except CheckpointError:
+                    if line.endswith(b"\n"):
+                        raise
+                    break  # a run that was killed may have left half a line at its end
                 try:
                     _ROW.check(row, "it")
                     step = row.pop("step")

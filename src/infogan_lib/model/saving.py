@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from infogan_lib._checks import check_path, join_names, shorten
 from infogan_lib._schema import MAX_INT
-from infogan_lib.checkpoints.bundle import read_bundle, write_bundle
+from infogan_lib.checkpoints.bundle import check_free, read_bundle, write_bundle
 from infogan_lib.checkpoints.compare import (
     check_tensors,
     module_versions,
@@ -50,6 +50,7 @@ _Q_KINDS = {
 def save_model(model: "InfoGAN", folder: str | os.PathLike[str]) -> None:
     """Write a model into a folder; see `InfoGAN.save`."""
     folder, tensors = check_path("folder", folder), model.state_dict()
+    check_free(folder, _KIND)
     metadata = ModelPlan.of(model).to_dict()
     with os_errors_as_checkpoint_errors(folder, "making the folder"):
         makedirs_synced(folder)

@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from infogan_lib._schema import MAX_STEPS, Int, Record
 from infogan_lib._version import __version__
 from infogan_lib._warnings import warn
-from infogan_lib.checkpoints.bundle import read_bundle, write_bundle
+from infogan_lib.checkpoints.bundle import check_free, read_bundle, write_bundle
 from infogan_lib.checkpoints.compare import known_fields
 from infogan_lib.checkpoints.disk import CheckpointError, makedirs_synced, os_errors_as_checkpoint_errors
 from infogan_lib.checkpoints.holding import hold_for_writing
@@ -199,8 +199,10 @@ class RunLedger:
         """Write the trainer's own state into a folder.
 
         Raises:
+            CheckpointError: A folder in which something else was saved, or an error of the disk.
             NonFiniteLossError: A weight is not finite; what was saved before is still there.
         """
+        check_free(folder, TRAINER_STATE)
         self.check_weights(self.step())
         with os_errors_as_checkpoint_errors(folder, "making the folder"):
             makedirs_synced(folder)

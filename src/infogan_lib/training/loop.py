@@ -1,7 +1,7 @@
 """The training loop: batches, steps, callbacks, checkpoints and signal handling."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
@@ -78,6 +78,7 @@ class FitLoop:
         self._ending = Ending(trainer, stop)
         self._untrained = session.stream.taken - trainer.launched  # more batches than steps, before the first
         self._callback_raised = False
+        self._reported = trainer.steps  # the last step that the callbacks know of
         self._lap = time.perf_counter()
         self._speeds: dict[int, float] = {}  # of the steps that were launched and not read
         self._called = called_here(callbacks, trainer.distributed)
@@ -169,7 +170,11 @@ class FitLoop:
         metrics = trainer.read()
         speed = {"images_per_second": self._speeds.pop(trainer.steps)} if trainer.steps in self._speeds else {}
         trainer.history.record(trainer.steps, speed)
-        self._report(lambda callback: callback.on_step_end(trainer, metrics | speed))
+        self._report_step(metrics | speed)
+
+    def _report_step(self, metrics: Mapping[str, float]) -> None:
+        self._reported = self._trainer.steps
+        self._report(lambda callback: callback.on_step_end(self._trainer, metrics))
 
     def _end_epoch(self) -> None:
         trainer, epochs = self._trainer, self._trainer.epochs
@@ -213,9 +218,14 @@ class FitLoop:
 
         Where a callback raised, the step after the one that it raised at is rolled back.
         """
+        trainer = self._trainer
         try:
             if not self._callback_raised:
                 with suppress(Exception):  # the error that came first is the one to raise
+                    if self._reported < trainer.steps:  # an interrupt came between a step and its report
+                        history, before = trainer.history, trainer.steps - 1
+                        values = {name: history.since(name, before) for name in history}
+                        self._report_step({name: float(value[-1]) for name, value in values.items() if len(value)})
                     self._read_launched()
         finally:
             self._drop_launched()

@@ -218,6 +218,10 @@ class FitSession:
         except (TypeError, KeyError) as error:
             raise CheckpointError(path, f"its state is not that of a run: {error!r}") from error
         ledger.check_counts(path, checkpoint.metadata, state)
+        try:
+            self.stream.check_reach(position["batch_index"], checkpoint.step)
+        except ValueError as error:
+            raise CheckpointError(path, f"its state does not fit: position.{error}; it is damaged or forged") from error
         starts, last = position["fit_starts"], len(position["fit_starts"]) - 1
         if last < 0:
             raise CheckpointError(path, "its state does not fit: fit_starts is empty; it is damaged or forged")
