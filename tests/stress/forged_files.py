@@ -123,6 +123,7 @@ _OTHER_WORDS = (
     "was no DataLoader",  # lacks one of its fields
     "groups of",  # the numbers of an optimizer's parameters
     "whose runs cannot be resumed",  # the format of the run
+    "was not written by save_pretrained",  # the library's name in a config
     "it was saved with",  # lists the schedulers or callbacks of then and now
 )
 """What a refusal may say in place of the field."""

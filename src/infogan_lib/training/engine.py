@@ -64,7 +64,7 @@ class Engine:
             wanted = torch.accelerator.current_accelerator(check_available=True) or "cpu"
         try:
             device = torch.empty(0, device=torch.device(wanted)).device
-            if device.type == "meta":
+            if device.type == "meta" and self.device != "auto":
                 raise TypeError("its tensors hold no values")
             return device
         except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
