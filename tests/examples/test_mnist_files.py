@@ -37,7 +37,7 @@ def damage_flip(content):
         (lambda content: content[:1000], "t10k-labels-idx1-ubyte.gz is damaged"),
         (lambda content: b"", "t10k-labels-idx1-ubyte.gz is damaged"),
         (lambda content: gzip.compress(b"\0\0\x08\x03" + bytes(12)), "not an IDX file of bytes with 1 dimensions"),
-        (lambda content: gzip.compress(gzip.decompress(content)[:-1]), "10007 bytes, but its header says 10008"),
+        (lambda content: gzip.compress(gzip.decompress(content)[:-1]), "10,007 bytes, but its header says 10,008"),
         (lambda content: gzip.compress(b"\0\0\x08\x01\0\0\0\x02ab"), "10000 test images, but 2 labels"),
     ],
 )

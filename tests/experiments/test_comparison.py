@@ -88,18 +88,18 @@ def test_half_a_line_at_the_end_of_a_log_is_left_out(tmp_path):
     ("name", "content", "message"),
     [
         ("metrics.jsonl", '{"step": 1, "lo\n' + LINE, "Invalid control character"),
-        ("metrics.jsonl", '{"loss/d": 1}\n', "step must be a whole number from 0 to 9,999,999,999, but got None"),
+        ("metrics.jsonl", '{"loss/d": 1}\n', "it must be a dict of 'step', but 'step' is not in it"),
         ("metrics.jsonl", f'{{"step": {10**40}, "loss/d": 1}}\n', "step must be a whole number from 0"),
-        ("metrics.jsonl", '{"step": 1, "loss/d": "x"}\n', "loss/d must be a number, but got 'x'"),
-        ("metrics.jsonl", f'{{"step": 1, "loss/d": {10**400}}}\n', "loss/d must be a number"),
+        ("metrics.jsonl", '{"step": 1, "loss/d": "x"}\n', "'loss/d' must be a number, but is 'x'"),
+        ("metrics.jsonl", f'{{"step": 1, "loss/d": {10**400}}}\n', "'loss/d' must be a number"),
         ("metrics.jsonl", "[" * 10_000 + "\n", "maximum recursion depth"),
-        ("metrics.jsonl", "\ud800", "can't decode byte"),
-        ("metrics.jsonl", None, "it is no file"),
-        ("result.json", '{"metrics": 7}', "metrics must be an object of names, but got 7"),
-        ("result.json", '{"metrics": {"a": "x"}}', "a must be a number, but got 'x'"),
-        ("result.json", '{"metrics": {}, "settings": [1]}', "settings must be an object of names"),
-        ("result.json", f'{{"a": {10**400}}}', "a must be a number"),
-        ("result.json", None, "it is no file"),
+        ("metrics.jsonl", "\ud800\n", "it is no JSON"),
+        ("metrics.jsonl", None, "this is not a regular file"),
+        ("result.json", '{"metrics": 7}', "metrics must be a dict of names, but got 7"),
+        ("result.json", '{"metrics": {"a": "x"}}', "'a' must be a number, but is 'x'"),
+        ("result.json", '{"metrics": {}, "settings": [1]}', "settings must be a dict of names"),
+        ("result.json", f'{{"metrics": {{"a": {10**400}}}}}', "'a' must be a number"),
+        ("result.json", None, "this is not a regular file"),
     ],
 )
 def test_a_file_that_is_no_record_is_named(tmp_path, name, content, message):
@@ -180,7 +180,7 @@ def test_a_metric_is_a_number(tmp_path, value):
 )
 def test_a_line_of_a_log_that_is_none_is_named(tmp_path, line):
     path = tmp_path / "metrics.jsonl"
-    path.write_bytes(b'{"step": 1, "loss/d": null}\n' + line.encode("latin-1"))
+    path.write_bytes(b'{"step": 1, "loss/d": null}\n' + line.encode("latin-1") + b"\n")
     with pytest.raises(RunError, match=r"metrics.jsonl: cannot be read: (line 2: )?it") as refused:
         read_run(tmp_path)
     assert len(str(refused.value)) < 1000

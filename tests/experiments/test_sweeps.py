@@ -170,5 +170,5 @@ def test_a_result_that_cannot_be_read_is_a_row_with_an_error(tmp_path, content):
     (tmp_path / "result.json").write_text(content)
     row = _row(Job(tmp_path, make_recipe=dict, data=None, test=None, evaluate=None, seed=3))
     assert row["seed"] == 3
-    assert "result.json cannot be read" in row["error"]
-    assert "remove the folder to train it again" in row["error"]
+    assert "result.json: cannot be read: " in row["error"]
+    assert "; remove it to train the run again" in row["error"]

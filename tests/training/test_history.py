@@ -443,12 +443,12 @@ def test_a_loop_of_ones_own_saves_where_it_likes(tmp_path):
         assert again.history["loss/d"].tolist() == t.history["loss/d"][:steps].tolist()
 
 
-def test_a_state_in_a_run_folder_shares_its_segments(tmp_path):
+def test_a_state_in_a_folder_of_a_run_and_the_run_have_segments_of_their_own(tmp_path):
     t = fit(trainer(), steps=4, checkpoints=Checkpoints(tmp_path, every=2, keep=2))
     t.step(images(8))
-    t.save_checkpoint(tmp_path)
+    t.save_checkpoint(tmp_path / "state")
     fit(trainer(), steps=8, checkpoints=Checkpoints(tmp_path, every=2, keep=9))
-    for path, steps in {tmp_path: 5, tmp_path / "checkpoints/step_0000000002": 2}.items():
+    for path, steps in {tmp_path / "state": 5, tmp_path / "checkpoints/step_0000000002": 2}.items():
         again = trainer()
         again.load_checkpoint(path)
         assert again.history.steps("loss/d").tolist() == list(range(1, steps + 1))
