@@ -92,7 +92,7 @@ def read_run(folder: Path) -> RunRecord:
         path = folder / name
         if not path.exists():
             continue
-        content = read_result(folder / name)
+        content = read_result(path)
         if "metrics" in content:
             settings |= dict(flatten({**content.get("settings", {}), "seed": content.get("seed", "")}))
             metrics |= content["metrics"]
