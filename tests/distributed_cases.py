@@ -38,6 +38,26 @@ class RandomItems(Dataset):
         return 0.9 * self.images[index] + 0.1 * torch.rand(1, 4, 4, dtype=torch.float64)
 
 
+class NormOfHalves(nn.BatchNorm1d):
+    """BatchNorm of each half of a batch by itself, with the running statistics of all of it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        whole = super().forward(x)
+        if not self.training:
+            return whole
+        scale = {"weight": self.weight, "bias": self.bias, "training": True, "eps": self.eps}
+        return torch.cat([nn.functional.batch_norm(half, None, None, **scale) for half in x.tensor_split(2)])
+
+
+def with_norms_of_halves() -> tuple[nn.Module, nn.Module]:
+    networks = dense_generator(), dense_discriminator()
+    for network in networks:
+        for i, layer in enumerate(network):
+            if isinstance(layer, nn.BatchNorm1d):
+                network[i] = NormOfHalves(layer.num_features)
+    return networks
+
+
 def convolutional() -> tuple[nn.Module, nn.Module]:
     g = nn.Sequential(
         nn.Unflatten(1, (LATENT.width, 1, 1)),

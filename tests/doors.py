@@ -564,6 +564,7 @@ rows(
     accumulation_steps=[*COUNT, None],
     tf32=[0, 1, "yes", [True], Nothing()],
     compile=BOOL,
+    sync_batchnorm=BOOL,
 )
 
 

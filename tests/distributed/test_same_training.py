@@ -4,10 +4,12 @@ In float64 only the order of sums differs. Under SGD the paths stay as close as 
 second moment, which for a bias in front of BatchNorm, whose gradient is 0, is rounding itself.
 """
 
+from functools import partial
+
 import pytest
 import torch
 
-from distributed_cases import CASES, Result, train
+from distributed_cases import CASES, Result, train, with_norms_of_halves
 from distributed_workers import Raised
 
 QUICK = [
@@ -51,6 +53,14 @@ def check(workers, name: str, steps: int = 50) -> None:
 @pytest.mark.parametrize("name", QUICK)
 def test_two_processes(two, name):
     check(two, name, 8)
+
+
+def test_without_sync_batchnorm_each_process_normalizes_its_own_rows(two):
+    settings = {"batch_size": 12}
+    results = two.run(partial(train, sync_batchnorm=False, **settings), "default", 8)
+    assert not [result for result in results if isinstance(result, Raised)]
+    assert all(torch.equal(tensor, results[0].state[key]) for key, tensor in results[1].state.items())
+    assert_alike(results[0], train("default", 8, networks=with_norms_of_halves, **settings), 1e-12)
 
 
 @pytest.mark.stress

@@ -6,8 +6,11 @@ of the processes' rows, with :math:`w_r` the share of process r in the batch,
 .. math:: \mu = \sum_r w_r \mu_r, \qquad \sigma^2 = \sum_r w_r \big( \sigma_r^2 + (\mu_r - \mu)^2 \big).
 
 The modules stay as they are, any device will do, and gradients exist of every order. `torch.nn.SyncBatchNorm` takes the
-place of the user's modules, and refuses a CPU. The mask of a dropout is drawn for all rows, of which each process uses
-its own, and the generators of all processes stay in the same state.
+place of the user's modules, and refuses a CPU. Without `sync_batchnorm` each process normalizes its rows by their own
+mean and variance, as under DistributedDataParallel; the running statistics are those of all rows either way.
+
+The mask of a dropout is drawn for all rows, of which each process uses its own, and the generators of all processes
+stay in the same state.
 """
 
 import inspect
@@ -33,11 +36,12 @@ class BatchLayers(TorchFunctionMode):
     Args:
         processes: The processes.
         count: The number of rows of all of them.
+        sync_batchnorm: Whether BatchNorm normalizes by the mean and variance of all rows, and not of a process's own.
     """
 
-    def __init__(self, processes: Processes, count: int) -> None:
+    def __init__(self, processes: Processes, count: int, *, sync_batchnorm: bool = True) -> None:
         super().__init__()
-        self._processes, self._count = processes, count
+        self._processes, self._count, self._sync_batchnorm = processes, count, sync_batchnorm
 
     @override
     def __torch_function__(
@@ -64,11 +68,13 @@ class BatchLayers(TorchFunctionMode):
         eps: float,
     ) -> Tensor:
         processes, count, x = self._processes, self._count, input.to(torch.promote_types(input.dtype, torch.float32))
-        n = x.numel() // x.shape[1] * count // self._own_count
-        if n <= 1:
+        own_n = x.numel() // x.shape[1]
+        n = own_n * count // self._own_count
+        if (n if self._sync_batchnorm else own_n) <= 1:
             raise ValueError(f"BatchNorm needs more than one value per channel in training, but got {input.shape}")
-        var, mean = torch.var_mean(x, [0, *range(2, x.ndim)], correction=0)
-        own = torch.stack([mean, var])
+        own_var, own_mean = torch.var_mean(x, [0, *range(2, x.ndim)], correction=0)
+        own = torch.stack([own_mean, own_var])
+        own = own if self._sync_batchnorm else own.detach()
         others = [own if rank == processes.rank else torch.zeros_like(own) for rank in range(processes.world_size)]
         means, variances = Total.apply(torch.stack(others), processes).unbind(1)
         sizes = [processes.row_count(count, rank) for rank in range(processes.world_size)]
@@ -81,6 +87,8 @@ class BatchLayers(TorchFunctionMode):
             with torch.no_grad():
                 running_mean.lerp_(mean.to(running_mean.dtype), momentum)
                 running_var.lerp_((var * (n / (n - 1))).to(running_var.dtype), momentum)
+        if not self._sync_batchnorm:
+            mean, var = own_mean, own_var
         scale = (var + eps).rsqrt()
         scale = scale if weight is None else scale * weight
         per_channel = (1, -1, *[1] * (x.ndim - 2))

@@ -14,12 +14,13 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 _WRAPPERS = ("DistributedDataParallel", "DataParallel", "FullyShardedDataParallel", "_FabricModule")
 
 
-def spread(function: _Function, processes: Processes) -> _Function:
+def spread(function: _Function, processes: Processes, *, sync_batchnorm: bool = True) -> _Function:
     """A function of a batch (N, *), whose processes each compute their rows of it; itself on one process.
 
     Args:
         function: A function from a batch to a tensor or a NamedTuple of tensors with as many rows, None for some.
         processes: The processes.
+        sync_batchnorm: Whether BatchNorm normalizes by the mean and variance of all rows; see `BatchLayers`.
     """
     if processes.world_size == 1:
         return function
@@ -31,7 +32,7 @@ def spread(function: _Function, processes: Processes) -> _Function:
                 f"{count} rows cannot be spread over {processes.world_size} processes; give a larger batch_size, fewer "
                 "micro-batches or fewer processes"
             )
-        with BatchLayers(processes, count):
+        with BatchLayers(processes, count, sync_batchnorm=sync_batchnorm):
             result = function(Own.apply(batch, processes), **options)
         if isinstance(result, Tensor):
             return _gather(result, processes, count)

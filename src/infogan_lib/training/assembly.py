@@ -155,6 +155,7 @@ def make_ledger(
         accumulation_steps=step.accumulation_steps,
         precision=step.precision.name,
         tf32=step.precision.tf32,
+        sync_batchnorm=step.sync_batchnorm,
         frozen=count_frozen(model),
         device=device.type,
         ema_decay=ema_decay(model.ema_generator),

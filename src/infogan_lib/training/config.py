@@ -114,7 +114,7 @@ def _to_plain(value: Any) -> Any:
 _MAY_DIFFER_IN_BRANCH = re.compile(
     r"latent\..+\.weight was|optimizers\[\d+\]\.groups|"
     r"(schedulers|adversarial|regularizers|augmented|information_trains|"
-    r"d_steps|g_steps|accumulation_steps|joint_batches|frozen|device|precision|tf32)\b"
+    r"d_steps|g_steps|accumulation_steps|joint_batches|frozen|device|precision|tf32|sync_batchnorm)\b"
 )
 
 

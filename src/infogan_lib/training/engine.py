@@ -29,6 +29,9 @@ class Engine:
         accumulation_steps: micro-batches per step, to save memory. Their gradients add up to the whole batch's, except
             through layers and terms that look at a batch (BatchNorm, `RealImageInformation`, `ModeSeeking`), which see
             one micro-batch at a time.
+        sync_batchnorm: whether BatchNorm normalizes by the mean and variance of the rows of all processes, as on one
+            process. False is another training, in which each process normalizes its rows by their own, as under
+            DistributedDataParallel.
 
     Raises:
         TypeError: a setting of another type.
@@ -40,6 +43,7 @@ class Engine:
     accumulation_steps: int = 1
     tf32: bool | None = None
     compile: bool = False
+    sync_batchnorm: bool = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.device, (str, torch.device)):
@@ -50,6 +54,7 @@ class Engine:
         if self.tf32 is not None:
             check_bool("engine.tf32", self.tf32)
         check_bool("engine.compile", self.compile)
+        check_bool("engine.sync_batchnorm", self.sync_batchnorm)
         steps = check_int("engine.accumulation_steps", self.accumulation_steps, minimum=1)
         object.__setattr__(self, "accumulation_steps", steps)
 

@@ -171,6 +171,7 @@ class InfoGANTrainer(Stepper):
             compiled=engine_settings.compile,
             schedulers=self.schedulers,
             processes=self.distributed,
+            sync_batchnorm=engine_settings.sync_batchnorm,
         )
         self._dtype = device_and_dtype(self.model.generator)[1]
         self._label_sizes = {name: code.k for name, code in self.model.latent.labels.items()}
