@@ -23,8 +23,8 @@ from infogan_lib._messages import shorten as shorten
 MAX_INT = 2**63 - 1
 """The largest whole number that torch takes, as a seed too."""
 
-MAX_ROWS = 2**24
-"""The most rows that one call makes, so that a slip of the pen does not fill the memory."""
+_MAX_NUMBERS = 2**31
+"""The most numbers that one call makes, so that a typing error does not fill the memory."""
 
 _MAX_PATH, _MAX_PATH_PART, _MAX_PATH_PARTS = 4096, 255, 255
 
@@ -48,7 +48,7 @@ def check_int(name: str, value: object, *, minimum: int, maximum: int | None = N
 
 def check_rows(name: str, value: object, width: int = 1) -> int:
     """Return a number of rows of so many columns as an int, or raise an error that names the argument."""
-    return check_int(name, value, minimum=1, maximum=max(1, min(MAX_ROWS, MAX_ROWS * 128 // width)))
+    return check_int(name, value, minimum=1, maximum=max(1, _MAX_NUMBERS // width))
 
 
 def check_seed(value: object) -> int:

@@ -23,7 +23,7 @@ def table(
     numeric: Collection[int] = (),
     inline: bool = True,
 ) -> str:
-    """A table. The first cell of a row is its heading, but for a page's table with a header.
+    """A table. The first cell of a row is its heading, except with a header where `inline` is False.
 
     Args:
         rows: the cells of each row, escaped unless they are `Markup`.

@@ -25,7 +25,7 @@ def fit_recipe(
     *,
     callbacks: Sequence[Callback] = (),
 ) -> CollapseMonitor:
-    """Train as a recipe says, or resume what is in the folder; progress is a bar on stderr, or lines on stdout.
+    """Train as a recipe says, or resume what is in the folder; progress is a bar on a terminal, else lines on stdout.
 
     Args:
         recipe: The recipe.
@@ -49,7 +49,7 @@ def fit_recipe(
             _ResumeMessage(),
             JSONLLogger(out / "metrics.jsonl"),
             *callbacks,
-            ProgressBar(every=_LINE_EVERY, file=None if sys.stderr.isatty() else sys.stdout),
+            ProgressBar(every=_LINE_EVERY, file=None if sys.stderr and sys.stderr.isatty() else sys.stdout),
             monitor,
         ],
         checkpoints=out,

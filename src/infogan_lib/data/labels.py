@@ -58,12 +58,14 @@ def images_of(batch: Batch) -> Tensor:
 
 
 def tensors_of(batch: Batch | None) -> list[Tensor]:
-    """The tensors of a batch; none of None."""
-    return batch.tensors if isinstance(batch, LabeledBatch) else [] if batch is None else [batch]
+    """The tensors of a batch, an empty list for None."""
+    if batch is None:
+        return []
+    return batch.tensors if isinstance(batch, LabeledBatch) else [batch]
 
 
 def batch_of(tensors: list[Tensor]) -> Batch | None:
-    """The batch of these tensors; None of none."""
+    """The batch made of these tensors, or None if the list is empty."""
     if len(tensors) < 2:
         return tensors[0] if tensors else None
     return LabeledBatch(*tensors)

@@ -22,7 +22,7 @@ _MAX_PUSHED_BACK = 2
 """Steps are read one step late, so up to two batches may have to be taken again."""
 
 _MAX_UNTRAINED = 1000
-"""The most batches of an epoch that were taken without a step, as they were refused; there is one a call of `fit`."""
+"""How many batches of an epoch may have been refused, and so taken without a step: at most one per call of `fit`."""
 
 
 class Target(NamedTuple):

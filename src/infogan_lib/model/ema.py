@@ -28,7 +28,7 @@ from torch.optim.swa_utils import AveragedModel
 from typing_extensions import override
 
 from infogan_lib._checks import check_float
-from infogan_lib.model.introspection import device_and_dtype, set_mode, widest_float
+from infogan_lib.model.introspection import device_and_dtype, has_float64, set_mode, widest_float
 
 
 class MovingAverage(AveragedModel):
@@ -171,6 +171,8 @@ def _parametrized_matrix(parametrizations: Any, norm: _SpectralNorm) -> Tensor:
 
 def _set_singular_vectors(matrix: Tensor, u: Tensor, v: Tensor) -> None:
     """Set u and v to the first singular vectors of a matrix, unless it has values that are not finite."""
+    if not has_float64(matrix.device):  # MPS: the CPU has the solver, too
+        matrix = matrix.cpu()
     matrix = matrix.to(torch.promote_types(matrix.dtype, widest_float(matrix.device)))
     if not matrix.isfinite().all():
         return

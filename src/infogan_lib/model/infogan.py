@@ -286,9 +286,8 @@ class InfoGAN(Networks):
             images: shape (N, *image_shape); floats in the range the model was trained on, or uint8 where `pixel_range`
                 is known.
             batch_size: how many images to read at a time.
-            distributed: the processes that read a part of the batches each, `trainer.distributed`. All of them must
-                make the call, with all images, and all get the whole result, as of one process. None for this process
-                alone.
+            distributed: the processes among which the batches are divided, such as `trainer.distributed`; all must
+                call with the same images, and each gets the full result. None for this process alone.
 
         Returns:
             A torch `Distribution` per code, of batch shape (N,), on the model's device: one-hot for a categorical code

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from infogan_lib._checks import check_int, check_shape
+from infogan_lib.checkpoints.compare import without_wrappers
 from infogan_lib.latent.base import MAX_WIDTH
 from infogan_lib.latent.spec import LatentSpec
 
@@ -131,15 +132,17 @@ def is_library_head(q_head: object) -> bool:
     return (q_head.func if isinstance(q_head, partial) else q_head) in LIBRARY_HEADS.values()
 
 
-def saved_head(name: str, tensors: Mapping[str, Tensor]) -> QHeadFactory:
+def saved_head(name: str, tensors: Mapping[str, Tensor], outputs: int) -> QHeadFactory:
     """What makes a head of `LIBRARY_HEADS` as wide as a saved one.
 
     Args:
         name: the head's name.
-        tensors: the tensors of the saved head, by name; a width that they do not tell is the usual one.
+        tensors: the tensors of the saved head, by name; the width is 128 if they do not show it.
+        outputs: the number of raw outputs.
     """
-    widths = [tensor.shape[1] for key, tensor in tensors.items() if key.endswith("out.weight") and tensor.ndim == 2]
-    return partial(LIBRARY_HEADS[name], hidden=widths[0] if len(widths) == 1 and widths[0] else WIDTH)
+    shapes = [tuple(tensor.shape) for key, tensor in tensors.items() if without_wrappers(key) == "out.weight"]
+    widths = [shape[1] for shape in shapes if len(shape) == 2 and shape[0] == outputs and shape[1] > 0]
+    return partial(LIBRARY_HEADS[name], hidden=widths[0] if len(widths) == 1 else WIDTH)
 
 
 _SLOPE = 0.1

@@ -147,7 +147,7 @@ def assemble_model(
     for name, network in own.items():
         check_tensors(folder, name, renamed_like(tensors_of(tensors, name), network), network)
     if kind == "default" and plan.head and (plan.tap is not None or "tap" in given):
-        q_head = saved_head(plan.head, tensors_of(tensors, "q"))
+        q_head = saved_head(plan.head, tensors_of(tensors, "q"), plan.latent.num_outputs)
     places: dict[str, Any] = {"tap": plan.tap, "discriminator_output": plan.discriminator_output} | given
     try:
         model = cls(
