@@ -14,8 +14,6 @@ import torch
 
 from distributed_cases import train
 
-pytestmark = pytest.mark.slow
-
 TRAIN = """
 import sys, warnings
 from pathlib import Path
@@ -169,6 +167,7 @@ def wait_for(condition: Callable[[], bool], machines: Machines, seconds: float =
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_two_machines_train_as_one_process(machines, tmp_path):
     stack, nodes = run(machines, TRAIN, tmp_path)
     with stack:
@@ -179,6 +178,7 @@ def test_two_machines_train_as_one_process(machines, tmp_path):
         torch.testing.assert_close(state[name], tensor, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_machine_whose_link_is_down_is_missed_within_the_timeout(machines, tmp_path):
     stack, _ = run(machines, TRAIN_UNTIL_ALONE, tmp_path)
     with stack:
