@@ -120,7 +120,8 @@ def write_aside(path: Path, data: bytes, prefix: str = _DRAFT_FILE, mode: int | 
         try:
             _write_all(descriptor, memoryview(data))
             if mode is not None:
-                draft.chmod(mode)  # the umask has taken some away
+                with suppress(OSError):  # of a file system without permissions
+                    draft.chmod(mode)  # the umask has taken some away
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

@@ -54,7 +54,7 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def _write(files: Mapping[Path, bytes], prefix: str) -> None:
-    drafts, streams = dict[Path, Path](), dict[Path, bytes]()
+    drafts, streams = list[tuple[Path, Path]](), dict[Path, bytes]()
     try:
         for path, data in files.items():
             target = Path(os.path.realpath(path))  # a link stays, and what it leads to is replaced
@@ -65,16 +65,16 @@ def _write(files: Mapping[Path, bytes], prefix: str) -> None:
                 continue
             makedirs_synced(target.parent)
             mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
-            drafts[target] = write_aside(target, data, prefix, mode)
+            drafts.append((target, write_aside(target, data, prefix, mode)))
         for path, data in streams.items():
             path.write_bytes(data)
         with _interrupts_wait():
-            for target, draft in drafts.items():
+            for target, draft in drafts:
                 draft.replace(target)
-            for parent in {target.parent for target in drafts}:
+            for parent in {target.parent for target, _ in drafts}:
                 fsync_dir(parent)
     except BaseException:
-        _remove(drafts.values())
+        _remove(draft for _, draft in drafts)
         raise
 
 
