@@ -79,6 +79,24 @@ def test_an_interrupt_between_two_renames_waits_for_the_last(tmp_path, monkeypat
     assert files(tmp_path) == NEW
 
 
+def test_an_interrupt_waits_until_all_folders_are_synced(tmp_path, monkeypatch):
+    write_together(tmp_path, OLD)
+    synced = []
+
+    def interrupting(folder):
+        signal.raise_signal(signal.SIGINT)
+        synced.append(folder)
+
+    monkeypatch.setattr(together, "fsync_dir", interrupting)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            write_together(tmp_path, NEW)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert set(synced) == {tmp_path, tmp_path / "b"}
+
+
 def test_what_a_dead_process_left_is_removed(tmp_path):
     (tmp_path / "b").mkdir()
     (tmp_path / ".together-0123").write_bytes(b"half")
