@@ -16,6 +16,7 @@ from torch import Tensor
 import infogan_lib as ig
 from infogan_lib import recipes
 from infogan_lib.callbacks import CollapseMonitor, SampleGrid
+from infogan_lib.checkpoints.together import write_whole
 from infogan_lib.commands.arguments import add_precision_argument, add_training_arguments, recipe_overrides
 from infogan_lib.commands.fitting import fit_recipe, run_facts
 from infogan_lib.metrics import CategoryMatch
@@ -96,7 +97,7 @@ def main() -> None:
     draw_pictures(trainer, train_images, options.out)
     print_table(match)
     result = summarize(trainer, recipe, match, monitor) | {"all_digits": options.all_digits}
-    (options.out / "result.json").write_text(json.dumps(result) + "\n")
+    write_whole(options.out / "result.json", (json.dumps(result) + "\n").encode())
     report = write_report(
         model,
         test_images,

@@ -18,6 +18,7 @@ from torch import Tensor
 import infogan_lib as ig
 from infogan_lib import recipes
 from infogan_lib.callbacks import SampleGrid
+from infogan_lib.checkpoints.together import write_whole
 from infogan_lib.commands.arguments import add_training_arguments, positive_int, recipe_overrides
 from infogan_lib.commands.fitting import fit_recipe, run_facts
 from infogan_lib.metrics.disentanglement import disentanglement
@@ -70,7 +71,7 @@ def main() -> None:
         "scores": scores,
         "nll": trainer.history["nll/code"][-100:].mean(),
     }
-    (options.out / "result.json").write_text(json.dumps(result) + "\n")
+    write_whole(options.out / "result.json", (json.dumps(result) + "\n").encode())
     minutes = result["minutes"]
     print(f"{trainer.steps} steps in {minutes:.1f} minutes; pictures, metrics and the model are in {options.out}/")
 

@@ -1,7 +1,9 @@
 """Files that belong together, whatever happens while they are written: all old ones or all new ones."""
 
 import json
+import os
 import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 import torch
 
 from infogan_lib import CheckpointError, InfoGAN
-from infogan_lib.checkpoints import together
+from infogan_lib.checkpoints import holding, together
 from infogan_lib.checkpoints.together import write_together, write_whole
 from infogan_lib.experiments import compare
 from infogan_lib.training.history import History
@@ -38,11 +40,11 @@ def test_a_file_that_cannot_be_written_leaves_all_as_they_were(tmp_path, monkeyp
     write_together(tmp_path, OLD)
     calls = []
 
-    def failing(path, data, prefix):
+    def failing(path, data, *args):
         calls.append(path)
         if len(calls) == number:
             raise error
-        return write_aside(path, data, prefix)
+        return write_aside(path, data, *args)
 
     write_aside = together.write_aside
     monkeypatch.setattr(together, "write_aside", failing)
@@ -77,11 +79,88 @@ def test_an_interrupt_between_two_renames_waits_for_the_last(tmp_path, monkeypat
     assert files(tmp_path) == NEW
 
 
+def test_an_interrupt_waits_until_all_folders_are_synced(tmp_path, monkeypatch):
+    write_together(tmp_path, OLD)
+    synced = []
+
+    def interrupting(folder):
+        signal.raise_signal(signal.SIGINT)
+        synced.append(folder)
+
+    monkeypatch.setattr(together, "fsync_dir", interrupting)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            write_together(tmp_path, NEW)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert set(synced) == {tmp_path, tmp_path / "b"}
+
+
 def test_what_a_dead_process_left_is_removed(tmp_path):
+    (tmp_path / "b").mkdir()
     (tmp_path / ".together-0123").write_bytes(b"half")
+    (tmp_path / "b" / ".together-0123").write_bytes(b"half")
     (tmp_path / ".writing-0123").write_bytes(b"another's")
+    write_together(tmp_path, {"a": b"new", "b/c": b"new"})
+    assert files(tmp_path) == {"a": b"new", "b/c": b"new", ".writing-0123": b"another's"}
+
+
+def test_one_file_waits_for_nobody_and_leaves_the_drafts_of_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(holding, "_MAX_WAIT", 0.0)
+    (tmp_path / ".together-0123").write_bytes(b"half")
+    with holding.hold_for_writing(tmp_path):
+        write_whole(tmp_path / "a", b"new")
+    assert files(tmp_path) == {"a": b"new", ".together-0123": b"half"}
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["fifo", "link to it"])
+def test_a_pipe_is_written_into(tmp_path, inside):
+    path = fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    if inside:
+        path = tmp_path / "link"
+        path.symlink_to(fifo)
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append(fifo.read_bytes()), daemon=True)
+    reader.start()
+    write_together(tmp_path, {path.name: b"new", "a": b"beside it"})
+    reader.join(5)
+    assert read == [b"new"]
+    assert fifo.is_fifo()
+    assert (tmp_path / "a").read_bytes() == b"beside it"
+
+
+def test_an_open_descriptor_is_written_into(tmp_path):
+    if not Path("/dev/fd").exists():
+        pytest.skip("this system does not name descriptors")
+    end, start = os.pipe()
+    try:
+        write_whole(Path(f"/dev/fd/{start}"), b"new")
+        assert os.read(end, 10) == b"new"
+    finally:
+        os.close(end)
+        os.close(start)
+
+
+def test_a_link_stays_and_the_file_that_it_names_is_replaced(tmp_path):
+    target = tmp_path / "elsewhere" / "a"
+    target.parent.mkdir()
+    target.write_bytes(b"old")
+    (tmp_path / "a").symlink_to(target)
     write_whole(tmp_path / "a", b"new")
-    assert files(tmp_path) == {"a": b"new", ".writing-0123": b"another's"}
+    assert (tmp_path / "a").is_symlink()
+    assert files(tmp_path / "elsewhere") == {"a": b"new"}
+
+
+def test_a_file_keeps_its_mode(tmp_path):
+    path = tmp_path / "a"
+    for mode in (0o600, 0o664):
+        path.write_bytes(b"old")
+        path.chmod(mode)
+        write_whole(path, b"new")
+        assert path.stat().st_mode & 0o777 == mode
+        assert path.read_bytes() == b"new"
 
 
 def trained():

@@ -84,6 +84,13 @@ def test_half_a_line_at_the_end_of_a_log_is_left_out(tmp_path):
     assert read_run(tmp_path).history["loss/d"].tolist() == [0.5]
 
 
+def test_a_line_that_is_too_long_does_not_end_the_log(tmp_path):
+    long = f'{{"step": 2, "{"a" * 2**20}": 1}}\n'
+    (tmp_path / "metrics.jsonl").write_text(LINE + long + '{"step": 3, "loss/d": 0.5}\n')
+    with pytest.raises(RunError, match=r"metrics.jsonl: cannot be read: it is no JSON"):
+        read_run(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

@@ -74,8 +74,49 @@ def test_no_run_begins_in_a_part_of_another_one(tmp_path, part, message):
 
 def test_no_run_begins_in_the_folder_of_a_model(tmp_path):
     saved("model", tmp_path)
-    with pytest.raises(ig.CheckpointError, match="this is no run folder but something that was saved"):
+    message = "this is no run folder but something that was saved; it holds a saved model; give the run a folder of"
+    with pytest.raises(ig.CheckpointError, match=message):
         fit(trainer(), steps=STEPS, checkpoints=Checkpoints(tmp_path))
+
+
+def test_a_run_ignores_the_manifest_of_another_program(tmp_path):
+    (tmp_path / "manifest.json").write_text('{"name": "a page", "kind": "model"}')
+    fit(trainer(), steps=STEPS, checkpoints=tmp_path)
+    assert read_checkpoint(tmp_path, max_bytes=2**28).step == STEPS
+    trainer().load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['{"name": "a page"}', "", '{\n "kind": "model",\n "format": 3}', '{\n "kind": "album",\n "format": 2}'],
+    ids=["another program's", "empty", "newer", "newer kind"],
+)
+def test_what_cannot_be_read_is_not_saved_over(tmp_path, content):
+    (tmp_path / "manifest.json").write_text(content)
+    for save, kind in ((trainer().model.save, "model"), (trainer().save_checkpoint, "trainer state")):
+        with pytest.raises(ig.CheckpointError, match=rf"cannot be read \(.*\); give the {kind} another folder"):
+            save(tmp_path)
+    assert (tmp_path / "manifest.json").read_text() == content
+
+
+@pytest.mark.parametrize("kept", [60, -5])
+def test_a_damaged_model_is_saved_again_by_a_model_alone(tmp_path, kept):
+    t, _ = saved("model", tmp_path)
+    manifest = tmp_path / "manifest.json"
+    manifest.write_bytes(manifest.read_bytes()[:kept])
+    with pytest.raises(ig.CheckpointError, match="it holds a model, which would be lost"):
+        t.save_checkpoint(tmp_path)
+    t.model.save(tmp_path)
+    ig.InfoGAN.load(tmp_path, generator=t.model.generator, discriminator=t.model.discriminator)
+
+
+def test_a_folder_named_checkpoints_is_no_run(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "others.pt").write_bytes(b"")
+    t, _ = saved("model", tmp_path)
+    t.model.save(tmp_path)
+    with pytest.raises(ig.CheckpointError, match="it holds a saved model"):
+        fit(trainer(), steps=STEPS, checkpoints=tmp_path)
 
 
 def test_no_step_is_saved_under_a_name_that_is_not_found_again(tmp_path):

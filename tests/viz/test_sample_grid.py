@@ -46,6 +46,13 @@ def test_an_animation_has_the_pictures_in_order_of_their_steps(tmp_path):
     assert durations == [200, 200, 1000]
 
 
+@pytest.mark.parametrize("name", ["a.psd", "a.txt", "a"])
+def test_a_file_that_is_no_animation_is_refused_before_a_picture_is_read(tmp_path, name):
+    (tmp_path / "step_1.png").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"path must end as an animation does, such as \.gif, but got"):
+        animate_folder(tmp_path, tmp_path / name)
+
+
 def test_folders_that_cannot_be_animated_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"there is no picture step_\*.png in"):
         animate_folder(tmp_path, tmp_path / "a.gif")

@@ -102,7 +102,10 @@ def test_a_tracker_with_a_record_gets_no_step_twice_from_a_resumed_run(tmp_path)
     with pytest.raises(RuntimeError, match="power"):
         train(StopsAt(7))
     assert record.read_text() == "6\n"
+    beside = record.with_name("tracker.txt.tmp")
+    beside.write_text("another's")
     train()
+    assert beside.read_text() == "another's"
     assert [step for step, metrics in run.logged if "loss/d" in metrics] == [2, 4, 6, 8]
     assert [step for step, metrics in run.logged if "samples" in metrics] == [3, 6]
     record.write_text("six")

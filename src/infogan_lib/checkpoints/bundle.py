@@ -13,6 +13,7 @@ Format 1, of version 0.1, is still read: its state is a pickle (`legacy_pickle`)
 
 import hashlib
 import json
+import os
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -32,6 +33,9 @@ from infogan_lib.checkpoints.tensor_file import decode, encode
 FORMAT = 2
 
 MANIFEST = "manifest.json"
+
+STEP_NAME = re.compile("step_([0-9]{10})")
+"""The names of the checkpoints of a run."""
 
 _MAX_MANIFEST_BYTES = 1 << 20
 
@@ -144,23 +148,57 @@ def read_bundle(folder: Path, *kinds: str, max_bytes: int) -> tuple[dict[str, An
 
 
 def check_free(folder: Path, kind: str) -> None:
-    """Check that saving into a folder overwrites nothing but a bundle of the same kind.
+    """Check that saving into a folder overwrites nothing but a bundle of the same kind, damaged or not.
 
     Args:
         folder: the folder, which may not exist yet.
         kind: what is to be saved, such as "model".
 
     Raises:
-        CheckpointError: it is the folder of a run, or holds something else that was saved.
+        CheckpointError: it is the folder of a run, or holds something else that was saved or cannot be read.
     """
-    if (folder / "checkpoints").is_dir():
+    if list_steps(folder / "checkpoints"):
         raise CheckpointError(folder, f"this is a run folder; give the {kind} a folder of its own")
+    if not os.path.lexists(folder / MANIFEST):
+        return
     try:
         found = _read_manifest(folder, *_READ_BY)["kind"]
-    except CheckpointError:
-        return
+    except CheckpointError as error:
+        found, version = _written_kind(folder)
+        if found is None or version not in _LAYOUTS:
+            raise CheckpointError(
+                folder, f"it holds something that cannot be read ({error.reason}); give the {kind} another folder"
+            ) from error
     if found != kind:
         raise CheckpointError(folder, f"it holds a {found}, which would be lost; give the {kind} a folder of its own")
+
+
+def bundle_kind(folder: Path) -> str | None:
+    """The kind of the bundle in a folder, even a damaged one; None if there is none, or another program's manifest."""
+    return _written_kind(folder)[0]
+
+
+def _written_kind(folder: Path) -> tuple[str | None, int]:
+    """The kind and the format with which a manifest begins; None and 0 for other files."""
+    try:
+        with open_regular(folder / MANIFEST)[0] as file:
+            match = _BEGINNING.match(file.read(200))
+    except (CheckpointError, OSError):
+        match = None
+    kind = None if match is None else match[1].decode()
+    return (kind, int(match[2])) if match is not None and kind in _READ_BY else (None, 0)
+
+
+_BEGINNING = re.compile(rb'\{\s*"kind": "([a-z ]+)",\s*"format": ([0-9]{1,9})\b')
+
+
+def list_steps(checkpoints: Path) -> list[tuple[int, Path]]:
+    """Steps and folders of the checkpoints in a folder of checkpoints, newest first, unread."""
+    if not checkpoints.is_dir():
+        return []
+    with os_errors_as_checkpoint_errors(checkpoints, "listing the checkpoints"):
+        names = [(STEP_NAME.fullmatch(entry.name), entry) for entry in checkpoints.iterdir()]
+    return sorted(((int(match[1]), entry) for match, entry in names if match), reverse=True)
 
 
 def _metadata(manifest: dict[str, Any]) -> dict[str, Any]:

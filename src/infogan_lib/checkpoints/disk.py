@@ -102,13 +102,26 @@ def atomic_write(path: Path, data: bytes) -> None:
         raise
 
 
-def write_aside(path: Path, data: bytes, prefix: str = _DRAFT_FILE) -> Path:
-    """Write a synced file under a hidden name beside the path that it is for. Returns its path."""
+def write_aside(path: Path, data: bytes, prefix: str = _DRAFT_FILE, mode: int | None = None) -> Path:
+    """Write a synced file under a hidden name beside the path that it is for.
+
+    Args:
+        path: the path that it is for.
+        data: its content.
+        prefix: the beginning of the hidden name.
+        mode: its permissions; None for those of a new file.
+
+    Returns:
+        The path of the hidden file.
+    """
     draft = path.with_name(f"{prefix}{secrets.token_hex(6)}")
     try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666 if mode is None else mode)
         try:
             _write_all(descriptor, memoryview(data))
+            if mode is not None:
+                with suppress(OSError):  # of a file system without permissions
+                    draft.chmod(mode)  # the umask has taken some away
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

@@ -36,7 +36,7 @@ def read_json(path: Path, *, follow: bool = False) -> Any:
 
 
 def parse_json(path: Path, content: bytes) -> Any:
-    """What bytes from a file hold as JSON. Raises CheckpointError if they are none."""
+    """What bytes from a file hold as JSON. Raises CheckpointError if they are not JSON."""
     try:
         return json.loads(content)
     except (ValueError, RecursionError) as error:

@@ -9,7 +9,6 @@ and whose name is that of the step in it. What a process that died has left behi
 holds the lock and so is alone.
 """
 
-import re
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -17,7 +16,15 @@ from typing import Any, NamedTuple
 
 from infogan_lib._schema import MAX_STEPS
 from infogan_lib._warnings import warn
-from infogan_lib.checkpoints.bundle import MANIFEST, read_bundle, read_metadata, verify_bundle, write_bundle
+from infogan_lib.checkpoints.bundle import (
+    STEP_NAME,
+    bundle_kind,
+    list_steps,
+    read_bundle,
+    read_metadata,
+    verify_bundle,
+    write_bundle,
+)
 from infogan_lib.checkpoints.disk import (
     CheckpointError,
     atomic_folder,
@@ -30,8 +37,6 @@ from infogan_lib.checkpoints.lock import RunLock
 from infogan_lib.checkpoints.segments import FOLDER, make_segment_folder, remove_unnamed
 
 KIND, TRAINER_STATE = "checkpoint", "trainer state"
-
-_NAME = re.compile("step_([0-9]{10})")
 
 Check = Callable[[Path, Any], None]
 """Raises CheckpointError for a state, read from a path, that should not be used."""
@@ -96,7 +101,7 @@ class RunFolder:
 
     def newest_step(self) -> int | None:
         """The step of the newest checkpoint that verifies; of the newest one where none does, None if there is none."""
-        checkpoints = _list_checkpoints(self.checkpoints)
+        checkpoints = list_steps(self.checkpoints)
         steps = (step for step, path in checkpoints if _is_good(path))
         return next(steps, checkpoints[0][0] if checkpoints else None)
 
@@ -153,7 +158,7 @@ class RunFolder:
         """
         self.check_held()
         good = False
-        for i, (_, path) in enumerate(_list_checkpoints(self.checkpoints)):
+        for i, (_, path) in enumerate(list_steps(self.checkpoints)):
             if i >= self._keep and good:
                 if path == self.current:
                     continue
@@ -181,7 +186,7 @@ def latest_checkpoint(run: Path, *, max_bytes: int, check: Check | None = None) 
         CheckpointError: there are checkpoints, but none can be used.
     """
     damage = None
-    for _, path in _list_checkpoints(run / "checkpoints"):
+    for _, path in list_steps(run / "checkpoints"):
         try:
             if path.is_symlink():
                 raise CheckpointError(path, "it is a symbolic link, and links are not followed here")
@@ -228,7 +233,7 @@ def _read(path: Path, max_bytes: int, check: Check | None) -> Checkpoint:
 
 
 def _check_name(path: Path, metadata: dict[str, Any]) -> None:
-    match = _NAME.fullmatch(path.name)
+    match = STEP_NAME.fullmatch(path.name)
     if match is not None and metadata.get("step") != int(match[1]):
         raise CheckpointError(
             path,
@@ -246,7 +251,7 @@ def latest_metadata(run: Path) -> tuple[Path, dict[str, Any]] | None:
     Returns:
         The checkpoint's folder and its metadata, or None if there is none.
     """
-    for _, path in _list_checkpoints(run / "checkpoints"):
+    for _, path in list_steps(run / "checkpoints"):
         with suppress(CheckpointError):
             return path, read_metadata(path, KIND)
     return None
@@ -258,43 +263,36 @@ def remove_unnamed_segments(run: Path) -> None:
     Args:
         run: a run folder, or the folder of a trainer's state.
     """
-    manifests = [path for _, path in _list_checkpoints(run / "checkpoints")]
-    if (run / MANIFEST).exists():
+    manifests = [path for _, path in list_steps(run / "checkpoints")]
+    if bundle_kind(run) is not None:
         manifests.append(run)
     with suppress(CheckpointError):  # one of them is damaged, and nobody knows what it names
         remove_unnamed(run / FOLDER, [read_metadata(path, KIND, TRAINER_STATE) for path in manifests])
 
 
 def _check_is_no_part(folder: Path) -> None:
-    """Check that a folder is not one inside a run folder, in which a run would begin anew beside the one that it is of.
+    """Check that a folder is not part of another run, where a second run would begin by mistake.
 
     Raises:
-        CheckpointError: it is a checkpoint, or the folder of the checkpoints.
+        CheckpointError: it is a checkpoint, the folder of the checkpoints, or the folder of something else saved.
     """
-    if (folder / "checkpoints").is_dir():
+    if list_steps(folder / "checkpoints"):
         return
-    if (folder / MANIFEST).exists():
-        raise CheckpointError(
-            folder,
-            "this is no run folder but something that was saved; to begin a run from a checkpoint, give "
-            "Checkpoints(another_folder, resume=this_one)",
+    kind = bundle_kind(folder)
+    if kind is not None:
+        advice = (
+            "it holds a saved model; give the run a folder of its own"
+            if kind == "model"
+            else "to begin a run from a checkpoint, give Checkpoints(another_folder, resume=this_one)"
         )
-    if folder.is_dir() and _list_checkpoints(folder):
+        raise CheckpointError(folder, f"this is no run folder but something that was saved; {advice}")
+    if folder.is_dir() and list_steps(folder):
         raise CheckpointError(folder, f"these are the checkpoints of a run; give the run's folder, {folder.parent}")
 
 
 def is_run_folder(path: Path) -> bool:
     """Whether a folder is a run's; a checkpoint is none, whatever else is in it."""
-    return (path / "checkpoints").is_dir() and not (path / MANIFEST).exists()
-
-
-def _list_checkpoints(checkpoints: Path) -> list[tuple[int, Path]]:
-    """Steps and folders of checkpoints, newest first, unread."""
-    if not checkpoints.is_dir():
-        return []
-    with os_errors_as_checkpoint_errors(checkpoints, "listing the checkpoints"):
-        names = [(_NAME.fullmatch(entry.name), entry) for entry in checkpoints.iterdir()]
-    return sorted(((int(match[1]), entry) for match, entry in names if match), reverse=True)
+    return (path / "checkpoints").is_dir() and bundle_kind(path) is None
 
 
 def _is_good(path: Path) -> bool:

@@ -1,11 +1,14 @@
 """Files that belong together: all of them are written aside before the first is renamed into place.
 
-A full disk, an interrupt or an error so leaves all files as they were. What remains are the microseconds between two
-renames, in which only the death of the process leaves some files new and others old: an interrupt waits for the last.
+A full disk, an interrupt or an error therefore leaves all files as they were. What remains are the microseconds between
+two renames, in which only the death of the process leaves some files new and others old: an interrupt waits for the
+last. A pipe or device cannot be replaced, and is written into.
 """
 
 import errno
+import os
 import signal
+import stat
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,7 +17,7 @@ from pathlib import Path
 from infogan_lib.checkpoints.disk import fsync_dir, makedirs_synced, write_aside
 from infogan_lib.checkpoints.holding import hold_for_writing
 
-_DRAFT = ".together-"
+_DRAFT, _SINGLE_DRAFT = ".together-", ".whole-"  # the first are removed by whoever holds the folder
 
 
 def write_together(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -29,36 +32,55 @@ def write_together(folder: Path, files: Mapping[str, bytes]) -> None:
         CheckpointError: Another process has been writing into the folder for a minute.
     """
     makedirs_synced(folder)
+    paths = {folder / name: data for name, data in files.items()}
     with hold_for_writing(folder) as is_alone:
         if is_alone:
-            for leftover in folder.glob(f"{_DRAFT}*"):  # of processes that died
-                leftover.unlink()
-        drafts: dict[Path, Path] = {}
-        try:
-            for name, data in files.items():
-                path = folder / name
-                makedirs_synced(path.parent)
-                if path.is_dir():
-                    raise IsADirectoryError(errno.EISDIR, "a folder is in its place", str(path))
-                drafts[path] = write_aside(path, data, _DRAFT)
-            with _interrupts_wait():
-                for path, draft in drafts.items():
-                    draft.replace(path)
-        except BaseException:
-            _remove(drafts.values())
-            raise
-        for parent in {path.parent for path in drafts}:
-            fsync_dir(parent)
+            for parent in {folder, *(path.parent for path in paths)}:
+                _remove(parent.glob(f"{_DRAFT}*"))  # of processes that died
+        _write(paths, _DRAFT)
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write one file and the folder that it is in; see `write_together`."""
-    write_together(path.parent, {path.name: data})
+    """Write a file that appears as a whole or not at all, and the folder that it is in.
+
+    Args:
+        path: The file; one that exists is replaced. No lock is needed, as the last of several writers wins.
+        data: Its content.
+
+    Raises:
+        OSError: It cannot be written; an existing file is then as it was.
+    """
+    _write({path: data}, _SINGLE_DRAFT)
+
+
+def _write(files: Mapping[Path, bytes], prefix: str) -> None:
+    drafts, streams = list[tuple[Path, Path]](), dict[Path, bytes]()
+    try:
+        for path, data in files.items():
+            target = Path(os.path.realpath(path))  # a link stays, and what it leads to is replaced
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "a folder is in its place", str(path))
+            if path.exists() and not target.is_file():  # also /dev/stdout, which leads to a pipe without a path
+                streams[path] = data
+                continue
+            makedirs_synced(target.parent)
+            mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
+            drafts.append((target, write_aside(target, data, prefix, mode)))
+        for path, data in streams.items():
+            path.write_bytes(data)
+        with _interrupts_wait():
+            for target, draft in drafts:
+                draft.replace(target)
+            for parent in {target.parent for target, _ in drafts}:
+                fsync_dir(parent)
+    except BaseException:
+        _remove(draft for _, draft in drafts)
+        raise
 
 
 @contextmanager
 def _interrupts_wait() -> Iterator[None]:
-    """A context at whose end an interrupt is raised that came within it."""
+    """Hold back Ctrl-C until the context ends."""
     before = signal.getsignal(signal.SIGINT)
     if before is None or threading.current_thread() is not threading.main_thread():  # which alone is interrupted
         yield

@@ -45,6 +45,7 @@ def compare(
         TypeError: If `runs` are no paths.
         ValueError: If there are no runs.
         ImportError: If matplotlib is not installed.
+        OSError: If the page cannot be written.
     """
     if isinstance(runs, (str, bytes, os.PathLike)):
         runs = [os.fsdecode(runs)]

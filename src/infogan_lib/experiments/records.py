@@ -157,7 +157,7 @@ def _read_lines(path: Path, history: History) -> None:
                 try:
                     row = parse_json(path, line)
                 except CheckpointError:
-                    if line.endswith(b"\n"):
+                    if line.endswith(b"\n") or len(line) == _LONGEST_LINE:
                         raise
                     break  # a run that was killed may have left half a line at its end
                 try:

@@ -159,6 +159,7 @@ def sweep(
         TypeError: If an argument has the wrong type, or a function that other processes cannot import.
         ValueError: If there are no seeds, or a setting has no values.
         KeyboardInterrupt: If the sweep was stopped; its runs are saved.
+        CheckpointError: If another process has been writing into the sweep's folder for a minute.
     """
     if not callable(make_recipe):
         raise TypeError(

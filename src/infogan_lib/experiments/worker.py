@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from infogan_lib.checkpoints.disk import atomic_write
+from infogan_lib.checkpoints.together import write_whole
 from infogan_lib.experiments.run_metrics import RESULT, label_metrics, training_metrics
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.recipes import available, save_run
@@ -60,7 +60,7 @@ def run_job(job: Job) -> None:
     try:
         metrics = _train(job)
         content = {"seed": job.seed, "settings": dict(job.labels), "metrics": metrics}
-        atomic_write(job.folder / RESULT, (json.dumps(content) + "\n").encode())
+        write_whole(job.folder / RESULT, (json.dumps(content) + "\n").encode())
     except Exception:
         (job.folder / ERROR).write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
         raise

@@ -50,12 +50,12 @@ _Q_KINDS = {
 def save_model(model: "InfoGAN", folder: str | os.PathLike[str]) -> None:
     """Write a model into a folder; see `InfoGAN.save`."""
     folder, tensors = check_path("folder", folder), model.state_dict()
-    check_free(folder, _KIND)
     metadata = ModelPlan.of(model).to_dict()
     with os_errors_as_checkpoint_errors(folder, "making the folder"):
         makedirs_synced(folder)
     state = to_plain_data({_VERSIONS: module_versions(tensors), **tensors}, "model")
     with hold_for_writing(folder) as is_alone:
+        check_free(folder, _KIND)
         write_bundle(folder, _KIND, metadata, state, max_bytes=4 * size_in_bytes(model) + 2**30, sweep=is_alone)
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from infogan_lib._checks import check_path, check_type, shorten
-from infogan_lib.checkpoints.disk import CheckpointError, atomic_write, fsync_dir, os_errors_as_checkpoint_errors
+from infogan_lib.checkpoints.disk import CheckpointError, os_errors_as_checkpoint_errors
 from infogan_lib.checkpoints.json_file import read_json
+from infogan_lib.checkpoints.together import write_whole
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.recipes.recipe import Recipe, available, check_fits, get
 
@@ -48,8 +49,7 @@ def save_run(folder: str | os.PathLike[str], recipe: Recipe, model: InfoGAN) -> 
     model.save(folder / _MODEL)
     fields = {"format": FORMAT, "name": recipe.name, "width": recipe.width, "seed": recipe.seed}
     with os_errors_as_checkpoint_errors(folder / _RECIPE, "saving"):
-        atomic_write(folder / _RECIPE, (json.dumps(fields) + "\n").encode())
-        fsync_dir(folder)
+        write_whole(folder / _RECIPE, (json.dumps(fields) + "\n").encode())
 
 
 def load_run(folder: str | os.PathLike[str]) -> InfoGAN:

@@ -202,12 +202,12 @@ class RunLedger:
             CheckpointError: A folder in which something else was saved, or an error of the disk.
             NonFiniteLossError: A weight is not finite; what was saved before is still there.
         """
-        check_free(folder, TRAINER_STATE)
         self.check_weights(self.step())
         with os_errors_as_checkpoint_errors(folder, "making the folder"):
             makedirs_synced(folder)
         state = CompositeState(**self.parts).state_dict()
         with hold_for_writing(folder) as is_alone:
+            check_free(folder, TRAINER_STATE)
             metadata = self.metadata(make_segment_folder(folder))
             write_bundle(folder, TRAINER_STATE, metadata, state, max_bytes=self.max_bytes, sweep=is_alone)
             if is_alone:

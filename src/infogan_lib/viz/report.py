@@ -72,6 +72,7 @@ def write_report(
         KeyError: If there is no code of that name.
         ImportError: If matplotlib, scipy or scikit-learn is not installed.
         OSError: If the file cannot be written.
+        CheckpointError: If another process has been writing into its folder for a minute.
     """
     # All arguments are checked before minutes of evaluation.
     seed, title, path = check_seed(seed), check_text("title", title, lines=True), _check_out(out)

@@ -86,7 +86,7 @@ def animate_folder(folder: str | Path, path: str | Path, *, seconds: float = 0.3
         The number of pictures.
 
     Raises:
-        ValueError: If there are no pictures, or their sizes differ.
+        ValueError: If there are no pictures, their sizes differ, or the path does not end as an animation does.
         ImportError: If pillow is not installed.
     """
     seconds = check_float("seconds", seconds, above=0)
@@ -95,6 +95,9 @@ def animate_folder(folder: str | Path, path: str | Path, *, seconds: float = 0.3
     except ImportError as error:
         raise ImportError("animations need pillow: pip install 'infogan-lib[viz]'") from error
     folder, path = check_path("folder", folder), check_path("path", path)
+    kind = Image.registered_extensions().get(path.suffix.lower())
+    if kind is None or kind not in Image.SAVE_ALL:  # such as .psd, which is only read
+        raise ValueError(f"path must end as an animation does, such as .gif, but got {describe(str(path))}")
     files = sorted(folder.glob("step_*.png"))
     if not files:
         raise ValueError(f"there is no picture step_*.png in {folder}; SampleGrid writes them")
@@ -103,9 +106,6 @@ def animate_folder(folder: str | Path, path: str | Path, *, seconds: float = 0.3
     if len(sizes) > 1:
         raise ValueError(f"the pictures in {folder} have different sizes, {sorted(sizes)}; use one folder per run")
     milliseconds = round(1000 * seconds)
-    kind = Image.registered_extensions().get(path.suffix.lower())
-    if kind is None:
-        raise ValueError(f"path must end as a file of pictures does, such as .gif, but got {describe(str(path))}")
     durations = [milliseconds] * (len(frames) - 1) + [5 * milliseconds]
     file = io.BytesIO()
     frames[0].save(file, kind, save_all=True, append_images=frames[1:], duration=durations, loop=0)

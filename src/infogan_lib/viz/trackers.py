@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from infogan_lib._checks import check_function, check_int, check_path, check_seed, describe
+from infogan_lib.checkpoints.together import write_whole
 from infogan_lib.training.callbacks import Callback
 from infogan_lib.training.trainer import InfoGANTrainer
 from infogan_lib.viz.grids import image_grid
@@ -140,7 +141,8 @@ class Tracker(_Tracking):
         rows: Number of rows of a picture; the values of the first discrete code run along the columns.
         seed: Seed for the latents of the pictures.
         record: File that keeps the last step sent, such as "runs/mine/tracker.txt", so that a run that is resumed,
-            here and at the tracker, sends no step twice; None to send all.
+            here and at the tracker, sends no step twice, unless the process is killed between the sending and the
+            record; None to send all.
 
     Raises:
         TypeError: If `run` has no method `log`.
@@ -185,10 +187,7 @@ class Tracker(_Tracking):
             return
         super().on_step_end(trainer, metrics)
         if self.record is not None and (trainer.steps % self.every == 0 or self.needs_model(trainer.steps)):
-            self.record.parent.mkdir(parents=True, exist_ok=True)
-            whole = self.record.with_name(f"{self.record.name}.tmp")  # a number that is cut off is another one
-            whole.write_text(f"{trainer.steps}\n", encoding="utf-8")
-            whole.replace(self.record)
+            write_whole(self.record, f"{trainer.steps}\n".encode())  # a number that is cut off is another one
 
     @override
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
