@@ -44,7 +44,7 @@ def dealt_out() -> None:
 
 def dealt_out_stream() -> None:
     """A loader as Accelerate makes it of a stream, where each process reads all and keeps a part."""
-    stream = Shards(8, 8, processes=1)
+    stream = type("IterableDatasetShard", (Shards,), {})(8, 8, processes=1)
     stream.num_processes = 2  # type: ignore[attr-defined]
     make_trainer().fit(DataLoader(stream, 4), steps=2)
 

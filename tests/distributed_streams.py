@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -91,8 +92,10 @@ def of_shards(sizes: list[int], workers: int, noise: float = 0) -> tuple[list[li
 
 
 def one_reader() -> tuple[list[list[int]], Result]:
-    """A stream that is the same everywhere, without `Sharded`."""
-    return numbers(Shards(8, 8, processes=1), batch_size=4)
+    """A stream that is the same everywhere, without `Sharded`, with attributes that split streams have as well."""
+    stream = Shards(8, 8, processes=1)
+    vars(stream).update(_distributed=False, num_processes=2, num_replicas=2, pipeline=None)
+    return numbers(stream, batch_size=4)
 
 
 def same_everywhere() -> None:
@@ -106,7 +109,7 @@ def sharded_here_alone() -> None:
 
 def split_but_not_sharded() -> None:
     shards = Shards(8, 8)
-    shards._distributed = "of two"  # type: ignore[attr-defined]  # as Hugging Face's datasets have it
+    vars(shards)["_distributed"] = SimpleNamespace(rank=rank(), world_size=2)  # as Hugging Face's datasets have it
     numbers(DataLoader(shards, 4))
 
 

@@ -895,7 +895,7 @@ rows(
     size=[*COUNT, None, (4,), (4, 0), "44"],
     mode=["rgb", None, 3, "CMYK"],
 )
-rows("data.Sharded", data.Sharded, batches=[None, 3, "ab", [], torch.zeros(4, 1, 4, 4)])
+rows("data.Sharded", data.Sharded, batches=[None, 3, "ab", [], torch.zeros(4, 1, 4, 4), np.zeros((4, 1, 4, 4))])
 
 # Metrics.
 CODES, FACTORS = np.random.default_rng(0).random((80, 2)), np.arange(160).reshape(80, 2) % np.array([4, 3])

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import resource
 
 import pytest
 import torch
@@ -11,6 +10,7 @@ import torch
 import infogan_lib as ig
 from infogan_lib.checkpoints.run_folder import read_checkpoint
 from infogan_lib.checkpoints.tensor_file import encode
+from memory import bounded_memory
 
 MAX_BYTES = 1 << 27
 
@@ -56,7 +56,5 @@ def honest_pickle():
 
 def assert_refused(folder, match=None):
     """It is a CheckpointError, in bounded memory."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(ig.CheckpointError, match=match):
+    with bounded_memory(300), pytest.raises(ig.CheckpointError, match=match):
         read_checkpoint(folder, max_bytes=MAX_BYTES)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 * 1024, "memory was not bounded"

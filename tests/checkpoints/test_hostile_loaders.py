@@ -13,6 +13,7 @@ import infogan_lib as ig
 from infogan_lib import Checkpoints
 from infogan_lib.checkpoints.run_folder import read_checkpoint
 from infogan_lib.checkpoints.tensor_file import encode
+from infogan_lib.data.loader_source import LoaderSource
 from resume_toys import Noisy, fit, trainer
 
 
@@ -59,9 +60,32 @@ def test_states_that_no_generator_can_have_are_refused_before_anything_is_loaded
         tensor.fill_(value)
 
     forge_a_run(tmp_path, shuffled(), change)
-    t = trainer()
-    before = torch.get_rng_state()
+    t, loader = trainer(), shuffled()
+    generator = loader.sampler.generator.manual_seed(5)
+    before, own = torch.get_rng_state(), generator.get_state()
     with pytest.raises(ig.CheckpointError, match="its data does not fit"):
-        fit(t, shuffled(), steps=4, checkpoints=tmp_path)
+        fit(t, loader, steps=4, checkpoints=tmp_path)
     assert t.steps == 0
     assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(generator.get_state(), own)
+
+
+@pytest.mark.parametrize(
+    "refused", [("at_start", 0, "torch"), ("before_last", 0, "torch"), ("before_last", 1, 0), "own"]
+)
+def test_a_state_that_a_source_refuses_changes_no_generator(refused):
+    source = LoaderSource(shuffled())
+    batches = source.epoch(0)
+    next(batches), next(batches)
+    state = source.state_dict()
+    states = state["own"] if refused == "own" else state[refused[0]][refused[1]]
+    key = 0 if refused == "own" else refused[2]
+    states[key] = torch.full_like(states[key], 255)
+    loader = shuffled()
+    source = LoaderSource(loader)
+    generator = loader.sampler.generator.manual_seed(5)
+    before, own = torch.get_rng_state(), generator.get_state()
+    with pytest.raises(RuntimeError, match="Invalid mt19937 state"):
+        source.load_state_dict(state)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(generator.get_state(), own)

@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import sys
 
 import pytest
 
@@ -23,6 +24,7 @@ def test_a_lock_that_is_a_link_is_refused(tmp_path, link):
     assert precious.read_text() == "text"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="has no named pipes")
 def test_a_lock_that_is_a_pipe_is_refused(tmp_path):
     os.mkfifo(tmp_path / "lock")
     with pytest.raises(ig.CheckpointError, match="not a lock but a link or a device"), RunLock(tmp_path):

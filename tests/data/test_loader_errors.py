@@ -1,4 +1,4 @@
-"""A DataLoader that fails, or whose epoch is not what it was: the cell that is run again goes on as if nothing was."""
+"""A DataLoader that fails, or whose epoch is not what it was: the cell that is run again continues undisturbed."""
 
 import pytest
 import torch

@@ -15,6 +15,7 @@ from torch.utils.data import (
 from torch.utils.data.distributed import DistributedSampler
 
 from infogan_lib import Callback, Checkpoints
+from infogan_lib.data import Sharded
 from toys import images, make_trainer
 
 DATA = TensorDataset(images(41))
@@ -48,6 +49,23 @@ def test_a_last_batch_that_is_too_small_is_found_before_the_first_step(loader):
     trainer = make_trainer()
     with pytest.raises(ValueError, match="last batch holds 1 of .* drop_last=True"):
         trainer.fit(loader, epochs=1)
+    assert trainer.steps == 0
+
+
+class WithPlace(DataLoader):
+    """A loader that keeps its own place, as torchdata's StatefulDataLoader does."""
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state):
+        pass
+
+
+def test_the_last_batch_of_a_share_is_checked_as_well():
+    trainer = make_trainer()
+    with pytest.raises(ValueError, match="last batch holds 1 of .* drop_last=True"):
+        trainer.fit(Sharded(WithPlace(DATA, 8)), epochs=1)
     assert trainer.steps == 0
 
 
@@ -201,3 +219,11 @@ class WebLoader(IterableDataset):
 def test_a_loader_in_the_form_of_a_stream_gives_batches():
     (epoch,) = epochs_of(WebLoader(DataLoader(DATA, 8, drop_last=True)), count=1)
     assert torch.equal(epoch, images(41)[:40].unflatten(0, (5, 8)))
+
+
+@pytest.mark.parametrize("pipeline", [None, torch.nn.Identity(), torch.flip])
+def test_a_stream_may_have_a_pipeline_of_another_kind(pipeline):
+    stream = Shuffled()
+    stream.pipeline = pipeline
+    (epoch,) = epochs_of(stream, count=1, batch_size=8)
+    assert epoch.shape == (5, 8, *images(1).shape[1:])

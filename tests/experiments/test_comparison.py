@@ -92,30 +92,18 @@ def test_a_line_that_is_too_long_does_not_end_the_log(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "message"),
+    ("content", "message"),
     [
-        ("metrics.jsonl", '{"step": 1, "lo\n' + LINE, "Invalid control character"),
-        ("metrics.jsonl", '{"loss/d": 1}\n', "it must be a dict of 'step', but 'step' is not in it"),
-        ("metrics.jsonl", f'{{"step": {10**40}, "loss/d": 1}}\n', "step must be a whole number from 0"),
-        ("metrics.jsonl", '{"step": 1, "loss/d": "x"}\n', "'loss/d' must be a number, but is 'x'"),
-        ("metrics.jsonl", f'{{"step": 1, "loss/d": {10**400}}}\n', "'loss/d' must be a number"),
-        ("metrics.jsonl", "[" * 10_000 + "\n", "maximum recursion depth"),
-        ("metrics.jsonl", "\ud800\n", "it is no JSON"),
-        ("metrics.jsonl", None, "this is not a regular file"),
-        ("result.json", '{"metrics": 7}', "metrics must be a dict of names, but got 7"),
-        ("result.json", '{"metrics": {"a": "x"}}', "'a' must be a number, but is 'x'"),
-        ("result.json", '{"metrics": {}, "settings": [1]}', "settings must be a dict of names"),
-        ("result.json", f'{{"metrics": {{"a": {10**400}}}}}', "'a' must be a number"),
-        ("result.json", None, "this is not a regular file"),
+        (f'{{"step": {10**40}, "loss/d": 1}}\n', "step must be a whole number from 0"),
+        (f'{{"step": 1, "loss/d": {10**400}}}\n', "'loss/d' must be a number"),
+        ('{"step": 1, "lo\n' + LINE, "it is no JSON"),
+        ("[" * 10_000 + "\n", "it is no JSON"),
+        ("\ud800\n", "it is no JSON"),
     ],
 )
-def test_a_file_that_is_no_record_is_named(tmp_path, name, content, message):
-    path = tmp_path / name
-    if content is None:
-        os.mkfifo(path)  # whose other end nobody opens
-    else:
-        path.write_text(content, errors="surrogatepass")
-    with pytest.raises(RunError, match=f"{name}: cannot be read: .*{message}"):
+def test_what_is_wrong_with_a_line_of_a_log_is_said(tmp_path, content, message):
+    (tmp_path / "metrics.jsonl").write_text(content, errors="surrogatepass")
+    with pytest.raises(RunError, match=f"metrics.jsonl: cannot be read: .*{message}"):
         read_run(tmp_path)
 
 

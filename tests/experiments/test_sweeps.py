@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 import infogan_lib as ig
 import sweep_toys
@@ -76,6 +77,16 @@ def test_a_run_is_that_of_the_same_trainer_and_is_trained_once(tmp_path, in_this
     again = sweep(sweep_toys.tiny, images(32), out=tmp_path, seeds=[7, 8])
     assert in_this_process == ["seed=7", "seed=8"]
     assert again.runs[0] == found.runs[0]
+
+
+@pytest.mark.parametrize("size", [4, 8])
+def test_images_may_be_an_array(tmp_path, in_this_process, size):
+    pictures = torch.rand(32, 1, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    expected = sweep(sweep_toys.tiny, pictures, out=tmp_path / "tensor", seeds=[7], test=(pictures, sweep_toys.LABELS))
+    arrays = pictures.numpy(), sweep_toys.LABELS.numpy()
+    for name, data in {"images": arrays[0], "labeled": arrays}.items():
+        found = sweep(sweep_toys.tiny, data, out=tmp_path / name, seeds=[7], test=arrays)
+        assert found.runs == expected.runs
 
 
 def test_a_failing_run_is_named_and_the_others_are_there(tmp_path, in_this_process):

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -228,6 +229,34 @@ def test_a_model_that_is_saved_while_another_is_read_is_read_instead(tmp_path, m
 
     monkeypatch.setattr(folder, "open_regular", open_late)
     assert_same(from_pretrained(tmp_path, **networks()), second)
+
+
+def test_a_model_is_read_between_the_two_files_of_a_save(tmp_path, monkeypatch):
+    first, second = model(), model()
+    with torch.no_grad():
+        next(second.generator.parameters()).mul_(2)
+    save_pretrained(first, tmp_path, card="x")
+    old = (tmp_path / "config.json").read_bytes()
+    save_pretrained(second, tmp_path, card="x")
+    new = (tmp_path / "config.json").read_bytes()
+    (tmp_path / "config.json").write_bytes(old)
+    monkeypatch.setattr(time, "sleep", lambda seconds: (tmp_path / "config.json").write_bytes(new))
+    assert_same(from_pretrained(tmp_path, **networks()), second)
+
+
+def test_a_folder_that_is_replaced_again_and_again_is_given_up(tmp_path, monkeypatch):
+    save_pretrained(model(), tmp_path, card="x")
+    path, read, times = tmp_path / "config.json", folder.read_config, []
+
+    def read_another(where):
+        times.append(where)
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"weights_sha256": str(len(times))}))
+        return read(where)
+
+    read_another(tmp_path)
+    monkeypatch.setattr(folder, "read_config", read_another)
+    with pytest.raises(CheckpointError, match="was replaced 10 times while it was read"):
+        from_pretrained(tmp_path, **networks())
 
 
 def test_a_config_cannot_ask_for_more_memory_than_its_weights(tmp_path):

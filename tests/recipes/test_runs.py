@@ -9,6 +9,7 @@ import torch
 
 from infogan_lib import CheckpointError, Engine, recipes
 from infogan_lib.recipes import Recipe, RunError, load_run, save_run
+from infogan_lib.recipes import recipe as recipe_module
 
 
 def saved_run(folder, **overrides):
@@ -123,6 +124,25 @@ def test_a_recipe_cannot_ask_for_more_memory_than_its_model(tmp_path):
     path = tmp_path / "recipe.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"width": 16}))
     with pytest.raises(RunError, match=r"recipe.json: its recipe 'default' of width 16 has .* weights, more than"):
+        load_run(tmp_path)
+
+
+def test_a_recipe_of_the_users_is_built_once(tmp_path, monkeypatch):
+    built = []
+
+    def mine(width):
+        built.append(width)
+        return recipes.get("default", width=width)
+
+    monkeypatch.setattr(recipe_module, "_RECIPES", recipe_module._RECIPES | {"mine": mine})
+    recipe = recipes.get("mine", width=0.1)
+    save_run(tmp_path, recipe, recipe.model())
+    built.clear()
+    load_run(tmp_path)
+    assert built == [0.1]
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"width": 16}))
+    with pytest.raises(RunError, match="its recipe 'mine' of width 16 has .* weights, more than"):
         load_run(tmp_path)
 
 

@@ -306,7 +306,7 @@ def test_what_a_dead_process_left_is_removed(tmp_path):
 
 
 def test_a_save_that_fails_after_its_segment_loses_nothing(tmp_path, monkeypatch):
-    """The segment is there, the checkpoint is not, and the same process goes on once there is room."""
+    """The segment is there, the checkpoint is not, and the same process continues once there is room."""
     monkeypatch.setattr(history_module, "_MEMORY_BYTES", 0)
     real, failed = os.rename, []
 

@@ -63,7 +63,7 @@ def test_a_branch_may_put_its_batches_together(tmp_path):
 
 def test_a_branch_takes_the_place_of_the_interrupted_call(tmp_path):
     fit(fit(trainer(), steps=4, checkpoints=tmp_path / "a"), steps=4, checkpoints=tmp_path / "a")
-    for _ in range(2):  # the second time it goes on with the branch, which is complete
+    for _ in range(2):  # the second time it continues the branch, which is complete
         t = fit(trainer(), steps=6, checkpoints=Checkpoints(tmp_path / "b", resume=tmp_path / "a"))
         assert t.steps == 10  # six from where the second call began
     again = fit(trainer(), steps=7, checkpoints=Checkpoints(tmp_path / "b", resume=tmp_path / "a"))

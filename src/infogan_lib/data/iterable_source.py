@@ -77,7 +77,13 @@ def is_stateful(data: Any) -> bool:
 
 def is_loader(data: Any) -> bool:
     """Whether data is a loader in the form of a stream, as WebDataset's WebLoader is: what it gives are batches."""
-    return any(isinstance(stage, DataLoader) for stage in getattr(data, "pipeline", ()))
+    return any(isinstance(stage, DataLoader) for stage in stages_of(data))
+
+
+def stages_of(data: Any) -> list[Any]:
+    """The stages of a stream of WebDataset's; an attribute of that name in other data may be anything."""
+    stages = getattr(data, "pipeline", None)
+    return stages if isinstance(stages, list) else []
 
 
 def length_of(batches: Iterable[Any]) -> int | None:

@@ -15,7 +15,7 @@ from infogan_lib.data.batch_images import extract_images
 from infogan_lib.data.dataset import BatchSource, Reader
 from infogan_lib.data.iterable_source import length_of, set_epoch
 from infogan_lib.data.labels import Batch
-from infogan_lib.data.rng import GLOBAL_RNG, GlobalRng, GlobalRngState, preserve_rng
+from infogan_lib.data.rng import GLOBAL_RNG, GlobalRng, GlobalRngState
 
 
 class _LoaderRngState(NamedTuple):
@@ -97,11 +97,8 @@ class LoaderSource(BatchSource):
 
     def _set_rng_state(self, state: _LoaderRngState) -> None:
         self._global_rng.set_state(state.global_rng)
-        self._set_own_state(state.own)
-
-    def _set_own_state(self, states: list[Tensor]) -> None:
-        for generator, state in zip(self._generators, states, strict=True):
-            generator.set_state(state)
+        for generator, own in zip(self._generators, state.own, strict=True):
+            generator.set_state(own)
 
     @property
     @override
@@ -128,11 +125,13 @@ class LoaderSource(BatchSource):
                 f"the run's loader had {state['length']} batches and {len(state['own'])} generators of its own, and "
                 f"this one has {self.batches_per_epoch} and {len(self._generators)}"
             )
-        self._at_start, self._before_last = (
+        at_start, before_last = (
             _LoaderRngState(GlobalRngState.from_plain(plain), own)
             for plain, own in (state["at_start"], state["before_last"])
         )
-        with preserve_rng(torch.device("cpu")):  # states that no generator can have are refused now, not when needed
-            self._set_rng_state(self._at_start)
-            self._set_rng_state(self._before_last)
-        self._set_own_state(state["own"])
+        now = self._get_rng_state()
+        resumed = now._replace(own=state["own"])
+        with self._restored_on_error(now):  # states that no generator can have are refused now, not when needed
+            for one in (at_start, before_last, resumed):
+                self._set_rng_state(one)
+        self._at_start, self._before_last = at_start, before_last

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset
 
@@ -27,7 +28,7 @@ class Sharded:
 
     def __init__(self, batches: Iterable[Any]) -> None:
         is_stream = isinstance(batches, IterableDataset) or not isinstance(
-            batches, (Tensor, Dataset, Sequence, Mapping)
+            batches, (Tensor, np.ndarray, Dataset, Sequence, Mapping)
         )
         if not (is_stream and isinstance(batches, Iterable)):
             raise TypeError(

@@ -14,7 +14,7 @@ from typing_extensions import override
 from infogan_lib._checks import describe
 from infogan_lib._schema import Kind
 from infogan_lib.data.dataset import BatchSource, DatasetSource
-from infogan_lib.data.iterable_source import IterableSource
+from infogan_lib.data.iterable_source import IterableSource, stages_of
 from infogan_lib.data.labels import Batch, batch_of, tensors_of
 from infogan_lib.data.sharded import Sharded
 from infogan_lib.data.sharded_source import ShardedSource
@@ -103,7 +103,7 @@ def share_source(source: BatchSource, data: Any, seed: int, processes: Processes
         return source
     if _is_dealt_out(data):
         raise ValueError(
-            "this DataLoader gives each process a part of the data, and InfoGANTrainer deals out batches by itself; "
+            "this data gives each process a part of the data, and InfoGANTrainer deals out batches by itself; "
             "give the Dataset with batch_size= and num_workers=, or the DataLoader without DistributedSampler, as it "
             "was before accelerator.prepare or fabric.setup_dataloaders"
         )
@@ -120,16 +120,24 @@ def share_source(source: BatchSource, data: Any, seed: int, processes: Processes
 
 def _is_dealt_out(loader: Any) -> bool:
     """Whether a loader leaves items to other processes or waits for them, as torch's sampler and Accelerate's do."""
-    parts = [getattr(loader, name, None) for name in ("dataset", "sampler", "batch_sampler")]
+    parts = [getattr(loader, name, None) for name in ("sampler", "batch_sampler")]
     parts.append(getattr(parts[-1], "sampler", None))
+    dataset = getattr(loader, "dataset", None)
+    if _is_a(dataset, "IterableDatasetShard"):  # other data sets may have settings of these names
+        parts.append(dataset)
     counts = [getattr(part, name, 1) for part in parts for name in ("num_replicas", "num_processes")]
-    waits = any(kind.__name__ == "DataLoaderDispatcher" for kind in type(loader).__mro__)
-    return waits or any(isinstance(count, int) and count > 1 for count in counts)
+    return _is_a(loader, "DataLoaderDispatcher") or any(isinstance(count, int) and count > 1 for count in counts)
 
 
 def _is_split_by_rank(stream: Any) -> bool:
     """Whether a stream leaves items to other processes: what WebDataset or Hugging Face's datasets split does."""
-    stages = getattr(stream, "pipeline", None)
-    parts = [getattr(stream, "dataset", None), *(stages if isinstance(stages, list) else ())]
-    is_split = getattr(stream, "_distributed", None) is not None or getattr(stream, "__name__", "") == "split_by_node"
-    return is_split or any(_is_split_by_rank(part) for part in parts if part is not None)
+    count = getattr(getattr(stream, "_distributed", None), "world_size", 1)
+    if (isinstance(count, int) and count > 1) or getattr(stream, "__name__", "") == "split_by_node":
+        return True
+    parts = [getattr(stream, "dataset", None), *stages_of(stream)]
+    return any(_is_split_by_rank(part) for part in parts if part is not None)
+
+
+def _is_a(value: Any, name: str) -> bool:
+    """Whether a value is of a class of that name, whose package need not be installed."""
+    return any(kind.__name__ == name for kind in type(value).__mro__)

@@ -118,7 +118,7 @@ def make_source(
         )
     if labels is not None and (isinstance(data, Tensor) or _starts_with_images(data)):
         batch = labels(data)
-        images = _check_images(batch.images, batch_size)
+        images = _check_images(check_dense("data", batch.images), batch_size)
         images = images.to(device) if fits(images, device) else images
         known = labels.check_known(batch.labels).to(images.device)
         return TensorSource(images, batch_size, seed, known)
@@ -176,7 +176,6 @@ def _starts_with_images(data: Any) -> bool:
 
 
 def _check_images(images: Tensor, batch_size: int) -> Tensor:
-    check_dense("data", images)
     if images.ndim < 2:
         raise ValueError(f"data must be a Tensor of images (N, *), but got shape {tuple(images.shape)}")
     _check_enough(len(images), batch_size)

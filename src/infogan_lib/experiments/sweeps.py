@@ -22,6 +22,7 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -142,7 +143,7 @@ def sweep(
         make_recipe: Function ``(seed=..., **settings) -> Recipe``, such as
             ``functools.partial(recipes.get, "default")``.
         data: Images as for `fit`, (images, labels), or a function without arguments that returns either, which each
-            run calls for itself. Tensors are resized to the recipe's size.
+            run calls for itself. Tensors and arrays are resized to the recipe's size.
         out: Folder of the sweep. Each run has a folder in it, from which it resumes.
         seeds: Seeds of the runs.
         grid: Values of each setting, all of whose combinations are trained, ``{"width": [0.5, 1.0]}``; a mapping gives
@@ -165,7 +166,7 @@ def sweep(
         raise TypeError(
             f"make_recipe must be a function (seed=..., **settings) -> Recipe, but got {describe(make_recipe)}"
         )
-    if not callable(data) and not isinstance(data, (Tensor, Dataset)) and not _is_labeled(data):
+    if not callable(data) and not _is_images(data) and not _is_labeled(data):
         raise TypeError(
             f"data must be images, (images, labels) or a function that returns them, but got {describe(data)}"
         )
@@ -196,7 +197,11 @@ def sweep(
 
 def _is_labeled(data: Any) -> bool:
     """Whether data is a pair of images and labels."""
-    return isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], (Tensor, Dataset))
+    return isinstance(data, tuple) and len(data) == 2 and _is_images(data[0])
+
+
+def _is_images(data: Any) -> bool:
+    return isinstance(data, (Tensor, np.ndarray, Dataset))
 
 
 def _seeds(seeds: Iterable[int]) -> list[int]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from infogan_lib.checkpoints.together import write_whole
+from infogan_lib.data.batch_images import to_tensor
 from infogan_lib.experiments.run_metrics import RESULT, label_metrics, training_metrics
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.recipes import available, save_run
@@ -72,6 +73,7 @@ def _train(job: Job) -> dict[str, float]:
         raise TypeError(f"make_recipe must return a Recipe, but returned {type(recipe).__name__}")
     data = job.data() if callable(job.data) else job.data
     images, labels = data if isinstance(data, tuple) else (data, None)
+    images = to_tensor(images)
     if isinstance(images, Tensor):
         images = recipe.images(images)
         recipe = recipe.for_images(len(images))
@@ -88,7 +90,7 @@ def _train(job: Job) -> dict[str, float]:
     if job.test is not None:
         test: Any = job.test() if callable(job.test) else job.test
         test_images, test_labels = test
-        metrics |= label_metrics(trainer.model, recipe.images(test_images), test_labels)
+        metrics |= label_metrics(trainer.model, recipe.images(to_tensor(test_images)), test_labels)
     if job.evaluate is not None:
         metrics |= {name: float(value) for name, value in job.evaluate(trainer.model).items()}
     if recipe.name in available():

@@ -6,6 +6,7 @@ one, and the SHA-256 of the weights, so that a download or an update that stoppe
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -118,17 +119,34 @@ def read_pretrained(folder: Path, config: Config, max_bytes: int) -> Pretrained:
     """
     safetensors = require("safetensors.torch", extra="hub", feature="from_pretrained")
     path = folder / WEIGHTS
-    file, size = open_regular(path)
-    with file, os_errors_as_checkpoint_errors(path, "reading"):
-        if size > max_bytes:
-            raise CheckpointError(path, f"it has {size:,} bytes, and these networks need at most {max_bytes:,}")
-        data = file.read(max_bytes)
-    if hashlib.sha256(data).hexdigest() != config.digest:
-        now = read_config(folder)
-        if now.digest != config.digest:
-            return read_pretrained(folder, now, max_bytes)
-        raise CheckpointError(path, f"it is not the file that {CONFIG} was written with (SHA-256); fetch both again")
+    before = None
+    for _ in range(_MAX_TRIES):
+        data = _read_weights(path, max_bytes)
+        digest = hashlib.sha256(data).hexdigest()
+        if digest == config.digest:
+            break
+        if before == (config.digest, digest):
+            raise CheckpointError(
+                path, f"it is not the file that {CONFIG} was written with (SHA-256); fetch both again"
+            )
+        before = config.digest, digest
+        time.sleep(_PAUSE)  # a save replaces one file after the other
+        config = read_config(folder)
+    else:
+        raise CheckpointError(folder, f"it was replaced {_MAX_TRIES} times while it was read; read it when it is saved")
     try:
         return Pretrained(config, safetensors.load(data))
     except Exception as error:  # safetensors' errors have no common class of Python's
         raise CheckpointError(path, f"it cannot be read: {str(error)[:200]}") from error
+
+
+_MAX_TRIES, _PAUSE = 10, 0.01
+"""How often a folder is read that is being replaced, and the seconds in between."""
+
+
+def _read_weights(path: Path, max_bytes: int) -> bytes:
+    file, size = open_regular(path)
+    with file, os_errors_as_checkpoint_errors(path, "reading"):
+        if size > max_bytes:
+            raise CheckpointError(path, f"it has {size:,} bytes, and these networks need at most {max_bytes:,}")
+        return file.read(max_bytes)

@@ -31,7 +31,7 @@ from infogan_lib.model.pretrained import PretrainedGenerator
 from infogan_lib.model.q_head import QHeadFactory
 from infogan_lib.model.saving import assemble_model, check_finite_weights, size_in_bytes
 from infogan_lib.model.validation import check_modules, check_reader_functions
-from infogan_lib.recipes.recipe import Recipe, available, check_fits, get
+from infogan_lib.recipes.recipe import Recipe, available, check_weights_fit, get
 
 Reader = Callable[[Any], Any]
 
@@ -290,7 +290,7 @@ def _rebuild(folder: Path, config: Config) -> Recipe:
             "samples, and discriminator= as well for all of the model"
         )
     with suppress(OSError):  # missing weights are named when they are read
-        check_fits(folder / CONFIG, (folder / WEIGHTS).stat().st_size, **config.recipe)
+        check_weights_fit(folder / CONFIG, (folder / WEIGHTS).stat().st_size, **config.recipe)
     try:
         return get(**config.recipe)
     except (TypeError, ValueError, RuntimeError, MemoryError) as error:

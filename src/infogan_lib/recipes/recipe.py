@@ -263,8 +263,10 @@ def get(name: str, *, width: float = 1.0, seed: int = 0, **overrides: Any) -> Re
     return replace(recipe, **{"name": name, "width": width, "seed": seed} | changes)
 
 
-def check_fits(path: Path, size: int, name: Any, width: Any, seed: Any) -> None:
+def check_weights_fit(path: Path, size: int, name: Any, width: Any, seed: Any) -> None:
     """Check that weights of so many bytes can be those of a recipe's networks, which are built without memory for it.
+
+    A registered recipe of the user's may load files, and is built for this only where its width is above 1.
 
     Args:
         path: The file that names the recipe, for the message.
@@ -277,10 +279,12 @@ def check_fits(path: Path, size: int, name: Any, width: Any, seed: Any) -> None:
         CheckpointError: The networks have more weights than that.
     """
     try:
+        if width <= 1 and not _RECIPES[name].__module__.startswith("infogan_lib."):
+            return
         with torch.device("meta"):
             recipe = get(name, width=width, seed=seed)
         weights = sum(p.numel() for m in (recipe.generator, recipe.discriminator) for p in m.parameters())
-    except (TypeError, ValueError, RuntimeError):
+    except (KeyError, TypeError, ValueError, RuntimeError):
         return  # `get` says why; or a recipe of the user's makes tensors that are no meta tensors
     if weights > size:
         raise CheckpointError(

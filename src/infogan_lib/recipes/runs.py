@@ -15,7 +15,7 @@ from infogan_lib.checkpoints.disk import CheckpointError, os_errors_as_checkpoin
 from infogan_lib.checkpoints.json_file import read_json
 from infogan_lib.checkpoints.together import write_whole
 from infogan_lib.model.infogan import InfoGAN
-from infogan_lib.recipes.recipe import Recipe, available, check_fits, get
+from infogan_lib.recipes.recipe import Recipe, available, check_weights_fit, get
 
 FORMAT = 1
 _MODEL, _RECIPE = "model", "recipe.json"
@@ -70,7 +70,7 @@ def load_run(folder: str | os.PathLike[str]) -> InfoGAN:
     path, (name, width, seed) = _recipe_arguments(folder)
     try:
         with suppress(OSError):  # a missing model is named when it is read
-            check_fits(path, sum(file.stat().st_size for file in (folder / _MODEL).iterdir()), name, width, seed)
+            check_weights_fit(path, sum(file.stat().st_size for file in (folder / _MODEL).iterdir()), name, width, seed)
         recipe = get(name, width=width, seed=seed)
     except CheckpointError as error:
         raise RunError(_one_line(error)) from error

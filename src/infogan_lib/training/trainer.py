@@ -289,8 +289,8 @@ class InfoGANTrainer(Stepper):
         source = make_source(batches, **size, seed=self._seed, device=self.device, read=read)
         if source.not_resumable and resumable:
             raise ValueError(f"a run that can be resumed needs data with a position: {source.not_resumable}")
-        if isinstance(data, DataLoader):
-            check_last_batch(data, self._batches.min_batch_size)
+        if isinstance(batches, DataLoader):
+            check_last_batch(batches, self._batches.min_batch_size)
         if isinstance(source, TensorSource) and not is_tensor:
             self._check_data(source.images)
         check = None if isinstance(source, TensorSource) else self._check_data  # a Tensor was checked as a whole
