@@ -1,4 +1,6 @@
 import os
+import signal
+import threading
 
 import pytest
 import torch
@@ -15,6 +17,10 @@ settings.load_profile("project")
 
 # Sums come out otherwise with other numbers of threads, and networks of this size gain nothing from them.
 torch.set_num_threads(1)
+
+# A shell's background jobs ignore Ctrl-C, and hand that down to the tests and to the programs that these start.
+if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
