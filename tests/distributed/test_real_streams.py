@@ -1,5 +1,6 @@
 """WebDataset and streams of Hugging Face's datasets, as they are, in programs that `torchrun` starts."""
 
+import importlib
 import io
 import json
 import tarfile
@@ -132,7 +133,8 @@ def test_webdataset(tmp_path):
 
 
 def test_hugging_face(tmp_path):
-    datasets = pytest.importorskip("datasets")
+    pytest.importorskip("datasets.distributed")  # a folder of the tests is called datasets, too
+    datasets = importlib.import_module("datasets")
     for i in range(4):
         rows = [{"image": image(number).tolist()} for number in range(12 * i, 12 * i + 12)]
         datasets.Dataset.from_list(rows).to_parquet(tmp_path / f"{i}.parquet")

@@ -132,7 +132,7 @@ def is_library_head(q_head: object) -> bool:
     return (q_head.func if isinstance(q_head, partial) else q_head) in LIBRARY_HEADS.values()
 
 
-def saved_head(name: str, tensors: Mapping[str, Tensor], outputs: int) -> QHeadFactory:
+def saved_head(name: str, tensors: Mapping[str, Any], outputs: int) -> QHeadFactory:
     """What makes a head of `LIBRARY_HEADS` as wide as a saved one.
 
     Args:
@@ -140,7 +140,8 @@ def saved_head(name: str, tensors: Mapping[str, Tensor], outputs: int) -> QHeadF
         tensors: the tensors of the saved head, by name; the width is 128 if they do not show it.
         outputs: the number of raw outputs.
     """
-    shapes = [tuple(tensor.shape) for key, tensor in tensors.items() if without_wrappers(key) == "out.weight"]
+    weights = [value for key, value in tensors.items() if without_wrappers(key) == "out.weight"]
+    shapes = [tuple(weight.shape) for weight in weights if isinstance(weight, Tensor)]
     widths = [shape[1] for shape in shapes if len(shape) == 2 and shape[0] == outputs and shape[1] > 0]
     return partial(LIBRARY_HEADS[name], hidden=widths[0] if len(widths) == 1 else WIDTH)
 
