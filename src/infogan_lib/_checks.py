@@ -18,6 +18,7 @@ from torch import Tensor
 from infogan_lib._messages import MAX_NAME as MAX_NAME
 from infogan_lib._messages import describe as describe
 from infogan_lib._messages import join_names as join_names
+from infogan_lib._messages import one_line as one_line
 from infogan_lib._messages import shorten as shorten
 
 MAX_INT = 2**63 - 1

@@ -21,6 +21,12 @@ def shorten(value: object, most: int = 60) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
+def one_line(text: object, most: int = 400) -> str:
+    """A text without line breaks, cut after so many characters."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= most else f"{line[:most]}..."
+
+
 def describe(value: object) -> str:
     """The repr of a value, shortened, and its type, for an error message; shape and dtype of a Tensor."""
     if isinstance(value, Tensor) and not value.is_nested:  # those have no shape

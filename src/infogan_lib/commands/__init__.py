@@ -8,10 +8,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from infogan_lib._checks import one_line
 from infogan_lib._version import __version__
 from infogan_lib.checkpoints import CheckpointError
 from infogan_lib.commands import info, reporting, training
-from infogan_lib.commands.arguments import Parser, one_line, path
+from infogan_lib.commands.arguments import SCREEN, Parser, path
 from infogan_lib.explorer import __main__ as explorer
 from infogan_lib.export import ExportError, export_onnx
 from infogan_lib.recipes import load_run
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit(130)  # 128 and the number of SIGINT, as shells have it
     except (CheckpointError, ExportError, NonFiniteLossError, ImportError, OSError, ValueError) as error:
-        sys.exit(f"infogan: {one_line(error)}")
+        sys.exit(f"infogan: {one_line(error, SCREEN)}")
 
 
 def _parser() -> argparse.ArgumentParser:

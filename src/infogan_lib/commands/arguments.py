@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from typing_extensions import override
 
-from infogan_lib._checks import check_float, check_int, check_path, check_seed, shorten
+from infogan_lib._checks import check_float, check_int, check_path, check_seed, one_line, shorten
 from infogan_lib._schema import MAX_STEPS
 
 
@@ -19,13 +19,11 @@ class Parser(argparse.ArgumentParser):
 
     @override
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {one_line(message)}; see {self.prog} --help\n")
+        self.exit(2, f"{self.prog}: {one_line(message, SCREEN)}; see {self.prog} --help\n")
 
 
-def one_line(text: object) -> str:
-    """A message without line breaks, and no longer than a screen."""
-    line = " ".join(str(text).split())
-    return line if len(line) <= 1000 else f"{line[:1000]}..."
+SCREEN = 1000
+"""The most characters of a message on stderr."""
 
 
 def positive_int(text: str) -> int:

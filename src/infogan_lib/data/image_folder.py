@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from typing_extensions import override
 
-from infogan_lib._checks import check_choice, check_int, check_name, check_path, describe, shorten
+from infogan_lib._checks import check_choice, check_int, check_name, check_path, describe, one_line
 from infogan_lib._warnings import warn
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _pictures(paths: Iterable[Path]) -> list[Path]:
 
 
 def _reason(error: BaseException) -> str:
-    return f"{type(error).__name__}: {shorten(str(error), 200)[1:-1]}"
+    return f"{type(error).__name__}: {one_line(error, 200)}"
 
 
 def _check_size(picture: "Image") -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infogan_lib._messages import MAX_NAME, describe, shorten
+from infogan_lib._checks import MAX_NAME, describe, one_line, shorten
 from infogan_lib._schema import MAX_INT, MAX_STEPS, Int, ListOf, MapOf, Plain, Record, Text
 from infogan_lib.checkpoints.disk import CheckpointError, open_regular
 from infogan_lib.checkpoints.json_file import parse_json, read_object
@@ -191,4 +191,4 @@ def _as_text(value: object) -> str:
 
 def _unreadable(path: Path, error: Exception) -> RunError:
     reason = error.reason if isinstance(error, CheckpointError) else str(error)
-    return RunError(f"{path}: cannot be read: {' '.join(reason.split())[:400]}")
+    return RunError(f"{path}: cannot be read: {one_line(reason)}")

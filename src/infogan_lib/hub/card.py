@@ -124,10 +124,15 @@ def _cell(text: str) -> str:
     return re.sub(
         r"([\\|\[\]()!*_~#])",
         r"\\\1",
-        " ".join(text.split()).replace("`", "'").replace("&", "&amp;").replace("<", "&lt;"),
+        _on_one_line(text).replace("&", "&amp;").replace("<", "&lt;"),
     )
 
 
 def _code(text: str) -> str:
     """Text that a cell of a Markdown table shows as code."""
-    return f"`{' '.join(text.split()).replace('|', chr(92) + '|').replace('`', chr(39))}`"
+    shown = _on_one_line(text).replace("|", "\\|")
+    return f"`{shown}`"
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join(text.split()).replace("`", "'")

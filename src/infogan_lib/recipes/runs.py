@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from infogan_lib._checks import check_path, check_type, shorten
+from infogan_lib._checks import check_path, check_type, one_line, shorten
 from infogan_lib.checkpoints.disk import CheckpointError, os_errors_as_checkpoint_errors
 from infogan_lib.checkpoints.json_file import read_json
 from infogan_lib.checkpoints.together import write_whole
@@ -73,9 +73,9 @@ def load_run(folder: str | os.PathLike[str]) -> InfoGAN:
             check_weights_fit(path, sum(file.stat().st_size for file in (folder / _MODEL).iterdir()), name, width, seed)
         recipe = get(name, width=width, seed=seed)
     except CheckpointError as error:
-        raise RunError(_one_line(error)) from error
+        raise RunError(one_line(error)) from error
     except (TypeError, ValueError, RuntimeError, MemoryError) as error:
-        raise RunError(f"{path}: no networks can be built from it: {_one_line(error)}") from error
+        raise RunError(f"{path}: no networks can be built from it: {one_line(error)}") from error
     try:
         return InfoGAN.load(
             folder / _MODEL,
@@ -85,7 +85,7 @@ def load_run(folder: str | os.PathLike[str]) -> InfoGAN:
             q_network=recipe.q_network,
         )
     except CheckpointError as error:
-        raise RunError(_one_line(error)) from error
+        raise RunError(one_line(error)) from error
 
 
 def _recipe_arguments(folder: Path) -> tuple[Path, list[Any]]:
@@ -108,7 +108,3 @@ def _recipe_arguments(folder: Path) -> tuple[Path, list[Any]]:
             "infogan-lib that saved it"
         )
     return path, [content[key] for key in keys]
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:400]
