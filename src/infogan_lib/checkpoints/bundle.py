@@ -34,9 +34,6 @@ FORMAT = 2
 
 MANIFEST = "manifest.json"
 
-STEP_NAME = re.compile("step_([0-9]{10})")
-"""The names of the checkpoints of a run."""
-
 _MAX_MANIFEST_BYTES = 1 << 20
 
 _READ_BY = {
@@ -147,18 +144,16 @@ def read_bundle(folder: Path, *kinds: str, max_bytes: int) -> tuple[dict[str, An
     return _metadata(manifest), state
 
 
-def check_free(folder: Path, kind: str) -> None:
-    """Check that saving into a folder overwrites nothing but a bundle of the same kind, damaged or not.
+def check_replaceable(folder: Path, kind: str) -> None:
+    """Check that a bundle of some kind overwrites nothing but one of the same kind, damaged or not.
 
     Args:
         folder: the folder, which may not exist yet.
         kind: what is to be saved, such as "model".
 
     Raises:
-        CheckpointError: it is the folder of a run, or holds something else that was saved or cannot be read.
+        CheckpointError: the folder holds something else that was saved, or that cannot be read.
     """
-    if list_steps(folder / "checkpoints"):
-        raise CheckpointError(folder, f"this is a run folder; give the {kind} a folder of its own")
     if not os.path.lexists(folder / MANIFEST):
         return
     try:
@@ -190,15 +185,6 @@ def _written_kind(folder: Path) -> tuple[str | None, int]:
 
 
 _BEGINNING = re.compile(rb'\{\s*"kind": "([a-z ]+)",\s*"format": ([0-9]{1,9})\b')
-
-
-def list_steps(checkpoints: Path) -> list[tuple[int, Path]]:
-    """Steps and folders of the checkpoints in a folder of checkpoints, newest first, unread."""
-    if not checkpoints.is_dir():
-        return []
-    with os_errors_as_checkpoint_errors(checkpoints, "listing the checkpoints"):
-        names = [(STEP_NAME.fullmatch(entry.name), entry) for entry in checkpoints.iterdir()]
-    return sorted(((int(match[1]), entry) for match, entry in names if match), reverse=True)
 
 
 def _metadata(manifest: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ and whose name is that of the step in it. What a process that died has left behi
 holds the lock and so is alone.
 """
 
+import re
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -17,9 +18,8 @@ from typing import Any, NamedTuple
 from infogan_lib._schema import MAX_STEPS
 from infogan_lib._warnings import warn
 from infogan_lib.checkpoints.bundle import (
-    STEP_NAME,
     bundle_kind,
-    list_steps,
+    check_replaceable,
     read_bundle,
     read_metadata,
     verify_bundle,
@@ -37,6 +37,8 @@ from infogan_lib.checkpoints.lock import RunLock
 from infogan_lib.checkpoints.segments import FOLDER, make_segment_folder, remove_unnamed
 
 KIND, TRAINER_STATE = "checkpoint", "trainer state"
+
+_STEP_NAME = re.compile("step_([0-9]{10})")
 
 Check = Callable[[Path, Any], None]
 """Raises CheckpointError for a state, read from a path, that should not be used."""
@@ -101,7 +103,7 @@ class RunFolder:
 
     def newest_step(self) -> int | None:
         """The step of the newest checkpoint that verifies; of the newest one where none does, None if there is none."""
-        checkpoints = list_steps(self.checkpoints)
+        checkpoints = _list_steps(self.checkpoints)
         steps = (step for step, path in checkpoints if _is_good(path))
         return next(steps, checkpoints[0][0] if checkpoints else None)
 
@@ -158,7 +160,7 @@ class RunFolder:
         """
         self.check_held()
         good = False
-        for i, (_, path) in enumerate(list_steps(self.checkpoints)):
+        for i, (_, path) in enumerate(_list_steps(self.checkpoints)):
             if i >= self._keep and good:
                 if path == self.current:
                     continue
@@ -186,7 +188,7 @@ def latest_checkpoint(run: Path, *, max_bytes: int, check: Check | None = None) 
         CheckpointError: there are checkpoints, but none can be used.
     """
     damage = None
-    for _, path in list_steps(run / "checkpoints"):
+    for _, path in _list_steps(run / "checkpoints"):
         try:
             if path.is_symlink():
                 raise CheckpointError(path, "it is a symbolic link, and links are not followed here")
@@ -233,7 +235,7 @@ def _read(path: Path, max_bytes: int, check: Check | None) -> Checkpoint:
 
 
 def _check_name(path: Path, metadata: dict[str, Any]) -> None:
-    match = STEP_NAME.fullmatch(path.name)
+    match = _STEP_NAME.fullmatch(path.name)
     if match is not None and metadata.get("step") != int(match[1]):
         raise CheckpointError(
             path,
@@ -251,7 +253,7 @@ def latest_metadata(run: Path) -> tuple[Path, dict[str, Any]] | None:
     Returns:
         The checkpoint's folder and its metadata, or None if there is none.
     """
-    for _, path in list_steps(run / "checkpoints"):
+    for _, path in _list_steps(run / "checkpoints"):
         with suppress(CheckpointError):
             return path, read_metadata(path, KIND)
     return None
@@ -263,11 +265,26 @@ def remove_unnamed_segments(run: Path) -> None:
     Args:
         run: a run folder, or the folder of a trainer's state.
     """
-    manifests = [path for _, path in list_steps(run / "checkpoints")]
+    manifests = [path for _, path in _list_steps(run / "checkpoints")]
     if bundle_kind(run) is not None:
         manifests.append(run)
     with suppress(CheckpointError):  # one of them is damaged, and nobody knows what it names
         remove_unnamed(run / FOLDER, [read_metadata(path, KIND, TRAINER_STATE) for path in manifests])
+
+
+def check_free(folder: Path, kind: str) -> None:
+    """Check that saving into a folder overwrites nothing but a bundle of the same kind, damaged or not.
+
+    Args:
+        folder: the folder, which may not exist yet.
+        kind: what is to be saved, such as "model".
+
+    Raises:
+        CheckpointError: it is the folder of a run, or holds something else that was saved or cannot be read.
+    """
+    if _list_steps(folder / "checkpoints"):
+        raise CheckpointError(folder, f"this is a run folder; give the {kind} a folder of its own")
+    check_replaceable(folder, kind)
 
 
 def _check_is_no_part(folder: Path) -> None:
@@ -276,7 +293,7 @@ def _check_is_no_part(folder: Path) -> None:
     Raises:
         CheckpointError: it is a checkpoint, the folder of the checkpoints, or the folder of something else saved.
     """
-    if list_steps(folder / "checkpoints"):
+    if _list_steps(folder / "checkpoints"):
         return
     kind = bundle_kind(folder)
     if kind is not None:
@@ -286,13 +303,22 @@ def _check_is_no_part(folder: Path) -> None:
             else "to begin a run from a checkpoint, give Checkpoints(another_folder, resume=this_one)"
         )
         raise CheckpointError(folder, f"this is no run folder but something that was saved; {advice}")
-    if folder.is_dir() and list_steps(folder):
+    if folder.is_dir() and _list_steps(folder):
         raise CheckpointError(folder, f"these are the checkpoints of a run; give the run's folder, {folder.parent}")
 
 
 def is_run_folder(path: Path) -> bool:
     """Whether a folder is a run's; a checkpoint is none, whatever else is in it."""
     return (path / "checkpoints").is_dir() and bundle_kind(path) is None
+
+
+def _list_steps(checkpoints: Path) -> list[tuple[int, Path]]:
+    """Steps and folders of the checkpoints in a folder of checkpoints, newest first, unread."""
+    if not checkpoints.is_dir():
+        return []
+    with os_errors_as_checkpoint_errors(checkpoints, "listing the checkpoints"):
+        names = [(_STEP_NAME.fullmatch(entry.name), entry) for entry in checkpoints.iterdir()]
+    return sorted(((int(match[1]), entry) for match, entry in names if match), reverse=True)
 
 
 def _is_good(path: Path) -> bool:

@@ -29,7 +29,7 @@ from infogan_lib.hub.generator import load_generator
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.pretrained import PretrainedGenerator
 from infogan_lib.model.q_head import QHeadFactory
-from infogan_lib.model.saving import assemble_model, check_finite_weights, size_in_bytes
+from infogan_lib.model.saving import assemble_model, check_finite_weights, max_weight_bytes
 from infogan_lib.model.validation import check_modules, check_reader_functions
 from infogan_lib.recipes.recipe import Recipe, available, check_weights_fit, get
 
@@ -252,9 +252,12 @@ def from_pretrained(
 
 
 def _largest(*networks: object) -> int:
-    """The most bytes that the weights of a model with these networks can have; D and Q may not be among them."""
+    """The largest file of weights that is read: a fixed limit where G alone is given, as D's size is not known."""
     given = [network for network in networks if isinstance(network, nn.Module)]
-    return 2**34 if len(given) == 1 else 8 * sum(map(size_in_bytes, given)) + 2**30
+    return _MAX_WITHOUT_D if len(given) == 1 else max_weight_bytes(given)
+
+
+_MAX_WITHOUT_D = 2**34
 
 
 def _check_token(token: object) -> None:

@@ -5,7 +5,7 @@ changed.
 """
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from infogan_lib._checks import check_path, join_names, shorten
 from infogan_lib._schema import MAX_INT
-from infogan_lib.checkpoints.bundle import check_free, read_bundle, write_bundle
+from infogan_lib.checkpoints.bundle import read_bundle, write_bundle
 from infogan_lib.checkpoints.compare import (
     check_tensors,
     module_versions,
@@ -23,6 +23,7 @@ from infogan_lib.checkpoints.compare import (
 )
 from infogan_lib.checkpoints.disk import CheckpointError, makedirs_synced, os_errors_as_checkpoint_errors
 from infogan_lib.checkpoints.holding import hold_for_writing
+from infogan_lib.checkpoints.run_folder import check_free
 from infogan_lib.checkpoints.state import check_schema
 from infogan_lib.checkpoints.tensor_file import to_plain_data
 from infogan_lib.model.ema import make_ema
@@ -76,8 +77,7 @@ def load_model(
     check_modules(generator, discriminator, q_head, q_network)
     folder, q = check_path("folder", folder), q_network if q_head is None else q_head
     networks = [network for network in (generator, discriminator, q) if isinstance(network, nn.Module)]
-    max_bytes = 8 * sum(map(size_in_bytes, networks)) + 2**30
-    metadata, state = read_bundle(folder, _KIND, max_bytes=max_bytes)
+    metadata, state = read_bundle(folder, _KIND, max_bytes=max_weight_bytes(networks))
     plan = ModelPlan.from_dict(folder, metadata)
     tensors, versions = _split(folder, state)
     return assemble_model(
@@ -252,6 +252,11 @@ def tensors_of(tensors: Mapping[str, Any], network: str) -> dict[str, Any]:
 
 def _functions(names: Collection[str]) -> str:
     return f"functions for {join_names(names)}" if names else "no functions"
+
+
+def max_weight_bytes(networks: Iterable[nn.Module]) -> int:
+    """The most bytes that the saved weights of a model with these networks may have, averages and Q among them."""
+    return 8 * sum(map(size_in_bytes, networks)) + 2**30
 
 
 def size_in_bytes(module: nn.Module) -> int:

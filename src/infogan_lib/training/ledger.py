@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from infogan_lib._schema import MAX_STEPS, Int, Record
 from infogan_lib._version import __version__
 from infogan_lib._warnings import warn
-from infogan_lib.checkpoints.bundle import check_free, read_bundle, write_bundle
+from infogan_lib.checkpoints.bundle import read_bundle, write_bundle
 from infogan_lib.checkpoints.compare import known_fields
 from infogan_lib.checkpoints.disk import CheckpointError, makedirs_synced, os_errors_as_checkpoint_errors
 from infogan_lib.checkpoints.holding import hold_for_writing
@@ -19,6 +19,7 @@ from infogan_lib.checkpoints.run_folder import (
     KIND,
     TRAINER_STATE,
     Check,
+    check_free,
     is_run_folder,
     read_checkpoint,
     remove_unnamed_segments,
