@@ -70,12 +70,8 @@ def test_an_interrupt_between_two_renames_waits_for_the_last(tmp_path, monkeypat
         return rename(self, target)
 
     monkeypatch.setattr(Path, "replace", interrupting)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore the signal
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            write_together(tmp_path, NEW)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with pytest.raises(KeyboardInterrupt):
+        write_together(tmp_path, NEW)
     assert files(tmp_path) == NEW
 
 
@@ -88,12 +84,8 @@ def test_an_interrupt_waits_until_all_folders_are_synced(tmp_path, monkeypatch):
         synced.append(folder)
 
     monkeypatch.setattr(together, "fsync_dir", interrupting)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            write_together(tmp_path, NEW)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with pytest.raises(KeyboardInterrupt):
+        write_together(tmp_path, NEW)
     assert set(synced) == {tmp_path, tmp_path / "b"}
 
 

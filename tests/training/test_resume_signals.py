@@ -56,15 +56,6 @@ def test_handlers_are_restored_and_ones_own_is_called(tmp_path):
         signal.signal(signal.SIGTERM, previous)
 
 
-@pytest.fixture
-def _takes_ctrl_c():
-    """A shell's background jobs ignore SIGINT, and hand that down to the tests."""
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, previous)
-
-
-@pytest.mark.usefixtures("_takes_ctrl_c")
 @pytest.mark.parametrize("interactive", [True, False])
 def test_ctrl_c_leaves_a_usable_trainer(tmp_path, monkeypatch, interactive):
     class Presses(ig.Callback):
