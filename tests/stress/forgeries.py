@@ -39,6 +39,7 @@ class Forgery(NamedTuple):
         if not self.path:
             return self.value
         key, *rest = self.path
+        state = {} if state is None else state  # a record that is absent is there with the forgery alone
         inner = Forgery(tuple(rest), self.value)
         if isinstance(state, (list, tuple)):
             return type(state)(inner.apply(item) if i == key else item for i, item in enumerate(state))
