@@ -1,7 +1,9 @@
 """What training on several processes costs: collectives, bytes and the time in them per step, and weak scaling.
 
 Processes of one thread each, through gloo. Weak scaling gives two processes twice the batch of one, so that ideal is
-twice the images per second; one process and two run in turn, and the median of the rounds counts.
+twice the images per second. Cores that share memory and clock rarely do twice as much as one, so two processes that
+know nothing of each other run too: what they do together is what the machine has to give. One process, two apart and
+two together run in turn, and the median of the rounds counts.
 
     python benchmarks/distributed.py            # the figures of docs/distributed.md
     python benchmarks/distributed.py --quick    # a short form that only shows that everything runs
@@ -19,6 +21,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -59,9 +62,9 @@ def pair_256(channels: int) -> tuple[nn.Module, nn.Module]:
 def trainer_of(what: str, quick: bool) -> tuple[InfoGANTrainer, tuple[int, ...], int]:
     """A trainer, the shape of its images, and its images per process."""
     torch.manual_seed(0)
-    if what == "MNIST":
+    if what.startswith("MNIST"):
         trainer = recipes.get("default", width=0.1 if quick else 0.5).trainer(engine=Engine("cpu"))
-        return trainer, trainer.model.image_shape, 8 if quick else 64
+        return trainer, trainer.model.image_shape, 8 if quick else int(what.split()[1])
     g, d = pair_256(32 if quick else 1024)
     return InfoGANTrainer(g, d, LATENT, engine=Engine("cpu")), (3, 256, 256), 2
 
@@ -114,13 +117,27 @@ def work(what: str, steps: int, quick: bool) -> dict[str, Any]:
         saving = time.perf_counter() - started
     return {
         "parameters": [sum(p.numel() for p in n.parameters()) for n in (trainer.model.generator, trainer.model)],
+        "rows": per_process,
         "images_per_second": len(images) / seconds,
         "seconds": seconds,
         "collectives": meter.calls / steps,
         "bytes": meter.bytes / steps,
         "seconds_in_collectives": meter.seconds / steps,
         "seconds_to_save": saving,
+        "latency": latency() if trainer.distributed.world_size > 1 else 0.0,
     }
+
+
+def latency(repeats: int = 200) -> float:
+    """The seconds that a message of four bytes takes, after some computing as in a step."""
+    number, matrix, seconds = torch.zeros(1), torch.randn(300, 300), 0.0
+    for _ in range(repeats):
+        for _ in range(5):
+            torch.mm(matrix, matrix)
+        started = time.perf_counter()
+        distributed.all_reduce(number)
+        seconds += time.perf_counter() - started
+    return seconds / repeats
 
 
 def measure(world_size: int, what: str, steps: int, quick: bool) -> dict[str, Any]:
@@ -134,16 +151,32 @@ def measure(world_size: int, what: str, steps: int, quick: bool) -> dict[str, An
         return json.loads(out.read_text())
 
 
+def measure_apart(what: str, steps: int, quick: bool) -> float:
+    """The images per second of two processes that train at the same time, each for itself."""
+    with ThreadPoolExecutor(2) as pool:
+        measured = pool.map(lambda _: measure(1, what, steps, quick), range(2))
+        return sum(one["images_per_second"] for one in measured)
+
+
 def report(what: str, steps: int, rounds: int, quick: bool) -> None:
     """Print the figures of one pair of networks."""
-    measured = [(measure(1, what, steps, quick), measure(2, what, steps, quick)) for _ in range(rounds)]
-    two = measured[-1][1]
-    ratios = [both["images_per_second"] / one["images_per_second"] for one, both in measured]
+    speeds: dict[str, list[float]] = {"one": [], "two apart": []}
+    two: dict[str, Any] = {}
+    for _ in range(rounds):
+        one = measure(1, what, steps, quick)["images_per_second"]
+        apart = measure_apart(what, steps, quick)
+        two = measure(2, what, steps, quick)
+        speeds["one"].append(two["images_per_second"] / one)
+        speeds["two apart"].append(two["images_per_second"] / apart)
     g, model = two["parameters"]
-    print(f"{what}: {g / 1e6:.2f} M parameters in G, {(model - g) / 1e6:.2f} M in D and Q")
+    sizes = f"{g / 1e6:.2f} M parameters in G, {(model - g) / 1e6:.2f} M in D and Q"
+    print(f"{what}: {sizes}, {two['rows']} images per process")
     print(f"  a step of two processes: {two['collectives']:.0f} collectives of {two['bytes'] / 1e6:.2f} MB together,")
     print(f"    {1e3 * two['seconds_in_collectives']:.0f} of {1e3 * two['seconds']:.0f} ms in them, waiting included")
-    print(f"  weak scaling: {statistics.median(ratios):.2f} of 2 (lowest {min(ratios):.2f}, highest {max(ratios):.2f})")
+    print(f"    a message of four bytes takes {1e3 * two['latency']:.2f} ms on this machine")
+    for name, ratios in speeds.items():
+        spread = f"(lowest {min(ratios):.2f}, highest {max(ratios):.2f})"
+        print(f"  images per second, two together over {name}: {statistics.median(ratios):.2f} {spread}")
     print(f"  time to save: {two['seconds_to_save']:.2f} s")
 
 
@@ -198,7 +231,7 @@ if __name__ == "__main__":
         if os.environ["RANK"] == "0":
             options.out.write_text(json.dumps(figures))
     else:
-        report("MNIST", steps=2 if options.quick else 20, rounds=1 if options.quick else 5, quick=options.quick)
-        report("256 pixels", steps=1 if options.quick else 2, rounds=1 if options.quick else 2, quick=options.quick)
+        for what, steps, rounds in [("MNIST 64", 20, 5), ("MNIST 256", 10, 3), ("256 pixels", 2, 2)]:
+            report(what, min(steps, 2) if options.quick else steps, 1 if options.quick else rounds, options.quick)
         estimate()
         print("Lines of code: {} in files of its own, {} elsewhere that name processes".format(*lines_of_code()))

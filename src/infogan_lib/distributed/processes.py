@@ -105,11 +105,15 @@ class Processes:
 
     def all_reduce(self, tensor: Tensor) -> None:
         """Make a tensor the sum of those of all processes, in place."""
-        with self._connection():
-            distributed.all_reduce(tensor)
+        if self.world_size > 1:
+            with self._connection():
+                distributed.all_reduce(tensor)
 
     def all_gather(self, whole: Tensor, own: Tensor) -> None:
         """Write the tensors of all processes, which are of one size, one after the other into `whole`."""
+        if self.world_size == 1:
+            whole.copy_(own)
+            return
         with self._connection():
             all_gather(whole, own)
 
