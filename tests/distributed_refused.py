@@ -1,6 +1,11 @@
 """What several processes cannot share, as functions that all of them run."""
 
+import importlib
+import sys
+import tempfile
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -65,6 +70,25 @@ def fully_sharded() -> None:
 def other_networks() -> str:
     trainer = make_trainer(discriminator=dense_discriminator(norm=rank() == 0))
     return str(trainer)
+
+
+def other_activations() -> None:
+    d = dense_discriminator()
+    make_trainer(discriminator=nn.Sequential(*(nn.ELU() if isinstance(x, nn.LeakyReLU) and rank() else x for x in d)))
+
+
+def other_sources() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "doubled.py"
+        path.write_text(f"from torch import nn\n\n\nclass Doubled(nn.Sequential):\n    factor = {2 + rank()}\n")
+        with mock.patch.object(sys, "path", [folder, *sys.path]):
+            doubled = importlib.import_module("doubled")
+        make_trainer(discriminator=doubled.Doubled(*dense_discriminator()))
+
+
+def other_versions() -> None:
+    with mock.patch.object(torch, "__version__", f"2.{13 + rank()}.0"):
+        make_trainer()
 
 
 def other_targets() -> None:

@@ -1,11 +1,14 @@
 """The trainer's replicas: one in each process, with the same weights, settings, data and random numbers."""
 
+import hashlib
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from infogan_lib._version import __version__
 from infogan_lib.data.labels import Batch, LabeledBatch
 from infogan_lib.data.rng import TorchRng
 from infogan_lib.distributed import ProcessError, Processes
@@ -47,7 +50,7 @@ def check_networks(processes: Processes, engine: "Engine", *networks: Any) -> No
 def begin_alike(
     processes: Processes, modules: Sequence[nn.Module], settings: Mapping[str, Any], device: torch.device
 ) -> None:
-    """Check that all processes have the same settings, and give them the weights and generators of process 0.
+    """Check that all processes have the same code and settings, and give them the weights and generators of process 0.
 
     Args:
         processes: the processes.
@@ -56,17 +59,34 @@ def begin_alike(
         device: the trainer's device.
 
     Raises:
-        ProcessError: settings or networks that differ.
+        ProcessError: versions, code, settings or networks that differ.
     """
     if processes.world_size == 1:
         return
     processes.check_device(device)
+    processes.check_settings("versions", {"infogan-lib": __version__, "torch": torch.__version__})
     tensors = [pair for module in modules for pair in [*module.named_parameters(), *module.named_buffers()]]
     processes.check_settings("networks", {name: f"{t.dtype} {tuple(t.shape)}" for name, t in tensors})
+    processes.check_settings("code", _code(modules))
     processes.check_settings("settings", settings)
     processes.share(tensor for _, tensor in tensors)
     rng = TorchRng(device)
     rng.load_state_dict(processes.exchange(rng.state_dict())[0])
+
+
+def _code(modules: Sequence[nn.Module]) -> dict[str, str]:
+    """What the networks do: each layer with its settings, and a digest of the source of each class but torch's."""
+    layers = [pair for module in modules for pair in module.named_modules()]
+    classes = {type(layer) for _, layer in layers if not type(layer).__module__.startswith("torch.")}
+    sources = {f"class {kind.__qualname__}": _source_digest(kind) for kind in classes}
+    return {name: f"{type(layer).__qualname__}({layer.extra_repr()})" for name, layer in layers} | sources
+
+
+def _source_digest(kind: type) -> str:
+    try:
+        return hashlib.sha256(inspect.getsource(kind).encode()).hexdigest()[:16]
+    except (OSError, TypeError):  # made in an interpreter, of which no source is kept
+        return "unknown"
 
 
 def check_first_batch(processes: Processes, model: InfoGAN, precision: Precision, real: Batch) -> None:
