@@ -5,6 +5,7 @@ import threading
 import pytest
 import torch
 from hypothesis import settings
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from toys import DEVICE
 
@@ -35,3 +36,13 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason="has tensors of its own on the CPU"))
         if item.get_closest_marker("cuda") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="needs CUDA"))
+
+
+@pytest.fixture(scope="session")
+def traced_generators() -> None:
+    """Skips a test that traces draws of a `torch.Generator`, which torch 2.10 cannot."""
+    rng = torch.Generator()
+    try:
+        make_fx(lambda x: torch.rand(2, generator=rng) + x, tracing_mode="fake")(torch.zeros(2))
+    except NotImplementedError as error:
+        pytest.skip(f"torch {torch.__version__} cannot trace a torch.Generator: {error}")

@@ -144,6 +144,7 @@ def test_shape_and_dtype_are_kept_and_the_input_is_not_changed(augment, shape, d
     assert torch.equal(x, before)
 
 
+@pytest.mark.usefixtures("traced_generators")
 @pytest.mark.parametrize(("augment", "shape"), CASES, ids=str)
 def test_a_trace_on_fake_tensors_is_the_augmentation(augment, shape):
     """Tracing without values fails at anything that reads one on the host."""

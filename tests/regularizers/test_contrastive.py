@@ -199,6 +199,7 @@ def test_in_the_loss_of_a_model_it_trains_the_generator_and_the_classifier():
     assert all(p.grad is None for p in [*model.discriminator.parameters(), *model.q.parameters()])
 
 
+@pytest.mark.usefixtures("traced_generators")
 def test_pairs_are_made_without_reading_a_value_on_the_host():
     source = rng()
 

@@ -128,6 +128,7 @@ def test_half_precision_logits_are_averaged_in_float32():
     torch.testing.assert_close(gradient, torch.full((4, 10), 0.3), rtol=5e-3, atol=0)
 
 
+@pytest.mark.usefixtures("traced_generators")
 @pytest.mark.parametrize("term", [R1(), R2(), GradientPenalty(), Consistency()], ids=lambda term: term.name)
 def test_a_trace_on_fake_tensors_is_the_term(term):
     """Tracing without values fails at anything that reads one on the host."""

@@ -118,9 +118,9 @@ class BatchLayers(TorchFunctionMode):
         scale = (var + eps).rsqrt()
         scale = scale if weight is None else scale * weight
         shift = -mean * scale if bias is None else bias - mean * scale
-        # x * scale + shift in one pass over x, and in one in the backward pass.
-        zero, one = torch.zeros_like(mean), torch.ones_like(var)
-        return F.batch_norm(x, zero, one, scale, shift, training=False, eps=0.0).to(input.dtype)
+        # x * scale + shift in one pass over x, and in one in the backward pass: a mean of 0, and a variance of 0 + 1.
+        zero = torch.zeros_like(mean)
+        return F.batch_norm(x, zero, zero, scale, shift, training=False, eps=1.0).to(input.dtype)
 
     def _dropout(self, func: Callable[..., Tensor], input: Tensor, p: float, training: bool, inplace: bool) -> Tensor:
         each = len(input) // self._own_count  # rows of this layer for each row of the batch
