@@ -208,7 +208,7 @@ class Array(Kind):
     Args:
         dtype: Its dtype; None for any floating one.
         shape: Its shape; None stands for any length of a dimension.
-        low: The smallest value, if there is one.
+        low: The smallest value, if there is one; minus infinity for any but NaN.
         high: The largest value, if there is one.
     """
 
@@ -228,7 +228,8 @@ class Array(Kind):
         if not is_dtype or not self.fits(value):
             raise ValueError(f"{name} must be {wanted}, but got {value.dtype} and shape {tuple(value.shape)}")
         if self.low is not None and not bool((value >= self.low).all()):
-            raise ValueError(f"{name} must hold numbers of at least {self.low:,}, but holds others")
+            least = "" if self.low == -math.inf else f" of at least {self.low:,}"
+            raise ValueError(f"{name} must hold numbers{least}, but holds {'NaN' if value.isnan().any() else 'others'}")
         if self.high is not None and not bool((value <= self.high).all()):
             raise ValueError(f"{name} must hold numbers of at most {self.high:,}, but holds others")
 

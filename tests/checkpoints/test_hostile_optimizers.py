@@ -1,6 +1,7 @@
 """States of optimizers made to do harm: no moment of another shape reaches a kernel, no setting changes which one."""
 
 import copy
+import math
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,17 @@ def test_no_setting_is_taken_that_torch_would_refuse_or_that_changes_the_kernel(
     del states[0]["param_groups"][0][name]
     with pytest.raises(ig.CheckpointError, match=name):
         load(fresh, states)
+
+
+@pytest.mark.parametrize(("name", "value"), [("exp_avg", math.nan), ("exp_avg_sq", math.nan), ("exp_avg_sq", -1e-9)])
+def test_no_moment_is_taken_of_which_the_next_step_makes_nan(name, value):
+    optimizer, fresh = stepped(torch.optim.Adam)
+    states = [copy.deepcopy(optimizer.state_dict())]
+    states[0]["state"][0][name][0] = value
+    with pytest.raises(ig.CheckpointError, match=rf"{name} must hold numbers.*but holds"):
+        load(fresh, states)
+    states[0]["state"][0][name][0] = math.inf  # which the square of a large gradient becomes
+    load(fresh, states)
 
 
 def test_torchs_moments_are_compared_in_an_optimizer_that_derives_from_torchs():

@@ -5,6 +5,7 @@ an optimizer of torch keeps, and of which shapes, is read off a twin of it that 
 Other optimizers keep what they like, and nobody but they can tell what fits.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -24,7 +25,8 @@ _BOUNDS = {
 }
 """The bounds of settings that torch checks when an optimizer is made, but not when its state is loaded."""
 
-_NOT_NEGATIVE = {"step", "mu_product", "mu", "eta"}
+_COUNTS = {"step", "mu_product", "mu", "eta"}
+_SQUARES = {"exp_avg_sq", "max_exp_avg_sq", "exp_inf", "square_avg", "acc_delta", "sum", "variance", "step_size"}
 
 OUTLINE = Record(
     {"state": MapOf(Plain(), key=Plain()), "param_groups": ListOf(Record({"params": ListOf(Plain())}, is_open=True))},
@@ -112,10 +114,11 @@ def _parameter_schema(moments: Mapping[str, Any], *, is_open: bool) -> Record:
 
 
 def _moment(name: str, value: Any) -> Kind:
-    low = 0 if name in _NOT_NEGATIVE else None
+    is_count = name in _COUNTS
     if isinstance(value, Tensor):
-        return Array(value.dtype, tuple(value.shape), low, None if low is None else MAX_INT)
-    return Float(low=-MAX_INT if low is None else low) if isinstance(value, (int, float)) else Plain()
+        low = 0 if is_count or name in _SQUARES else -math.inf if value.is_floating_point() else None
+        return Array(value.dtype, tuple(value.shape), low, MAX_INT if is_count else None)
+    return Float(low=0 if is_count else -MAX_INT) if isinstance(value, (int, float)) else Plain()
 
 
 def _setting(name: str, value: Any) -> Kind:
