@@ -1,6 +1,7 @@
 """`Engine(compile=True)`: the steps of a compiled trainer are those of a plain one, and its files too."""
 
 import functools
+import gc
 import shutil
 
 import pytest
@@ -80,3 +81,13 @@ def test_the_modules_and_the_files_of_a_compiled_trainer_are_those_of_a_plain_on
     networks = {"generator": dense_generator().double(), "discriminator": dense_discriminator().double()}
     loaded = ig.InfoGAN.load(tmp_path / "model", **networks)
     assert torch.equal(loaded.sample(3, seed=0), plain.model.sample(3, seed=0))
+
+
+def test_the_taps_hook_leaves_the_discriminator_with_the_compiled_trainer():
+    discriminator = dense_discriminator()
+    compiled = make_trainer(discriminator=discriminator, compile=True)
+    hooked = [module for module in discriminator.modules() if module._forward_hooks or module._forward_pre_hooks]
+    assert len(hooked) == 1
+    del compiled
+    gc.collect()
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in hooked)
