@@ -21,7 +21,9 @@ from infogan_lib.viz.grids import require_matplotlib
 def add_to(commands: Any) -> None:
     """Add the command to a parser's commands."""
     parser = commands.add_parser("train", help="train a recipe; the same command resumes a run that was stopped")
-    parser.add_argument("--recipe", default="default", help=f"one of {', '.join(recipes.available())} (default: %(default)s)")
+    parser.add_argument(
+        "--recipe", default="default", help=f"one of {', '.join(recipes.available())} (default: %(default)s)"
+    )
     parser.add_argument(
         "--data",
         default="digits",
