@@ -57,7 +57,7 @@ def test_the_program_is_declared_and_helps(capsys):
     ("arguments", "message"),
     [
         (["train", "--out", "x", "--recipe", "nope"], "infogan: there is no recipe 'nope'"),
-        (["train", "--out", "x", "--data", "nowhere"], "infogan: .*no.*nowhere"),
+        (["train", "--out", "x", "--data", "nowhere"], "infogan: there is no folder 'nowhere'; --data is 'digits', or"),
         (["train", "--out", "x", "--device", "nope"], "infogan: .*device"),
         (["report", "nowhere"], "infogan: nowhere: no such folder"),
         (["compare", "nowhere"], "infogan: nowhere: neither a run nor a folder of runs"),
@@ -83,6 +83,22 @@ def test_data_is_read_by_its_name(tmp_path):
     assert (pictures.num_images, pictures.label_names) == (12, ["cats", "dogs"])
     assert pictures.test.shape == (12, 1, 28, 28)
     assert pictures.test_labels.tolist() == [0] * 6 + [1] * 6
+
+
+@pytest.mark.parametrize(("package", "extra"), [("matplotlib", "viz"), ("scipy", "eval")])
+def test_what_the_report_needs_is_missed_before_training(tmp_path, monkeypatch, package, extra):
+    pictures_in(tmp_path / "pictures")
+    monkeypatch.setitem(sys.modules, package, None)
+    arguments = ["--data", str(tmp_path / "pictures"), "--out", str(tmp_path / "run")]
+    with pytest.raises(SystemExit, match=rf"pip install 'infogan-lib\[{extra}\]'"):
+        main(["train", *arguments, "--width", "0.1", "--steps", "1", "--device", "cpu"])
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_help_of_train_names_the_recipes(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    assert set(recipes.available()) <= set(re.findall(r"[\w-]+", capsys.readouterr().out))
 
 
 def test_compare_writes_a_page(tmp_path, capsys):

@@ -37,7 +37,7 @@ def test_every_control_changes_the_picture_and_a_file_is_read():
         page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(running.url)
-        page.wait_for_selector("body[data-ready]")
+        page.wait_for_selector("body[data-ready]", timeout=120_000)
         assert page.locator("#rows span").all_inner_texts() == ["<b>seven</b>", "one", "two", "(2)"]
         turn = page.evaluate("document.body.dataset.turn")
         for control in ("code-style-0", "code-style-1", "code-tilt-0", "code-hand-0"):

@@ -57,7 +57,7 @@ def open_page(browser, serve, exported):
         page.on("pageerror", lambda error: errors.append(str(error)))
         opened.append((page, requests, errors))
         page.goto(address)
-        page.wait_for_selector("body[data-ready]")
+        page.wait_for_selector("body[data-ready]", timeout=120_000)
         return page
 
     yield visit
@@ -271,5 +271,5 @@ def test_the_engine_of_a_server_is_loaded_by_its_hash(browser, serve, exported, 
             page.wait_for_selector("#status[role=alert]")
             assert "could not start" in page.locator("#status").inner_text()
         else:
-            page.wait_for_selector("body[data-ready]")
+            page.wait_for_selector("body[data-ready]", timeout=120_000)
         page.close()

@@ -1,5 +1,7 @@
 """Grids written during training, and their animation."""
 
+import sys
+
 import matplotlib.image
 import numpy as np
 import PIL.Image
@@ -28,6 +30,14 @@ def test_pictures_of_a_model_without_discrete_codes(tmp_path):
     trainer = make_trainer(dense_generator(6), dense_discriminator(), spec)
     trainer.fit(images(64), steps=1, batch_size=16, callbacks=[SampleGrid(tmp_path, every=1, rows=2)])
     assert (tmp_path / "step_0000001.png").is_file()
+
+
+def test_a_missing_matplotlib_is_missed_before_the_first_step(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    trainer = make_trainer(dense_generator(), dense_discriminator(), LATENT)
+    with pytest.raises(ImportError, match=r"pip install 'infogan-lib\[viz\]'"):
+        trainer.fit(images(64), steps=2, batch_size=16, callbacks=[SampleGrid(tmp_path, every=2)])
+    assert trainer.steps == 0
 
 
 def test_an_animation_has_the_pictures_in_order_of_their_steps(tmp_path):

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from infogan_lib import datasets
+from infogan_lib._checks import shorten
 from infogan_lib.datasets.idx import PREFIXES
 from infogan_lib.recipes import Recipe
 
@@ -50,6 +51,8 @@ def load(name: str, recipe: Recipe) -> NamedData:
         images = recipe.images(images)
         return NamedData(images, len(images), images, labels, None)
     folder = Path(name)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {shorten(name)}; --data is 'digits', or a folder of images")
     if any(folder.glob(f"{PREFIXES['train']}-images-idx3-ubyte*")):
         images, (test, labels) = recipe.images(datasets.mnist(folder)[0]), datasets.mnist(folder, "test")
         return NamedData(images, len(images), recipe.images(test), labels, None)

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 from infogan_lib import recipes
+from infogan_lib._checks import require
 from infogan_lib.callbacks import TensorBoard
 from infogan_lib.checkpoints.together import write_whole
 from infogan_lib.commands.arguments import add_precision_argument, add_training_arguments, path, recipe_overrides
@@ -14,12 +15,15 @@ from infogan_lib.experiments.run_metrics import RESULT, label_metrics, training_
 from infogan_lib.recipes import Recipe
 from infogan_lib.training import Engine, InfoGANTrainer
 from infogan_lib.viz import write_report
+from infogan_lib.viz.grids import require_matplotlib
 
 
 def add_to(commands: Any) -> None:
     """Add the command to a parser's commands."""
     parser = commands.add_parser("train", help="train a recipe; the same command resumes a run that was stopped")
-    parser.add_argument("--recipe", default="default", help="name of a recipe (default: %(default)s)")
+    parser.add_argument(
+        "--recipe", default="default", help=f"one of {', '.join(recipes.available())} (default: %(default)s)"
+    )
     parser.add_argument(
         "--data",
         default="digits",
@@ -36,6 +40,8 @@ def train(options: argparse.Namespace) -> None:
     """Train, and write the model, the metrics and the report."""
     recipe = recipes.get(options.recipe, **recipe_overrides(options))
     data = load(options.data, recipe)
+    require_matplotlib()  # what the report needs raises before training, not after it
+    require("scipy", extra="eval", feature="the report")
     recipe = recipe.for_images(data.num_images)
     trainer = recipe.trainer(engine=Engine(options.device, precision=options.precision or recipe.engine.precision))
     callbacks = [TensorBoard(options.out / "tensorboard")] if options.tensorboard else []

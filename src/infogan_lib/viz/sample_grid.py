@@ -13,7 +13,7 @@ from infogan_lib.checkpoints.together import write_whole
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.training.callbacks import Callback
 from infogan_lib.training.trainer import InfoGANTrainer
-from infogan_lib.viz.grids import image_grid, save_png
+from infogan_lib.viz.grids import image_grid, require_matplotlib, save_png
 
 
 class SampleGrid(Callback):
@@ -46,6 +46,7 @@ class SampleGrid(Callback):
 
     @override
     def on_fit_start(self, trainer: InfoGANTrainer, total_steps: int | None) -> None:
+        require_matplotlib()
         self.latents, self.columns = fixed_latents(trainer.model.latent, self.rows, self.seed)
 
     @override
