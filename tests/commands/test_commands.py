@@ -106,7 +106,7 @@ def test_compare_writes_a_page(tmp_path, capsys):
         make_trainer(seed=seed).fit(images(16), steps=2, batch_size=8, checkpoints=tmp_path / f"{seed}")
     main(["compare", str(tmp_path / "0"), str(tmp_path / "1"), "--out", str(tmp_path / "page.html")])
     assert capsys.readouterr().out.strip() == str(tmp_path / "page.html")
-    assert "2 runs in 1 groups" in (tmp_path / "page.html").read_text()
+    assert "2 runs in 1 group;" in (tmp_path / "page.html").read_text()
 
 
 @pytest.mark.slow

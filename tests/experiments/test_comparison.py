@@ -53,7 +53,7 @@ def test_the_page_has_what_differs_and_the_spread(tmp_path, runs):
 def test_runs_that_differ_in_their_seeds_are_one_group(tmp_path, runs):
     root, _ = runs
     page = compare([root / "0.001-0", root / "0.001-1"], tmp_path / "page.html").read_text()
-    assert "2 runs in 1 groups" in page
+    assert "2 runs in 1 group;" in page
     assert "No settings but the seeds differ" in page
 
 
