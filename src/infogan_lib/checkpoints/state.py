@@ -183,7 +183,7 @@ class OptimizerState(Checkable):
     def load_state_dict(self, states: Sequence[dict[str, Any]]) -> None:
         """Load moments and settings, each tensor in the dtype it was saved in."""
         for optimizer, state in zip(self._optimizers, states, strict=True):
-            optimizer.load_state_dict(state)
+            optimizer.load_state_dict(_clone(state))  # torch keeps the tensors, and the next step changes them
             parameters = _parameters(optimizer)
             for number, moments in state["state"].items():
                 own = optimizer.state[parameters[number]]

@@ -19,6 +19,7 @@ from infogan_lib.checkpoints.run_folder import (
     KIND,
     TRAINER_STATE,
     Check,
+    Checkpoint,
     check_free,
     is_run_folder,
     read_checkpoint,
@@ -63,7 +64,7 @@ class RunLedger:
         folders: The run folders that the trainer has a checkpoint in, saved or loaded.
         interrupted: The folder of the call that was interrupted in this process, a snapshot of its stream, and its last
             checkpoint.
-        pending: The checkpoint of a later call that was interrupted, and its data and callbacks.
+        pending: The checkpoint of a later call that was interrupted.
         parent_checkpoint: The id of the checkpoint that the run began from, if it is a branch.
         branch_differences: What differed in the branch from the run that it began from.
     """
@@ -93,7 +94,7 @@ class RunLedger:
         self.has_stepped = False
         self.folders: set[str] = set()
         self.interrupted: tuple[str, dict[str, Any], Path] | None = None
-        self.pending: tuple[Path, dict[str, Any]] | None = None
+        self.pending: Checkpoint | None = None
         self.parent_checkpoint: str | None = None
         self.branch_differences: list[str] = []
 

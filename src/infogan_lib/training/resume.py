@@ -39,6 +39,9 @@ class FitSession:
         stream: The data of the fit.
         callbacks: The callbacks that have a state.
         processes: The processes that train together; process 0 holds the folder and writes for all.
+
+    Attributes:
+        is_over: Whether this is the run's last call, which `trainer.stop()` has ended: it is loaded, and makes no step.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class FitSession:
         self._folder: RunFolder | None = None
         self._index: int | None = None  # of this call of `fit` in the run; None until `resume` has succeeded
         self._is_completed = False
+        self.is_over = False
         self._first_step = 0
         self._unrecorded: tuple[dict[str, Any], int] | None = None  # what to restore if this call makes nothing
         self._exit_stack = ExitStack()
@@ -146,8 +150,8 @@ class FitSession:
         ledger.interrupted = None
         self._index, self._first_step = completed if index is None else index, ledger.step()
         self._unrecorded = before if self._index == len(position.fit_starts) else None
-        self._is_completed = index is None
-        if self._is_completed:
+        self._is_completed = index is None and not self.is_over
+        if index is None:
             is_over = position.last_fit_is_over(ledger.step())
             more = "" if is_over else "; a later call was interrupted, and is resumed when the program makes it"
             _log.warning(
@@ -158,16 +162,26 @@ class FitSession:
     def _continue(self, completed: int, target: Target) -> int | None:
         """The index of this call in the run that the trainer is in; a call that is pending is resumed in its turn."""
         ledger, starts = self._ledger, self._ledger.position.fit_starts
-        run = Path(self._name()) if ledger.pending is None else ledger.pending[0]
+        run = Path(self._name()) if ledger.pending is None else ledger.pending.path
         position = ledger.position
         index = find_call(run, starts, position.fit_target, position.stopped_fits, completed, target)
-        if ledger.pending is not None and index == len(starts) - 1:
-            path, state = ledger.pending
-            CompositeState(data=self.stream, callbacks=self._callbacks).load(path, state)
-            ledger.pending = None
-            if self._folder is not None and path.parent == self._folder.checkpoints:
-                self._folder.current = path
+        if ledger.pending is not None and completed == len(starts) - 1:
+            self._restore(ledger.pending)  # what the program has done since the calls before it is part of this one
+            self.is_over = index is None
         return index
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        """Load all that a checkpoint of the run in this folder holds."""
+        ledger, path = self._ledger, checkpoint.path
+        if (extra := ledger.step() - checkpoint.step) != 0:
+            _log.warning(
+                "the run resumes at step %d; %d steps made since it was loaded are dropped", checkpoint.step, extra
+            )
+        self._state.load(path, checkpoint.state)
+        ledger.history.restore(from_manifest(path, checkpoint.metadata), path)
+        ledger.pending = None
+        if self._folder is not None and path.parent == self._folder.checkpoints:
+            self._folder.current = path
 
     def _find_checkpoint(self) -> Checkpoint | None:
         """The checkpoint to load; None if there is none, or the trainer is ahead of all."""
@@ -213,8 +227,7 @@ class FitSession:
         differences = ledger.check(path, checkpoint.metadata, allow_branch=not is_inside)
         segments = from_manifest(path, checkpoint.metadata)
         try:
-            position = state["position"]
-            fit_state = {name: state[name] for name in FIT_PARTS}
+            position, _, _ = (state[name] for name in ("position", *FIT_PARTS))
         except (TypeError, KeyError) as error:
             raise CheckpointError(path, f"its state is not that of a run: {error!r}") from error
         ledger.check_counts(path, checkpoint.metadata, state)
@@ -231,13 +244,13 @@ class FitSession:
         branch = None if is_inside else Branch(ledger, self.stream, self._callbacks, path, differences)
         if branch is not None:
             state = branch.adapt(ledger.on_own_device(path, checkpoint.metadata, state))
-        if index is None:
+        if index is None and completed < last:
             # A later call of fit was interrupted, and its data is not this call's.
             CompositeState(**ledger.parts).load(path, without_fit_parts(state))
-            ledger.pending = path, fit_state
+            ledger.pending = checkpoint
         else:
             self._state.load(path, state)
-            ledger.pending = None
+            ledger.pending, self.is_over = None, index is None
         ledger.history.restore(segments, path)
         warn_if_changed(path, checkpoint.metadata.get("fingerprint"), ledger.fingerprint(2))
         if self._folder is not None and is_inside:
