@@ -66,6 +66,7 @@ class RunLedger:
             checkpoint.
         pending: The checkpoint of a later call that was interrupted.
         parent_checkpoint: The id of the checkpoint that the run began from, if it is a branch.
+        parent_path: What the branch was asked to begin from, a run's folder or a checkpoint.
         branch_differences: What differed in the branch from the run that it began from.
     """
 
@@ -96,6 +97,7 @@ class RunLedger:
         self.interrupted: tuple[str, dict[str, Any], Path] | None = None
         self.pending: Checkpoint | None = None
         self.parent_checkpoint: str | None = None
+        self.parent_path: str | None = None
         self.branch_differences: list[str] = []
 
     def metadata(self, segments: Path) -> dict[str, Any]:
@@ -103,7 +105,8 @@ class RunLedger:
         now = {"step": self.step(), "epoch": self.position.epochs, "library": __version__, "torch": torch.__version__}
         identity = {"id": secrets.token_hex(8), "parent_checkpoint": self.parent_checkpoint}
         run = {"run_format": _FORMAT, "settings": self.settings, "fingerprint": self.fingerprint(1)}
-        run |= {"branch_differences": self.branch_differences} if self.parent_checkpoint else {}
+        branch = {"branch_differences": self.branch_differences, "parent_path": self.parent_path}
+        run |= branch if self.parent_checkpoint else {}
         return now | identity | run | {"history": self.history.seal(segments)}
 
     def check(self, path: Path, metadata: Mapping[str, Any], *, allow_branch: bool = False) -> list[str]:

@@ -190,10 +190,14 @@ class FitSession:
         newest_step = None if folder is None else folder.newest_step()
         if ledger.interrupted is not None:
             return None  # the trainer is where it was interrupted
+        is_own = folder is not None and self._name() in ledger.folders
+        if folder is not None and newest_step is not None and path is not None and not is_own:
+            latest = folder.latest()
+            if latest is not None and latest.metadata.get("parent_path") == os.path.realpath(path):
+                return latest  # this branch was begun before, whatever has become of the run that it began from
         start = None if path is None else read_checkpoint(path, max_bytes=ledger.max_bytes, check=ledger.check_state)
         if folder is None or newest_step is None:
             return start
-        is_own = os.path.realpath(folder.folder) in ledger.folders
         if start is not None and newest_step >= start.step and not is_own:
             latest = folder.latest()
             if latest is not None and start.identity in (latest.metadata.get("parent_checkpoint"), latest.identity):
@@ -203,6 +207,12 @@ class FitSession:
                 folder.folder,
                 f"it holds a checkpoint of step {newest_step}, newer than the one to resume from; give another folder, "
                 "or move the newer checkpoints away",
+            )
+        if start is not None and not is_own:
+            raise CheckpointError(
+                folder.folder,
+                f"it holds another run at step {newest_step}, which would be lost; give the run that begins from "
+                f"{start.path} another folder",
             )
         if start is not None or is_own:
             return start
@@ -255,6 +265,7 @@ class FitSession:
         warn_if_changed(path, checkpoint.metadata.get("fingerprint"), ledger.fingerprint(2))
         if self._folder is not None and is_inside:
             self._folder.current, ledger.parent_checkpoint = path, checkpoint.metadata.get("parent_checkpoint")
+            ledger.parent_path = checkpoint.metadata.get("parent_path")
             ledger.branch_differences = checkpoint.metadata.get("branch_differences", [])
             ledger.folders.add(self._name())
             return index
@@ -265,6 +276,7 @@ class FitSession:
                 told = "; ".join(branch.differences)
                 warn(f"a new run begins from {path} with other settings: {told}")
         ledger.parent_checkpoint = checkpoint.identity
+        ledger.parent_path = os.path.realpath(self._settings.start or path) if self._settings else None
         ledger.position.keep_last_fit()
         return 0
 
