@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from infogan_lib._checks import describe
 from infogan_lib._schema import Described, Items, Kind, ListOf, Plain, Text
+from infogan_lib._warnings import warn
 from infogan_lib.checkpoints.compare import check_names, check_tensors
 from infogan_lib.checkpoints.disk import CheckpointError
 from infogan_lib.checkpoints.optimizer_schema import OUTLINE, misfits, optimizer_schema, scheduler_schema
@@ -184,13 +185,11 @@ class OptimizerState(Checkable):
         """Load moments and settings, each tensor in the dtype it was saved in."""
         for optimizer, state in zip(self._optimizers, states, strict=True):
             optimizer.load_state_dict(_clone(state))  # torch keeps the tensors, and the next step changes them
-            parameters = _parameters(optimizer)
-            for number, moments in state["state"].items():
-                own = optimizer.state[parameters[number]]
-                for key, value in moments.items():
+            for number, parameter in enumerate(_parameters(optimizer)):
+                own, saved = optimizer.state.get(parameter), state["state"].get(number)
+                if isinstance(own, dict) and isinstance(saved, dict):
                     # torch casts what it loads to the parameter's dtype; a moment kept in another one would change.
-                    if isinstance(value, Tensor) and own[key].dtype != value.dtype:
-                        own[key] = value.to(own[key].device)
+                    own.update({key: _in_dtype_of(own[key], value) for key, value in saved.items() if key in own})
 
     def with_current_param_groups(self, path: Path, state: dict[str, Any]) -> dict[str, Any]:
         """A run's state with the optimizers' current settings, for a branch that changes their rates.
@@ -213,6 +212,17 @@ class OptimizerState(Checkable):
 def _parameters(optimizer: Optimizer) -> list[nn.Parameter]:
     """The parameters of an optimizer by their number in its state."""
     return [p for group in optimizer.param_groups for p in group["params"]]
+
+
+def _in_dtype_of(own: Any, saved: Any) -> Any:
+    """What an optimizer has loaded, with tensors in the dtypes that they were saved in, also in lists and dicts."""
+    if isinstance(own, Tensor) and isinstance(saved, Tensor):
+        return own if own.dtype == saved.dtype else saved.to(own.device)
+    if type(own) is dict and isinstance(saved, dict) and own.keys() == saved.keys():
+        return {key: _in_dtype_of(value, saved[key]) for key, value in own.items()}
+    if type(own) in (list, tuple) and isinstance(saved, type(own)) and len(own) == len(saved):
+        return type(own)(map(_in_dtype_of, own, saved))
+    return own
 
 
 def _group_sizes(state: dict[str, Any]) -> list[int]:
@@ -260,6 +270,22 @@ class StateList(Checkable):
         """Restore the state of each, as `state_dict` returned them and `check` has seen them."""
         for part, (_, state) in zip(self._parts, states, strict=True):
             part.load_state_dict(state)
+
+    def take_over(self, before: "StateList") -> None:
+        """Give parts that were made anew, as by a notebook's cell, the states of those of their classes before.
+
+        Args:
+            before: the parts before; where a state cannot be taken over, a warning says so.
+        """
+        left = [part for part in before._parts if not any(part is own for own in self._parts)]
+        for part in self._parts:
+            match = next((old for old in left if type(old).__name__ == type(part).__name__), None)
+            if match is not None and not any(part is old for old in before._parts):
+                left.remove(match)
+                try:
+                    part.load_state_dict(_clone(to_plain_data(match.state_dict())))
+                except Exception as error:
+                    warn(f"the callback {type(part).__name__} begins anew, as its state was not taken over: {error!r}")
 
 
 def _schema_of(part: Stateful) -> Kind:

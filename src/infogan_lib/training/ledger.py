@@ -26,7 +26,7 @@ from infogan_lib.checkpoints.run_folder import (
     remove_unnamed_segments,
 )
 from infogan_lib.checkpoints.segments import from_manifest, make_segment_folder
-from infogan_lib.checkpoints.state import CompositeState, OptimizerState, Stateful, check_schema
+from infogan_lib.checkpoints.state import CompositeState, OptimizerState, Stateful, StateList, check_schema
 from infogan_lib.data.rng import RandomStreams
 from infogan_lib.data.stream import Position
 from infogan_lib.model.fingerprint import Fingerprint, warn_if_changed
@@ -62,8 +62,8 @@ class RunLedger:
         completed_fits: The number of calls of `fit` in the run that were completed, by this program or an earlier one.
         has_stepped: Whether the trainer has made steps of its own or loaded a state.
         folders: The run folders that the trainer has a checkpoint in, saved or loaded.
-        interrupted: The folder of the call that was interrupted in this process, a snapshot of its stream, and its last
-            checkpoint.
+        interrupted: The folder of the call that was interrupted in this process, a snapshot of its stream, its last
+            checkpoint and its callbacks.
         pending: The checkpoint of a later call that was interrupted.
         parent_checkpoint: The id of the checkpoint that the run began from, if it is a branch.
         parent_path: What the branch was asked to begin from, a run's folder or a checkpoint.
@@ -94,7 +94,7 @@ class RunLedger:
         self.completed_fits = 0
         self.has_stepped = False
         self.folders: set[str] = set()
-        self.interrupted: tuple[str, dict[str, Any], Path] | None = None
+        self.interrupted: tuple[str, dict[str, Any], Path, StateList] | None = None
         self.pending: Checkpoint | None = None
         self.parent_checkpoint: str | None = None
         self.parent_path: str | None = None

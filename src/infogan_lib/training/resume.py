@@ -59,7 +59,7 @@ class FitSession:
         self._folder: RunFolder | None = None
         self._index: int | None = None  # of this call of `fit` in the run; None until `resume` has succeeded
         self._is_completed = False
-        self.is_over = False
+        self.is_over = self._is_ending = False
         self._first_step = 0
         self._unrecorded: tuple[dict[str, Any], int] | None = None  # what to restore if this call makes nothing
         self._exit_stack = ExitStack()
@@ -100,7 +100,7 @@ class FitSession:
         elif self._is_completed:
             ledger.completed_fits = self._index + 1
         elif self._folder is not None and newest is not None:
-            ledger.interrupted = self._name(), self.stream.snapshot(), newest
+            ledger.interrupted = self._name(), self.stream.snapshot(), newest, self._callbacks
             if isinstance(error, Exception):
                 error.add_note(f"The last checkpoint of the run is {newest}.")
         elif self._unrecorded is not None and ledger.step() == self._first_step:
@@ -140,8 +140,9 @@ class FitSession:
             position.forget_fits()
             ledger.pending, index = None, 0
         elif ledger.interrupted is not None:
-            _, snapshot, newest = ledger.interrupted
+            _, snapshot, newest, callbacks = ledger.interrupted
             self.stream.restore(snapshot)
+            self._callbacks.take_over(callbacks)
             if self._folder is not None:
                 self._folder.current = newest
             index = completed
@@ -296,6 +297,8 @@ class FitSession:
         """
         if self._folder is None:
             return None
+        if self.stream.is_ahead and self._folder.current is not None and not self._is_ending:
+            return self._folder.current  # a state of the data from before the batches to be taken again does not exist
         self.check_replicas()
         self._folder.current = self._processes.from_main(self._write)
         self._ledger.folders.add(self._name())
@@ -333,5 +336,6 @@ class FitSession:
         assert self._index is not None
         self._ledger.check_weights(self._ledger.step())
         self._ledger.position.end_fit(self._index, self._ledger.step())
+        self._is_ending = True
         self.save()
         self._is_completed = True
