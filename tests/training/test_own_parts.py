@@ -1,4 +1,4 @@
-"""Optimizers, schedulers and modules of one's own, which keep state in unusual places: rolled back, saved and resumed."""
+"""Optimizers, schedulers and modules of one's own that keep state in unusual places: rolled back, and resumed."""
 
 import pytest
 import torch
@@ -49,7 +49,7 @@ class KeepsNames(Descent):
 
 class KeepsNumbers(KeepsNames):
     def step(self, closure=None):
-        self.state["steps"] = (self.state["steps"] if "steps" in self.state else 0) + 1
+        self.state["steps"] = self.state.get("steps", 0) + 1
         super().step()
 
 

@@ -1,4 +1,4 @@
-"""A call of `fit` that failed and is made again in the same process, as a notebook's cell is, and then perhaps killed."""
+"""A call of `fit` that failed and is made again in the same process, as a notebook's cell is, and perhaps killed."""
 
 import pytest
 import torch

@@ -122,8 +122,6 @@ def test_a_branch_resumes_though_the_run_that_it_began_from_has_gone_on(tmp_path
 def test_a_branch_does_not_begin_in_the_folder_of_another_run(tmp_path):
     fit(trainer(), steps=3, checkpoints=tmp_path / "b")
     fit(trainer(), steps=4, checkpoints=tmp_path / "a")
-    with pytest.raises(
-        ig.CheckpointError, match="it holds another run at step 3, which would be lost; .* another folder"
-    ):
+    with pytest.raises(ig.CheckpointError, match="it holds another run at step 3, which would be lost"):
         fit(trainer(), checkpoints=Checkpoints(tmp_path / "b", resume=tmp_path / "a"))
     assert fit(trainer(), steps=3, checkpoints=tmp_path / "b").steps == 3

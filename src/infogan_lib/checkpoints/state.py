@@ -6,6 +6,7 @@ before anything is changed; if a part still refuses its state, all parts are res
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -83,10 +84,11 @@ class CompositeState:
             for name, part in self._parts.items():
                 loaded.append(name)
                 part.load_state_dict(state[name])
-        except Exception as error:
+        except BaseException as error:
             for name in loaded:
-                self._parts[name].load_state_dict(before[name])
-            if isinstance(error, CheckpointError):
+                with suppress(Exception):  # what refuses one state may refuse any
+                    self._parts[name].load_state_dict(before[name])
+            if isinstance(error, CheckpointError) or not isinstance(error, Exception):
                 raise
             raise CheckpointError(path, f"its {loaded[-1]} does not fit this trainer or its data: {error}") from error
 

@@ -226,8 +226,8 @@ class DataStream(Described):
         if self.source.random_access and length is not None and index < length:
             self._batches = None
             raise ValueError(
-                f"data ended after {index:,} of the {length:,} batches of epoch {self.position.epochs}: one of its items "
-                "raised StopIteration; raise another error, or return the item"
+                f"data ended after {index:,} of the {length:,} batches of epoch {self.position.epochs}: one of its "
+                "items raised StopIteration; raise another error, or return the item"
             )
 
     def push_back(self, count: int = 1) -> None:

@@ -9,14 +9,14 @@ segments grows with the run. Segments are read when their values are asked for, 
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsFloat
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from infogan_lib._checks import check_int, join_names, shorten
+from infogan_lib._checks import check_int, describe, join_names, shorten
 from infogan_lib._schema import Array, ListOf, MapOf, Record
 from infogan_lib._warnings import warn
 from infogan_lib.checkpoints.disk import CheckpointError, fsync_dir, os_errors_as_checkpoint_errors
@@ -58,8 +58,13 @@ class History(MetricTable):
         Args:
             step: The number of the step, from 1.
             metrics: The metrics by name.
+
+        Raises:
+            TypeError: A name or value of another type.
         """
         for name, value in metrics.items():
+            if type(name) is not str or not isinstance(value, (float, SupportsFloat)):
+                raise TypeError(f"a metric must be text: a number, but got {shorten(name)}: {describe(value)}")
             steps, values = self._steps.setdefault(name, array("q")), self._values.setdefault(name, array("d"))
             del steps[len(values) :]  # an interrupt may have come before the value
             steps.append(step)

@@ -97,7 +97,7 @@ class FitSession:
         newest = None if self._folder is None else self._folder.current
         if self._index is None:
             pass  # it could not begin, and may be called again
-        elif self._is_completed:
+        elif self._is_completed and (error is None or newest is None):
             ledger.completed_fits = self._index + 1
         elif self._folder is not None and newest is not None:
             ledger.interrupted = self._name(), self.stream.snapshot(), newest, self._callbacks

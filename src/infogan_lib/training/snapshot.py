@@ -1,6 +1,7 @@
 """Copies of all that a step changes, so that it can be rolled back."""
 
 from collections.abc import Mapping, Sequence
+from operator import is_
 from typing import Any, Protocol
 
 import torch
@@ -68,10 +69,8 @@ class Snapshot:
         for states, _ in self._states:
             moments = [state for state in states.values() if isinstance(state, dict)]
             tensors += [value for state in moments for value in state.values() if isinstance(value, Tensor)]
-        is_same = len(tensors) == len(self._tensors) and all(
-            a is b for a, b in zip(tensors, self._tensors, strict=True)
-        )
-        if is_same and not any(map(_has_moved, tensors, self._memory)):
+        has_these = len(tensors) == len(self._tensors) and all(map(is_, tensors, self._tensors))
+        if has_these and not any(map(_has_moved, tensors, self._memory)):
             for group, copies in self._copies:
                 torch._foreach_copy_(copies, group)  # pyright: ignore[reportPrivateImportUsage]
             return
