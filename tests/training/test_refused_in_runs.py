@@ -105,3 +105,31 @@ def test_a_completed_call_whose_last_callback_failed_is_made_again_without_a_ste
         fit(t, callbacks=[FailsAtEnd()], checkpoints=tmp_path)
     assert fit(t, checkpoints=tmp_path).steps == 12
     assert torch.equal(weights(t)["generator.0.weight"], weights(fit(trainer()))["generator.0.weight"])
+
+
+def first_moment(t):
+    next(iter(t.optimizers["d"].state.values()))["exp_avg"].fill_(float("nan"))
+
+
+def step_count(t):
+    next(iter(t.optimizers["d"].state.values()))["step"].fill_(float("nan"))
+
+
+def nan_rate(t):
+    t.optimizers["d"].param_groups[0]["lr"] = float("nan")
+
+
+def negative_rate(t):
+    t.optimizers["d"].param_groups[0]["lr"] = -1e-3
+
+
+@pytest.mark.parametrize("spoils", [first_moment, step_count, nan_rate, negative_rate], ids=lambda f: f.__name__)
+def test_an_optimizer_that_could_not_be_resumed_is_not_saved(tmp_path, spoils):
+    settings = Checkpoints(tmp_path, every=2, keep=1)
+    with pytest.raises(ig.CheckpointError, match=r"optimizers\[0\]\..*, so nothing was saved"):
+        fit(trainer(), callbacks=[Does(spoils, step=4)], checkpoints=settings)
+    assert same_run(fit(trainer(), checkpoints=settings), fit(trainer()))
+    t = fit(trainer(), steps=4)
+    spoils(t)
+    with pytest.raises(ig.CheckpointError, match="so nothing was saved"):
+        t.save_checkpoint(tmp_path / "own")

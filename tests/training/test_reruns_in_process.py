@@ -106,3 +106,13 @@ def test_an_item_that_raises_stop_iteration_does_not_end_the_epoch():
     with pytest.raises(ValueError, match=r"data ended after \d of the 5 batches of epoch 0: .* raised StopIteration"):
         fit(t, Ends())
     assert t.epochs == 0
+
+
+@pytest.mark.parametrize(("tail", "kept"), [(b'{"step": 3, "lo', b""), (b"another program's", b"another program's\n")])
+def test_a_log_whose_last_line_was_cut_off_goes_on_with_whole_lines(tmp_path, tail, kept):
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(b'{"step": 2}\n' + tail)
+    fit(trainer(), steps=2, callbacks=[ig.callbacks.JSONLLogger(path)])
+    before, *lines = path.read_bytes().removesuffix(b"\n").split(b'\n{"step": ')
+    assert before == b'{"step": 2}' + (b"\n" + kept.removesuffix(b"\n") if kept else b"")
+    assert [line[:1] for line in lines] == [b"1", b"2"]

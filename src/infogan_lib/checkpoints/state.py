@@ -169,6 +169,31 @@ class OptimizerState(Checkable):
                 )
             check_schema(path, f"optimizers[{number}]", saved, schema)
 
+    def check_savable(self, path: Path, states: Sequence[dict[str, Any]]) -> None:
+        """Check that what is to be saved can be loaded again, and trained with.
+
+        Args:
+            path: where it is to be saved, for messages.
+            states: what `state_dict` returned.
+
+        Raises:
+            CheckpointError: a moment that is NaN, or a setting that `check` would refuse.
+        """
+        for number, (optimizer, state) in enumerate(zip(self._optimizers, states, strict=True)):
+            name = f"optimizers[{number}]"
+            try:
+                optimizer_schema(optimizer).check(state, name)
+                for key, moments in state["state"].items():
+                    for moment, value in moments.items() if isinstance(moments, dict) else ():
+                        if isinstance(value, Tensor) and value.is_floating_point() and value.isnan().any():
+                            raise ValueError(f"{name}.state.{key}.{moment} must be finite, but holds NaN")
+            except ValueError as error:
+                raise CheckpointError(
+                    path,
+                    f"{error}, so nothing was saved; something other than the training step has written to the "
+                    "optimizer, such as a callback. Earlier checkpoints are still there",
+                ) from error
+
     def _check_sizes(self, path: Path, state: Any) -> None:
         if not isinstance(state, (list, tuple)):
             raise CheckpointError(path, f"it does not hold the state of optimizers, but {describe(state)}")

@@ -212,6 +212,7 @@ class RunLedger:
             makedirs_synced(folder)
         check_free(folder, TRAINER_STATE)  # a run that is under way holds its folder, so look before waiting for it
         state = CompositeState(**self.parts).state_dict()
+        self.optimizers.check_savable(folder, state["optimizers"])
         with hold_for_writing(folder) as is_alone:
             check_free(folder, TRAINER_STATE)
             metadata = self.metadata(make_segment_folder(folder))

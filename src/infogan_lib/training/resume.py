@@ -294,6 +294,7 @@ class FitSession:
 
         Raises:
             NonFiniteLossError: A weight is not finite; nothing was written or removed.
+            CheckpointError: An error of the disk, or an optimizer that could not be loaded again; likewise.
         """
         if self._folder is None:
             return None
@@ -323,6 +324,7 @@ class FitSession:
             return path
         with os_errors_as_checkpoint_errors(self._folder.folder, "saving"):  # a callback may write files too
             state = self._state.state_dict()
+        self._ledger.optimizers.check_savable(path, state["optimizers"])
         self._folder.check_held()
         self._folder.save(self._ledger.step(), self._ledger.metadata(self._folder.segments), state)
         return path
