@@ -9,21 +9,21 @@ segments grows with the run. Segments are read when their values are asked for, 
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, SupportsFloat
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from infogan_lib._checks import check_int, describe, join_names, shorten
+from infogan_lib._checks import check_int, join_names, shorten
 from infogan_lib._schema import Array, ListOf, MapOf, Record
 from infogan_lib._warnings import warn
 from infogan_lib.checkpoints.disk import CheckpointError, fsync_dir, os_errors_as_checkpoint_errors
 from infogan_lib.checkpoints.segments import Segment, spans, to_manifest
 from infogan_lib.checkpoints.tensor_file import encode
 from infogan_lib.training.display import history_html, history_text
-from infogan_lib.training.metric_table import MetricTable
+from infogan_lib.training.metric_table import MetricTable, check_metric
 from infogan_lib.training.records import EPOCH, STEPS, Column, Records, concatenate, read_records, write_records
 
 _SEGMENT_BYTES = 2**23
@@ -57,14 +57,10 @@ class History(MetricTable):
 
         Args:
             step: The number of the step, from 1.
-            metrics: The metrics by name.
-
-        Raises:
-            TypeError: A name or value of another type.
+            metrics: The metrics, numbers by name.
         """
         for name, value in metrics.items():
-            if type(name) is not str or not isinstance(value, (float, SupportsFloat)):
-                raise TypeError(f"a metric must be text: a number, but got {shorten(name)}: {describe(value)}")
+            check_metric(name, value)
             steps, values = self._steps.setdefault(name, array("q")), self._values.setdefault(name, array("d"))
             del steps[len(values) :]  # an interrupt may have come before the value
             steps.append(step)
