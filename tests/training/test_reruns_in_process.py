@@ -1,5 +1,7 @@
 """A call of `fit` that failed and is made again in the same process, as a notebook's cell is, and perhaps killed."""
 
+import os
+
 import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset, TensorDataset
@@ -116,3 +118,12 @@ def test_a_log_whose_last_line_was_cut_off_goes_on_with_whole_lines(tmp_path, ta
     before, *lines = path.read_bytes().removesuffix(b"\n").split(b'\n{"step": ')
     assert before == b'{"step": 2}' + (b"\n" + kept.removesuffix(b"\n") if kept else b"")
     assert [line[:1] for line in lines] == [b"1", b"2"]
+
+
+def test_a_log_may_be_a_pipe(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    fit(trainer(), steps=2, callbacks=[ig.callbacks.JSONLLogger(path)])
+    assert os.read(reader, 2**16).count(b'{"step": ') == 2
+    os.close(reader)

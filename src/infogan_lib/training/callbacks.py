@@ -129,6 +129,8 @@ class JSONLLogger(Callback, Described):
 
     def _end_last_line(self) -> None:
         """Remove a line of metrics that a full disk has cut off; another program's last line gets its end."""
+        if not self.path.is_file():
+            return  # a pipe has no lines to look at
         with self.path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             begin = file.seek(max(0, size - 2**20))
