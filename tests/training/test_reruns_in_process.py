@@ -127,3 +127,18 @@ def test_a_log_may_be_a_pipe(tmp_path):
     fit(trainer(), steps=2, callbacks=[ig.callbacks.JSONLLogger(path)])
     assert os.read(reader, 2**16).count(b'{"step": ') == 2
     os.close(reader)
+
+
+def test_a_call_that_fails_leaves_gradients_recorded(tmp_path):
+    class Fails(ig.Callback):
+        def on_fit_start(self, trainer, total_steps):
+            torch.set_grad_enabled(False)
+            raise KeyError("failed")
+
+    t = trainer()
+    try:
+        with pytest.raises(KeyError):
+            fit(t, callbacks=[Fails()], checkpoints=tmp_path)
+        assert torch.is_grad_enabled()
+    finally:
+        torch.set_grad_enabled(True)

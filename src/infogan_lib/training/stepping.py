@@ -24,6 +24,7 @@ from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.training.assembly import count_frozen, settle_pixel_range
 from infogan_lib.training.ledger import RunLedger
 from infogan_lib.training.optimizers import Part
+from infogan_lib.training.precision import ContextState
 from infogan_lib.training.replicas import check_first_batch
 from infogan_lib.training.step import InfoGANStep
 from infogan_lib.training.step_queue import StepQueue
@@ -216,9 +217,12 @@ class Stepper(ABC):
     @contextmanager
     def _fitting(self) -> Iterator[None]:
         self._check_not_fitting("fit")
-        self._is_fitting = True
+        self._is_fitting, contexts = True, ContextState(self.device)
         try:
             yield
+        except BaseException:
+            contexts.restore()  # an interrupt may come inside the end of a context, such as torch.no_grad
+            raise
         finally:
             self._is_fitting = False
 
