@@ -104,3 +104,24 @@ def test_a_branch_that_failed_at_its_start_begins_again(tmp_path):
         with pytest.raises(KeyError):
             fit(t, callbacks=[Fails()], checkpoints=settings)
         assert same_run(fit(t, checkpoints=settings), fit(trainer()))
+
+
+@pytest.mark.parametrize("start", ["a", "a/checkpoints/step_0000000004"])
+def test_a_branch_resumes_though_the_run_that_it_began_from_has_gone_on(tmp_path, start):
+    fit(trainer(), steps=4, checkpoints=tmp_path / "a")
+    settings = Checkpoints(tmp_path / "b", every=2, resume=tmp_path / start)
+    with pytest.raises(KeyError):
+        fit(trainer(), steps=20, callbacks=[StopsAt(9)], checkpoints=settings)
+    fit(trainer(), steps=16, checkpoints=Checkpoints(tmp_path / "a", every=2))  # which removes its checkpoint of step 4
+    again = trainer()
+    with pytest.raises(KeyError):
+        fit(again, steps=20, callbacks=[StopsAt(9)], checkpoints=settings)
+    assert again.steps == 9  # and so from step 8 of the branch
+
+
+def test_a_branch_does_not_begin_in_the_folder_of_another_run(tmp_path):
+    fit(trainer(), steps=3, checkpoints=tmp_path / "b")
+    fit(trainer(), steps=4, checkpoints=tmp_path / "a")
+    with pytest.raises(ig.CheckpointError, match="it holds another run at step 3, which would be lost"):
+        fit(trainer(), checkpoints=Checkpoints(tmp_path / "b", resume=tmp_path / "a"))
+    assert fit(trainer(), steps=3, checkpoints=tmp_path / "b").steps == 3

@@ -61,8 +61,9 @@ def optimizer_schema(optimizer: Optimizer) -> Record:
         # The order of parameters decides which moments are whose, and flags such as "fused" which kernel reads them.
         settings = {} if base is not type(optimizer) else {k: _setting(k, v) for k, v in plain.items()}
         groups.append(Record(settings | {"params": OneOf((numbers,))}, is_open=True))
-    fields = {"state": Record(state, optional=frozenset(state)), "param_groups": Items(tuple(groups))}
-    return Record(fields, is_open=base is not type(optimizer))
+    is_open = base is not type(optimizer)  # which may keep more, and also in `state` by another key than a parameter
+    fields = {"state": Record(state, optional=frozenset(state), is_open=is_open), "param_groups": Items(tuple(groups))}
+    return Record(fields, is_open=is_open)
 
 
 def misfits(optimizer: Optimizer, saved: Any, schema: Record) -> Iterator[tuple[nn.Parameter, str, Tensor]]:

@@ -284,6 +284,8 @@ def check_free(folder: Path, kind: str) -> None:
     """
     if _list_steps(folder / "checkpoints"):
         raise CheckpointError(folder, f"this is a run folder; give the {kind} a folder of its own")
+    if _list_steps(folder):
+        raise CheckpointError(folder, f"these are the checkpoints of a run; give the {kind} a folder of its own")
     check_replaceable(folder, kind)
 
 

@@ -6,6 +6,7 @@ before anything is changed; if a part still refuses its state, all parts are res
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from typing_extensions import override
 
 from infogan_lib._checks import describe
 from infogan_lib._schema import Described, Items, Kind, ListOf, Plain, Text
+from infogan_lib._warnings import warn
 from infogan_lib.checkpoints.compare import check_names, check_tensors
 from infogan_lib.checkpoints.disk import CheckpointError
 from infogan_lib.checkpoints.optimizer_schema import OUTLINE, misfits, optimizer_schema, scheduler_schema
@@ -82,10 +84,11 @@ class CompositeState:
             for name, part in self._parts.items():
                 loaded.append(name)
                 part.load_state_dict(state[name])
-        except Exception as error:
+        except BaseException as error:
             for name in loaded:
-                self._parts[name].load_state_dict(before[name])
-            if isinstance(error, CheckpointError):
+                with suppress(Exception):  # what refuses one state may refuse any
+                    self._parts[name].load_state_dict(before[name])
+            if isinstance(error, CheckpointError) or not isinstance(error, Exception):
                 raise
             raise CheckpointError(path, f"its {loaded[-1]} does not fit this trainer or its data: {error}") from error
 
@@ -166,6 +169,31 @@ class OptimizerState(Checkable):
                 )
             check_schema(path, f"optimizers[{number}]", saved, schema)
 
+    def check_savable(self, path: Path, states: Sequence[dict[str, Any]]) -> None:
+        """Check that what is to be saved can be loaded again, and trained with.
+
+        Args:
+            path: where it is to be saved, for messages.
+            states: what `state_dict` returned.
+
+        Raises:
+            CheckpointError: a moment that is NaN, or a setting that `check` would refuse.
+        """
+        for number, (optimizer, state) in enumerate(zip(self._optimizers, states, strict=True)):
+            name = f"optimizers[{number}]"
+            try:
+                optimizer_schema(optimizer).check(state, name)
+                for key, moments in state["state"].items():
+                    for moment, value in moments.items() if isinstance(moments, dict) else ():
+                        if isinstance(value, Tensor) and value.is_floating_point() and value.isnan().any():
+                            raise ValueError(f"{name}.state.{key}.{moment} must be finite, but holds NaN")
+            except ValueError as error:
+                raise CheckpointError(
+                    path,
+                    f"{error}, so nothing was saved; something other than the training step has written to the "
+                    "optimizer, such as a callback. Earlier checkpoints are still there",
+                ) from error
+
     def _check_sizes(self, path: Path, state: Any) -> None:
         if not isinstance(state, (list, tuple)):
             raise CheckpointError(path, f"it does not hold the state of optimizers, but {describe(state)}")
@@ -183,14 +211,12 @@ class OptimizerState(Checkable):
     def load_state_dict(self, states: Sequence[dict[str, Any]]) -> None:
         """Load moments and settings, each tensor in the dtype it was saved in."""
         for optimizer, state in zip(self._optimizers, states, strict=True):
-            optimizer.load_state_dict(state)
-            parameters = _parameters(optimizer)
-            for number, moments in state["state"].items():
-                own = optimizer.state[parameters[number]]
-                for key, value in moments.items():
+            optimizer.load_state_dict(_clone(state))  # torch keeps the tensors, and the next step changes them
+            for number, parameter in enumerate(_parameters(optimizer)):
+                own, saved = optimizer.state.get(parameter), state["state"].get(number)
+                if isinstance(own, dict) and isinstance(saved, dict):
                     # torch casts what it loads to the parameter's dtype; a moment kept in another one would change.
-                    if isinstance(value, Tensor) and own[key].dtype != value.dtype:
-                        own[key] = value.to(own[key].device)
+                    own.update({key: _in_dtype_of(own[key], value) for key, value in saved.items() if key in own})
 
     def with_current_param_groups(self, path: Path, state: dict[str, Any]) -> dict[str, Any]:
         """A run's state with the optimizers' current settings, for a branch that changes their rates.
@@ -213,6 +239,17 @@ class OptimizerState(Checkable):
 def _parameters(optimizer: Optimizer) -> list[nn.Parameter]:
     """The parameters of an optimizer by their number in its state."""
     return [p for group in optimizer.param_groups for p in group["params"]]
+
+
+def _in_dtype_of(own: Any, saved: Any) -> Any:
+    """What an optimizer has loaded, with tensors in the dtypes that they were saved in, also in lists and dicts."""
+    if isinstance(own, Tensor) and isinstance(saved, Tensor):
+        return own if own.dtype == saved.dtype else saved.to(own.device)
+    if type(own) is dict and isinstance(saved, dict) and own.keys() == saved.keys():
+        return {key: _in_dtype_of(value, saved[key]) for key, value in own.items()}
+    if type(own) in (list, tuple) and isinstance(saved, type(own)) and len(own) == len(saved):
+        return type(own)(map(_in_dtype_of, own, saved))
+    return own
 
 
 def _group_sizes(state: dict[str, Any]) -> list[int]:
@@ -260,6 +297,22 @@ class StateList(Checkable):
         """Restore the state of each, as `state_dict` returned them and `check` has seen them."""
         for part, (_, state) in zip(self._parts, states, strict=True):
             part.load_state_dict(state)
+
+    def take_over(self, before: "StateList") -> None:
+        """Give parts that were made anew, as by a notebook's cell, the states of those of their classes before.
+
+        Args:
+            before: the parts before; where a state cannot be taken over, a warning says so.
+        """
+        left = [part for part in before._parts if not any(part is own for own in self._parts)]
+        for part in self._parts:
+            match = next((old for old in left if type(old).__name__ == type(part).__name__), None)
+            if match is not None and not any(part is old for old in before._parts):
+                left.remove(match)
+                try:
+                    part.load_state_dict(_clone(to_plain_data(match.state_dict())))
+                except Exception as error:
+                    warn(f"the callback {type(part).__name__} begins anew, as its state was not taken over: {error!r}")
 
 
 def _schema_of(part: Stateful) -> Kind:

@@ -192,22 +192,43 @@ class DataStream(Described):
         """Whether the epoch is known to have no more batches."""
         return self.position.batch_index == self.source.batches_per_epoch
 
+    @property
+    def is_ahead(self) -> bool:
+        """Whether data that keeps its own position is ahead of the run's, by batches that are to be taken again."""
+        return self.source.is_stateful and len(self._pushed_back) > 0
+
     def next_batch(self) -> Batch | None:
-        """The next batch of the epoch; None at its end."""
+        """The next batch of the epoch; None at its end.
+
+        Raises:
+            ValueError: The data ends before its end.
+        """
         if self._pushed_back:
             batch, *self._pushed_back = self._pushed_back
             if self._batches is None:  # the epoch is entered after this batch, which is then made once more
                 self._fingerprint = _fingerprint(batch)
         else:
+            if self._batches is None and self.at_epoch_end:
+                return None  # entering it would draw from the generators of a loader
             if self._batches is None:
                 self._batches = self._enter_epoch()
             batch = next(self._batches, None)
             if batch is None:
+                self._check_end()
                 return None
             self._fingerprint = None
         self.position.batch_index += 1
         self._taken, self.taken = [*self._taken, batch][-_MAX_PUSHED_BACK:], self.taken + 1
         return batch
+
+    def _check_end(self) -> None:
+        length, index = self.source.batches_per_epoch, self.position.batch_index
+        if self.source.random_access and length is not None and index < length:
+            self._batches = None
+            raise ValueError(
+                f"data ended after {index:,} of the {length:,} batches of epoch {self.position.epochs}: one of its "
+                "items raised StopIteration; raise another error, or return the item"
+            )
 
     def push_back(self, count: int = 1) -> None:
         """Return the last batches to the stream, because no steps were made on them or these were rolled back.

@@ -54,6 +54,7 @@ def save_model(model: "InfoGAN", folder: str | os.PathLike[str]) -> None:
     metadata = ModelPlan.of(model).to_dict()
     with os_errors_as_checkpoint_errors(folder, "making the folder"):
         makedirs_synced(folder)
+    check_free(folder, _KIND)  # a run that is under way holds its folder, so look before waiting for it
     state = to_plain_data({_VERSIONS: module_versions(tensors), **tensors}, "model")
     with hold_for_writing(folder) as is_alone:
         check_free(folder, _KIND)

@@ -120,11 +120,27 @@ class JSONLLogger(Callback, Described):
         with _errors_with_path(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("a", encoding="utf-8", newline="\n")
+            self._end_last_line()
             if self._resumes and self._start is not None:
                 self._cut(self._start)
             elif self._start is None:
                 self._start = self.path.stat().st_size
             self._resumes = False
+
+    def _end_last_line(self) -> None:
+        """Remove a line of metrics that a full disk has cut off; another program's last line gets its end."""
+        if not self.path.is_file():
+            return  # a pipe has no lines to look at
+        with self.path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            begin = file.seek(max(0, size - 2**20))
+            tail = file.read()
+        last = tail[tail.rfind(b"\n") + 1 :]
+        if last.startswith(b'{"step": '):
+            os.truncate(self.path, begin + len(tail) - len(last))
+        elif last and self._file is not None:
+            self._file.write("\n")
+            self._file.flush()
 
     def _cut(self, start: int) -> None:
         """Remove what was written after the checkpoint that was loaded, if these are the lines of that run."""

@@ -59,7 +59,8 @@ class EarlyStopping(Callback, Described):
     @override
     def on_fit_start(self, trainer: "InfoGANTrainer", total_steps: int | None) -> None:
         """Begin anew if the call of `fit` before was stopped, and end this one if it is that call, resumed."""
-        if self.waited >= self.patience:
+        is_only_loaded = self._resumes and trainer.is_stopping  # a call that is over; the next one begins anew
+        if self.waited >= self.patience and not is_only_loaded:
             if self._resumes:
                 warn(
                     f"EarlyStopping stopped this run at step {self._checked}, and stops it again; to train further, "

@@ -23,7 +23,7 @@ from infogan_lib.checkpoints.disk import CheckpointError, fsync_dir, os_errors_a
 from infogan_lib.checkpoints.segments import Segment, spans, to_manifest
 from infogan_lib.checkpoints.tensor_file import encode
 from infogan_lib.training.display import history_html, history_text
-from infogan_lib.training.metric_table import MetricTable
+from infogan_lib.training.metric_table import MetricTable, check_metric
 from infogan_lib.training.records import EPOCH, STEPS, Column, Records, concatenate, read_records, write_records
 
 _SEGMENT_BYTES = 2**23
@@ -57,9 +57,10 @@ class History(MetricTable):
 
         Args:
             step: The number of the step, from 1.
-            metrics: The metrics by name.
+            metrics: The metrics, numbers by name.
         """
         for name, value in metrics.items():
+            check_metric(name, value)
             steps, values = self._steps.setdefault(name, array("q")), self._values.setdefault(name, array("d"))
             del steps[len(values) :]  # an interrupt may have come before the value
             steps.append(step)

@@ -19,13 +19,14 @@ from infogan_lib.checkpoints.run_folder import (
     KIND,
     TRAINER_STATE,
     Check,
+    Checkpoint,
     check_free,
     is_run_folder,
     read_checkpoint,
     remove_unnamed_segments,
 )
 from infogan_lib.checkpoints.segments import from_manifest, make_segment_folder
-from infogan_lib.checkpoints.state import CompositeState, OptimizerState, Stateful, check_schema
+from infogan_lib.checkpoints.state import CompositeState, OptimizerState, Stateful, StateList, check_schema
 from infogan_lib.data.rng import RandomStreams
 from infogan_lib.data.stream import Position
 from infogan_lib.model.fingerprint import Fingerprint, warn_if_changed
@@ -61,10 +62,11 @@ class RunLedger:
         completed_fits: The number of calls of `fit` in the run that were completed, by this program or an earlier one.
         has_stepped: Whether the trainer has made steps of its own or loaded a state.
         folders: The run folders that the trainer has a checkpoint in, saved or loaded.
-        interrupted: The folder of the call that was interrupted in this process, a snapshot of its stream, and its last
-            checkpoint.
-        pending: The checkpoint of a later call that was interrupted, and its data and callbacks.
+        interrupted: The folder of the call that was interrupted in this process, a snapshot of its stream, its last
+            checkpoint and its callbacks.
+        pending: The checkpoint of a later call that was interrupted.
         parent_checkpoint: The id of the checkpoint that the run began from, if it is a branch.
+        parent_path: What the branch was asked to begin from, a run's folder or a checkpoint.
         branch_differences: What differed in the branch from the run that it began from.
     """
 
@@ -92,9 +94,10 @@ class RunLedger:
         self.completed_fits = 0
         self.has_stepped = False
         self.folders: set[str] = set()
-        self.interrupted: tuple[str, dict[str, Any], Path] | None = None
-        self.pending: tuple[Path, dict[str, Any]] | None = None
+        self.interrupted: tuple[str, dict[str, Any], Path, StateList] | None = None
+        self.pending: Checkpoint | None = None
         self.parent_checkpoint: str | None = None
+        self.parent_path: str | None = None
         self.branch_differences: list[str] = []
 
     def metadata(self, segments: Path) -> dict[str, Any]:
@@ -102,7 +105,8 @@ class RunLedger:
         now = {"step": self.step(), "epoch": self.position.epochs, "library": __version__, "torch": torch.__version__}
         identity = {"id": secrets.token_hex(8), "parent_checkpoint": self.parent_checkpoint}
         run = {"run_format": _FORMAT, "settings": self.settings, "fingerprint": self.fingerprint(1)}
-        run |= {"branch_differences": self.branch_differences} if self.parent_checkpoint else {}
+        branch = {"branch_differences": self.branch_differences, "parent_path": self.parent_path}
+        run |= branch if self.parent_checkpoint else {}
         return now | identity | run | {"history": self.history.seal(segments)}
 
     def check(self, path: Path, metadata: Mapping[str, Any], *, allow_branch: bool = False) -> list[str]:
@@ -206,7 +210,9 @@ class RunLedger:
         self.check_weights(self.step())
         with os_errors_as_checkpoint_errors(folder, "making the folder"):
             makedirs_synced(folder)
+        check_free(folder, TRAINER_STATE)  # a run that is under way holds its folder, so look before waiting for it
         state = CompositeState(**self.parts).state_dict()
+        self.optimizers.check_savable(folder, state["optimizers"])
         with hold_for_writing(folder) as is_alone:
             check_free(folder, TRAINER_STATE)
             metadata = self.metadata(make_segment_folder(folder))

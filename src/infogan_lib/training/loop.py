@@ -41,7 +41,7 @@ def run_fit(
     if last_epoch is not None and (per_epoch := stream.source.estimated_batches) is not None:
         total = trainer.steps - stream.position.batch_index + per_epoch * (last_epoch - trainer.epochs)
     train_unfrozen(trainer.model)
-    trainer.is_stopping = False
+    trainer.is_stopping = session.is_over
     with ExitStack() as stack:
         for callback in called_here(callbacks, trainer.distributed):
             stack.callback(callback.on_fit_end, trainer)

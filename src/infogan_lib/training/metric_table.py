@@ -6,16 +6,26 @@ import math
 import os
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsFloat
 
 import numpy as np
 from numpy.typing import NDArray
 
-from infogan_lib._checks import check_path, describe
+from infogan_lib._checks import check_path, describe, shorten
 from infogan_lib.checkpoints.together import write_whole
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+
+def check_metric(name: object, value: object) -> None:
+    """Check that a metric can be saved, and loaded again.
+
+    Raises:
+        TypeError: a name that is no text, or a value that is no number.
+    """
+    if type(name) is not str or not isinstance(value, (float, SupportsFloat)):
+        raise TypeError(f"a metric must be text: a number, but got {shorten(name)}: {describe(value)}")
 
 
 class MetricTable(Mapping[str, NDArray[np.float64]]):

@@ -1,6 +1,7 @@
 """Which optimizer updates which parameters: the paper's Adam by default, or the user's own, checked."""
 
 import inspect
+import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
@@ -274,12 +275,21 @@ def advance(schedulers: Iterable[LRScheduler], *, is_early: bool) -> None:
         schedulers: the schedulers.
         is_early: whether an optimizer may not have made an update yet: that of G with `d_steps` above 1, or any whose
             gradients overflowed in float16. Torch then warns of an order that the caller cannot change.
+
+    Raises:
+        ValueError: a learning rate that is negative or not finite.
     """
     with warnings.catch_warnings() if is_early else nullcontext():
         if is_early:
             warnings.filterwarnings("ignore", r"Detected call of `lr_scheduler\.step\(\)` before")
         for scheduler in schedulers:
             scheduler.step()
+            for group in scheduler.optimizer.param_groups:
+                if isinstance(group["lr"], float) and not 0 <= group["lr"] < math.inf:
+                    raise ValueError(
+                        f"optimizers.scheduler made a learning rate of {group['lr']:.4g}; make none that is negative "
+                        "or not finite, or train fewer steps"
+                    )
 
 
 def _check_choice(name: str, choice: object) -> None:

@@ -39,6 +39,9 @@ class FitSession:
         stream: The data of the fit.
         callbacks: The callbacks that have a state.
         processes: The processes that train together; process 0 holds the folder and writes for all.
+
+    Attributes:
+        is_over: Whether this is the run's last call, which `trainer.stop()` has ended: it is loaded, and makes no step.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class FitSession:
         self._folder: RunFolder | None = None
         self._index: int | None = None  # of this call of `fit` in the run; None until `resume` has succeeded
         self._is_completed = False
+        self.is_over = self._is_ending = False
         self._first_step = 0
         self._unrecorded: tuple[dict[str, Any], int] | None = None  # what to restore if this call makes nothing
         self._exit_stack = ExitStack()
@@ -93,10 +97,10 @@ class FitSession:
         newest = None if self._folder is None else self._folder.current
         if self._index is None:
             pass  # it could not begin, and may be called again
-        elif self._is_completed:
+        elif self._is_completed and (error is None or newest is None):
             ledger.completed_fits = self._index + 1
         elif self._folder is not None and newest is not None:
-            ledger.interrupted = self._name(), self.stream.snapshot(), newest
+            ledger.interrupted = self._name(), self.stream.snapshot(), newest, self._callbacks
             if isinstance(error, Exception):
                 error.add_note(f"The last checkpoint of the run is {newest}.")
         elif self._unrecorded is not None and ledger.step() == self._first_step:
@@ -136,8 +140,9 @@ class FitSession:
             position.forget_fits()
             ledger.pending, index = None, 0
         elif ledger.interrupted is not None:
-            _, snapshot, newest = ledger.interrupted
+            _, snapshot, newest, callbacks = ledger.interrupted
             self.stream.restore(snapshot)
+            self._callbacks.take_over(callbacks)
             if self._folder is not None:
                 self._folder.current = newest
             index = completed
@@ -146,8 +151,8 @@ class FitSession:
         ledger.interrupted = None
         self._index, self._first_step = completed if index is None else index, ledger.step()
         self._unrecorded = before if self._index == len(position.fit_starts) else None
-        self._is_completed = index is None
-        if self._is_completed:
+        self._is_completed = index is None and not self.is_over
+        if index is None:
             is_over = position.last_fit_is_over(ledger.step())
             more = "" if is_over else "; a later call was interrupted, and is resumed when the program makes it"
             _log.warning(
@@ -158,16 +163,26 @@ class FitSession:
     def _continue(self, completed: int, target: Target) -> int | None:
         """The index of this call in the run that the trainer is in; a call that is pending is resumed in its turn."""
         ledger, starts = self._ledger, self._ledger.position.fit_starts
-        run = Path(self._name()) if ledger.pending is None else ledger.pending[0]
+        run = Path(self._name()) if ledger.pending is None else ledger.pending.path
         position = ledger.position
         index = find_call(run, starts, position.fit_target, position.stopped_fits, completed, target)
-        if ledger.pending is not None and index == len(starts) - 1:
-            path, state = ledger.pending
-            CompositeState(data=self.stream, callbacks=self._callbacks).load(path, state)
-            ledger.pending = None
-            if self._folder is not None and path.parent == self._folder.checkpoints:
-                self._folder.current = path
+        if ledger.pending is not None and completed == len(starts) - 1:
+            self._restore(ledger.pending)  # what the program has done since the calls before it is part of this one
+            self.is_over = index is None
         return index
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        """Load all that a checkpoint of the run in this folder holds."""
+        ledger, path = self._ledger, checkpoint.path
+        if (extra := ledger.step() - checkpoint.step) != 0:
+            _log.warning(
+                "the run resumes at step %d; %d steps made since it was loaded are dropped", checkpoint.step, extra
+            )
+        self._state.load(path, checkpoint.state)
+        ledger.history.restore(from_manifest(path, checkpoint.metadata), path)
+        ledger.pending = None
+        if self._folder is not None and path.parent == self._folder.checkpoints:
+            self._folder.current = path
 
     def _find_checkpoint(self) -> Checkpoint | None:
         """The checkpoint to load; None if there is none, or the trainer is ahead of all."""
@@ -176,10 +191,14 @@ class FitSession:
         newest_step = None if folder is None else folder.newest_step()
         if ledger.interrupted is not None:
             return None  # the trainer is where it was interrupted
+        is_own = folder is not None and self._name() in ledger.folders
+        if folder is not None and newest_step is not None and path is not None and not is_own:
+            latest = folder.latest()
+            if latest is not None and latest.metadata.get("parent_path") == os.path.realpath(path):
+                return latest  # this branch was begun before, whatever has become of the run that it began from
         start = None if path is None else read_checkpoint(path, max_bytes=ledger.max_bytes, check=ledger.check_state)
         if folder is None or newest_step is None:
             return start
-        is_own = os.path.realpath(folder.folder) in ledger.folders
         if start is not None and newest_step >= start.step and not is_own:
             latest = folder.latest()
             if latest is not None and start.identity in (latest.metadata.get("parent_checkpoint"), latest.identity):
@@ -189,6 +208,12 @@ class FitSession:
                 folder.folder,
                 f"it holds a checkpoint of step {newest_step}, newer than the one to resume from; give another folder, "
                 "or move the newer checkpoints away",
+            )
+        if start is not None and not is_own:
+            raise CheckpointError(
+                folder.folder,
+                f"it holds another run at step {newest_step}, which would be lost; give the run that begins from "
+                f"{start.path} another folder",
             )
         if start is not None or is_own:
             return start
@@ -213,8 +238,7 @@ class FitSession:
         differences = ledger.check(path, checkpoint.metadata, allow_branch=not is_inside)
         segments = from_manifest(path, checkpoint.metadata)
         try:
-            position = state["position"]
-            fit_state = {name: state[name] for name in FIT_PARTS}
+            position, _, _ = (state[name] for name in ("position", *FIT_PARTS))
         except (TypeError, KeyError) as error:
             raise CheckpointError(path, f"its state is not that of a run: {error!r}") from error
         ledger.check_counts(path, checkpoint.metadata, state)
@@ -231,17 +255,18 @@ class FitSession:
         branch = None if is_inside else Branch(ledger, self.stream, self._callbacks, path, differences)
         if branch is not None:
             state = branch.adapt(ledger.on_own_device(path, checkpoint.metadata, state))
-        if index is None:
+        if index is None and completed < last:
             # A later call of fit was interrupted, and its data is not this call's.
             CompositeState(**ledger.parts).load(path, without_fit_parts(state))
-            ledger.pending = path, fit_state
+            ledger.pending = checkpoint
         else:
             self._state.load(path, state)
-            ledger.pending = None
+            ledger.pending, self.is_over = None, index is None
         ledger.history.restore(segments, path)
         warn_if_changed(path, checkpoint.metadata.get("fingerprint"), ledger.fingerprint(2))
         if self._folder is not None and is_inside:
             self._folder.current, ledger.parent_checkpoint = path, checkpoint.metadata.get("parent_checkpoint")
+            ledger.parent_path = checkpoint.metadata.get("parent_path")
             ledger.branch_differences = checkpoint.metadata.get("branch_differences", [])
             ledger.folders.add(self._name())
             return index
@@ -252,6 +277,7 @@ class FitSession:
                 told = "; ".join(branch.differences)
                 warn(f"a new run begins from {path} with other settings: {told}")
         ledger.parent_checkpoint = checkpoint.identity
+        ledger.parent_path = os.path.realpath(self._settings.start or path) if self._settings else None
         ledger.position.keep_last_fit()
         return 0
 
@@ -268,9 +294,12 @@ class FitSession:
 
         Raises:
             NonFiniteLossError: A weight is not finite; nothing was written or removed.
+            CheckpointError: An error of the disk, or an optimizer that could not be loaded again; likewise.
         """
         if self._folder is None:
             return None
+        if self.stream.is_ahead and self._folder.current is not None and not self._is_ending:
+            return self._folder.current  # a state of the data from before the batches to be taken again does not exist
         self.check_replicas()
         self._folder.current = self._processes.from_main(self._write)
         self._ledger.folders.add(self._name())
@@ -295,6 +324,7 @@ class FitSession:
             return path
         with os_errors_as_checkpoint_errors(self._folder.folder, "saving"):  # a callback may write files too
             state = self._state.state_dict()
+        self._ledger.optimizers.check_savable(path, state["optimizers"])
         self._folder.check_held()
         self._folder.save(self._ledger.step(), self._ledger.metadata(self._folder.segments), state)
         return path
@@ -308,5 +338,6 @@ class FitSession:
         assert self._index is not None
         self._ledger.check_weights(self._ledger.step())
         self._ledger.position.end_fit(self._index, self._ledger.step())
+        self._is_ending = True
         self.save()
         self._is_completed = True

@@ -11,6 +11,7 @@ _FIELDS = {
     "torch": Text(),
     "id": Text(),
     "parent_checkpoint": Nullable(Text()),
+    "parent_path": Nullable(Text()),
     "branch_differences": ListOf(Text()),
     "run_format": Int(),
     "settings": Plain(),  # compared with those of the trainer
@@ -18,5 +19,5 @@ _FIELDS = {
     "history": MANIFEST_FIELD,
 }
 
-RUN_METADATA = Record(_FIELDS, optional=frozenset({"fingerprint", "branch_differences"}))
+RUN_METADATA = Record(_FIELDS, optional=frozenset({"fingerprint", "branch_differences", "parent_path"}))
 """The fields of `RunLedger.metadata`."""

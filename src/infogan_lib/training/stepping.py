@@ -1,6 +1,8 @@
 """The steps of a trainer, for those who own their loop: launched on batches, and read in order, at once or later."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -22,6 +24,7 @@ from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.training.assembly import count_frozen, settle_pixel_range
 from infogan_lib.training.ledger import RunLedger
 from infogan_lib.training.optimizers import Part
+from infogan_lib.training.precision import ContextState
 from infogan_lib.training.replicas import check_first_batch
 from infogan_lib.training.step import InfoGANStep
 from infogan_lib.training.step_queue import StepQueue
@@ -51,6 +54,7 @@ class Stepper(ABC):
     _has_settled_range = False
     _has_warned_of_eval_mode = False
     _has_checked_processes = False
+    _is_fitting = False
 
     @property
     def steps(self) -> int:
@@ -209,6 +213,30 @@ class Stepper(ABC):
     def discard(self) -> None:
         """Roll back the steps that were launched and not read."""
         self._queue.roll_back(self.steps)
+
+    @contextmanager
+    def _fitting(self) -> Iterator[None]:
+        self._check_not_fitting("fit")
+        self._is_fitting, contexts = True, ContextState(self.device)
+        try:
+            yield
+        except BaseException:
+            contexts.restore()  # an interrupt may come inside the end of a context, such as torch.no_grad
+            raise
+        finally:
+            self._is_fitting = False
+
+    def _check_not_fitting(self, name: str) -> None:
+        """Check that no callback or other thread interferes with a call of `fit`.
+
+        Raises:
+            RuntimeError: One is under way.
+        """
+        if self._is_fitting:
+            raise RuntimeError(
+                f"{name} was called while a call of fit of this trainer is under way, by a callback or another thread; "
+                "call it when that has ended, as after trainer.stop()"
+            )
 
     def _check_all_read(self) -> None:
         """Check that no step is pending, whose metrics a checkpoint would not hold.

@@ -252,6 +252,7 @@ class InfoGANTrainer(Stepper):
             CheckpointError: a checkpoint that cannot be used or written, a run with other settings, or a folder that
                 another trainer is using. What was saved before is still there.
             NonFiniteLossError: a loss turned NaN or infinite; weights and checkpoints are those of before.
+            RuntimeError: another call of `fit` is under way.
         """
         if positional:
             refuse_positional(positional)
@@ -264,7 +265,7 @@ class InfoGANTrainer(Stepper):
         stateful = stateful_among(called)
         key = None if image_key is None else check_name("image_key", image_key)
         size = {"batch_size": batch_size, "num_workers": num_workers}
-        with self.distributed.together():
+        with self._fitting(), self.distributed.together():
             self.distributed.check_settings("arguments of fit", {**target._asdict(), **size, "checkpoints": saving})
             source, check = self._source(to_tensor(data), key, size, resumable=saving is not None)
             self._train_what_learns()
@@ -337,8 +338,9 @@ class InfoGANTrainer(Stepper):
 
         Raises:
             CheckpointError: damage, other settings or other networks; the trainer is then as it was.
-            RuntimeError: a step was launched and not read.
+            RuntimeError: a step was launched and not read, or a call of `fit` is under way.
         """
+        self._check_not_fitting("load_checkpoint")
         self._check_all_read()
         self._count_frozen()
         self._ledger.load(check_path("folder", folder))

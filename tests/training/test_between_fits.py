@@ -1,0 +1,83 @@
+"""Programs that call `fit` several times and do something in between, resumed to the result of an uninterrupted one."""
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+import infogan_lib as ig
+from infogan_lib import Checkpoints
+from resume_toys import StopsAt, fit, same_run, trainer
+from toys import images
+
+
+def draws(t):
+    torch.randn(3)
+
+
+def lowers_rates(t):
+    for optimizer in t.optimizers.values():
+        optimizer.param_groups[0]["lr"] *= 0.1
+
+
+def shrinks_weights(t):
+    with torch.no_grad():
+        t.model.generator[0].weight.mul_(0.9)
+
+
+def makes_steps(t):
+    t.step(images(8, seed=5))
+    t.step(images(8, seed=6))
+
+
+def two_calls(folder, between, killed_at=None):
+    t = trainer()
+    for _ in range(2):
+        fit(t, steps=4, callbacks=[StopsAt(killed_at)], checkpoints=folder and Checkpoints(folder, every=1))
+        between(t)
+    return t
+
+
+@pytest.mark.parametrize("between", [draws, lowers_rates, shrinks_weights, makes_steps], ids=lambda f: f.__name__)
+def test_what_a_program_does_between_two_calls_is_done_once(tmp_path, between):
+    with pytest.raises(KeyError):
+        two_calls(tmp_path, between, killed_at=7)
+    assert same_run(two_calls(tmp_path, between), two_calls(None, between))
+
+
+class Counts(ig.Callback):
+    def __init__(self):
+        self.count = 0
+
+    def on_step_end(self, trainer, metrics):
+        self.count += 1
+        trainer.history.record(trainer.steps, {"count": self.count})
+
+    def state_dict(self):
+        return {"count": self.count}
+
+    def load_state_dict(self, state):
+        self.count = state["count"]
+
+
+class Ends(ig.Callback):
+    def on_step_end(self, trainer, metrics):
+        if trainer.steps == 3:
+            trainer.stop()
+
+
+def stopped_and_next(folder, killed=False):
+    loader = DataLoader(
+        TensorDataset(images(40)), batch_size=8, shuffle=True, generator=torch.Generator().manual_seed(1)
+    )
+    t, counts = trainer(), Counts()
+    t.fit(loader, steps=9, callbacks=[counts, Ends()], checkpoints=folder)
+    if killed:
+        raise KeyError("killed")
+    t.fit(loader, steps=4, callbacks=[counts], checkpoints=folder)
+    return t
+
+
+def test_a_call_after_one_that_was_stopped_begins_with_its_data_and_callbacks(tmp_path):
+    with pytest.raises(KeyError):
+        stopped_and_next(tmp_path, killed=True)
+    assert same_run(stopped_and_next(tmp_path), stopped_and_next(None))
