@@ -108,6 +108,13 @@ def minibatch_std() -> None:
     make_trainer(discriminator=nn.Sequential(d[:2], MinibatchStd(), d[2:])).fit(images(40), steps=2, batch_size=8)
 
 
+def statistics_of_rows() -> None:
+    """A layer that looks at other rows in its running statistics alone."""
+    norm = nn.Sequential(nn.Unflatten(1, (4, 4)), nn.InstanceNorm1d(4, track_running_stats=True), nn.Flatten())
+    d = dense_discriminator()
+    make_trainer(discriminator=nn.Sequential(d[:3], norm, d[3:])).fit(images(40), steps=2, batch_size=8)
+
+
 def gradient_of_batch() -> None:
     """A layer that looks at other rows in the backward pass alone."""
 

@@ -50,6 +50,7 @@ def test_an_item_that_one_process_cannot_read_ends_all(two):
         (refused.fully_sharded, "one is in a FSDPLinear.*leave out DistributedDataParallel, fully_shard"),
         (refused.compiled, "engine.compile must be False with 2 processes"),
         (refused.minibatch_std, "the discriminator or Q makes something else of a batch on 2 processes"),
+        (refused.statistics_of_rows, "the discriminator or Q makes something else of a batch on 2 processes"),
         (refused.random_layer, "the generator makes something else of a batch on 2 processes"),
         (refused.gradient_of_batch, "the generator makes something else of a batch on 2 processes"),
         (refused.dealt_out, "gives each process a part of the data.*without DistributedSampler"),
