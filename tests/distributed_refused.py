@@ -95,6 +95,35 @@ def other_targets() -> None:
     make_trainer().fit(images(40), steps=2 + rank(), batch_size=8)
 
 
+def other_callbacks() -> None:
+    """Callbacks for process 0 alone, as a program for DistributedDataParallel gives them."""
+    make_trainer().fit(images(40), steps=6, batch_size=8, callbacks=[ig.Callback()] if rank() == 0 else [])
+
+
+class Steps(ig.Callback):
+    """Makes a step of its own, in process 0 alone."""
+
+    @override
+    def on_step_end(self, trainer: ig.InfoGANTrainer, metrics: Any) -> None:
+        trainer.step(images(8))
+
+
+class Saves(ig.Callback):
+    """Saves the trainer, in process 0 alone."""
+
+    @override
+    def on_fit_start(self, trainer: ig.InfoGANTrainer, total_steps: int | None) -> None:
+        trainer.save_checkpoint(Path(tempfile.gettempdir()) / "saved_by_one_process")
+
+
+def steps_alone() -> None:
+    make_trainer().fit(images(40), steps=6, batch_size=8, callbacks=[Steps()])
+
+
+def saves_alone() -> None:
+    make_trainer().fit(images(40), steps=6, batch_size=8, callbacks=[Saves()])
+
+
 def wrapped() -> None:
     make_trainer(discriminator=DistributedDataParallel(dense_discriminator()))
 

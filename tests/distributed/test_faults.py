@@ -46,6 +46,12 @@ def test_an_item_that_one_process_cannot_read_ends_all(two):
         (refused.other_sources, "the same code, but 'class Doubled' is"),
         (refused.other_versions, "the same versions, but 'torch' is '2.13.0' in process 0 and '2.14.0' in process 1"),
         (refused.other_targets, "the same arguments of fit, but 'steps' is 2 in process 0 and 3 in process 1"),
+        (
+            refused.other_callbacks,
+            r"arguments of fit, but 'callbacks' is \['Callback'\] in process 0 and \[\] in process 1",
+        ),
+        (refused.steps_alone, "Steps is called in process 0 alone.*give it on_all_processes = True"),
+        (refused.saves_alone, "Saves is called in process 0 alone.*give it on_all_processes = True"),
         (refused.wrapped, "one is in a DistributedDataParallel.*give the module that was wrapped"),
         (refused.fully_sharded, "one is in a FSDPLinear.*leave out DistributedDataParallel, fully_shard"),
         (refused.compiled, "engine.compile must be False with 2 processes"),
