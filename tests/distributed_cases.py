@@ -84,6 +84,12 @@ def dropping_discriminator() -> nn.Module:
     return nn.Sequential(nn.Flatten(), *layers)
 
 
+def spectral() -> tuple[nn.Module, nn.Module]:
+    """A discriminator of spectral norm 1, each of whose layers keeps a buffer that every pass changes."""
+    g, d = convolutional()
+    return g, nn.Sequential(*(nn.utils.spectral_norm(x) if isinstance(x, nn.Conv2d | nn.Linear) else x for x in d))
+
+
 def contrastive() -> regularizers.Contrastive:
     classifier = nn.Sequential(nn.Flatten(), nn.Linear(32, 8), nn.Tanh(), nn.Linear(8, 2)).double()
     return regularizers.Contrastive(classifier, weight=0.5, every=2)
@@ -136,6 +142,7 @@ CASES: dict[str, dict[str, Any]] = {
     "relativistic joint": {"adversarial": losses.RelativisticPair(), "joint_batches": True},
     "no information in the generator": {"information_trains": ("trunk", "q_head")},
     "convolutions": {"networks": convolutional, "data": "wide"},
+    "spectral normalization": {"networks": spectral, "data": "wide"},
     "dropout": {"networks": lambda: (dense_generator(), dropping_discriminator())},
     "schedule": {"scheduler": lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 5)},
     "random items": {"data": "items"},

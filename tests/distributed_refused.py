@@ -95,6 +95,35 @@ def other_targets() -> None:
     make_trainer().fit(images(40), steps=2 + rank(), batch_size=8)
 
 
+def other_callbacks() -> None:
+    """Callbacks for process 0 alone, as a program for DistributedDataParallel gives them."""
+    make_trainer().fit(images(40), steps=6, batch_size=8, callbacks=[ig.Callback()] if rank() == 0 else [])
+
+
+class Steps(ig.Callback):
+    """Makes a step of its own, in process 0 alone."""
+
+    @override
+    def on_step_end(self, trainer: ig.InfoGANTrainer, metrics: Any) -> None:
+        trainer.step(images(8))
+
+
+class Saves(ig.Callback):
+    """Saves the trainer, in process 0 alone."""
+
+    @override
+    def on_fit_start(self, trainer: ig.InfoGANTrainer, total_steps: int | None) -> None:
+        trainer.save_checkpoint(Path(tempfile.gettempdir()) / "saved_by_one_process")
+
+
+def steps_alone() -> None:
+    make_trainer().fit(images(40), steps=6, batch_size=8, callbacks=[Steps()])
+
+
+def saves_alone() -> None:
+    make_trainer().fit(images(40), steps=6, batch_size=8, callbacks=[Saves()])
+
+
 def wrapped() -> None:
     make_trainer(discriminator=DistributedDataParallel(dense_discriminator()))
 
@@ -106,6 +135,13 @@ def compiled() -> None:
 def minibatch_std() -> None:
     d = dense_discriminator()
     make_trainer(discriminator=nn.Sequential(d[:2], MinibatchStd(), d[2:])).fit(images(40), steps=2, batch_size=8)
+
+
+def statistics_of_rows() -> None:
+    """A layer that looks at other rows in its running statistics alone."""
+    norm = nn.Sequential(nn.Unflatten(1, (4, 4)), nn.InstanceNorm1d(4, track_running_stats=True), nn.Flatten())
+    d = dense_discriminator()
+    make_trainer(discriminator=nn.Sequential(d[:3], norm, d[3:])).fit(images(40), steps=2, batch_size=8)
 
 
 def gradient_of_batch() -> None:

@@ -63,3 +63,12 @@ def test_batchnorm_has_gradients_of_the_second_order(shape):
             return normalized(x, weight, bias)
 
     assert gradgradcheck(over, [x, layer.weight, layer.bias])
+
+
+def test_gradients_are_exact_where_means_are_large_beside_deviations():
+    torch.manual_seed(0)
+    layer = nn.BatchNorm2d(4)
+    x, gradient = 1000 + 0.1 * torch.randn(64, 4, 8, 8), torch.randn(64, 4, 8, 8)
+    wanted = torch.autograd.grad(layer(x), layer.parameters(), gradient)
+    got = torch.autograd.grad(over_processes(layer, x), layer.parameters(), gradient)
+    torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-3)

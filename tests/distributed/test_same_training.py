@@ -23,6 +23,7 @@ QUICK = [
     "several updates",
     "mode seeking",
     "penalties",
+    "spectral normalization",
     "random items",
     "loader with dropout",
     "labels of some",

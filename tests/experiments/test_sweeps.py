@@ -183,3 +183,10 @@ def test_a_result_that_cannot_be_read_is_a_row_with_an_error(tmp_path, content):
     assert row["seed"] == 3
     assert "result.json: cannot be read: " in row["error"]
     assert "; remove it to train the run again" in row["error"]
+
+
+def test_processes_that_share_runs_do_not_train_several_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="whose 2 processes share each run, but got 3; start .* without torchrun"):
+        ig.sweep(sweep_toys.killed_once, images(32), out=tmp_path / "s", seeds=[0, 1], processes=3)
+    assert not (tmp_path / "s").exists()

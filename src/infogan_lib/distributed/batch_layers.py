@@ -117,10 +117,12 @@ class BatchLayers(TorchFunctionMode):
             mean, var = own_mean, own_var
         scale = (var + eps).rsqrt()
         scale = scale if weight is None else scale * weight
-        shift = -mean * scale if bias is None else bias - mean * scale
-        # x * scale + shift in one pass over x, and in one in the backward pass: a mean of 0, and a variance of 0 + 1.
-        zero = torch.zeros_like(mean)
-        return F.batch_norm(x, zero, zero, scale, shift, training=False, eps=1.0).to(input.dtype)
+        # (x - mean) * scale + bias in one pass over x, and in one in the backward pass, with a variance of 0 + 1. The
+        # kernel's mean has no gradient: a term that is 0 has it.
+        center = mean.detach()
+        shift = (center - mean) * scale
+        shift = shift if bias is None else bias + shift
+        return F.batch_norm(x, center, torch.zeros_like(mean), scale, shift, training=False, eps=1.0).to(input.dtype)
 
     def _dropout(self, func: Callable[..., Tensor], input: Tensor, p: float, training: bool, inplace: bool) -> Tensor:
         each = len(input) // self._own_count  # rows of this layer for each row of the batch

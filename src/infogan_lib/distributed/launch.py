@@ -32,8 +32,8 @@ def init_group() -> bool:
     Raises:
         RuntimeError: A launcher that has not said all that a process group needs, or a process that does not come.
     """
-    size = os.environ.get("WORLD_SIZE", "1")
-    if not size.isdecimal() or int(size) <= 1:
+    size = launched_size()
+    if size <= 1:
         return False
     if missing := [name for name in _LAUNCHED_WITH if name not in os.environ]:
         raise RuntimeError(
@@ -53,6 +53,12 @@ def init_group() -> bool:
     )
     atexit.register(_leave)
     return True
+
+
+def launched_size() -> int:
+    """The number of processes that a launcher says it has started; 1 without one."""
+    size = os.environ.get("WORLD_SIZE", "1")
+    return int(size) if size.isdecimal() else 1
 
 
 def agree_on_name(store: Any, rank: int, world_size: int, timeout: timedelta = _MEETING_TIME) -> str:

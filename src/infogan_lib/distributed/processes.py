@@ -59,6 +59,7 @@ class Processes:
         self.rank, self.world_size, self._host_group = rank, world_size, host_group
         self._last_error: BaseException | None = None  # the one that the others know of
         self._notices: Notices | None = None
+        self._called_alone = ""  # what process 0 calls and the others do not
         if world_size > 1:
             self._notices = Notices(rank, world_size, self.exchange(uuid4().hex)[0])
 
@@ -120,6 +121,11 @@ class Processes:
     @contextmanager
     def _connection(self) -> Iterator[None]:
         """A context in which an error of the connection says why the others are gone, as far as they have told."""
+        if self._called_alone:
+            raise RuntimeError(
+                f"{self._called_alone} is called in process 0 alone, and the other processes do not answer there; for "
+                "steps, checkpoints and encode(distributed=) of its own give it on_all_processes = True"
+            )
         try:
             yield
         except RuntimeError as error:
@@ -127,8 +133,22 @@ class Processes:
             if notice is not None:
                 raise ProcessError(f"process {notice[0]} has failed: {notice[1]}") from error
             raise ProcessError(
-                f"another process has ended, or has not answered in time, and has left no word: {error}"
+                "another process has ended, or has not answered in time, and has left no word; if nobody has killed "
+                f"it, see that all make the same trainers and calls of fit and step: {error}"
             ) from error
+
+    @contextmanager
+    def alone(self, name: str) -> Iterator[None]:
+        """A context of process 0, in which a message to the others is an error.
+
+        Args:
+            name: What process 0 calls there, for the message; empty for what all call.
+        """
+        self._called_alone = name
+        try:
+            yield
+        finally:
+            self._called_alone = ""
 
     def exchange(self, value: _Result) -> list[_Result]:
         """What each process gives, in the order of their ranks.

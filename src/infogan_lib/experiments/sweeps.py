@@ -37,6 +37,7 @@ from infogan_lib._checks import (
     shorten,
 )
 from infogan_lib.checkpoints.together import write_together
+from infogan_lib.distributed.launch import launched_size
 from infogan_lib.experiments.records import read_result
 from infogan_lib.experiments.run_metrics import RESULT
 from infogan_lib.experiments.spread import Spread
@@ -158,7 +159,8 @@ def sweep(
 
     Raises:
         TypeError: If an argument has the wrong type, or a function that other processes cannot import.
-        ValueError: If there are no seeds, or a setting has no values.
+        ValueError: If there are no seeds, a setting has no values, or torchrun has started several processes that are
+            each to train several runs at a time.
         KeyboardInterrupt: If the sweep was stopped; its runs are saved.
         CheckpointError: If another process has been writing into the sweep's folder for a minute.
     """
@@ -175,6 +177,11 @@ def sweep(
     if evaluate is not None:
         check_function("evaluate", evaluate, "a function of a model that returns {name: number}", 1)
     folder, count = check_path("out", out), check_int("processes", processes, minimum=1, maximum=1024)
+    if count > 1 and launched_size() > 1:
+        raise ValueError(
+            f"processes must be 1 in a program that torchrun has started, whose {launched_size()} processes share each "
+            f"run, but got {count}; start the program without torchrun to train several runs at a time"
+        )
     points, all_seeds = _points(grid), _seeds(seeds)
     if len(points) * len(all_seeds) > _MAX_RUNS:
         raise ValueError(

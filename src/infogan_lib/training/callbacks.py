@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -81,6 +81,12 @@ def check_callbacks(callbacks: Any) -> tuple[Callback, ...]:
 def called_here(callbacks: Iterable[Callback], processes: Processes) -> list[Callback]:
     """Those that this one of several processes calls."""
     return [callback for callback in callbacks if processes.is_main or callback.on_all_processes]
+
+
+def call(callback: Callback, processes: Processes, method: Callable[[Callback], None]) -> None:
+    """Call a method of a callback, which must not wait for processes that do not call it."""
+    with processes.alone("" if callback.on_all_processes else type(callback).__name__):
+        method(callback)
 
 
 def stateful_among(callbacks: Iterable[Callback]) -> list[Callback]:

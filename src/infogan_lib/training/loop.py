@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from infogan_lib.data.labels import Batch
 from infogan_lib.data.stream import Target
 from infogan_lib.model.introspection import train_unfrozen
-from infogan_lib.training.callbacks import Callback, called_here
+from infogan_lib.training.callbacks import Callback, call, called_here
 from infogan_lib.training.ending import Ending
 from infogan_lib.training.resume import FitSession
 from infogan_lib.training.signals import StopSignals, defer_sigchld
@@ -44,8 +44,8 @@ def run_fit(
     trainer.is_stopping = session.is_over
     with ExitStack() as stack:
         for callback in called_here(callbacks, trainer.distributed):
-            stack.callback(callback.on_fit_end, trainer)
-            callback.on_fit_start(trainer, total)
+            stack.callback(call, callback, trainer.distributed, lambda called: called.on_fit_end(trainer))
+            call(callback, trainer.distributed, lambda called: called.on_fit_start(trainer, total))
         session.save()
         stop = stack.enter_context(StopSignals(saves=session.saves))
         FitLoop(trainer, callbacks, session, stop, check).run(last_step, last_epoch)
@@ -188,12 +188,12 @@ class FitLoop:
         self._report(lambda callback: callback.on_epoch_end(trainer))
         self._ending.agree()
 
-    def _report(self, call: Callable[[Callback], None]) -> None:
+    def _report(self, method: Callable[[Callback], None]) -> None:
         """Call every callback, so that none misses a step because another raised; then raise the first error."""
         errors: list[BaseException] = []
         for callback in self._called:
             try:
-                call(callback)
+                call(callback, self._trainer.distributed, method)
             except BaseException as error:
                 errors.append(error)
         if errors:

@@ -100,7 +100,7 @@ def check_first_batch(processes: Processes, model: InfoGAN, precision: Precision
 
     Raises:
         ProcessError: batches that differ.
-        ValueError: a network with a layer that looks at other rows, and is no BatchNorm.
+        ValueError: a network with a layer that looks at other rows, in its running statistics too, and is no BatchNorm.
     """
     images = real.images if isinstance(real, LabeledBatch) else real
     held = real.tensors if isinstance(real, LabeledBatch) else [real]
@@ -123,13 +123,17 @@ def check_first_batch(processes: Processes, model: InfoGAN, precision: Precision
             ("the discriminator or Q", model, model.discriminate, images[:count]),
         ):
             parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-            results: list[list[Tensor]] = []
+            results: list[tuple[list[Tensor], list[Tensor]]] = []
             for run in (spread(function, processes), function):
+                before.restore()  # a pass of spectral normalization depends on the buffers that the last one left
                 global_rng.load_state_dict(states)
                 with precision.step():
-                    results.append(_outputs_and_gradients(run, batch, parameters, precision))
-            processes.average(results[0][-len(parameters) :] if parameters else [])
-            _check_same(name, results[0], results[1], precision, processes)
+                    made = _outputs_and_gradients(run, batch, parameters, precision)
+                results.append((made, [buffer.clone() for buffer in network.buffers() if buffer.is_floating_point()]))
+            (ours, own_buffers), (one, buffers) = results
+            processes.average(ours[-len(parameters) :] if parameters else [])
+            _check_same(name, ours, one, precision, processes)
+            _check_same(name, own_buffers, buffers, precision, processes)
     finally:
         global_rng.load_state_dict(states)
         before.restore()
@@ -150,7 +154,7 @@ def _outputs_and_gradients(
 
 
 def _check_same(name: str, ours: list[Tensor], one: list[Tensor], precision: Precision, processes: Processes) -> None:
-    if not all(tensor.isfinite().all() for tensor in one):
+    if not one or not all(tensor.isfinite().all() for tensor in one):
         return
     tolerance = _TOLERANCES.get(one[0].dtype, _ROUGH) if precision.name == "fp32" else _ROUGH
     errors = [(mine - expected).float().norm() for mine, expected in zip(ours, one, strict=True)]
@@ -160,9 +164,10 @@ def _check_same(name: str, ours: list[Tensor], one: list[Tensor], precision: Pre
         if not error <= tolerance * torch.maximum(norm, 0.01 * largest) + 1e-12:
             raise ValueError(
                 f"{name} makes something else of a batch on {processes.world_size} processes than on one, as a layer "
-                "does that looks at the whole batch, such as a standard deviation over it, or that draws random "
-                "numbers; of these only BatchNorm and dropout can be spread over processes, and not in a part that "
-                "torch.utils.checkpoint computes again. Leave it out, or train in one process"
+                "does that looks at the whole batch, such as a standard deviation over it or the running statistics of "
+                "InstanceNorm, or that draws random numbers; of these only BatchNorm and dropout can be spread over "
+                "processes, and not in a part that torch.utils.checkpoint computes again. Leave it out, or train in "
+                "one process"
             )
 
 

@@ -266,7 +266,9 @@ class InfoGANTrainer(Stepper):
         key = None if image_key is None else check_name("image_key", image_key)
         size = {"batch_size": batch_size, "num_workers": num_workers}
         with self._fitting(), self.distributed.together():
-            self.distributed.check_settings("arguments of fit", {**target._asdict(), **size, "checkpoints": saving})
+            arguments = {**target._asdict(), **size, "checkpoints": saving}
+            names = {"callbacks": [type(callback).__name__ for callback in called]}
+            self.distributed.check_settings("arguments of fit", arguments | names)
             source, check = self._source(to_tensor(data), key, size, resumable=saving is not None)
             self._train_what_learns()
             stream = DataStream(source, self._position)
