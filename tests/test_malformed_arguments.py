@@ -253,3 +253,8 @@ def test_any_values_for_codes_either_make_images_or_are_refused(values):
 def test_a_parameter_without_a_shape_is_described():
     with pytest.raises(TypeError, match=r"dim must be a whole number .* but got <UninitializedParameter>"):
         Noise(torch.nn.UninitializedParameter())
+
+
+def test_a_device_without_its_module_is_named():
+    with pytest.raises(ValueError, match="device must be .* such as 'cpu', but got 'privateuseone': No module named"):
+        LATENT.center(device="privateuseone")

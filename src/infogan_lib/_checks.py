@@ -240,7 +240,7 @@ def check_device(name: str, value: Any) -> torch.device:
                 raise RuntimeError("its tensors hold no values")
             return device
         raise TypeError(f"{name} must be a torch device such as 'cpu', but got {describe(value)}")
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
         raise ValueError(
             f"{name} must be a device of this machine such as 'cpu', but got {shorten(value)}: {str(error)[:200]}"
         ) from error
