@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import infogan_lib as ig
-from infogan_lib import Checkpoints, Engine, Optimizers, losses
+from infogan_lib import Checkpoints, Engine, Noise, Optimizers, losses
 from infogan_lib.data.augmentation import RandomAffine
 from infogan_lib.regularizers import RealImageInformation
 from infogan_lib.training.callbacks import JSONLLogger
@@ -248,3 +248,13 @@ def test_any_values_for_codes_either_make_images_or_are_refused(values):
     except REFUSED as error:
         message = str(error)
     assert not message or any(name in message for name in values), message
+
+
+def test_a_parameter_without_a_shape_is_described():
+    with pytest.raises(TypeError, match=r"dim must be a whole number .* but got <UninitializedParameter>"):
+        Noise(torch.nn.UninitializedParameter())
+
+
+def test_a_device_without_its_module_is_named():
+    with pytest.raises(ValueError, match="device must be .* such as 'cpu', but got 'privateuseone': No module named"):
+        LATENT.center(device="privateuseone")

@@ -35,7 +35,7 @@ def check_int(name: str, value: object, *, minimum: int, maximum: int | None = N
     message = f"{name} must be a whole number of at least {minimum}, but got {describe(value)}"
     try:
         number = None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
+    except Exception:  # also of a lazy module's parameter, or of another object's own __index__
         number = None
     if number is None:
         raise TypeError(message)
@@ -68,7 +68,7 @@ def check_float(name: str, value: object, *, minimum: float | None = None, above
         raise TypeError(f"{name} must be {wanted}, but got {describe(value)}")
     try:
         number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+    except Exception as error:  # of the object's own __float__
         raise TypeError(f"{name} must be {wanted}, but got {describe(value)}") from error
     too_small = (minimum is not None and number < minimum) or (above is not None and number <= above)
     if not math.isfinite(number) or too_small:
@@ -240,7 +240,7 @@ def check_device(name: str, value: Any) -> torch.device:
                 raise RuntimeError("its tensors hold no values")
             return device
         raise TypeError(f"{name} must be a torch device such as 'cpu', but got {describe(value)}")
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
         raise ValueError(
             f"{name} must be a device of this machine such as 'cpu', but got {shorten(value)}: {str(error)[:200]}"
         ) from error

@@ -1,6 +1,7 @@
 """Values and names as error messages show them: short, whatever they are."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from torch import Tensor
 
@@ -30,7 +31,8 @@ def one_line(text: object, most: int = 400) -> str:
 def describe(value: object) -> str:
     """The repr of a value, shortened, and its type, for an error message; shape and dtype of a Tensor."""
     if isinstance(value, Tensor) and not value.is_nested:  # those have no shape
-        return f"a Tensor of shape {tuple(value.shape)} and {value.dtype}"
+        with suppress(RuntimeError):  # of a lazy module's parameter
+            return f"a Tensor of shape {tuple(value.shape)} and {value.dtype}"
     return f"{shorten(value)} ({type(value).__name__})"
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from forged import MAX_BYTES, assert_refused, forge, honest_pickle
 
+from infogan_lib.checkpoints import CheckpointError
 from infogan_lib.checkpoints.run_folder import read_checkpoint
 
 
@@ -178,3 +179,9 @@ def test_files_that_are_no_state_are_refused(tmp_path, name):
 def test_an_honest_tensor_made_in_the_same_way_is_read(tmp_path):
     folder = forge(tmp_path / "c", archive(tensor_pickle(4, (4,), (1,)), others=FLOATS), version=1)
     assert torch.equal(read_checkpoint(folder, max_bytes=MAX_BYTES).state, torch.zeros(4))
+
+
+def test_a_pickle_of_millions_of_lists_is_not_read(tmp_path):
+    folder = forge(tmp_path / "c", archive(b"\x80\x02(" + b"]" * 2**22 + b"l."), version=1)
+    with pytest.raises(CheckpointError, match="its pickle has 4,194,309 bytes"):
+        read_checkpoint(folder, max_bytes=MAX_BYTES)

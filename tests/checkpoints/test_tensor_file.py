@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infogan_lib.checkpoints import tensor_file
 from infogan_lib.checkpoints.tensor_file import decode, encode, to_plain_data
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
@@ -182,3 +183,15 @@ def test_a_changed_byte_never_gives_another_type_of_error(data):
 def test_a_single_number_may_have_any_stride():
     state = {"expanded": torch.ones(()).expand(1), "strided": torch.arange(6.0)[::2][:1]}
     assert {name: value.tolist() for name, value in decode(encode(state)).items()} == {"expanded": [1], "strided": [0]}
+
+
+def test_lists_are_counted_before_they_are_parsed(monkeypatch):
+    monkeypatch.setattr(tensor_file, "_MAX_CONTAINERS", 10)
+    lists = [[]] * 9
+    escaped = json.dumps([lists]).replace("[", "\\u005b")
+    for text in (json.dumps({"a": lists}), f'{{"__metadata__": {{"tree": "{escaped}"}}}}'):
+        with pytest.raises(ValueError, match="at most 10 lists and dicts, but got 11"):
+            decode(len(text).to_bytes(8, "little") + text.encode())
+    assert decode(encode(lists[:7])) == lists[:7]
+    with pytest.raises(ValueError, match="at most 10 lists and dicts"):
+        encode(lists)

@@ -1,5 +1,6 @@
 """The command `infogan`, called as a function; as a program once, and slowly."""
 
+import io
 import json
 import os
 import re
@@ -14,7 +15,7 @@ import torch
 
 import infogan_lib
 from infogan_lib import recipes
-from infogan_lib.commands import info, main
+from infogan_lib.commands import info, main, reporting
 from infogan_lib.commands.data import load
 from infogan_lib.recipes import load_run
 from infogan_lib.training import NonFiniteLossError
@@ -203,3 +204,37 @@ def test_an_interrupt_and_a_run_that_diverges_end_in_no_traceback(monkeypatch):
 def test_a_device_without_values_is_none(tmp_path):
     with pytest.raises(SystemExit, match="engine.device must be 'auto' or a device of this machine"):
         main(["train", "--out", str(tmp_path / "x"), "--device", "meta", "--width", "0.0625"])
+
+
+def test_a_report_builds_the_networks_of_the_recipe_and_of_no_other_file(tmp_path, monkeypatch, capsys):
+    recipe = recipes.get("default", width=0.1)
+    recipes.save_run(tmp_path, recipe, recipe.model())
+    settings = {"recipe": "default", "width": "0.3", "data": "digits"}
+    (tmp_path / "result.json").write_text(json.dumps({"metrics": {}, "settings": settings}))
+
+    def refuse(name, recipe):
+        raise ValueError(f"{name} for a width of {recipe.width}")
+
+    monkeypatch.setattr(reporting, "load", refuse)
+    with pytest.raises(SystemExit, match=r"digits for a width of 0\.1"):
+        main(["report", str(tmp_path)])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text there")
+def test_a_path_that_is_no_text_is_printed(tmp_path, monkeypatch):
+    out, written = tmp_path / os.fsdecode(b"\xff.html"), io.BytesIO()
+    (tmp_path / "result.json").write_text('{"metrics": {"nmi": 0.5}}')
+    stdout = io.TextIOWrapper(written, "utf-8", errors="strict")
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", stdout)
+        main(["compare", str(tmp_path), "--out", str(out)])
+    stdout.flush()
+    assert out.exists()
+    assert written.getvalue().endswith(b"\\udcff.html\n")
+
+
+def test_a_variable_that_is_not_set_is_no_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pictures_in(tmp_path)
+    with pytest.raises(SystemExit, match="--data must be the path of a file or folder, but got '' .* empty"):
+        main(["train", "--data", "", "--out", "run", "--steps", "1"])

@@ -1,5 +1,6 @@
 """Augmentations: each against a loop written by hand, its gradient, and what it must leave as it was."""
 
+import numpy as np
 import pytest
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -216,3 +217,16 @@ VECTORS = torch.zeros(3, 8)
 def test_errors_name_the_argument(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize("augment", [Brightness(), Contrast(), Saturation(), RandomAffine()])
+@pytest.mark.parametrize("images", [torch.zeros(2, 3, 4, 4, dtype=torch.uint8), np.zeros((2, 3, 4, 4)), None])
+def test_images_that_are_no_floats_are_refused_by_name(augment, images):
+    with pytest.raises(TypeError, match=rf"{type(augment).__name__} takes images \(N, \*\) of floats, .* but got"):
+        augment(images, torch.Generator())
+
+
+@pytest.mark.parametrize("augment", [Cutout(), Translation()])
+def test_images_that_are_no_tensor_are_refused_by_name(augment):
+    with pytest.raises(TypeError, match=rf"{type(augment).__name__} takes images .* in a Tensor, but got None"):
+        augment(None, torch.Generator())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from infogan_lib.data import ImageFolder
+from infogan_lib.data import ImageFolder, image_folder
 from toys import dense_discriminator, dense_generator, make_trainer
 
 Image = pytest.importorskip("PIL.Image")
@@ -155,3 +155,29 @@ def test_a_class_has_a_name_that_can_be_shown(tmp_path, name):
     save(tmp_path / name / "a.png", noise())
     with pytest.raises(ValueError, match="the name of a sub-folder must be text without control characters"):
         ImageFolder(tmp_path, 4)
+
+
+def test_a_file_is_decoded_as_a_picture_and_nothing_else(tmp_path, monkeypatch):
+    from PIL import EpsImagePlugin
+
+    programs = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *given, **named: programs.append(given))
+    (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\n%%EndComments\n%%EOF\n")
+    with pytest.raises(ValueError, match="none of its 1 pictures can be read"), pytest.warns(match="cannot identify"):
+        ImageFolder(tmp_path, size=4)
+    assert programs == []
+
+
+def test_large_pictures_are_decoded_one_at_a_time(tmp_path, monkeypatch):
+    locked, as_bytes = [], image_folder._as_bytes
+
+    def note(picture):
+        locked.append(image_folder._large_pictures.locked())
+        return as_bytes(picture)
+
+    monkeypatch.setattr(image_folder, "_as_bytes", note)
+    save(tmp_path / "a.png", noise())
+    ImageFolder(tmp_path, size=4)
+    monkeypatch.setattr(image_folder, "_LARGE", 16)
+    ImageFolder(tmp_path, size=4)
+    assert locked == [False, True]

@@ -1,6 +1,7 @@
 """One page on several runs: what differs, the spread over seeds, curves."""
 
 import json
+import math
 import os
 import re
 import sys
@@ -186,4 +187,32 @@ def test_a_line_of_a_log_that_is_none_is_named(tmp_path, line):
 def test_a_pipe_is_not_waited_for(tmp_path, name):
     os.mkfifo(tmp_path / name)
     with pytest.raises(RunError, match="not a regular file"):
+        read_run(tmp_path)
+
+
+@pytest.mark.parametrize("values", [(math.inf, 1.0), (math.nan, 1.0), (1.7e308, -1.7e308), (math.inf, -math.inf)])
+def test_metrics_that_are_not_finite_have_a_page(tmp_path, values):
+    for seed, value in enumerate(values):
+        (tmp_path / str(seed)).mkdir()
+        (tmp_path / str(seed) / "result.json").write_text(json.dumps({"metrics": {"nmi": value}, "seed": seed}))
+    page = compare([tmp_path], tmp_path / "page.html").read_text()
+    assert cells(page, "nmi") == [str(Spread.of("nmi", values))]
+    assert not math.isfinite(Spread.of("nmi", values).sd)
+
+
+@pytest.mark.parametrize("name", [r"bound/$\frac{$", "bound/\ud800"])
+def test_a_metric_that_no_font_can_draw_has_a_curve(tmp_path, name):
+    lines = [json.dumps({"step": step, name: 0.5}) for step in (1, 2)]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    assert "data:image/png" in compare([tmp_path], tmp_path / "page.html").read_text()
+
+
+def test_more_metrics_than_a_run_has_are_refused(tmp_path):
+    lines = [json.dumps({"step": step, **{f"{step}_{i}": 1 for i in range(5001)}}) for step in (1, 2)]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    with pytest.raises(RunError, match="line 2: it must hold at most 10,000 metrics"):
+        read_run(tmp_path)
+    (tmp_path / "metrics.jsonl").unlink()
+    (tmp_path / "result.json").write_text(json.dumps({"metrics": dict.fromkeys(map(str, range(10_001)), 1)}))
+    with pytest.raises(RunError, match="at most 10,000 metrics"):
         read_run(tmp_path)

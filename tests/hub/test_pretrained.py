@@ -316,3 +316,14 @@ def test_names_are_text_in_the_card(tmp_path):
     assert "<" not in text
     assert r"\*\[x\]\(y\)\*" in text
     assert "class=0" not in card  # which Python could not run
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "README.md"])
+def test_nothing_is_saved_through_a_link(tmp_path, name):
+    target, saved = tmp_path / "elsewhere", tmp_path / "model"
+    saved.mkdir()
+    (saved / name).symlink_to(target)
+    with pytest.raises(CheckpointError, match=f"{name}: this is not a regular file"):
+        save_pretrained(model(), saved, card="text")
+    assert not target.exists()
+    assert [path.name for path in saved.iterdir()] == [name]

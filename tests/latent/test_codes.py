@@ -178,3 +178,15 @@ def test_a_code_must_be_complete():
 
     with pytest.raises(TypeError, match="abstract"):
         Incomplete()
+
+
+@pytest.mark.parametrize("code", [Uniform(2), Categorical(4)])
+def test_a_sequence_that_cannot_fit_is_not_read(code):
+    with pytest.raises(ValueError, match=r"at most 4 numbers or rows, but got range\(0, 1000000\) .* length 1,000,000"):
+        code.as_rows(range(10**6), 4)
+
+
+@pytest.mark.parametrize("code", [Uniform(2), Categorical(4), Noise(2)])
+def test_complex_numbers_are_no_codes(code):
+    with pytest.raises(TypeError, match=r"a value of .* must be numbers, but got 1j \(complex\)"):
+        code.as_rows(1j, 4)

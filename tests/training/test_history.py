@@ -13,8 +13,15 @@ import torch
 
 import infogan_lib as ig
 from infogan_lib import Checkpoints
+from infogan_lib.checkpoints import CheckpointError
 from infogan_lib.checkpoints.bundle import read_metadata
-from infogan_lib.checkpoints.segments import Segment, from_manifest, make_segment_folder, write_segment
+from infogan_lib.checkpoints.segments import (
+    MAX_BYTES,
+    Segment,
+    from_manifest,
+    make_segment_folder,
+    write_segment,
+)
 from infogan_lib.data.stream import DataStream
 from infogan_lib.training import history as history_module
 from resume_toys import StopsAt, fit, same_run, trainer, weights
@@ -528,3 +535,11 @@ def test_the_end_of_a_stopped_run_is_in_the_history(tmp_path):
     fit(t, checkpoints=Checkpoints(tmp_path, every=5))
     steps = t.history.steps("loss/d").tolist()
     assert all(b - a == 1 for a, b in pairwise(steps))
+
+
+def test_a_segment_that_no_history_writes_is_not_read(tmp_path):
+    segment = Segment("0" * 64, MAX_BYTES + 1, 1, 2, ("loss/d",), tmp_path)
+    with segment.path.open("wb") as file:
+        file.truncate(MAX_BYTES + 1)  # a hole, which takes no place on the disk
+    with pytest.raises(CheckpointError, match="no segment is larger than 2,147,483,648"):
+        segment.read()

@@ -33,6 +33,10 @@ _ENTRY = re.compile(
 )
 
 
+_MAX_PICKLE_BYTES = 1 << 22
+"""The longest pickle that is read: each of its bytes may be a list, and tensors are beside it."""
+
+
 def _pickle_in(data: bytes) -> bytes:
     _check_ends(data)
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -52,6 +56,8 @@ def _pickle_in(data: bytes) -> bytes:
         pickles = [name for name in names if name.rpartition("/")[2] == "data.pkl"]
         if len(pickles) != 1:
             raise ValueError(f"its archive holds {len(pickles)} pickles, not one")
+        if (size := archive.getinfo(pickles[0]).file_size) > _MAX_PICKLE_BYTES:
+            raise ValueError(f"its pickle has {size:,} bytes, and version 0.1 wrote none above {_MAX_PICKLE_BYTES:,}")
         return archive.read(pickles[0])
 
 

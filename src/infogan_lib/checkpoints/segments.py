@@ -30,6 +30,9 @@ from infogan_lib.checkpoints.disk import (
 )
 from infogan_lib.checkpoints.tensor_file import decode, encode
 
+MAX_BYTES = 2**31
+"""The largest file of a segment that is read, as a whole."""
+
 FOLDER = "history"
 """The name of the folder of segments, beside the checkpoints of a run or inside a checkpoint that stands alone."""
 
@@ -107,6 +110,8 @@ class Segment:
         file, size = open_regular(self.path)
         with file, os_errors_as_checkpoint_errors(self.path, "reading"):
             self._check_size(size)
+            if size > MAX_BYTES:
+                raise CheckpointError(self.path, f"it has {size:,} bytes, and no segment is larger than {MAX_BYTES:,}")
             data = file.read(size)
         if hashlib.sha256(data).hexdigest() != self.digest:
             raise CheckpointError(self.path, "its content is not what was saved (SHA-256); it is damaged")

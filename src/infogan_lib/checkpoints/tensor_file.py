@@ -44,7 +44,8 @@ _DTYPES = {
 
 _DTYPE_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 
-_MAX_HEADER_BYTES = 1 << 26
+_MAX_HEADER_BYTES, _MAX_CONTAINERS = 1 << 26, 1 << 20
+"""The most bytes outside of tensors, and the most lists and dicts, which take up to thirty times as much memory."""
 
 
 def to_plain_data(state: Any, name: str = "state") -> Any:
@@ -113,6 +114,7 @@ def encode(state: Any) -> bytes:
     text += b" " * (-len(text) % 8)
     if len(text) > _MAX_HEADER_BYTES:
         raise ValueError(f"a state has at most {_MAX_HEADER_BYTES:,} bytes outside of tensors, but got {len(text):,}")
+    _check_containers(text)
     return b"".join([len(text).to_bytes(8, "little"), text, *parts])
 
 
@@ -126,8 +128,8 @@ def decode(data: bytes) -> Any:
     if len(data) < 8 or start > min(len(data), 8 + _MAX_HEADER_BYTES):
         raise ValueError("it is not in the layout of safetensors")
     try:
-        header = json.loads(data[8:start])
-        tree = json.loads(header.pop("__metadata__")["tree"])
+        header = _parse(data[8:start])
+        tree = _parse(header.pop("__metadata__")["tree"].encode(errors="surrogatepass"))
         tensors = dict(_read_tensors(header, memoryview(data)[start:]))
         state = _from_tree(tree, tensors)
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -135,6 +137,18 @@ def decode(data: bytes) -> Any:
     if tensors:
         raise ValueError(f"its tensor {shorten(next(iter(tensors)))} is not part of the state")
     return state
+
+
+def _parse(text: bytes) -> Any:
+    _check_containers(text)
+    return json.loads(text)
+
+
+def _check_containers(text: bytes) -> None:
+    """Check the number of lists and dicts in JSON before it is parsed, which brackets in strings add to."""
+    count = text.count(b"[") + text.count(b"{")
+    if count > _MAX_CONTAINERS:
+        raise ValueError(f"a state has at most {_MAX_CONTAINERS:,} lists and dicts, but got {count:,}")
 
 
 def _read_tensors(header: dict[str, Any], data: memoryview) -> Iterator[tuple[str, Tensor]]:

@@ -4,6 +4,7 @@ An error of the user's is one line on stderr, with exit status 2 where the argum
 """
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command with the given arguments, those of the program if None."""
     options = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # for a path whose name is no text
     try:
         options.run_command(options)
     except KeyboardInterrupt:

@@ -1,13 +1,12 @@
 """The data that ``--data`` names: scikit-learn's digits, a folder of IDX files, or a folder of pictures."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from infogan_lib import datasets
-from infogan_lib._checks import shorten
+from infogan_lib._checks import check_path, shorten
 from infogan_lib.datasets.idx import PREFIXES
 from infogan_lib.recipes import Recipe
 
@@ -50,7 +49,7 @@ def load(name: str, recipe: Recipe) -> NamedData:
         images, labels = datasets.digits(max(8, recipe.image_size))
         images = recipe.images(images)
         return NamedData(images, len(images), images, labels, None)
-    folder = Path(name)
+    folder = check_path("--data", name)
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {shorten(name)}; --data is 'digits', or a folder of images")
     if any(folder.glob(f"{PREFIXES['train']}-images-idx3-ubyte*")):

@@ -8,6 +8,7 @@ from infogan_lib.commands.arguments import path
 from infogan_lib.commands.data import load
 from infogan_lib.experiments.records import read_run
 from infogan_lib.recipes import RunError
+from infogan_lib.recipes.runs import run_recipe
 from infogan_lib.viz import write_report
 
 
@@ -27,7 +28,7 @@ def report(options: argparse.Namespace) -> None:
     name = options.data or settings.get("data")
     if name is None:
         raise RunError(f"{options.run}: it does not say what it was trained on; give --data")
-    recipe = recipes.get(settings.get("recipe") or settings.get("name", ""), width=float(settings.get("width", "1")))
+    recipe = run_recipe(options.run)
     data = load(name, recipe)
     shown = {key: settings[key] for key in ("recipe", "width", "seed", "device", "precision") if key in settings}
     written = write_report(

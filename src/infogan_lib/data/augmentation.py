@@ -144,6 +144,7 @@ class Brightness:
 
     def __call__(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Each image (N, *) with a change of its own, same shape."""
+        _check_floats("Brightness", images)
         return images + _uniform(self.amount, images, rng)
 
 
@@ -164,6 +165,7 @@ class Contrast:
 
     def __call__(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Each image (N, *) with a factor of its own, same shape."""
+        _check_floats("Contrast", images)
         mean = images.mean(tuple(range(1, images.ndim)), keepdim=True)
         return images + _uniform(self.amount, images, rng) * (images - mean)
 
@@ -191,6 +193,7 @@ class Saturation:
         Raises:
             ValueError: Images without a spatial dimension.
         """
+        _check_floats("Saturation", images)
         _check_spatial("Saturation", images)
         return images + _uniform(self.amount, images, rng) * (images - images.mean(1, keepdim=True))
 
@@ -221,6 +224,7 @@ class RandomAffine:
         Raises:
             ValueError: Images of another number of dimensions.
         """
+        _check_floats("RandomAffine", images)
         if images.ndim != 4:
             raise ValueError(f"RandomAffine takes images (N, C, H, W), but got shape {tuple(images.shape)}")
         u = torch.rand(6, len(images), generator=rng, device=images.device, dtype=torch.float32) * 2 - 1
@@ -241,7 +245,17 @@ def _check_fraction(fraction: object) -> float:
     return result
 
 
+def _check_floats(name: str, images: object) -> None:
+    if not isinstance(images, Tensor) or not images.is_floating_point() or images.is_nested or images.ndim == 0:
+        raise TypeError(
+            f"{name} takes images (N, *) of floats, such as images.float() / 127.5 - 1 of bytes, but got "
+            f"{describe(images)}"
+        )
+
+
 def _check_spatial(name: str, images: Tensor) -> None:
+    if not isinstance(images, Tensor):
+        raise TypeError(f"{name} takes images (N, C, *) in a Tensor, but got {describe(images)}")
     if images.ndim < 3:
         raise ValueError(f"{name} takes images (N, C, *) with at least one side, but got shape {tuple(images.shape)}")
 

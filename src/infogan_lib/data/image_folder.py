@@ -3,8 +3,10 @@
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,7 +23,13 @@ if TYPE_CHECKING:
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 """The endings of files that are read."""
 
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""What is decoded, whatever a file's ending says: Pillow reads many more, and runs Ghostscript for some."""
+
 _NAMED = 5
+
+_LARGE, _large_pictures = 2**24, Lock()
+"""From how many pixels on pictures are decoded one at a time, as each may need a gigabyte."""
 
 
 class ImageFolder(Dataset[Tensor | tuple[Tensor, int]]):
@@ -102,11 +110,10 @@ class ImageFolder(Dataset[Tensor | tuple[Tensor, int]]):
     def _read(self, path: Path) -> Tensor:
         from PIL import Image, ImageOps
 
-        with Image.open(path) as opened:
-            _check_size(opened)
-            picture = _as_bytes(ImageOps.exif_transpose(opened)).convert(self._mode)
         height, width = self._size
-        pixels = np.array(ImageOps.fit(picture, (width, height), Image.Resampling.BICUBIC))
+        with Image.open(path, formats=_FORMATS) as opened, _turn_of(opened):
+            picture = _as_bytes(ImageOps.exif_transpose(opened)).convert(self._mode)
+            pixels = np.array(ImageOps.fit(picture, (width, height), Image.Resampling.BICUBIC))
         return torch.from_numpy(pixels).reshape(height, width, -1).permute(2, 0, 1).contiguous()
 
     def __len__(self) -> int:
@@ -141,13 +148,18 @@ def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {one_line(error, 200)}"
 
 
-def _check_size(picture: "Image") -> None:
-    """Raise ValueError for more pixels than Pillow warns of: a small file may unpack to gigabytes."""
+def _turn_of(picture: "Image") -> AbstractContextManager[Any]:
+    """What to hold while a picture is decoded.
+
+    Raises:
+        ValueError: More pixels than Pillow warns of: a small file may unpack to gigabytes.
+    """
     from PIL import Image
 
     count, most = picture.width * picture.height, Image.MAX_IMAGE_PIXELS
     if most is not None and count > most:
         raise ValueError(f"it has {count:,} pixels, more than PIL.Image.MAX_IMAGE_PIXELS = {most:,}, which you may set")
+    return _large_pictures if count >= _LARGE else nullcontext()
 
 
 def _as_bytes(picture: "Image") -> "Image":

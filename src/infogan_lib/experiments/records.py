@@ -1,7 +1,7 @@
 """Runs as their folders tell of them: settings, metrics and history."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from infogan_lib.training.history import History
 
 _RECIPE, _LINES = "recipe.json", "metrics.jsonl"
 
-_LONGEST_LINE, _LONGEST_SETTING = 2**20, 1000
+_LONGEST_LINE, _LONGEST_SETTING, _MAX_METRICS = 2**20, 1000, 10_000
 
 _RESULT = Record(
     {"metrics": MapOf(Plain()), "settings": MapOf(Plain()), "seed": Plain(), "symptoms": ListOf(Text())},
@@ -150,6 +150,7 @@ def _is_run(folder: Path) -> bool:
 
 def _read_lines(path: Path, history: History) -> None:
     """Record the lines of a log of metrics: a step and numbers, null for NaN, with steps that grow."""
+    names: set[str] = set()
     try:
         file, _ = open_regular(path, follow=True)
         with file:
@@ -165,6 +166,8 @@ def _read_lines(path: Path, history: History) -> None:
                     step = row.pop("step")
                     metrics = {name: math.nan if value is None else value for name, value in row.items()}
                     history.record(step, _check_metrics(metrics))
+                    names.update(metrics)
+                    _check_count(names)
                 except ValueError as error:
                     raise CheckpointError(path, f"line {number}: {error}") from error
     except (CheckpointError, OSError) as error:
@@ -173,10 +176,17 @@ def _read_lines(path: Path, history: History) -> None:
 
 def _check_metrics(metrics: dict[str, Any]) -> dict[str, float]:
     """Return metrics that are numbers by name, or raise a ValueError that names the one that is not."""
+    _check_count(metrics)
     for name, value in metrics.items():
         if not _is_number(value) or not 0 < len(name) <= MAX_NAME:
             raise ValueError(f"its metric {shorten(name)} must be a number, but is {describe(value)}")
     return metrics
+
+
+def _check_count(names: Collection[str]) -> None:
+    """Check that there are not too many metrics for a page."""
+    if len(names) > _MAX_METRICS:
+        raise ValueError(f"it must hold at most {_MAX_METRICS:,} metrics, but holds more")
 
 
 def _is_number(value: object) -> bool:

@@ -1,9 +1,10 @@
 """What a metric is over several seeds: mean, standard deviation and worst."""
 
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 LOWER_IS_BETTER = ("loss", "mse", "error", "frechet", "kernel", "fid", "kid", "minutes", "seconds")
 """Words in the names of metrics of which a lower value is better; of all others a higher one is."""
@@ -28,9 +29,11 @@ class Spread:
     @classmethod
     def of(cls, name: str, values: Sequence[float]) -> "Spread":
         """The spread of the values of a metric, at least one."""
-        sd = statistics.stdev(values) if len(values) > 1 else math.nan
-        worst = max(values) if is_lower_better(name) else min(values)
-        return cls(statistics.fmean(values), sd, worst, len(values))
+        numbers = np.asarray(values, np.float64)
+        with np.errstate(all="ignore"):  # a run's metric may be NaN or infinite, and then they are
+            sd = float(numbers.std(ddof=1)) if len(values) > 1 else math.nan
+            worst = numbers.max() if is_lower_better(name) else numbers.min()
+            return cls(float(numbers.mean()), sd, float(worst), len(values))
 
     def __str__(self) -> str:
         if self.runs == 1:

@@ -6,6 +6,8 @@ one, and the SHA-256 of the weights, so that a download or an update that stoppe
 
 import hashlib
 import json
+import os
+import stat
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -67,7 +69,7 @@ def write_pretrained(model: InfoGAN, folder: Path, recipe: Recipe | None, others
 
     Raises:
         ImportError: safetensors is not installed.
-        CheckpointError: an error of the disk.
+        CheckpointError: an error of the disk, or a link or pipe in the place of a file.
     """
     safetensors = require("safetensors.torch", extra="hub", feature="save_pretrained")
     state = model.state_dict()
@@ -84,6 +86,9 @@ def write_pretrained(model: InfoGAN, folder: Path, recipe: Recipe | None, others
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
     }
     text = json.dumps(config, indent=2, allow_nan=False) + "\n"
+    for path in (folder / name for name in (WEIGHTS, CONFIG, *others)):
+        if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
+            raise CheckpointError(path, "this is not a regular file, and nothing is saved through a link; remove it")
     with os_errors_as_checkpoint_errors(folder, "saving"):
         write_together(folder, {WEIGHTS: weights, CONFIG: text.encode(), **others})
 

@@ -170,7 +170,7 @@ class LatentVariable(ABC):
             TypeError: The value is not numeric.
             ValueError: The value has another shape, is empty or is not finite.
         """
-        n, tensor = check_rows("n", n, self.width), as_finite_tensor(value, self)
+        n, tensor = check_rows("n", n, self.width), as_finite_tensor(value, self, n)
         self._check_limits("a value", tensor, value)
         if tensor.ndim == 0 or tensor.shape == (self.width,):
             return tensor.expand(n, self.width).clone()
@@ -306,12 +306,20 @@ def sampling_device(rng: torch.Generator | None, device: torch.device | str | No
     return rng.device if rng is not None else torch.get_default_device()
 
 
-def as_finite_tensor(value: Any, variable: LatentVariable) -> Tensor:
-    """A value given by the user as a tensor of finite numbers, or an error that names value and variable."""
+def as_finite_tensor(value: Any, variable: LatentVariable, n: int) -> Tensor:
+    """A value given by the user for n rows as a tensor of finite numbers, or an error that names value and variable."""
     if isinstance(value, Tensor):
         check_dense(f"a value of {variable!r}", value)
+    if isinstance(value, (list, tuple, range)) and len(value) > max(n, variable.width):
+        raise ValueError(
+            f"a value of {variable!r} must be at most {max(n, variable.width):,} numbers or rows, but got "
+            f"{describe(value)} of length {len(value):,}"
+        )
     try:
-        tensor = torch.as_tensor(value).detach().to(torch.get_default_dtype())
+        given = torch.as_tensor(value).detach()
+        if given.is_complex():
+            raise TypeError("complex numbers have no place in a latent")
+        tensor = given.to(torch.get_default_dtype())
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"a value of {variable!r} must be numbers, but got {describe(value)}") from error
     if not tensor.isfinite().all() or tensor.numel() == 0:

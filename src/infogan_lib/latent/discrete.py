@@ -142,7 +142,7 @@ class Categorical(LossCode):
             TypeError: A category is no whole number.
             ValueError: A category is out of range, or the value has another shape.
         """
-        n, tensor = check_rows("n", n, self.width), as_finite_tensor(value, self)
+        n, tensor = check_rows("n", n, self.width), as_finite_tensor(value, self, n)
         if tensor.shape == (n, self.k):
             if tensor.min() < 0 or not torch.allclose(tensor.sum(1), tensor.new_ones(n)):
                 raise ValueError(f"rows of {self!r} must be shares that add up to 1, but got {describe(value)}")

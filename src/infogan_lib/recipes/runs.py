@@ -65,17 +65,7 @@ def load_run(folder: str | os.PathLike[str]) -> InfoGAN:
         RunError: If there is no such folder, no saved run in it, no such recipe, or the model is damaged.
     """
     folder = check_path("folder", folder)
-    if not folder.is_dir():
-        raise RunError(f"{folder}: no such folder; give the --out folder of a finished run")
-    path, (name, width, seed) = _recipe_arguments(folder)
-    try:
-        with suppress(OSError):  # a missing model is named when it is read
-            check_weights_fit(path, sum(file.stat().st_size for file in (folder / _MODEL).iterdir()), name, width, seed)
-        recipe = get(name, width=width, seed=seed)
-    except CheckpointError as error:
-        raise RunError(one_line(error)) from error
-    except (TypeError, ValueError, RuntimeError, MemoryError) as error:
-        raise RunError(f"{path}: no networks can be built from it: {one_line(error)}") from error
+    recipe = run_recipe(folder)
     try:
         return InfoGAN.load(
             folder / _MODEL,
@@ -86,6 +76,25 @@ def load_run(folder: str | os.PathLike[str]) -> InfoGAN:
         )
     except CheckpointError as error:
         raise RunError(one_line(error)) from error
+
+
+def run_recipe(folder: Path) -> Recipe:
+    """The recipe of a run, with networks that are not trained.
+
+    Raises:
+        RunError: If there is no such folder, no saved run in it, or no such recipe.
+    """
+    if not folder.is_dir():
+        raise RunError(f"{folder}: no such folder; give the --out folder of a finished run")
+    path, (name, width, seed) = _recipe_arguments(folder)
+    try:
+        with suppress(OSError):  # a missing model is named when it is read
+            check_weights_fit(path, sum(file.stat().st_size for file in (folder / _MODEL).iterdir()), name, width, seed)
+        return get(name, width=width, seed=seed)
+    except CheckpointError as error:
+        raise RunError(one_line(error)) from error
+    except (TypeError, ValueError, RuntimeError, MemoryError) as error:
+        raise RunError(f"{path}: no networks can be built from it: {one_line(error)}") from error
 
 
 def _recipe_arguments(folder: Path) -> tuple[Path, list[Any]]:

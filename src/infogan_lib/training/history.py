@@ -20,7 +20,7 @@ from infogan_lib._checks import check_int, join_names, shorten
 from infogan_lib._schema import Array, ListOf, MapOf, Record
 from infogan_lib._warnings import warn
 from infogan_lib.checkpoints.disk import CheckpointError, fsync_dir, os_errors_as_checkpoint_errors
-from infogan_lib.checkpoints.segments import Segment, spans, to_manifest
+from infogan_lib.checkpoints.segments import MAX_BYTES, Segment, spans, to_manifest
 from infogan_lib.checkpoints.tensor_file import encode
 from infogan_lib.training.display import history_html, history_text
 from infogan_lib.training.metric_table import MetricTable, check_metric
@@ -240,7 +240,8 @@ class History(MetricTable):
 
     @override
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name in self._names()
+        sealed = (segment.names for segment in self._segments if segment.digest not in self._lost)
+        return isinstance(name, str) and (bool(self._values.get(name)) or any(name in names for names in sealed))
 
     @override
     def __iter__(self) -> Iterator[str]:
@@ -312,7 +313,7 @@ class History(MetricTable):
             return self._segments
         size = len(encode(merged[0].state_dict()))
         segments = list(self._segments)
-        limit = max(_SEGMENT_BYTES, sum(segment.size for segment in segments) // 1024)
+        limit = min(max(_SEGMENT_BYTES, sum(segment.size for segment in segments) // 1024), MAX_BYTES // 2)
         while segments and segments[-1].size <= min(2 * size, limit - size):
             records = self._read(segments[-1])
             if records is None:

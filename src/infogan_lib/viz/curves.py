@@ -167,7 +167,7 @@ def running_mean(values: Sequence[float] | NDArray[np.float64], width: int) -> N
 
 
 def _format(axes: "Axes", ylabel: str) -> None:
-    axes.set_ylabel(ylabel, fontsize=9)
+    axes.set_ylabel(escape_math(ylabel), fontsize=9)
     axes.tick_params(labelsize=8)
     axes.grid(alpha=0.25)
     axes.legend(fontsize=8, loc="best")

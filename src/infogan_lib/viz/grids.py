@@ -152,8 +152,8 @@ def require_matplotlib() -> None:
 
 
 def escape_math(text: str) -> str:
-    """Text that matplotlib draws as it is: what stands between two dollar signs would be a formula."""
-    return text.replace("$", r"\$")
+    """Text that matplotlib can draw, as it is: it takes no lone surrogate, and reads a formula between dollar signs."""
+    return text.encode(errors="backslashreplace").decode().replace("$", r"\$")
 
 
 def _set_labels(name: str, set_ticks: Any, labels: Sequence[str] | None, count: int, side: int) -> None:
