@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
 
 import infogan_lib as ig
 from infogan_lib import Checkpoints, Optimizers
@@ -67,6 +67,14 @@ def test_a_learning_rate_that_no_checkpoint_may_hold_is_refused_in_its_step(tmp_
         fit(t, checkpoints=tmp_path)
     assert t.steps == 4
     assert t.schedulers[0].last_epoch == 4
+
+
+def test_an_error_of_a_scheduler_says_whose_it_is(tmp_path):
+    t = trainer(optimizers=Optimizers(scheduler=lambda o: OneCycleLR(o, 1e-3, total_steps=5)))
+    with pytest.raises(ValueError, match="Tried to step 6 times") as raised:
+        fit(t, checkpoints=tmp_path)
+    assert raised.value.__notes__[0].startswith("raised by the OneCycleLR of optimizers.scheduler")
+    assert t.steps == 5
 
 
 class Refuses(ig.Callback):

@@ -283,7 +283,11 @@ def advance(schedulers: Iterable[LRScheduler], *, is_early: bool) -> None:
         if is_early:
             warnings.filterwarnings("ignore", r"Detected call of `lr_scheduler\.step\(\)` before")
         for scheduler in schedulers:
-            scheduler.step()
+            try:
+                scheduler.step()
+            except Exception as error:
+                error.add_note(f"raised by the {type(scheduler).__name__} of optimizers.scheduler; the step was undone")
+                raise
             for group in scheduler.optimizer.param_groups:
                 if isinstance(group["lr"], float) and not 0 <= group["lr"] < math.inf:
                     raise ValueError(
