@@ -43,7 +43,7 @@ class Workers:
     """Processes in one process group.
 
     Args:
-        size: how many.
+        size: How many.
     """
 
     def __init__(self, size: int) -> None:

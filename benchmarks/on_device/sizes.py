@@ -26,10 +26,10 @@ class Sizes:
     """How large the stages are, and until when they may run.
 
     Args:
-        device: the device.
-        out: the folder of results.
-        until: the moment of `time.monotonic` at which the call ends.
-        is_rehearsal: whether everything is tiny, to show that it runs.
+        device: The device.
+        out: The folder of results.
+        until: The moment of `time.monotonic` at which the call ends.
+        is_rehearsal: Whether everything is tiny, to show that it runs.
     """
 
     device: torch.device

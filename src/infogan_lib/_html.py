@@ -26,11 +26,11 @@ def table(
     """A table. The first cell of a row is its heading, except with a header where `inline` is False.
 
     Args:
-        rows: the cells of each row, escaped unless they are `Markup`.
-        header: the names of the columns; none if empty.
-        caption: a line above the table; none if empty.
-        numeric: indices of the columns that are aligned to the right, where the page has a style sheet.
-        inline: whether the table is aligned without a style sheet, as in a notebook. If not, the style sheet has the
+        rows: The cells of each row, escaped unless they are `Markup`.
+        header: The names of the columns; none if empty.
+        caption: A line above the table; none if empty.
+        numeric: Indices of the columns that are aligned to the right, where the page has a style sheet.
+        inline: Whether the table is aligned without a style sheet, as in a notebook. If not, the style sheet has the
             classes ``stack`` (a table with a header, whose cells name their column) and ``n`` (a numeric column).
     """
     left = ' style="text-align:left"' if inline else ""
@@ -58,7 +58,7 @@ def sparkline(values: NDArray[np.float64]) -> Markup:
     """A curve as high as a line of text; values that are not finite are left out.
 
     Args:
-        values: numbers in order, shape (N,).
+        values: Numbers in order, shape (N,).
     """
     finite = values[np.isfinite(values)]
     if not len(finite):

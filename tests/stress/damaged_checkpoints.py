@@ -65,8 +65,8 @@ def damage(count: int, seed: int = 0) -> Counter[str]:
     """Damage checkpoints and load them.
 
     Args:
-        count: the number of damaged checkpoints.
-        seed: the seed of the damage.
+        count: The number of damaged checkpoints.
+        seed: The seed of the damage.
 
     Returns:
         The number of times by kind of damage and outcome.

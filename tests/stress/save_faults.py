@@ -34,8 +34,8 @@ class Faulty:
     """Counts the system calls that may change the disk, and makes one of them fail.
 
     Args:
-        at: which call fails, from 0; None to let all pass.
-        fault: how it fails.
+        at: Which call fails, from 0; None to let all pass.
+        fault: How it fails.
     """
 
     def __init__(self, at: int | None = None, fault: str = "EIO") -> None:
@@ -111,7 +111,7 @@ def inject(every: int = 1) -> tuple[list[str], Counter[tuple[str, str]]]:
     """Make the calls of a save fail.
 
     Args:
-        every: fail at every so many calls.
+        every: Fail at every so many calls.
 
     Returns:
         The names of the calls; and the number of times by fault and outcome.

@@ -17,10 +17,10 @@ class Fails(ig.Callback):
     """Raises once, at a step or at the end of an epoch.
 
     Args:
-        hook: the method that raises.
-        at: the step at which it does.
-        error: what is raised.
-        looks: whether the callback needs the model.
+        hook: The method that raises.
+        at: The step at which it does.
+        error: What is raised.
+        looks: Whether the callback needs the model.
     """
 
     def __init__(self, hook: str, at: int, error: type[BaseException] = RuntimeError, *, looks: bool = True) -> None:

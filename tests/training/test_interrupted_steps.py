@@ -27,7 +27,7 @@ class Interrupt:
     """A profile function that raises KeyboardInterrupt at one of the calls, of Python or C functions, of a step.
 
     Args:
-        at: the number of the call; -1 to count them only.
+        at: The number of the call; -1 to count them only.
     """
 
     def __init__(self, at: int) -> None:

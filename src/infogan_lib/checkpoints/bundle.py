@@ -60,12 +60,12 @@ def write_bundle(
     """Write a state and its metadata into a folder, in place of the bundle in it.
 
     Args:
-        folder: an existing folder.
-        kind: what the bundle is, such as "checkpoint".
+        folder: An existing folder.
+        kind: What the bundle is, such as "checkpoint".
         metadata: JSON data, for the manifest.
-        state: plain data and tensors, as `to_plain_data` returns them.
-        max_bytes: the largest state that `read_bundle` will accept.
-        sweep: whether nobody else can be writing here, so that what dead processes left is removed as well.
+        state: Plain data and tensors, as `to_plain_data` returns them.
+        max_bytes: The largest state that `read_bundle` will accept.
+        sweep: Whether nobody else can be writing here, so that what dead processes left is removed as well.
 
     Raises:
         CheckpointError: an error of the disk, or a state that would be too large to read. The old bundle is kept.
@@ -113,8 +113,8 @@ def read_metadata(folder: Path, *kinds: str) -> dict[str, Any]:
     """The metadata of a bundle, whose state is not looked at.
 
     Args:
-        folder: the folder.
-        *kinds: the kinds of bundle that are accepted.
+        folder: The folder.
+        *kinds: The kinds of bundle that are accepted.
 
     Raises:
         CheckpointError: a manifest that is missing or damaged, or of a bundle of another kind.
@@ -126,9 +126,9 @@ def read_bundle(folder: Path, *kinds: str, max_bytes: int) -> tuple[dict[str, An
     """Read a bundle.
 
     Args:
-        folder: the folder.
-        *kinds: the kinds of bundle that are accepted.
-        max_bytes: the largest state that is accepted.
+        folder: The folder.
+        *kinds: The kinds of bundle that are accepted.
+        max_bytes: The largest state that is accepted.
 
     Returns:
         The metadata, and the state with its tensors on the CPU.
@@ -148,8 +148,8 @@ def check_replaceable(folder: Path, kind: str) -> None:
     """Check that a bundle of some kind overwrites nothing but one of the same kind, damaged or not.
 
     Args:
-        folder: the folder, which may not exist yet.
-        kind: what is to be saved, such as "model".
+        folder: The folder, which may not exist yet.
+        kind: What is to be saved, such as "model".
 
     Raises:
         CheckpointError: the folder holds something else that was saved, or that cannot be read.

@@ -17,10 +17,10 @@ def check_names(path: Path, name: str, saved: Any, expected: Collection[Any]) ->
     """Check that a saved dict has exactly the expected keys.
 
     Args:
-        path: where it was saved, for messages.
-        name: what it is called in messages.
-        saved: the saved dict.
-        expected: its keys.
+        path: Where it was saved, for messages.
+        name: What it is called in messages.
+        saved: The saved dict.
+        expected: Its keys.
 
     Raises:
         CheckpointError: a key that is missing, or one too many.
@@ -41,10 +41,10 @@ def known_fields(path: Path, name: str, saved: Mapping[str, Any], schema: Record
     lists it under "required".
 
     Args:
-        path: where they were saved, for messages.
-        name: what they are called in messages.
-        saved: the saved fields.
-        schema: the description.
+        path: Where they were saved, for messages.
+        name: What they are called in messages.
+        saved: The saved fields.
+        schema: The description.
 
     Raises:
         CheckpointError: a field that is missing, or an unknown one that is required.
@@ -70,10 +70,10 @@ def check_tensors(path: Path, owner: str, saved: Mapping[str, Any], own: Mapping
     """Check that saved tensors fit a module's own, name by name.
 
     Args:
-        path: where they were saved, for messages.
-        owner: what the module is called in messages.
-        saved: the saved tensors.
-        own: the module's state dict.
+        path: Where they were saved, for messages.
+        owner: What the module is called in messages.
+        saved: The saved tensors.
+        own: The module's state dict.
 
     Raises:
         CheckpointError: a name, a shape or a dtype that differs; the message gives the first of them.
@@ -110,8 +110,8 @@ def renamed_like(saved: Mapping[str, Any], own: Collection[str]) -> dict[str, An
     """Saved values under a module's own names, where the names differ by wrappers such as torch.compile's only.
 
     Args:
-        saved: values by name.
-        own: the module's names.
+        saved: Values by name.
+        own: The module's names.
 
     Returns:
         The values by the module's names; as they were saved where the names fit already, or do not fit so either.

@@ -26,8 +26,8 @@ class CheckpointError(RuntimeError):
     """A checkpoint or saved model cannot be written, or cannot be used.
 
     Attributes:
-        path: the file or folder.
-        reason: what is wrong with it, and what to do.
+        path: The file or folder.
+        reason: What is wrong with it, and what to do.
     """
 
     def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
@@ -44,8 +44,8 @@ def os_errors_as_checkpoint_errors(path: Path, action: str) -> Iterator[None]:
     """Turn an `OSError` into a `CheckpointError` that says what failed, why, and what may help.
 
     Args:
-        path: the file or folder, for errors that name none.
-        action: what is being done, such as "saving".
+        path: The file or folder, for errors that name none.
+        action: What is being done, such as "saving".
     """
     try:
         yield
@@ -90,8 +90,8 @@ def atomic_write(path: Path, data: bytes) -> None:
     The folder is not synced; call `fsync_dir` once all its files are written.
 
     Args:
-        path: the file; one that exists is replaced.
-        data: its content.
+        path: The file; one that exists is replaced.
+        data: Its content.
     """
     draft = write_aside(path, data)
     try:
@@ -106,10 +106,10 @@ def write_aside(path: Path, data: bytes, prefix: str = _DRAFT_FILE, mode: int | 
     """Write a synced file under a hidden name beside the path that it is for.
 
     Args:
-        path: the path that it is for.
-        data: its content.
-        prefix: the beginning of the hidden name.
-        mode: its permissions; None for those of a new file.
+        path: The path that it is for.
+        data: Its content.
+        prefix: The beginning of the hidden name.
+        mode: Its permissions; None for those of a new file.
 
     Returns:
         The path of the hidden file.
@@ -145,7 +145,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """A new folder to write into, which appears under its name once the context ends without an error.
 
     Args:
-        path: the folder; one that exists is removed first.
+        path: The folder; one that exists is removed first.
 
     Yields:
         A hidden folder beside it; what is written into it must be synced.
@@ -184,8 +184,8 @@ def open_regular(path: Path, *, follow: bool = False) -> tuple[BufferedReader, i
     The one link that is followed is that of the Hugging Face hub's cache, from a snapshot to its own blobs.
 
     Args:
-        path: the file.
-        follow: whether every link is followed, for files that decide nothing but what is shown.
+        path: The file.
+        follow: Whether every link is followed, for files that decide nothing but what is shown.
 
     Returns:
         The open file and its size in bytes.

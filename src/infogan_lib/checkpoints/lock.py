@@ -72,7 +72,7 @@ class RunLock:
     """Holds a run folder while the context lasts. The operating system frees it when the process ends, however it ends.
 
     Args:
-        folder: the run's folder; RUN/checkpoints is made where there is none.
+        folder: The run's folder; RUN/checkpoints is made where there is none.
 
     Raises:
         CheckpointError: another trainer holds it; the message says which process.

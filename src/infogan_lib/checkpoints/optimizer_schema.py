@@ -47,7 +47,7 @@ def optimizer_schema(optimizer: Optimizer) -> Record:
     """The description of what `optimizer.load_state_dict` may be given.
 
     Args:
-        optimizer: the optimizer.
+        optimizer: The optimizer.
     """
     base = _torch_class(optimizer)
     state: dict[int, Kind] = {}
@@ -70,9 +70,9 @@ def misfits(optimizer: Optimizer, saved: Any, schema: Record) -> Iterator[tuple[
     """Parameter, name and value of every saved moment that has another shape than the description says.
 
     Args:
-        optimizer: the optimizer.
-        saved: the moments by the number of the parameter.
-        schema: what `optimizer_schema` returned.
+        optimizer: The optimizer.
+        saved: The moments by the number of the parameter.
+        schema: What `optimizer_schema` returned.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     of_parameters: Any = schema.fields["state"]
@@ -138,7 +138,7 @@ def scheduler_schema(own: Mapping[str, Any]) -> Record:
     It would take any attribute, also in place of the scheduler's own methods.
 
     Args:
-        own: the scheduler's `state_dict`.
+        own: The scheduler's `state_dict`.
     """
     return Record({name: _scheduled(name, value) for name, value in own.items()})
 

@@ -67,14 +67,14 @@ class RunFolder:
     """The folder of a run, held by this process alone while the context lasts.
 
     Args:
-        folder: made where there is none.
-        keep: how many checkpoints to keep. Where none of them verifies, the newest one that does is kept as well; and
+        folder: Made where there is none.
+        keep: How many checkpoints to keep. Where none of them verifies, the newest one that does is kept as well; and
             so is the one that was last saved or loaded.
-        max_bytes: the largest state of this run.
-        check: checks a state beyond its checksums.
+        max_bytes: The largest state of this run.
+        check: Checks a state beyond its checksums.
 
     Attributes:
-        current: the checkpoint that was last saved or loaded here.
+        current: The checkpoint that was last saved or loaded here.
 
     Raises:
         CheckpointError: a folder that cannot be written to, that another trainer holds, or that is a part of a run.
@@ -129,9 +129,9 @@ class RunFolder:
         """Write the checkpoint of a step, in place of an old one, and remove those that are no longer kept.
 
         Args:
-            step: the step.
+            step: The step.
             metadata: JSON data for the manifest.
-            state: plain data and tensors, as `to_plain_data` returns them.
+            state: Plain data and tensors, as `to_plain_data` returns them.
 
         Returns:
             The checkpoint's folder.
@@ -177,9 +177,9 @@ def latest_checkpoint(run: Path, *, max_bytes: int, check: Check | None = None) 
     """The newest checkpoint of a run that can be used; those that cannot are named in warnings.
 
     Args:
-        run: the run's folder.
-        max_bytes: the largest state that is accepted.
-        check: checks a state beyond its checksums.
+        run: The run's folder.
+        max_bytes: The largest state that is accepted.
+        check: Checks a state beyond its checksums.
 
     Returns:
         The checkpoint, or None if the run has none at all.
@@ -209,9 +209,9 @@ def read_checkpoint(path: Path, *, max_bytes: int, check: Check | None = None) -
     """A checkpoint, or the latest one of a run folder.
 
     Args:
-        path: the checkpoint's folder, or the run's.
-        max_bytes: the largest state that is accepted.
-        check: checks a state beyond its checksums.
+        path: The checkpoint's folder, or the run's.
+        max_bytes: The largest state that is accepted.
+        check: Checks a state beyond its checksums.
 
     Raises:
         CheckpointError: it is damaged, or not a checkpoint at all.
@@ -248,7 +248,7 @@ def latest_metadata(run: Path) -> tuple[Path, dict[str, Any]] | None:
     """The newest checkpoint of a run whose manifest can be read, and its metadata; its state is not looked at.
 
     Args:
-        run: the run's folder.
+        run: The run's folder.
 
     Returns:
         The checkpoint's folder and its metadata, or None if there is none.
@@ -263,7 +263,7 @@ def remove_unnamed_segments(run: Path) -> None:
     """Remove the segments of the history that no checkpoint names.
 
     Args:
-        run: a run folder, or the folder of a trainer's state.
+        run: A run folder, or the folder of a trainer's state.
     """
     manifests = [path for _, path in _list_steps(run / "checkpoints")]
     if bundle_kind(run) is not None:
@@ -276,8 +276,8 @@ def check_free(folder: Path, kind: str) -> None:
     """Check that saving into a folder overwrites nothing but a bundle of the same kind, damaged or not.
 
     Args:
-        folder: the folder, which may not exist yet.
-        kind: what is to be saved, such as "model".
+        folder: The folder, which may not exist yet.
+        kind: What is to be saved, such as "model".
 
     Raises:
         CheckpointError: it is the folder of a run, or holds something else that was saved or cannot be read.

@@ -43,8 +43,8 @@ class Checkable(ABC):
         """Check that a state fits.
 
         Args:
-            path: where it was saved, for messages.
-            state: the saved state.
+            path: Where it was saved, for messages.
+            state: The saved state.
 
         Raises:
             CheckpointError: it does not.
@@ -55,7 +55,7 @@ class CompositeState:
     """Named parts as one state.
 
     Args:
-        **parts: the parts; their names are those in a checkpoint.
+        **parts: The parts; their names are those in a checkpoint.
     """
 
     def __init__(self, **parts: Stateful) -> None:
@@ -69,8 +69,8 @@ class CompositeState:
         """Restore a saved state.
 
         Args:
-            path: where it was saved, for messages.
-            state: as `state_dict` returned it.
+            path: Where it was saved, for messages.
+            state: As `state_dict` returned it.
 
         Raises:
             CheckpointError: a part that is missing, unknown or does not fit; nothing is changed then.
@@ -108,10 +108,10 @@ def check_schema(path: Path, name: str, saved: Any, schema: Kind) -> None:
     """Check saved data against its description.
 
     Args:
-        path: where it was saved, for messages.
-        name: what it is called in messages.
-        saved: the data.
-        schema: the description.
+        path: Where it was saved, for messages.
+        name: What it is called in messages.
+        saved: The data.
+        schema: The description.
 
     Raises:
         CheckpointError: a field that is missing, unknown, of another type or out of bounds.
@@ -137,7 +137,7 @@ class OptimizerState(Checkable):
     """The states of several optimizers.
 
     Args:
-        optimizers: the optimizers, D's first.
+        optimizers: The optimizers, D's first.
     """
 
     def __init__(self, optimizers: Sequence[Optimizer]) -> None:
@@ -152,8 +152,8 @@ class OptimizerState(Checkable):
         """Check the numbers of optimizers and parameters, and every moment and setting, before torch loads them unseen.
 
         Args:
-            path: where the state was saved, for messages.
-            state: the saved state.
+            path: Where the state was saved, for messages.
+            state: The saved state.
 
         Raises:
             CheckpointError: a number, shape or setting that does not fit.
@@ -173,8 +173,8 @@ class OptimizerState(Checkable):
         """Check that what is to be saved can be loaded again, and trained with.
 
         Args:
-            path: where it is to be saved, for messages.
-            states: what `state_dict` returned.
+            path: Where it is to be saved, for messages.
+            states: What `state_dict` returned.
 
         Raises:
             CheckpointError: a moment that is NaN, or a setting that `check` would refuse.
@@ -222,8 +222,8 @@ class OptimizerState(Checkable):
         """A run's state with the optimizers' current settings, for a branch that changes their rates.
 
         Args:
-            path: where the state was saved, for messages.
-            state: the state of the whole run.
+            path: Where the state was saved, for messages.
+            state: The state of the whole run.
 
         Raises:
             CheckpointError: the state of other optimizers.
@@ -260,7 +260,7 @@ class StateList(Checkable):
     """Several parts of one kind, in order.
 
     Args:
-        parts: the parts, told apart by their classes.
+        parts: The parts, told apart by their classes.
     """
 
     def __init__(self, parts: Sequence[Stateful]) -> None:
@@ -276,8 +276,8 @@ class StateList(Checkable):
         """Check the classes of the parts, and the state of each as far as it is known what fits.
 
         Args:
-            path: where the state was saved, for messages.
-            state: the saved state.
+            path: Where the state was saved, for messages.
+            state: The saved state.
 
         Raises:
             CheckpointError: the states of other parts, in another order, or of another form.
@@ -302,7 +302,7 @@ class StateList(Checkable):
         """Give parts that were made anew, as by a notebook's cell, the states of those of their classes before.
 
         Args:
-            before: the parts before; where a state cannot be taken over, a warning says so.
+            before: The parts before; where a state cannot be taken over, a warning says so.
         """
         left = [part for part in before._parts if not any(part is own for own in self._parts)]
         for part in self._parts:

@@ -52,8 +52,8 @@ def to_plain_data(state: Any, name: str = "state") -> Any:
     """A state as it can be saved: dicts made plain, tensors on the CPU.
 
     Args:
-        state: tensors, numbers, strings, None, and lists, tuples and dicts of them.
-        name: what the state is called in messages.
+        state: Tensors, numbers, strings, None, and lists, tuples and dicts of them.
+        name: What the state is called in messages.
 
     Raises:
         TypeError: something that is neither a tensor nor plain data; the message says where.
@@ -92,7 +92,7 @@ def encode(state: Any) -> bytes:
     """The bytes of a state.
 
     Args:
-        state: plain data, as `to_plain_data` returns it.
+        state: Plain data, as `to_plain_data` returns it.
 
     Raises:
         ValueError: so much data outside of tensors that `decode` would refuse it.

@@ -40,15 +40,15 @@ class ImageFolder(Dataset[Tensor | tuple[Tensor, int]]):
     files are read once when the data set is made, so that a damaged one is found before training.
 
     Args:
-        folder: the folder. Files of other endings than pictures have, and what begins with a dot, are left out.
-        size: height and width of the images; one number for both.
+        folder: The folder. Files of other endings than pictures have, and what begins with a dot, are left out.
+        size: Height and width of the images; one number for both.
         mode: "RGB", or "L" for grayscale.
 
     Attributes:
-        files: the pictures in order.
-        classes: the names of the sub-folders in order; empty without sub-folders.
-        labels: the class of each picture, as an index into `classes`; empty without sub-folders.
-        unreadable: files that could not be read, which are left out with a warning.
+        files: The pictures in order.
+        classes: The names of the sub-folders in order; empty without sub-folders.
+        labels: The class of each picture, as an index into `classes`; empty without sub-folders.
+        unreadable: Files that could not be read, which are left out with a warning.
 
     Shape:
         An image is a uint8 Tensor (3, H, W), or (1, H, W) in mode "L".

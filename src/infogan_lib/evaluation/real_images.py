@@ -151,9 +151,9 @@ def real_posterior(
     """The four statistics of one code.
 
     Args:
-        real: log Q(c|x) (N, k) of real images.
-        generated: log Q(c|x) (M, k) of generated images.
-        changed: log Q(c|x) (N, k) of the real images after a small change, for several changes.
+        real: Log Q(c|x) (N, k) of real images.
+        generated: Log Q(c|x) (M, k) of generated images.
+        changed: Log Q(c|x) (N, k) of the real images after a small change, for several changes.
         prior_entropy: H(c) of the prior, in nats; ln k if None.
     """
     n, k = real.shape

@@ -40,10 +40,10 @@ def page_files(
     """The files of the page by their path in the folder; the plan gets what the page needs besides.
 
     Args:
-        model: a model that `check_showable` lets pass.
-        plan: the plan, as `export_plan` makes it.
-        images: real images (N, *image_shape), or None.
-        engine: the engine's files, as `read_engine` returns them.
+        model: A model that `check_showable` lets pass.
+        plan: The plan, as `export_plan` makes it.
+        images: Real images (N, *image_shape), or None.
+        engine: The engine's files, as `read_engine` returns them.
     """
     complete_plan(model, plan, images)
     source = {"base": f"./{_FOLDER}/"} if engine else {"base": _SERVER, "integrity": ENGINE_FILES}
@@ -72,8 +72,8 @@ def check_showable(model: InfoGAN, images: Tensor | None) -> None:
     """Check that a page can show a model, with statistics of real images if there are some.
 
     Args:
-        model: the model.
-        images: real images (N, *image_shape), or None.
+        model: The model.
+        images: Real images (N, *image_shape), or None.
 
     Raises:
         TypeError: images that are no floats or uint8.

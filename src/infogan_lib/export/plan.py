@@ -22,8 +22,8 @@ def export_plan(model: InfoGAN, differences: dict[str, float | None]) -> dict[st
     """The plan of an exported model, as JSON data.
 
     Args:
-        model: the model.
-        differences: the largest difference from torch of each file; None where it was not checked.
+        model: The model.
+        differences: The largest difference from torch of each file; None where it was not checked.
     """
     return {
         "format": FORMAT,

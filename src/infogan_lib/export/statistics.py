@@ -31,8 +31,8 @@ def image_statistics(model: InfoGAN, images: Tensor | None) -> dict[str, Any]:
     """The statistics that the page decides by, as JSON data; brightness is from 0 to 1.
 
     Args:
-        model: a model of images (1 or 3, H, W).
-        images: real images (N, *image_shape); the model's own samples if None.
+        model: A model of images (1 or 3, H, W).
+        images: Real images (N, *image_shape); the model's own samples if None.
 
     Returns:
         "ground", the brightness of the background, None where the border is not of one brightness; "center" (x, y) and

@@ -66,7 +66,7 @@ def to_onnx(model: InfoGAN) -> tuple[dict[str, bytes], dict[str, float | None]]:
     """ONNX files of a model.
 
     Args:
-        model: the model, as `for_export` returns it.
+        model: The model, as `for_export` returns it.
 
     Returns:
         The content of "generator.onnx" and "q.onnx"; and the largest difference of each from torch, None where

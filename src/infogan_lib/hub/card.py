@@ -24,10 +24,10 @@ def model_card(model: InfoGAN, source: str, recipe: Recipe | None, metrics: Mapp
     """README.md, and its picture where matplotlib is there to draw it.
 
     Args:
-        model: the model.
-        source: what `from_pretrained` is to be given.
-        recipe: the recipe that rebuilds its networks, or None.
-        metrics: the user's figures by name.
+        model: The model.
+        source: What `from_pretrained` is to be given.
+        recipe: The recipe that rebuilds its networks, or None.
+        metrics: The user's figures by name.
     """
     picture = _picture(model)
     low_high = "unknown" if model.pixel_range is None else "{:g} to {:g}".format(*model.pixel_range)

@@ -62,10 +62,10 @@ def write_pretrained(model: InfoGAN, folder: Path, recipe: Recipe | None, others
     """Write a model.
 
     Args:
-        model: the model.
-        folder: made where there is none.
-        recipe: the recipe that rebuilds the networks, or None.
-        others: further files by name.
+        model: The model.
+        folder: Made where there is none.
+        recipe: The recipe that rebuilds the networks, or None.
+        others: Further files by name.
 
     Raises:
         ImportError: safetensors is not installed.
@@ -114,9 +114,9 @@ def read_pretrained(folder: Path, config: Config, max_bytes: int) -> Pretrained:
     """Read the weights that belong to a config.
 
     Args:
-        folder: where both are.
-        config: what `read_config` returned; if another process has saved a model since, its config is read as well.
-        max_bytes: the largest file of weights.
+        folder: Where both are.
+        config: What `read_config` returned; if another process has saved a model since, its config is read as well.
+        max_bytes: The largest file of weights.
 
     Raises:
         ImportError: safetensors is not installed.

@@ -23,10 +23,10 @@ def load_generator(
     """G alone, in a given network.
 
     Args:
-        folder: where it was saved, for messages.
-        saved: what the folder holds.
-        generator: the network that gets the averaged weights, or G's where there is no average.
-        output: what picks the images out of what it returns; None where it returns them.
+        folder: Where it was saved, for messages.
+        saved: What the folder holds.
+        generator: The network that gets the averaged weights, or G's where there is no average.
+        output: What picks the images out of what it returns; None where it returns them.
 
     Raises:
         CheckpointError: a network of other layers, or another `output`.

@@ -22,9 +22,9 @@ class Operation(NamedTuple):
     """The operation that made a number.
 
     Attributes:
-        name: as in torch, "Sigmoid"; the name of its node in the graph for one that is not known here.
-        reach: the values that it can return; None if that is not known.
-        is_shifted: whether constants were added or multiplied after it, so that `reach` is that of before.
+        name: As in torch, "Sigmoid"; the name of its node in the graph for one that is not known here.
+        reach: The values that it can return; None if that is not known.
+        is_shifted: Whether constants were added or multiplied after it, so that `reach` is that of before.
     """
 
     name: str
@@ -85,7 +85,7 @@ def reachable_interval(output: Tensor) -> Interval | None:
     """The range of a network's output where its last operations tell: a Tanh, Sigmoid or clamp, also shifted or scaled.
 
     Args:
-        output: a batch, with its graph.
+        output: A batch, with its graph.
 
     Returns:
         (low, high); None where it is not bounded, or not known.
@@ -111,8 +111,8 @@ def probed_outputs(network: Callable[[Tensor], Tensor], images: Tensor) -> Tenso
     """A network's outputs for random images from small values to very large ones.
 
     Args:
-        network: the network.
-        images: a batch that it takes, of whose size all others are; its outputs are those for this batch alone if the
+        network: The network.
+        images: A batch that it takes, of whose size all others are; its outputs are those for this batch alone if the
             network does not take random images.
     """
     rng, n = torch.Generator().manual_seed(0), len(images)
@@ -134,8 +134,8 @@ def measured_range(network: Callable[[Tensor], Tensor], inputs: Tensor) -> Inter
     """(0, 1) or (-1, 1) where a network's outputs for inputs up to very large ones fill it and do not leave it.
 
     Args:
-        network: the network, such as one that ends in a sigmoid written by hand.
-        inputs: a batch that it takes.
+        network: The network, such as one that ends in a sigmoid written by hand.
+        inputs: A batch that it takes.
     """
     ends = torch.tensor(measured_interval(probed_outputs(network, inputs)))
     ranges: tuple[Interval, ...] = ((0.0, 1.0), (-1.0, 1.0))

@@ -27,13 +27,13 @@ def attach_q(
     """Find or make the module that is Q, and check that it fits D and the codes.
 
     Args:
-        q: the user's head or network, or what makes a head; a `QHead` in proportion to D if None.
+        q: The user's head or network, or what makes a head; a `QHead` in proportion to D if None.
         discriminator: D.
-        adapter: how D is read.
-        images: a batch of G's images on D's device.
-        latent: the codes.
-        read_output: what picks the raw outputs out of what Q returns; None where it returns them.
-        seed: the seed of the initial weights of a head that is made here.
+        adapter: How D is read.
+        images: A batch of G's images on D's device.
+        latent: The codes.
+        read_output: What picks the raw outputs out of what Q returns; None where it returns them.
+        seed: The seed of the initial weights of a head that is made here.
 
     Returns:
         Q, None where it is inside D; and the names of D's parameters that Q's outputs depend on.

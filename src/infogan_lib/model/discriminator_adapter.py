@@ -40,12 +40,12 @@ class DiscriminatorAdapter:
     """How to read the discriminator.
 
     Args:
-        output: whether D returns "logits" or "probabilities" (a Sigmoid at its end).
-        tap: where its features are taken for the Q head; None where Q reads what D returns, or the images.
-        returns_codes: whether D returns (validity, codes, ...) and so contains Q itself.
-        sigmoid: which Sigmoid makes its probabilities, where that is known.
-        read_output: what turns D's return value into its validity, or (validity, codes, ...); None where it is that.
-        read_features: what picks the features for Q out of D's return value, in place of a tap.
+        output: Whether D returns "logits" or "probabilities" (a Sigmoid at its end).
+        tap: Where its features are taken for the Q head; None where Q reads what D returns, or the images.
+        returns_codes: Whether D returns (validity, codes, ...) and so contains Q itself.
+        sigmoid: Which Sigmoid makes its probabilities, where that is known.
+        read_output: What turns D's return value into its validity, or (validity, codes, ...); None where it is that.
+        read_features: What picks the features for Q out of D's return value, in place of a tap.
     """
 
     output: DiscriminatorOutput
@@ -60,8 +60,8 @@ class DiscriminatorAdapter:
 
         Args:
             discriminator: D.
-            images: shape (N, *image_shape).
-            hook: the hook at the tap, where one is on D already; otherwise there is one for this pass alone.
+            images: Shape (N, *image_shape).
+            hook: The hook at the tap, where one is on D already; otherwise there is one for this pass alone.
 
         Returns:
             D's logits, and what Q reads: the features, the codes that D itself returned, or the images.
@@ -118,9 +118,9 @@ def _returns_codes(read: Any, n: int, *, is_told: bool) -> bool:
     """Whether D returns (validity, codes, ...): a tuple of batches in which what follows the validity can be codes.
 
     Args:
-        read: what D returned, or what the user's function made of it.
-        n: the number of images.
-        is_told: whether a function made it, which is then taken by its word.
+        read: What D returned, or what the user's function made of it.
+        n: The number of images.
+        is_told: Whether a function made it, which is then taken by its word.
 
     Raises:
         ValueError: a tuple that cannot be read so; the message says how to say what it is.
@@ -189,7 +189,7 @@ def _output_kind(validity: Tensor, measure: Callable[[], Interval]) -> Discrimin
 
     Args:
         validity: D's validity, with its graph.
-        measure: finds the lowest and the highest value that D returns for many kinds of images.
+        measure: Finds the lowest and the highest value that D returns for many kinds of images.
 
     Raises:
         ValueError: what D returns can be neither, or it cannot be told.
@@ -234,11 +234,11 @@ def infer_discriminator_adapter(
 
     Args:
         discriminator: D.
-        images: a batch of G's images.
-        tap: where to take the features; inferred if None.
-        needs_features: whether Q reads features of D.
-        output: what D returns, or a function that reads it, or "auto" to infer it.
-        other_sizes: sizes of batches to try where D does not take this one, such as for minibatch statistics of groups.
+        images: A batch of G's images.
+        tap: Where to take the features; inferred if None.
+        needs_features: Whether Q reads features of D.
+        output: What D returns, or a function that reads it, or "auto" to infer it.
+        other_sizes: Sizes of batches to try where D does not take this one, such as for minibatch statistics of groups.
 
     Returns:
         The adapter, and a batch of images that D takes.

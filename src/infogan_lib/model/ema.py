@@ -35,8 +35,8 @@ class MovingAverage(AveragedModel):
     """An exponential moving average of a generator, in `module`; see `make_ema`.
 
     Args:
-        generator: the generator; the average is a copy of it.
-        decay: the largest weight of the old average in an update, in (0, 1).
+        generator: The generator; the average is a copy of it.
+        decay: The largest weight of the old average in an update, in (0, 1).
     """
 
     def __init__(self, generator: nn.Module, decay: float) -> None:
@@ -93,8 +93,8 @@ def make_ema(generator: nn.Module, decay: float) -> MovingAverage:
     """An exponential moving average of a generator.
 
     Args:
-        generator: the generator; the average is a copy of it.
-        decay: the largest weight of the old average in an update, in (0, 1).
+        generator: The generator; the average is a copy of it.
+        decay: The largest weight of the old average in an update, in (0, 1).
 
     Raises:
         ValueError: a decay that is not in (0, 1), or a generator that cannot be copied.

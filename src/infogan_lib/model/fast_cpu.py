@@ -33,8 +33,8 @@ def fast_cpu(x: Tensor, convolves: bool) -> AbstractContextManager[object]:
     """The context of a forward pass: `FastCPU` for a network that convolves, on a CPU; else none.
 
     Args:
-        x: what the network is given.
-        convolves: what `has_convolutions` says of it, asked once.
+        x: What the network is given.
+        convolves: What `has_convolutions` says of it, asked once.
     """
     return FastCPU() if convolves and x.device.type == "cpu" else nullcontext()
 

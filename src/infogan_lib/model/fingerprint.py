@@ -43,9 +43,9 @@ def model_fingerprint(
     """The fingerprint of G, D and Q in eval mode. What cannot be run so is left out.
 
     Args:
-        model: the model.
-        augmentations: functions of images and a `torch.Generator`, by name; None for one that there is not.
-        runs: how often to run each, with other seeds; what then gives other numbers, as it is random, is left out.
+        model: The model.
+        augmentations: Functions of images and a `torch.Generator`, by name; None for one that there is not.
+        runs: How often to run each, with other seeds; what then gives other numbers, as it is random, is left out.
     """
     device, dtype = device_and_dtype(model.generator)
     rng = torch.Generator().manual_seed(0)
@@ -74,10 +74,10 @@ def fingerprint(functions: Mapping[str, Function], model: nn.Module, device: tor
     """The numbers that functions compute.
 
     Args:
-        functions: the functions by name.
-        model: the module whose modes and buffers are restored.
-        device: the device that they compute on.
-        runs: how often each is run.
+        functions: The functions by name.
+        model: The module whose modes and buffers are restored.
+        device: The device that they compute on.
+        runs: How often each is run.
     """
     outputs = {}
     with torch.no_grad(), preserve_rng(device), eval_mode(model), restored_buffers(model), eager():
@@ -96,9 +96,9 @@ def warn_if_changed(path: Path, saved: Fingerprint | None, own: Fingerprint) -> 
     """Warn of networks that compute something other than those that were saved.
 
     Args:
-        path: where the fingerprint was saved, for the message.
-        saved: the fingerprint; None where the file has none.
-        own: that of the networks here, after the weights were loaded.
+        path: Where the fingerprint was saved, for the message.
+        saved: The fingerprint; None where the file has none.
+        own: That of the networks here, after the weights were loaded.
     """
     if saved is None:
         return

@@ -34,7 +34,7 @@ class GeneratorAdapter:
         input: "flat" for (N, L); "1d", "2d", "3d" for (N, L, 1), (N, L, 1, 1), (N, L, 1, 1, 1); "separate" for one
             argument (N, width) per variable of the spec, in order; "indices" for the same with a categorical code as
             the index of its category, int64 (N,), as `nn.Embedding` takes it.
-        output: picks the images out of what it returns; None where it returns them.
+        output: Picks the images out of what it returns; None where it returns them.
     """
 
     input: GeneratorInput
@@ -69,10 +69,10 @@ def infer_generator_adapter(
 
     Args:
         generator: G.
-        spec: the latent.
-        input: the only way to try, or "auto" for all.
-        output: picks the images out of what G returns.
-        batch_size: the number of latents in a dry run; two or three if None.
+        spec: The latent.
+        input: The only way to try, or "auto" for all.
+        output: Picks the images out of what G returns.
+        batch_size: The number of latents in a dry run; two or three if None.
         discriminator: D, to tell whether the two were swapped.
 
     Returns:
@@ -115,10 +115,10 @@ class _Failure:
     """One way to call the generator that did not give images.
 
     Args:
-        input: the way.
-        reason: what happened.
-        returned: what it returned; None where it raised.
-        is_misfit: whether it raised in a layer that takes another number of inputs than the latent has.
+        input: The way.
+        reason: What happened.
+        returned: What it returned; None where it raised.
+        is_misfit: Whether it raised in a layer that takes another number of inputs than the latent has.
     """
 
     input: GeneratorInput
@@ -199,11 +199,11 @@ def _check_reads_all_codes(
 
     Args:
         generator: G.
-        spec: the latent.
-        adapter: how G is called.
-        latent: latents (N, L) that require gradients.
+        spec: The latent.
+        adapter: How G is called.
+        latent: Latents (N, L) that require gradients.
         images: G's images of them, with their graph.
-        fresh: other latents (N, L).
+        fresh: Other latents (N, L).
 
     Raises:
         ValueError: a code without any effect.

@@ -34,36 +34,36 @@ class InfoGAN(Networks):
     """G, D and Q as one module. The given modules are neither modified nor copied; hooks live for one forward pass.
 
     Args:
-        generator: any module that makes images (N, *) from the latent: flat (N, L), as a map (N, L, 1, 1), or with
+        generator: Any module that makes images (N, *) from the latent: flat (N, L), as a map (N, L, 1, 1), or with
             one argument per variable of the spec. Which one is inferred from dry forward passes.
-        discriminator: any module that returns one validity per image, or a map of them, as logits or after a Sigmoid;
+        discriminator: Any module that returns one validity per image, or a map of them, as logits or after a Sigmoid;
             or a tuple (validity, codes, ...), which then contains Q itself.
-        latent: the noise and codes of the generator's input.
-        q_head: your own head, from the features at the tap to `latent.num_outputs` raw outputs, as one tensor or
+        latent: The noise and codes of the generator's input.
+        q_head: Your own head, from the features at the tap to `latent.num_outputs` raw outputs, as one tensor or
             several in the codes' order; or a function `(feature_shape, outputs) -> head`, such as
             `partial(QHead, hidden=256)`. None for a `QHead` in proportion to D.
-        q_network: your own Q on images, sharing nothing with D. Excludes `q_head` and `tap`.
-        tap: the layer of D that Q reads, by name or as a `Tap`; or a function that picks the features out of what D
+        q_network: Your own Q on images, sharing nothing with D. Excludes `q_head` and `tap`.
+        tap: The layer of D that Q reads, by name or as a `Tap`; or a function that picks the features out of what D
             returns, such as ``lambda out: out["features"]``. None for a layer in D's first half, before any that looks
             at the batch.
         generator_input: "flat", "1d", "2d", "3d", "separate" or "indices"; "auto" to infer it.
-        generator_output: a function that picks the images out of what G returns; None where G returns images.
+        generator_output: A function that picks the images out of what G returns; None where G returns images.
         discriminator_output: "logits" or "probabilities"; or a function that makes the validity of what D returns, such
             as ``lambda out: out["validity"]``, or (validity, codes, ...); "auto" to infer it.
-        q_output: a function that picks the raw outputs out of what Q returns; None where Q returns them.
+        q_output: A function that picks the raw outputs out of what Q returns; None where Q returns them.
         pixel_range: (low, high), what uint8 images are mapped onto. None for G's own `output_range`.
-        dry_run_batch_size: the number of images in dry runs; None for two, or more if D does not take two.
-        seed: the seed of the initial weights of a Q head that is made here.
+        dry_run_batch_size: The number of images in dry runs; None for two, or more if D does not take two.
+        seed: The seed of the initial weights of a Q head that is made here.
 
     Attributes:
-        image_shape: the shape of one image, without the batch.
-        output_range: the range that G's last operations can reach, such as (-1, 1) of a Tanh or (0, 1) of a Sigmoid, a
+        image_shape: The shape of one image, without the batch.
+        output_range: The range that G's last operations can reach, such as (-1, 1) of a Tanh or (0, 1) of a Sigmoid, a
             clamp or a scaled Tanh; None where they do not tell.
-        pixel_range: as given; None where neither it nor G's range is known. `fit` then takes it from float images that
+        pixel_range: As given; None where neither it nor G's range is known. `fit` then takes it from float images that
             lie in [0, 1] or in [-1, 1].
-        category_names: the names of categories by code, as `set_category_names` was given them.
-        ema_generator: the averaged generator, where there is one.
-        q: the module that is Q; None where it is inside the discriminator.
+        category_names: The names of categories by code, as `set_category_names` was given them.
+        ema_generator: The averaged generator, where there is one.
+        q: The module that is Q; None where it is inside the discriminator.
 
     Raises:
         TypeError: an argument of another type.
@@ -116,8 +116,8 @@ class InfoGAN(Networks):
         """Name the categories of a code, for `sample` and `traverse`; saved with the model and with later checkpoints.
 
         Args:
-            code: the name of a categorical code.
-            names: one for each category, in order or as a dict by number, without duplicates; None for one without.
+            code: The name of a categorical code.
+            names: One for each category, in order or as a dict by number, without duplicates; None for one without.
 
         Raises:
             KeyError, TypeError, ValueError: no such code, or names that do not fit its categories.
@@ -130,10 +130,10 @@ class InfoGAN(Networks):
         """Name the categories of a code after labels, under the one-to-one matching that most images agree with.
 
         Args:
-            images: labeled images (N, *image_shape), as for `encode`.
-            labels: their labels, integers from 0, shape (N,).
-            code: the name of a categorical code; the only one if None. Those of a `Label` are not matched.
-            names: the labels' names, in order or as a dict by number; "0", "1", ... if None.
+            images: Labeled images (N, *image_shape), as for `encode`.
+            labels: Their labels, integers from 0, shape (N,).
+            code: The name of a categorical code; the only one if None. Those of a `Label` are not matched.
+            names: The labels' names, in order or as a dict by number; "0", "1", ... if None.
 
         Returns:
             The match: its table, accuracy, purity of each category, and the unmatched categories, which get no name.
@@ -154,7 +154,7 @@ class InfoGAN(Networks):
         """Write the model into a folder: all weights, the latent, the names of categories, and how the parts fit.
 
         Args:
-            folder: made where there is none; a model in it is replaced in one piece.
+            folder: Made where there is none; a model in it is replaced in one piece.
 
         Raises:
             CheckpointError: an error of the disk; what was saved before is still there.
@@ -179,15 +179,15 @@ class InfoGAN(Networks):
         """Read a model that `save` wrote, here or in an older version, into networks of the same layers.
 
         Args:
-            folder: where it was saved.
-            generator: the network that gets G's weights, on the device it is on.
-            discriminator: likewise for D.
-            q_head: likewise, where the model was made with one.
-            q_network: likewise, where the model was made with one.
-            tap: the function that the model was made with, where it was one; files hold no functions.
-            generator_output: likewise.
-            discriminator_output: likewise.
-            q_output: likewise.
+            folder: Where it was saved.
+            generator: The network that gets G's weights, on the device it is on.
+            discriminator: Likewise for D.
+            q_head: Likewise, where the model was made with one.
+            q_network: Likewise, where the model was made with one.
+            tap: The function that the model was made with, where it was one; files hold no functions.
+            generator_output: Likewise.
+            discriminator_output: Likewise.
+            q_output: Likewise.
 
         Raises:
             CheckpointError: damage, or networks of other layers; the networks are then as they were.
@@ -214,11 +214,11 @@ class InfoGAN(Networks):
         """Make n images in eval mode, from the averaged generator where there is one.
 
         Args:
-            n: how many, at least 1.
-            seed: fixes all that is not given, on every device; the first images are the same for every n.
-            rng: a CPU generator to draw from instead; torch's global one if neither is given.
-            codes: values by name, such as ``{"digit": 7}``; needed for names such as "seed" and "steps".
-            **named: values by name: ``digit=7``, ``style=[-1.0, 0.5]``, one row per image, or ``digit="seven"`` where
+            n: How many, at least 1.
+            seed: Fixes all that is not given, on every device; the first images are the same for every n.
+            rng: A CPU generator to draw from instead; torch's global one if neither is given.
+            codes: Values by name, such as ``{"digit": 7}``; needed for names such as "seed" and "steps".
+            **named: Values by name: ``digit=7``, ``style=[-1.0, 0.5]``, one row per image, or ``digit="seven"`` where
                 the categories have names.
 
         Returns:
@@ -248,16 +248,16 @@ class InfoGAN(Networks):
         """Images in which only one variable moves.
 
         Args:
-            code: its name; a categorical code runs through its k categories.
-            dim: the dimension of a continuous one that moves.
-            steps: the number of steps; 10 if None.
-            n: the number of starting points.
-            low: where the traversal begins; the prior's own range if None.
-            high: where it ends, likewise.
-            seed: as in `sample`, for all that stays fixed.
-            rng: as in `sample`.
-            codes: as in `sample`.
-            **named: as in `sample`.
+            code: Its name; a categorical code runs through its k categories.
+            dim: The dimension of a continuous one that moves.
+            steps: The number of steps; 10 if None.
+            n: The number of starting points.
+            low: Where the traversal begins; the prior's own range if None.
+            high: Where it ends, likewise.
+            seed: As in `sample`, for all that stays fixed.
+            rng: As in `sample`.
+            codes: As in `sample`.
+            **named: As in `sample`.
 
         Returns:
             Shape (n * steps, *image_shape), the traversal of the first starting point first.
@@ -272,8 +272,8 @@ class InfoGAN(Networks):
         """Images for latents in eval mode, from the averaged generator where there is one.
 
         Args:
-            latent: shape (N, L), which gives images (N, *image_shape).
-            batch_size: how many images to make at a time.
+            latent: Shape (N, L), which gives images (N, *image_shape).
+            batch_size: How many images to make at a time.
         """
         return sampling.decode(self, latent, batch_size)
 
@@ -283,10 +283,10 @@ class InfoGAN(Networks):
         """The posterior Q(c|x) of every code for images, in eval mode.
 
         Args:
-            images: shape (N, *image_shape); floats in the range the model was trained on, or uint8 where `pixel_range`
+            images: Shape (N, *image_shape); floats in the range the model was trained on, or uint8 where `pixel_range`
                 is known.
-            batch_size: how many images to read at a time.
-            distributed: the processes among which the batches are divided, such as `trainer.distributed`; all must
+            batch_size: How many images to read at a time.
+            distributed: The processes among which the batches are divided, such as `trainer.distributed`; all must
                 call with the same images, and each gets the full result. None for this process alone.
 
         Returns:

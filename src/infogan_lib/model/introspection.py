@@ -26,7 +26,7 @@ def parameters_read_by_q(discriminator: nn.Module, logits: Tensor, q_outputs: Te
 
     Args:
         discriminator: D.
-        logits: its logits, with their graph.
+        logits: Its logits, with their graph.
         q_outputs: Q's outputs, with theirs.
     """
     names = {id(parameter): name for name, parameter in discriminator.named_parameters()}
@@ -85,10 +85,10 @@ def apply_reader(name: str, reader: Callable[[Any], Any] | None, returned: Any, 
     """What a function of the user's makes of what a network returned, in a dry run; that itself without a function.
 
     Args:
-        name: what the message calls the function.
-        reader: the function.
-        returned: what the network returned.
-        network: what the message calls the network.
+        name: What the message calls the function.
+        reader: The function.
+        returned: What the network returned.
+        network: What the message calls the network.
 
     Raises:
         ValueError: the function fails.

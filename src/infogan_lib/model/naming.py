@@ -15,11 +15,11 @@ def names_from_labels(
     """Name categories after the labels under the one-to-one matching that most images agree with.
 
     Args:
-        categories: the category of each image, integers from 0, shape (N,).
-        labels: the label of each image, integers from 0, shape (N,).
-        latent: the variables.
-        code: the name of a categorical code; the categories of a `Label` are the labels, so that nothing is matched.
-        names: the labels' names; "0", "1", ... if None.
+        categories: The category of each image, integers from 0, shape (N,).
+        labels: The label of each image, integers from 0, shape (N,).
+        latent: The variables.
+        code: The name of a categorical code; the categories of a `Label` are the labels, so that nothing is matched.
+        names: The labels' names; "0", "1", ... if None.
 
     Returns:
         A name per category, None where it has no label of its own; and the match.

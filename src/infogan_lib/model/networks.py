@@ -115,7 +115,7 @@ class Networks(nn.Module):
         """The parameters by part.
 
         Args:
-            frozen: whether those that require no gradients are among them.
+            frozen: Whether those that require no gradients are among them.
 
         Returns:
             Lists of "generator", "trunk" (D as far as Q reads it), "d_head" (its rest) and "q_head" (Q).

@@ -126,7 +126,7 @@ class ModelPlan:
         """The plan that `to_dict` wrote, here or in another version.
 
         Args:
-            path: where it was saved, for messages.
+            path: Where it was saved, for messages.
             saved: JSON data.
 
         Raises:

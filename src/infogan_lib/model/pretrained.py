@@ -20,12 +20,12 @@ class PretrainedGenerator(nn.Module):
     """The generator that a saved model samples from; `hub.from_pretrained` makes it.
 
     Args:
-        generator: the network, with the averaged weights where there were some.
-        latent: the noise and codes of its input.
-        adapter: how it is called.
-        image_shape: the shape of one image.
+        generator: The network, with the averaged weights where there were some.
+        latent: The noise and codes of its input.
+        adapter: How it is called.
+        image_shape: The shape of one image.
         pixel_range: (low, high) of the images; None where it is not known.
-        category_names: the names of categories by code.
+        category_names: The names of categories by code.
     """
 
     ema_generator = None

@@ -28,7 +28,7 @@ class LearnedPriors(nn.Module):
     """The priors of the codes with `learn_probs_after`, by name, as buffers of the model.
 
     Args:
-        latent: the variables.
+        latent: The variables.
     """
 
     def __init__(self, latent: LatentSpec) -> None:

@@ -29,9 +29,9 @@ class QHead(nn.Module):
     side need none. All layers begin with He's initialization.
 
     Args:
-        feature_shape: the features' shape without the batch: (F,), (C, T), (C, H, W), ...
-        outputs: the number of raw outputs, `LatentSpec.num_outputs`.
-        hidden: the width of the hidden layer, and the most channels that a convolution has.
+        feature_shape: The features' shape without the batch: (F,), (C, T), (C, H, W), ...
+        outputs: The number of raw outputs, `LatentSpec.num_outputs`.
+        hidden: The width of the hidden layer, and the most channels that a convolution has.
 
     Shape:
         features (N, *feature_shape) to raw outputs (N, outputs).
@@ -71,9 +71,9 @@ class BatchNormQHead(nn.Module):
     well than with `QHead`. Feature maps of more than 8 positions a side are averaged down to 8 first.
 
     Args:
-        feature_shape: the features' shape without the batch: (F,), (C, T), (C, H, W), ...
-        outputs: the number of raw outputs, `LatentSpec.num_outputs`.
-        hidden: the width of the hidden layer.
+        feature_shape: The features' shape without the batch: (F,), (C, T), (C, H, W), ...
+        outputs: The number of raw outputs, `LatentSpec.num_outputs`.
+        hidden: The width of the hidden layer.
 
     Shape:
         features (N, *feature_shape) to raw outputs (N, outputs).
@@ -117,9 +117,9 @@ def proportionate_head(feature_shape: Sequence[int], outputs: int, *, discrimina
     Its width is 128, halved until the head has no more parameters than D or `SMALL_HEAD`, and at least 16.
 
     Args:
-        feature_shape: the features' shape without the batch.
-        outputs: the number of raw outputs.
-        discriminator_size: the number of D's parameters.
+        feature_shape: The features' shape without the batch.
+        outputs: The number of raw outputs.
+        discriminator_size: The number of D's parameters.
     """
     width, most = WIDTH, max(discriminator_size, SMALL_HEAD)
     while width > LEAST_WIDTH and _size(feature_shape, outputs, width) > most:
@@ -136,9 +136,9 @@ def saved_head(name: str, tensors: Mapping[str, Any], outputs: int) -> QHeadFact
     """What makes a head of `LIBRARY_HEADS` as wide as a saved one.
 
     Args:
-        name: the head's name.
-        tensors: the tensors of the saved head, by name; the width is 128 if they do not show it.
-        outputs: the number of raw outputs.
+        name: The head's name.
+        tensors: The tensors of the saved head, by name; the width is 128 if they do not show it.
+        outputs: The number of raw outputs.
     """
     weights = [value for key, value in tensors.items() if without_wrappers(key) == "out.weight"]
     shapes = [tuple(weight.shape) for weight in weights if isinstance(weight, Tensor)]
@@ -197,9 +197,9 @@ def outputs_in_order(returned: Any, spec: LatentSpec) -> list[Tensor]:
     """What a Q head returned as tensors (N, *) in the codes' order.
 
     Args:
-        returned: a tensor, or several in a tuple, list or dict. A dict whose keys are the codes' names is put into
+        returned: A tensor, or several in a tuple, list or dict. A dict whose keys are the codes' names is put into
             their order; any other keeps its own.
-        spec: the latent.
+        spec: The latent.
     """
     if isinstance(returned, Tensor):
         return [returned]

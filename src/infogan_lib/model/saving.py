@@ -111,16 +111,16 @@ def assemble_model(
     """A model from its plan and its tensors, in given networks.
 
     Args:
-        cls: the model's class.
-        folder: where plan and tensors were saved, for messages.
-        plan: how the parts fit together.
-        tensors: the saved tensors by name.
-        versions: what `module_versions` noted of the modules.
-        generator: the network that gets G's weights.
-        discriminator: likewise for D.
-        q_head: as in `InfoGAN.load`.
-        q_network: as in `InfoGAN.load`.
-        readers: the functions that the model was made with, by the argument's name; None for those without.
+        cls: The model's class.
+        folder: Where plan and tensors were saved, for messages.
+        plan: How the parts fit together.
+        tensors: The saved tensors by name.
+        versions: What `module_versions` noted of the modules.
+        generator: The network that gets G's weights.
+        discriminator: Likewise for D.
+        q_head: As in `InfoGAN.load`.
+        q_network: As in `InfoGAN.load`.
+        readers: The functions that the model was made with, by the argument's name; None for those without.
 
     Raises:
         CheckpointError: networks of other layers, or other arguments; the networks are then as they were.
@@ -180,10 +180,10 @@ def load_tensors(model: nn.Module, path: Path, tensors: Mapping[str, Any], versi
     """Load tensors into a model, once all are known to fit.
 
     Args:
-        model: the model.
-        path: where they were saved, for messages.
-        tensors: by name; names that only differ by wrappers such as torch.compile's fit too.
-        versions: what `module_versions` noted of the modules.
+        model: The model.
+        path: Where they were saved, for messages.
+        tensors: By name; names that only differ by wrappers such as torch.compile's fit too.
+        versions: What `module_versions` noted of the modules.
 
     Raises:
         CheckpointError: tensors of another model.
@@ -204,8 +204,8 @@ def check_values(path: Path, tensors: Mapping[str, Any]) -> None:
     """Check the counts that BatchNorm and the average keep, which they divide by, and the learned priors.
 
     Args:
-        path: where they were saved, for messages.
-        tensors: tensors by name.
+        path: Where they were saved, for messages.
+        tensors: Tensors by name.
 
     Raises:
         CheckpointError: a count below 0 or beyond any run, or a prior that is none.

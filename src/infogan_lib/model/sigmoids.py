@@ -27,7 +27,7 @@ class RecordSigmoids(TorchFunctionMode):
     """Records what each Sigmoid in a forward pass receives and returns.
 
     Args:
-        calls: the list that gets a pair (logits, probabilities) for each.
+        calls: The list that gets a pair (logits, probabilities) for each.
     """
 
     def __init__(self, calls: list[tuple[Tensor, Tensor]]) -> None:
@@ -59,9 +59,9 @@ def logits_of(validity: Tensor, calls: Sequence[tuple[Tensor, Tensor]], call: Si
     """The logits of D's output.
 
     Args:
-        validity: the probabilities that D returned.
-        calls: the Sigmoids of this forward pass, as `RecordSigmoids` recorded them.
-        call: which of them made the probabilities. Where that is not known, or this pass has another number of calls,
+        validity: The probabilities that D returned.
+        calls: The Sigmoids of this forward pass, as `RecordSigmoids` recorded them.
+        call: Which of them made the probabilities. Where that is not known, or this pass has another number of calls,
             the Sigmoid is inverted.
 
     Returns:

@@ -33,7 +33,7 @@ class ModelState(Checkable):
     """The weights and buffers of all networks, including buffers that a module keeps out of its own state.
 
     Args:
-        model: the model.
+        model: The model.
     """
 
     def __init__(self, model: InfoGAN) -> None:
@@ -55,8 +55,8 @@ class ModelState(Checkable):
         """Check that the tensors fit by name, shape and dtype, and that names and numbers are what they can be.
 
         Args:
-            path: where the state was saved, for messages.
-            state: the saved state.
+            path: Where the state was saved, for messages.
+            state: The saved state.
 
         Raises:
             CheckpointError: they do not.

@@ -28,11 +28,11 @@ def subpixel_convolution(x: Tensor, weight: Tensor, bias: Tensor | None, stride:
     """`conv_transpose2d` where `is_subpixel` holds.
 
     Args:
-        x: maps (N, C, H, W).
-        weight: as of a transposed convolution, (C, K, kh, kw).
+        x: Maps (N, C, H, W).
+        weight: As of a transposed convolution, (C, K, kh, kw).
         bias: (K,), or None.
-        stride: in both dimensions.
-        padding: in each dimension.
+        stride: In both dimensions.
+        padding: In each dimension.
 
     Returns:
         Maps (N, K, stride * H, stride * W).

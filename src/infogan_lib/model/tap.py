@@ -20,8 +20,8 @@ class Tap:
     """A place in the discriminator.
 
     Args:
-        layer: the layer's name, as `discriminator.named_modules()` gives it.
-        at: whether the features are the layer's "output" or its "input".
+        layer: The layer's name, as `discriminator.named_modules()` gives it.
+        at: Whether the features are the layer's "output" or its "input".
 
     A layer that changes its input in place (``LeakyReLU(inplace=True)``) changes the features of the layer before it as
     well: the tap returns a tensor as it is when D has finished.
@@ -39,7 +39,7 @@ class Tap:
         """The layer.
 
         Args:
-            discriminator: the module that has it; names such as ``_orig_mod`` of wrappers may be there or not.
+            discriminator: The module that has it; names such as ``_orig_mod`` of wrappers may be there or not.
 
         Raises:
             ValueError: no such layer; the message lists the layers there are.
@@ -88,7 +88,7 @@ def capture_features(discriminator: nn.Module, tap: Tap) -> Iterator[FeatureHook
 
     Args:
         discriminator: D.
-        tap: where.
+        tap: Where.
 
     Raises:
         ValueError: no such layer.

@@ -123,9 +123,9 @@ def check_num_outputs(parts: Sequence[Tensor], latent: LatentSpec, batch_size: i
 
     Args:
         parts: Q's outputs in the codes' order, one for all codes or each for one.
-        latent: the codes.
-        batch_size: the number of images that Q was given.
-        hint: what to do where the number of outputs is wrong.
+        latent: The codes.
+        batch_size: The number of images that Q was given.
+        hint: What to do where the number of outputs is wrong.
 
     Raises:
         ValueError: outputs that do not fit.
@@ -158,8 +158,8 @@ def check_reach(parts: Sequence[Tensor], latent: LatentSpec, probe: Callable[[],
 
     Args:
         parts: Q's outputs in the codes' order, one for all codes or each for one, with their graph.
-        latent: the codes.
-        probe: returns its outputs (N, R) for many kinds of images.
+        latent: The codes.
+        probe: Returns its outputs (N, R) for many kinds of images.
 
     Raises:
         ValueError: outputs that are bounded where they must not be.
@@ -178,10 +178,10 @@ def _check_operations(name: str, code: LossCode, operations: Sequence[Operation]
     """Check that what made a code's outputs leaves them the values that its loss needs.
 
     Args:
-        name: the code's name.
-        code: the code.
-        operations: what made each output.
-        values: the outputs (N, R) for many kinds of images, where constants were added to some.
+        name: The code's name.
+        code: The code.
+        operations: What made each output.
+        values: The outputs (N, R) for many kinds of images, where constants were added to some.
 
     Raises:
         ValueError: outputs that are bounded where they must not be.
@@ -224,10 +224,10 @@ def _check_values(name: str, code: LossCode, operations: Sequence[Operation], va
     """Check outputs of unknown operations, such as a sigmoid written by hand, by their values.
 
     Args:
-        name: the code's name.
-        code: the code.
-        operations: what made each output.
-        values: the outputs (N, R) for many kinds of images.
+        name: The code's name.
+        code: The code.
+        operations: What made each output.
+        values: The outputs (N, R) for many kinds of images.
 
     Raises:
         ValueError: logits that are probabilities, or log-scales or means of one sign.

@@ -163,7 +163,7 @@ def cross_entropy(posterior: Tensor, log_posterior_of_views: Tensor) -> Tensor:
 
     Args:
         posterior: Q(c|x) (N, k).
-        log_posterior_of_views: log Q(c|x') (V * N, k), V views of the N images one after the other.
+        log_posterior_of_views: Log Q(c|x') (V * N, k), V views of the N images one after the other.
     """
     views = len(log_posterior_of_views) // len(posterior)
     target = posterior.detach().repeat(views, 1)

@@ -47,9 +47,9 @@ def prepare_regularizers(regularizers: Any, model: InfoGAN, *, seed: int) -> tup
     """The regularizers of a trainer, checked, and their networks built on the model's device.
 
     Args:
-        regularizers: what the trainer was given; None for the default terms.
-        model: the model.
-        seed: the trainer's seed, from which those of the networks derive.
+        regularizers: What the trainer was given; None for the default terms.
+        model: The model.
+        seed: The trainer's seed, from which those of the networks derive.
 
     Raises:
         TypeError: something that is no regularizer.
@@ -79,8 +79,8 @@ def settle_pixel_range(model: InfoGAN, images: Tensor) -> None:
     """Warn of images outside of the generator's range; where that is not known, take it from the images.
 
     Args:
-        model: the model, whose `pixel_range` is set where it is not known yet.
-        images: real images (N, *), as floats or uint8.
+        model: The model, whose `pixel_range` is set where it is not known yet.
+        images: Real images (N, *), as floats or uint8.
     """
     if model.pixel_range is None and images.dtype == torch.uint8:
         warn_unknown_range()
@@ -118,14 +118,14 @@ def make_ledger(
     """The record of a trainer's fits.
 
     Args:
-        step: the step, with the model, the schedulers and the networks of regularizers.
-        optimizers: all optimizers by name, D's first.
-        regularizers: all regularizers.
-        streams: the streams of random numbers.
-        position: the position in the data.
-        history: the metrics so far.
-        steps: returns the number of steps made.
-        config: further settings that a resumed run must share.
+        step: The step, with the model, the schedulers and the networks of regularizers.
+        optimizers: All optimizers by name, D's first.
+        regularizers: All regularizers.
+        streams: The streams of random numbers.
+        position: The position in the data.
+        history: The metrics so far.
+        steps: Returns the number of steps made.
+        config: Further settings that a resumed run must share.
     """
     model, device = step.model, next(step.model.parameters()).device
     states = OptimizerState([*optimizers.values()])

@@ -27,7 +27,7 @@ class Callback:
     callback that needs the model; `trainer.steps` and `trainer.history` are always as of the step reported.
 
     Attributes:
-        on_all_processes: whether each of several processes calls it; by default process 0 alone does, as files and
+        on_all_processes: Whether each of several processes calls it; by default process 0 alone does, as files and
             prints want it.
     """
 
@@ -101,8 +101,8 @@ class JSONLLogger(Callback, Described):
     checkpoint.
 
     Args:
-        path: the file; its folder is made.
-        every: the number of steps from one line to the next.
+        path: The file; its folder is made.
+        every: The number of steps from one line to the next.
 
     Raises:
         OSError: a line that cannot be written, with the file's name.

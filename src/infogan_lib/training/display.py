@@ -27,8 +27,8 @@ def history_text(history: "History", steps: int) -> str:
     """A history in a line: how long it is, and its losses and bounds, each the mean of its last values.
 
     Args:
-        history: the history.
-        steps: the number of its last step.
+        history: The history.
+        steps: The number of its last step.
     """
     if not history:
         return "History(no steps yet)"
@@ -41,8 +41,8 @@ def history_html(history: "History", *, names: list[str] | None = None) -> str:
     """A history as a table of HTML: each metric with the mean of its last values, and its curve.
 
     Args:
-        history: the history.
-        names: the metrics to show; all if None.
+        history: The history.
+        names: The metrics to show; all if None.
     """
     rows = [
         [name, f"{history.last(name, _RECENT).mean():.4g}", sparkline(history[name])]

@@ -24,17 +24,17 @@ class EarlyStopping(Callback, Described):
     that is resumed stops at the same step.
 
     Args:
-        metric: the name of a metric in `trainer.history`, such as "bound/digit"; one that another callback records,
+        metric: The name of a metric in `trainer.history`, such as "bound/digit"; one that another callback records,
             such as "eval/accuracy/digit", if that callback comes before this one.
         mode: "min" if less is better, "max" if more is.
-        patience: the number of checks without an improvement after which to stop.
-        min_delta: by how much a value must be better than the best one to count as an improvement.
-        every: the number of steps between checks.
+        patience: The number of checks without an improvement after which to stop.
+        min_delta: By how much a value must be better than the best one to count as an improvement.
+        every: The number of steps between checks.
 
     Attributes:
-        best: the best mean; None before the first check.
-        best_step: the step of that check.
-        waited: the number of checks since then.
+        best: The best mean; None before the first check.
+        best_step: The step of that check.
+        waited: The number of checks since then.
 
     Raises:
         TypeError: an argument of another type.

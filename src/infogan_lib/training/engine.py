@@ -22,14 +22,14 @@ class Engine:
             device. With `torchrun`, "auto" and "cuda" are each process's own CUDA device.
         precision: "fp32", or the networks under autocast with "bf16" or "fp16"; "auto" for "bf16" where the device
             computes in it, else "fp32".
-        tf32: whether CUDA may round the factors of float32 convolutions and products to TF32 (10 bits of mantissa) in
+        tf32: Whether CUDA may round the factors of float32 convolutions and products to TF32 (10 bits of mantissa) in
             training steps. None leaves torch's own settings, by which convolutions do and products do not.
-        compile: whether `torch.compile` compiles G, D and Q in training steps, which takes minutes at first. The
+        compile: Whether `torch.compile` compiles G, D and Q in training steps, which takes minutes at first. The
             modules and the names of their weights stay as they are.
-        accumulation_steps: micro-batches per step, to save memory. Their gradients add up to the whole batch's, except
+        accumulation_steps: Micro-batches per step, to save memory. Their gradients add up to the whole batch's, except
             through layers and terms that look at a batch (BatchNorm, `RealImageInformation`, `ModeSeeking`), which see
             one micro-batch at a time.
-        sync_batchnorm: whether BatchNorm normalizes by the mean and variance of the rows of all processes, as on one
+        sync_batchnorm: Whether BatchNorm normalizes by the mean and variance of the rows of all processes, as on one
             process. False is another training, in which each process normalizes its rows by their own, as under
             DistributedDataParallel.
 

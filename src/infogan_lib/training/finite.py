@@ -20,7 +20,7 @@ class FiniteWeights:
     """The weights, running statistics and learned priors of several modules.
 
     Args:
-        modules: the modules.
+        modules: The modules.
     """
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
@@ -43,8 +43,8 @@ class FiniteWeights:
         """Check that saved weights are finite.
 
         Args:
-            path: where they were saved, for messages.
-            states: tensors by name, for each module.
+            path: Where they were saved, for messages.
+            states: Tensors by name, for each module.
 
         Raises:
             CheckpointError: one of them is not.

@@ -60,8 +60,8 @@ class LinearDecay:
     """A schedule for `Optimizers(scheduler=)`: rates are constant at first, then fall linearly to zero.
 
     Args:
-        steps: the number of steps of the whole run, at the end of which the rates are zero.
-        start: the fraction of them after which the rates begin to fall, 0 to 1.
+        steps: The number of steps of the whole run, at the end of which the rates are zero.
+        start: The fraction of them after which the rates begin to fall, 0 to 1.
 
     Raises:
         TypeError: an argument that is no number.
@@ -104,7 +104,7 @@ class Optimizers:
         d: D's, likewise.
         q: Q's, likewise; None for Adam at G's learning rate, or at 1e-3 if G has an optimizer of yours.
         betas: Adam's betas; (0.5, 0.999) if None.
-        scheduler: a function `optimizer -> LRScheduler`, such as `LinearDecay(5000)`, called once per optimizer;
+        scheduler: A function `optimizer -> LRScheduler`, such as `LinearDecay(5000)`, called once per optimizer;
             schedulers advance with each step.
 
     Raises:
@@ -138,9 +138,9 @@ class Optimizers:
         """The optimizers of "d", "g" and "q", as far as there is something to train.
 
         Args:
-            model: the model.
-            information_trains: the parts that the information loss trains; without "q_head" Q has no optimizer.
-            networks: networks of regularizers, which are trained with Q.
+            model: The model.
+            information_trains: The parts that the information loss trains; without "q_head" Q has no optimizer.
+            networks: Networks of regularizers, which are trained with Q.
 
         Raises:
             TypeError: a function that makes no optimizer.
@@ -212,9 +212,9 @@ def parameters_by_optimizer(
     So what is frozen now can be trained later, in the same optimizer and with the same scheduler.
 
     Args:
-        model: the model.
-        information_trains: the parts that the information loss trains; without "q_head" Q is not among them.
-        networks: networks of regularizers, which are trained with Q.
+        model: The model.
+        information_trains: The parts that the information loss trains; without "q_head" Q is not among them.
+        networks: Networks of regularizers, which are trained with Q.
     """
     groups = model.parameter_groups(frozen=True)
     of_q = [*(groups["q_head"] if "q_head" in information_trains else [])]
@@ -246,8 +246,8 @@ def check_held(parameters: Mapping[str, Sequence[nn.Parameter]], optimizers: Map
     """Check that the optimizers hold the parameters that require gradients by now.
 
     Args:
-        parameters: the parameters by the name of their optimizer.
-        optimizers: the optimizers by name.
+        parameters: The parameters by the name of their optimizer.
+        optimizers: The optimizers by name.
 
     Raises:
         ValueError: there are others: frozen ones at first, of an optimizer that was given ready-made and has a
@@ -272,8 +272,8 @@ def advance(schedulers: Iterable[LRScheduler], *, is_early: bool) -> None:
     """Advance schedulers by a step.
 
     Args:
-        schedulers: the schedulers.
-        is_early: whether an optimizer may not have made an update yet: that of G with `d_steps` above 1, or any whose
+        schedulers: The schedulers.
+        is_early: Whether an optimizer may not have made an update yet: that of G with `d_steps` above 1, or any whose
             gradients overflowed in float16. Torch then warns of an order that the caller cannot change.
 
     Raises:

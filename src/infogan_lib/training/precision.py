@@ -22,8 +22,8 @@ class Precision(Described):
     Args:
         name: "fp32" leaves everything as it is (a float64 model stays float64); "bf16" and "fp16" run the
             networks under `torch.autocast`, the latter with a `torch.amp.GradScaler`.
-        device: where the networks run.
-        tf32: whether CUDA may use TF32 in a step; None leaves torch's settings as they are.
+        device: Where the networks run.
+        tf32: Whether CUDA may use TF32 in a step; None leaves torch's settings as they are.
     """
 
     def __init__(self, name: PrecisionName, device: torch.device, *, tf32: bool | None = None) -> None:
@@ -85,7 +85,7 @@ class Precision(Described):
         """Whether a gradient may have overflowed because of its scale alone, so that a smaller scale is the answer.
 
         Args:
-            scale: the loss scale as a float; None where it is the initial one.
+            scale: The loss scale as a float; None where it is the initial one.
         """
         return self.scaler.is_enabled() and (not isinstance(scale, float) or scale > 1)
 
@@ -136,7 +136,7 @@ class ContextState:
     would keep weights of before.
 
     Args:
-        device: the device whose autocasting is looked at.
+        device: The device whose autocasting is looked at.
     """
 
     def __init__(self, device: torch.device) -> None:

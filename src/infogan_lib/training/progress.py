@@ -30,9 +30,9 @@ class ProgressBar(Callback):
     lines; a fit that is over before the first one shows nothing.
 
     Args:
-        seconds: the time from one line to the next, where there is no bar.
-        every: the steps from one line to the next, in place of a time; the last step then has a line always.
-        file: where it is shown, such as `sys.stdout`; None for stderr.
+        seconds: The time from one line to the next, where there is no bar.
+        every: The steps from one line to the next, in place of a time; the last step then has a line always.
+        file: Where it is shown, such as `sys.stdout`; None for stderr.
 
     Raises:
         TypeError: if `file` is no text file.
@@ -113,8 +113,8 @@ def with_progress(callbacks: Sequence[Callback], shown: bool) -> Sequence[Callba
     """The callbacks of a fit, with a progress bar among them.
 
     Args:
-        callbacks: the user's own. The bar is called last, so that what they display stays above it.
-        shown: whether to add a bar, unless one is there.
+        callbacks: The user's own. The bar is called last, so that what they display stays above it.
+        shown: Whether to add a bar, unless one is there.
     """
     if not shown or any(isinstance(callback, ProgressBar) for callback in callbacks):
         return callbacks

@@ -53,10 +53,10 @@ def begin_alike(
     """Check that all processes have the same code and settings, and give them the weights and generators of process 0.
 
     Args:
-        processes: the processes.
-        modules: the modules that are trained.
-        settings: the trainer's settings.
-        device: the trainer's device.
+        processes: The processes.
+        modules: The modules that are trained.
+        settings: The trainer's settings.
+        device: The trainer's device.
 
     Raises:
         ProcessError: versions, code, settings or networks that differ.
@@ -93,10 +93,10 @@ def check_first_batch(processes: Processes, model: InfoGAN, precision: Precision
     """Check that all processes have the same batch, and that the networks can be spread over them.
 
     Args:
-        processes: the processes.
-        model: the InfoGAN, in the mode that it is trained in.
-        precision: the precision of the forward passes.
-        real: real images (N, *image_shape), the whole batch.
+        processes: The processes.
+        model: The InfoGAN, in the mode that it is trained in.
+        precision: The precision of the forward passes.
+        real: Real images (N, *image_shape), the whole batch.
 
     Raises:
         ProcessError: batches that differ.

@@ -25,9 +25,9 @@ class Snapshot:
     """Copies of all that a step changes, in memory that is kept from step to step.
 
     Args:
-        modules: modules whose buffers are copied.
-        optimizers: optimizers that are copied with what they update.
-        parts: anything else with a state.
+        modules: Modules whose buffers are copied.
+        optimizers: Optimizers that are copied with what they update.
+        parts: Anything else with a state.
     """
 
     def __init__(

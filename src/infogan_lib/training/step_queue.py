@@ -17,11 +17,11 @@ class StepQueue:
     """Launches steps and reads them in order, into a history.
 
     Args:
-        step: the step.
-        history: receives the metrics of each step that is read.
+        step: The step.
+        history: Receives the metrics of each step that is read.
 
     Attributes:
-        last_batch: the real images of the last step read; None before the first.
+        last_batch: The real images of the last step read; None before the first.
     """
 
     def __init__(self, step: InfoGANStep, history: History) -> None:
@@ -71,7 +71,7 @@ class StepQueue:
         """Roll back the steps that were launched and not read.
 
         Args:
-            number: the number of the first step to roll back, from 0.
+            number: The number of the first step to roll back, from 0.
         """
         while self._pending and self._pending[-1].number >= number:
             self._step.roll_back(self._pending[-1])

@@ -114,7 +114,7 @@ class Stepper(ABC):
         Call `trainer.model.train()` before the loop, and again after `eval()`; a step in eval mode warns once.
 
         Args:
-            batch: images (N, *image_shape); a tuple or list that starts with them; or a dict with no other images. With
+            batch: Images (N, *image_shape); a tuple or list that starts with them; or a dict with no other images. With
                 a `Label`, (images, labels), or a dict with one tensor of integers. With several processes, the whole
                 batch in each of them.
 
@@ -143,7 +143,7 @@ class Stepper(ABC):
         """Launch a step without waiting for the device; `read` gives its metrics, and until then `steps` leaves it out.
 
         Args:
-            batch: as for `step`.
+            batch: As for `step`.
 
         Raises:
             ValueError: images of another shape, or too few for BatchNorm or a regularizer.

@@ -21,9 +21,9 @@ def summary_rows(step: InfoGANStep, optimizers: Mapping[str, Optimizer], device:
     """The rows of a trainer's summary, by name.
 
     Args:
-        step: the step, with the model, the losses and the precision.
-        optimizers: the optimizers by name.
-        device: the device.
+        step: The step, with the model, the losses and the precision.
+        optimizers: The optimizers by name.
+        device: The device.
     """
     model = step.model
     sizes = {part: sum(p.numel() for p in group) for part, group in model.parameter_groups().items()}

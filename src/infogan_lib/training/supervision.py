@@ -65,7 +65,7 @@ class MissingLabels:
     """Warns, once, of label codes of which none of the first hundred batches has a label.
 
     Args:
-        codes: the names of the label codes.
+        codes: The names of the label codes.
     """
 
     def __init__(self, codes: Iterable[str]) -> None:

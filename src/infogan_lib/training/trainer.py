@@ -72,38 +72,38 @@ class InfoGANTrainer(Stepper):
     """Trains a generator and a discriminator into an InfoGAN.
 
     Args:
-        generator: any module that makes images from a latent, as `InfoGAN` takes it; or an `InfoGAN` in place of the
+        generator: Any module that makes images from a latent, as `InfoGAN` takes it; or an `InfoGAN` in place of the
             three, such as one with a tap of its own or one that was loaded.
-        discriminator: any module that judges images, as `InfoGAN` takes it.
-        latent: the noise and the codes.
-        optimizers: learning rates, optimizers and schedulers.
-        engine: device, precision and gradient accumulation.
-        adversarial: the adversarial loss; `NonSaturating()` if None.
-        regularizers: further terms of D's and G's losses, such as `R1()`; () for the paper's objective alone. None for
+        discriminator: Any module that judges images, as `InfoGAN` takes it.
+        latent: The noise and the codes.
+        optimizers: Learning rates, optimizers and schedulers.
+        engine: Device, precision and gradient accumulation.
+        adversarial: The adversarial loss; `NonSaturating()` if None.
+        regularizers: Further terms of D's and G's losses, such as `R1()`; () for the paper's objective alone. None for
             `default_regularizers`, with which a categorical code comes to mean categories of the real images.
-        information_trains: the parts that the information loss trains, of "generator", "q_head" and "trunk" (the layers
+        information_trains: The parts that the information loss trains, of "generator", "q_head" and "trunk" (the layers
             of D that Q reads through); all there are if None.
-        d_steps: updates of D per update of G and Q.
-        g_steps: updates of G and Q in a step that updates them, each with new latents.
-        joint_batches: whether D and Q see real and generated images in one batch. For a D with layers that look at a
+        d_steps: Updates of D per update of G and Q.
+        g_steps: Updates of G and Q in a step that updates them, each with new latents.
+        joint_batches: Whether D and Q see real and generated images in one batch. For a D with layers that look at a
             batch, such as BatchNorm: they then treat both kinds alike, and in evaluation as in training. D then holds
             the activations of both at once, also in G's update. By default each kind has a batch of its own.
-        ema_decay: decay of an average of G's weights, such as 0.999, which `model.sample` then uses; None for none.
-        augment: augmentation of real images, `(images, rng) -> images`, once per batch.
-        discriminator_augment: likewise, of all images that D and Q see, real and generated, with gradients through it.
-        seed: seed of the trainer's streams of random numbers (latents, data order, augmentation) and, item by item, of
+        ema_decay: Decay of an average of G's weights, such as 0.999, which `model.sample` then uses; None for none.
+        augment: Augmentation of real images, `(images, rng) -> images`, once per batch.
+        discriminator_augment: Likewise, of all images that D and Q see, real and generated, with gradients through it.
+        seed: Seed of the trainer's streams of random numbers (latents, data order, augmentation) and, item by item, of
             the global generators while a Dataset is read. Dropout and a shuffling DataLoader of yours are not seeded.
 
     Attributes:
-        model: the `InfoGAN`.
-        history: the metrics of all steps.
-        device: the device that the networks are on.
-        optimizers: the optimizers by name, "d", "g" and "q", as far as each has parameters; frozen ones are among them.
-        schedulers: their learning-rate schedulers, in the same order; none without `Optimizers(scheduler=)`.
-        streams: the streams of random numbers, by name a `torch.Generator` each.
-        distributed: the processes that train together; `distributed.rank` is the number of this one, of
+        model: The `InfoGAN`.
+        history: The metrics of all steps.
+        device: The device that the networks are on.
+        optimizers: The optimizers by name, "d", "g" and "q", as far as each has parameters; frozen ones are among them.
+        schedulers: Their learning-rate schedulers, in the same order; none without `Optimizers(scheduler=)`.
+        streams: The streams of random numbers, by name a `torch.Generator` each.
+        distributed: The processes that train together; `distributed.rank` is the number of this one, of
             `distributed.world_size`.
-        is_stopping: whether `stop` was called in the call of `fit` under way, or in the last one.
+        is_stopping: Whether `stop` was called in the call of `fit` under way, or in the last one.
 
     Raises:
         TypeError: an argument of another type.
@@ -226,20 +226,20 @@ class InfoGANTrainer(Stepper):
         for more. Without `checkpoints` Ctrl-C raises KeyboardInterrupt after the step.
 
         Args:
-            data: a Tensor or array of images (N, *image_shape), which is kept on the device; a Dataset, such as
+            data: A Tensor or array of images (N, *image_shape), which is kept on the device; a Dataset, such as
                 `infogan_lib.data.ImageFolder`; a list of Pillow pictures; a DataLoader; any iterable of batches; or a
                 stream in `infogan_lib.data.Sharded`. A batch is a Tensor or array of images, a tuple or list that
                 starts with one, or a dict. uint8 images are mapped onto the model's `pixel_range`; floats are taken as
                 they are. A `Label` needs labels.
-            epochs: passes over the data. Give exactly one of `epochs` and `steps`.
-            steps: steps, over as many epochs as they need.
-            batch_size: batch size for a Tensor or Dataset; a loader or iterable has its own. Several processes share a
+            epochs: Passes over the data. Give exactly one of `epochs` and `steps`.
+            steps: Steps, over as many epochs as they need.
+            batch_size: Batch size for a Tensor or Dataset; a loader or iterable has its own. Several processes share a
                 batch of this size.
-            num_workers: worker processes that load the items of a Dataset; 0 loads them in the main process.
-            image_key: the images' key in items or batches that are dicts; None if only one tensor can be images.
-            callbacks: called in order.
-            progress: whether to show a `ProgressBar()`, unless there is one among the callbacks.
-            checkpoints: the run's folder, or `Checkpoints(folder, every=500, keep=2, resume="auto")`; None to save
+            num_workers: Worker processes that load the items of a Dataset; 0 loads them in the main process.
+            image_key: The images' key in items or batches that are dicts; None if only one tensor can be images.
+            callbacks: Called in order.
+            progress: Whether to show a `ProgressBar()`, unless there is one among the callbacks.
+            checkpoints: The run's folder, or `Checkpoints(folder, every=500, keep=2, resume="auto")`; None to save
                 nothing.
 
         Returns:
@@ -325,7 +325,7 @@ class InfoGANTrainer(Stepper):
         """Save everything the next step depends on, for those who own their loop; `fit` does this by itself.
 
         Args:
-            folder: made where there is none; a checkpoint in it is replaced, or stays if there is a CheckpointError.
+            folder: Made where there is none; a checkpoint in it is replaced, or stays if there is a CheckpointError.
 
         Raises:
             CheckpointError: an error of the disk.

@@ -21,13 +21,13 @@ class WholeStep(Described):
     """What a step is beside its two equations, which a subclass has in `_updates`.
 
     Args:
-        model: the InfoGAN.
-        guard: copies and restores what a step changes.
-        precision: the precision of the forward passes.
-        labels: the names of the terms, for messages.
+        model: The InfoGAN.
+        guard: Copies and restores what a step changes.
+        precision: The precision of the forward passes.
+        labels: The names of the terms, for messages.
 
     Attributes:
-        count: the number of steps launched.
+        count: The number of steps launched.
     """
 
     def __init__(
@@ -46,9 +46,9 @@ class WholeStep(Described):
         """Update D and, in every `d_steps`-th step, G and Q. Nothing in it waits for the device.
 
         Args:
-            real: real images (N, *image_shape), on the model's device, with labels where the latent has label codes.
-            draw: makes n latents (n, L) on the model's device.
-            pending: a queue that the step is added to, as the last part of it; an error leaves nothing of the step.
+            real: Real images (N, *image_shape), on the model's device, with labels where the latent has label codes.
+            draw: Makes n latents (n, L) on the model's device.
+            pending: A queue that the step is added to, as the last part of it; an error leaves nothing of the step.
         """
         number, contexts, before = self.count, ContextState(self.precision.device), None
         try:
