@@ -73,6 +73,12 @@ def test_two_processes_for_longer(two, name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_three_processes(three, name):
+    check(three, name, 20)
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("name", CASES)
+def test_three_processes_for_longer(three, name):
     check(three, name)
 
 

@@ -17,7 +17,7 @@ def shortened(*values, full):
     return [pytest.param(*values, marks=pytest.mark.slow), pytest.param(*full, marks=pytest.mark.stress)]
 
 
-@pytest.mark.parametrize("kills", shortened(50, full=[1000]))
+@pytest.mark.parametrize("kills", shortened(30, full=[1000]))
 def test_runs_killed_at_random_end_as_if_nobody_had_killed_them(kills):
     counts = kill_and_resume(kills)
     assert counts["kills"] >= kills
@@ -27,7 +27,7 @@ def test_runs_killed_at_random_end_as_if_nobody_had_killed_them(kills):
     assert not counts["ATTEMPTS FAILED"]
 
 
-@pytest.mark.parametrize("kills", shortened(2, full=[50]))
+@pytest.mark.parametrize("kills", shortened(1, full=[50]))
 def test_processes_of_which_one_is_killed_start_again_and_end_as_if_nobody_had_killed_it(kills):
     counts = kill_ranks(kills)
     assert counts["kills"] == kills
