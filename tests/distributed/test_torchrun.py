@@ -59,3 +59,38 @@ def test_a_program_on_two_processes_survives_a_kill(tmp_path):
     losses = [json.loads((tmp_path / name / "losses").read_text()) for name in ("straight", "killed")]
     assert len(losses[0]) == 12
     assert losses[0] == losses[1]
+
+
+THREADS = """
+import atexit, os, sys, warnings
+warnings.simplefilter("ignore")
+from pathlib import Path
+
+def count_threads():  # the last that runs before Python ends
+    names = [(task / "comm").read_text() for task in Path("/proc/self/task").iterdir()]
+    (Path(sys.argv[1]) / os.environ["RANK"]).write_text(str(sum("gloo" in name for name in names)))
+
+atexit.register(count_threads)
+import torch
+if "own" in sys.argv:
+    torch.distributed.init_process_group("gloo")
+from toys import images, make_trainer
+
+trainer = make_trainer()
+trainer.fit(images(24), steps=2, batch_size=8)
+if "own" in sys.argv:
+    torch.distributed.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("group", "left"), [("made here", 0), ("own", 3)])
+def test_no_thread_of_the_library_meets_the_end_of_python(tmp_path, group, left):
+    """Gloo's threads, of which Python's end makes SIGABRT; those of a program's own group are not ours to end."""
+    if not Path("/proc/self/task").exists():
+        pytest.skip("threads are counted in /proc")
+    program = tmp_path / "program.py"
+    program.write_text(THREADS)
+    done = torchrun(program, str(tmp_path), group)
+    assert done.returncode == 0, done.stderr
+    assert all(int((tmp_path / str(rank)).read_text()) <= left for rank in range(2))

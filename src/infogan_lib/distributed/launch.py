@@ -6,11 +6,15 @@ processes first agree on a name that no earlier ones have used, and meet under i
 """
 
 import atexit
+import importlib
 import os
 import time
+import weakref
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import distributed
@@ -40,6 +44,7 @@ def init_group() -> bool:
             f"WORLD_SIZE={size} says that this is one of {size} processes, but {', '.join(missing)} is not set; "
             "start the program with torchrun, or unset WORLD_SIZE to train in one process"
         )
+    importlib.import_module("torch._dynamo")  # an optimizer imports it, and it keeps a group that is there before it
     on_cuda = torch.cuda.is_available() and distributed.is_nccl_available()
     meet = distributed.rendezvous  # pyright: ignore[reportPrivateImportUsage]
     store, rank, world_size = next(meet("env://", timeout=_MEETING_TIME))
@@ -51,7 +56,7 @@ def init_group() -> bool:
         rank=rank,
         world_size=world_size,
     )
-    atexit.register(_leave)
+    atexit.register(_end)
     return True
 
 
@@ -111,10 +116,14 @@ def host_group() -> "distributed.ProcessGroup":
     if default not in _host_groups:
         group = distributed.new_group(timeout=_timeout(default), backend="gloo")
         _host_groups[default] = group  # type: ignore[assignment]
+        atexit.register(_leave, weakref.ref(default))
     return _host_groups[default]
 
 
-_host_groups: "dict[distributed.ProcessGroup, distributed.ProcessGroup]" = {}
+_host_groups: "WeakKeyDictionary[distributed.ProcessGroup, distributed.ProcessGroup]" = WeakKeyDictionary()
+"""Those of each default group. Nothing else of the library holds a group, so that gloo's threads end with it: one that
+lives until Python ends, and then has a tensor to free, ends the program with SIGABRT.
+"""
 
 
 def _timeout(group: "distributed.ProcessGroup") -> timedelta | None:
@@ -125,6 +134,15 @@ def _timeout(group: "distributed.ProcessGroup") -> timedelta | None:
         return None
 
 
-def _leave() -> None:
+def _leave(default: "weakref.ref[distributed.ProcessGroup]") -> None:
+    """Leave the hosts' group of a default group, before Python ends."""
+    key = default()
+    group = None if key is None else _host_groups.pop(key, None)
+    if group is not None and distributed.is_initialized():
+        with suppress(ValueError):  # the program has destroyed it, and has made other groups
+            distributed.destroy_process_group(group)
+
+
+def _end() -> None:
     if distributed.is_initialized():
         distributed.destroy_process_group()

@@ -9,6 +9,7 @@ import json
 import os
 import pickle
 import socket
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -56,12 +57,20 @@ class Processes:
     def __init__(
         self, rank: int = 0, world_size: int = 1, host_group: "distributed.ProcessGroup | None" = None
     ) -> None:
-        self.rank, self.world_size, self._host_group = rank, world_size, host_group
+        self.rank, self.world_size = rank, world_size
+        self._held_host_group = None if host_group is None else weakref.ref(host_group)
         self._last_error: BaseException | None = None  # the one that the others know of
         self._notices: Notices | None = None
         self._called_alone = ""  # what process 0 calls and the others do not
         if world_size > 1:
             self._notices = Notices(rank, world_size, self.exchange(uuid4().hex)[0])
+
+    @property
+    def _host_group(self) -> "distributed.ProcessGroup | None":
+        group = None if self._held_host_group is None else self._held_host_group()
+        if group is None and self._held_host_group is not None:
+            raise RuntimeError("the process group of this trainer was destroyed; make a new trainer after that")
+        return group
 
     @property
     def is_main(self) -> bool:
