@@ -7,6 +7,7 @@ before anything is changed; if a part still refuses its state, all parts are res
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
+from copy import copy
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -78,7 +79,7 @@ class CompositeState:
         check_names(path, "state", state, self._parts)
         for name, part in self._parts.items():
             _check_part(path, name, part, state[name])
-        before = _clone(self.state_dict())
+        before = clone(self.state_dict())
         loaded: list[str] = []
         try:
             for name, part in self._parts.items():
@@ -122,15 +123,19 @@ def check_schema(path: Path, name: str, saved: Any, schema: Kind) -> None:
         raise CheckpointError(path, f"its state does not fit: {error}; it is damaged or forged") from error
 
 
-def _clone(state: Any) -> Any:
-    """A copy whose tensors share no memory with the original."""
+def clone(state: Any) -> Any:
+    """A copy of dicts, lists and tuples in each other whose tensors share no memory with the original.
+
+    A dict stays of its class, such as the Counter of a scheduler's milestones; any other object is the same one.
+    """
     if isinstance(state, Tensor):
         return state.clone()
     if isinstance(state, dict):
-        return {key: _clone(value) for key, value in state.items()}
-    if isinstance(state, (list, tuple)):
-        return type(state)(map(_clone, state))
-    return state
+        copied = copy(state)
+        for key, value in state.items():
+            copied[key] = clone(value)
+        return copied
+    return type(state)(map(clone, state)) if type(state) in (list, tuple) else state
 
 
 class OptimizerState(Checkable):
@@ -211,7 +216,7 @@ class OptimizerState(Checkable):
     def load_state_dict(self, states: Sequence[dict[str, Any]]) -> None:
         """Load moments and settings, each tensor in the dtype it was saved in."""
         for optimizer, state in zip(self._optimizers, states, strict=True):
-            optimizer.load_state_dict(_clone(state))  # torch keeps the tensors, and the next step changes them
+            optimizer.load_state_dict(clone(state))  # torch keeps the tensors, and the next step changes them
             for number, parameter in enumerate(_parameters(optimizer)):
                 own, saved = optimizer.state.get(parameter), state["state"].get(number)
                 if isinstance(own, dict) and isinstance(saved, dict):
@@ -310,7 +315,7 @@ class StateList(Checkable):
             if match is not None and not any(part is old for old in before._parts):
                 left.remove(match)
                 try:
-                    part.load_state_dict(_clone(to_plain_data(match.state_dict())))
+                    part.load_state_dict(clone(to_plain_data(match.state_dict())))
                 except Exception as error:
                     warn(f"the callback {type(part).__name__} begins anew, as its state was not taken over: {error!r}")
 

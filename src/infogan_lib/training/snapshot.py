@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from infogan_lib.checkpoints.state import clone
+
 
 class Restorable(Protocol):
     """Anything with a state that a step changes."""
@@ -61,9 +63,9 @@ class Snapshot:
             )
             for optimizer in self._optimizers
         ]
-        self._extra_states = [_copy(module.get_extra_state()) for module in self._with_extra_state]
-        self._own_states = [_copy(optimizer.state_dict()) for optimizer in self._with_own_state]
-        self._part_states = [_copy(part.state_dict()) for part in self._parts]
+        self._extra_states = [clone(module.get_extra_state()) for module in self._with_extra_state]
+        self._own_states = [clone(optimizer.state_dict()) for optimizer in self._with_own_state]
+        self._part_states = [clone(part.state_dict()) for part in self._parts]
         # An expanded tensor shares its memory with itself; nothing can write into it, so a reference is enough.
         tensors = [*(buffer for _, _, buffer in self._buffers if not _is_expanded(buffer)), *self._parameters]
         for states, _ in self._states:
@@ -96,9 +98,9 @@ class Snapshot:
             for group, copy in zip(optimizer.param_groups, groups, strict=True):
                 group.update(copy)
         for module, state in zip(self._with_extra_state, self._extra_states, strict=True):
-            module.set_extra_state(_copy(state))
+            module.set_extra_state(clone(state))
         for optimizer, state in zip(self._with_own_state, self._own_states, strict=True):
-            optimizer.load_state_dict(_copy(state))
+            optimizer.load_state_dict(clone(state))
         for part, state in zip(self._parts, self._part_states, strict=True):
             part.load_state_dict(state)
 
@@ -113,25 +115,16 @@ def _has_moved(tensor: Tensor, memory: Tensor) -> bool:
     return tensor.data_ptr() != memory.data_ptr()
 
 
-def _copy(value: Any) -> Any:
-    """A copy of dicts, lists and tensors in each other; anything else is the same object."""
-    if isinstance(value, Tensor):
-        return value.clone()
-    if type(value) is dict:
-        return {key: _copy(item) for key, item in value.items()}
-    return [_copy(item) for item in value] if type(value) is list else value
-
-
 def _copy_moments(state: Any) -> Any:
     """What an optimizer keeps of a parameter; tensors by name are the same ones, as they are copied with all others."""
     if not isinstance(state, dict):
         return state
-    return {name: value if isinstance(value, Tensor) else _copy(value) for name, value in state.items()}
+    return {name: value if isinstance(value, Tensor) else clone(value) for name, value in state.items()}
 
 
 def _copy_group(group: Mapping[str, Any]) -> dict[str, Any]:
     """A parameter group with what a scheduler or the optimizer may change in it."""
-    return {name: value if name == "params" else _copy(value) for name, value in group.items()}
+    return {name: value if name == "params" else clone(value) for name, value in group.items()}
 
 
 def _is_expanded(tensor: Tensor) -> bool:
