@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,8 @@ import infogan_lib as ig
 from infogan_lib import Checkpoints
 from infogan_lib.checkpoints.lock import RunLock
 from infogan_lib.checkpoints.run_folder import RunFolder, read_checkpoint
+from infogan_lib.distributed import Processes
+from infogan_lib.training.resume import FitSession
 from resume_toys import fit, same_run, trainer
 
 
@@ -176,3 +179,47 @@ def test_a_relative_folder_stays_where_it_was(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     fit(trainer(), callbacks=[Moves()], checkpoints=Checkpoints("run", every=1))
     assert (tmp_path / "run/checkpoints/step_0000000012").exists()
+
+
+def test_an_interrupt_at_any_line_of_locking_leaves_no_lock(tmp_path):
+    ledger = SimpleNamespace(max_bytes=2**20, size=1, check_state=None, parts={})
+    settings = SimpleNamespace(path=tmp_path, keep=1)
+    interrupts = 0
+    while True:
+        session = FitSession(ledger, settings, None, [], Processes())
+        with interrupted_at_line(interrupts) as seen, suppress(KeyboardInterrupt), session:
+            pass
+        with RunLock(tmp_path):
+            pass
+        if not seen:
+            break
+        interrupts += 1
+    assert interrupts > 30
+
+
+@contextmanager
+def interrupted_at_line(number):
+    """Raise KeyboardInterrupt at a line of `FitSession.__enter__` and what it calls; yields a list of that line."""
+    seen, count = [], iter(range(10**6))
+
+    def trace(frame, event, argument):
+        if event == "line" and next(count) == number:
+            seen.append(frame.f_lineno)
+            sys.settrace(None)
+            raise KeyboardInterrupt
+        return trace
+
+    def find(frame, event, argument):
+        caller = frame
+        while caller is not None:
+            if caller.f_code is FitSession.__enter__.__code__:
+                return trace if "infogan_lib" in frame.f_code.co_filename else None
+            caller = caller.f_back
+        return None
+
+    before = sys.gettrace()
+    sys.settrace(find)
+    try:
+        yield seen
+    finally:
+        sys.settrace(before)

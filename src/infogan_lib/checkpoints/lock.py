@@ -82,25 +82,17 @@ class RunLock:
         self._folder, self._path, self._directory = folder, folder / "lock", folder / "checkpoints"
         self._identity: _Identity = (-1, -1)
         self._file_identity: _Identity | None = None  # where the lock file is what keeps others out
+        self._descriptors: list[int] = []
         self._process = -1
 
     def __enter__(self) -> "RunLock":
-        with _mutex, os_errors_as_checkpoint_errors(self._directory, "locking the run folder"):
-            makedirs_synced(self._directory)
-            self._identity, self._process = _identity(self._directory.stat()), os.getpid()
-            if self._identity in _held:
-                raise CheckpointError(
-                    self._folder, "another trainer of this process is using it; give each trainer a folder of its own"
-                )
-            descriptors: list[int] = []
-            try:
-                is_locked = os.name != "nt" and self._lock_directory(descriptors)
-                self._lock_file(descriptors)
-                self._file_identity = None if is_locked else _identity(os.fstat(descriptors[-1]))
-            except BaseException:
-                _close(descriptors)
-                raise
-            _held[self._identity] = descriptors
+        try:
+            with _mutex, os_errors_as_checkpoint_errors(self._directory, "locking the run folder"):
+                makedirs_synced(self._directory)
+                self._lock()
+        except BaseException:
+            self.release()  # also where an interrupt came between two lines
+            raise
         return self
 
     def check(self) -> None:
@@ -123,24 +115,37 @@ class RunLock:
                 "now; restore it and run the same command again, or give another folder",
             )
 
-    def _lock_directory(self, descriptors: list[int]) -> bool:
+    def _lock(self) -> None:
+        self._process = os.getpid()
+        if os.name == "nt":  # where a directory cannot be opened
+            self._identity = _identity(self._directory.stat())
+        else:
+            self._descriptors.append(os.open(self._directory, os.O_RDONLY))
+            self._identity = _identity(os.fstat(self._descriptors[0]))
+        if self._identity in _held:
+            raise CheckpointError(
+                self._folder, "another trainer of this process is using it; give each trainer a folder of its own"
+            )
+        _held[self._identity] = self._descriptors  # before anything is locked, so that `release` finds it
+        is_locked = os.name != "nt" and self._lock_directory()
+        self._lock_file()
+        self._file_identity = None if is_locked else _identity(os.fstat(self._descriptors[-1]))
+
+    def _lock_directory(self) -> bool:
         """Lock the directory, unless its file system cannot; returns whether it is locked."""
-        descriptor = os.open(self._directory, os.O_RDONLY)
-        descriptors.append(descriptor)
-        self._identity = _identity(os.fstat(descriptor))
         try:
-            self._take(descriptor)
+            self._take(self._descriptors[0])
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
             return False
         return True
 
-    def _lock_file(self, descriptors: list[int]) -> None:
+    def _lock_file(self) -> None:
         """Lock the lock file and write into it who holds the folder; a file that is no lock is never written into."""
         with os_errors_as_checkpoint_errors(self._path, "locking the run folder"):
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | NO_FOLLOW, 0o666)
-            descriptors.append(descriptor)
+            self._descriptors.append(descriptor)
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:  # it would be another file that is emptied
                 raise CheckpointError(self._path, "this is not a lock but a link or a device; remove it")
@@ -174,13 +179,18 @@ class RunLock:
                 os.close(descriptor)
         return text.decode(errors="replace").strip() if text.startswith(_OWNER) else "another process"
 
-    def __exit__(self, *error: object) -> None:
+    def release(self) -> None:
+        """Release the folder, if it is held."""
         with _mutex:
-            descriptors = _held.pop(self._identity, []) if os.getpid() == self._process else []  # none in a fork
-            for descriptor in descriptors:
-                with suppress(OSError):
-                    _release(descriptor)
-            _close(descriptors)
+            if os.getpid() == self._process and _held.get(self._identity) is self._descriptors:  # not in a fork
+                del _held[self._identity]
+                for descriptor in self._descriptors:
+                    with suppress(OSError):
+                        _release(descriptor)
+            _close(self._descriptors)
+
+    def __exit__(self, *error: object) -> None:
+        self.release()
 
 
 def _identity(status: os.stat_result) -> _Identity:
@@ -195,6 +205,7 @@ def _leads_to(path: Path, identity: _Identity) -> bool:
 
 
 def _close(descriptors: list[int]) -> None:
-    for descriptor in descriptors:
+    """Close all of them, each once."""
+    while descriptors:
         with suppress(OSError):
-            os.close(descriptor)
+            os.close(descriptors.pop())

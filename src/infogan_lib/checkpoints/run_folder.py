@@ -11,7 +11,7 @@ holds the lock and so is alone.
 
 import re
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -86,20 +86,26 @@ class RunFolder:
         self._keep, self._max_bytes, self._check = keep, max_bytes, check
         self.current: Path | None = None
         self._lock = RunLock(folder)
-        self._exit_stack = ExitStack()
 
     def __enter__(self) -> "RunFolder":
         _check_is_no_part(self.folder)
-        with ExitStack() as stack, os_errors_as_checkpoint_errors(self.folder, "making the run folder"):
-            makedirs_synced(self.checkpoints)
-            stack.enter_context(self._lock)
-            remove_leftovers(self.checkpoints)
-            make_segment_folder(self.folder)
-            self._exit_stack = stack.pop_all()
+        try:
+            with os_errors_as_checkpoint_errors(self.folder, "making the run folder"):
+                makedirs_synced(self.checkpoints)
+                self._lock.__enter__()
+                remove_leftovers(self.checkpoints)
+                make_segment_folder(self.folder)
+        except BaseException:
+            self.release()
+            raise
         return self
 
+    def release(self) -> None:
+        """Release the folder, if it is held."""
+        self._lock.release()
+
     def __exit__(self, *error: object) -> None:
-        self._exit_stack.close()
+        self.release()
 
     def newest_step(self) -> int | None:
         """The step of the newest checkpoint that verifies; of the newest one where none does, None if there is none."""

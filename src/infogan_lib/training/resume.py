@@ -9,7 +9,6 @@ import logging
 import os
 import shutil
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +61,6 @@ class FitSession:
         self.is_over = self._is_ending = False
         self._first_step = 0
         self._unrecorded: tuple[dict[str, Any], int] | None = None  # what to restore if this call makes nothing
-        self._exit_stack = ExitStack()
 
     @property
     def saves(self) -> bool:
@@ -74,25 +72,34 @@ class FitSession:
         path = None if settings is None else settings.path
         if settings is None or path is None:
             return self
-        self._folder = RunFolder(path, keep=settings.keep, max_bytes=ledger.max_bytes, check=ledger.check_state)
-        self._processes.from_main(lambda: self._hold(path))
-        return self
+        folder = RunFolder(path, keep=settings.keep, max_bytes=ledger.max_bytes, check=ledger.check_state)
+        try:
+            self._folder = folder
+            self._processes.from_main(lambda: self._hold(folder))
+            return self
+        except BaseException:
+            folder.release()
+            raise
 
-    def _hold(self, path: Path) -> None:
+    def _hold(self, folder: RunFolder) -> None:
         """Hold the folder until the end of this call of `fit`."""
-        ledger, folder = self._ledger, self._folder
-        assert folder is not None
-        with ExitStack() as stack:
-            stack.enter_context(folder)
-            expected, free = 4 * ledger.size, shutil.disk_usage(path).free  # weights, two moments, an average
-            if free < 2 * expected:
-                warn(
-                    f"{path} has {free:,} bytes free, and a checkpoint of this run may take {expected:,}; "
-                    "free some space, or saving may fail",
-                )
-            self._exit_stack = stack.pop_all()
+        folder.__enter__()
+        expected = 4 * self._ledger.size  # weights, two moments, an average
+        free = shutil.disk_usage(folder.folder).free
+        if free < 2 * expected:
+            warn(
+                f"{folder.folder} has {free:,} bytes free, and a checkpoint of this run may take {expected:,}; "
+                "free some space, or saving may fail",
+            )
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        try:
+            self._record_end(error)
+        finally:
+            if self._folder is not None:
+                self._folder.release()
+
+    def _record_end(self, error: BaseException | None) -> None:
         ledger = self._ledger
         newest = None if self._folder is None else self._folder.current
         if self._index is None:
@@ -108,7 +115,6 @@ class FitSession:
             ledger.position.load_state_dict(position)
         else:
             ledger.completed_fits = len(ledger.position.fit_starts)  # it cannot be resumed
-        self._exit_stack.close()
 
     def _name(self) -> str:
         """The folder's real path; empty without one."""
