@@ -217,6 +217,7 @@ class Stepper(ABC):
     @contextmanager
     def _fitting(self) -> Iterator[None]:
         self._check_not_fitting("fit")
+        self._check_all_read()
         self._is_fitting, contexts = True, ContextState(self.device)
         try:
             yield
@@ -239,7 +240,7 @@ class Stepper(ABC):
             )
 
     def _check_all_read(self) -> None:
-        """Check that no step is pending, whose metrics a checkpoint would not hold.
+        """Check that no step is pending, which a checkpoint would hold in its weights and not in its count.
 
         Raises:
             RuntimeError: a step was launched and not read.

@@ -252,7 +252,7 @@ class InfoGANTrainer(Stepper):
             CheckpointError: a checkpoint that cannot be used or written, a run with other settings, or a folder that
                 another trainer is using. What was saved before is still there.
             NonFiniteLossError: a loss turned NaN or infinite; weights and checkpoints are those of before.
-            RuntimeError: another call of `fit` is under way.
+            RuntimeError: another call of `fit` is under way, or a step was launched and not read.
         """
         if positional:
             refuse_positional(positional)
