@@ -1,5 +1,6 @@
 """The steps of a trainer, for those who own their loop: launched on batches, and read in order, at once or later."""
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,7 +55,7 @@ class Stepper(ABC):
     _has_settled_range = False
     _has_warned_of_eval_mode = False
     _has_checked_processes = False
-    _is_fitting = False
+    _fitting_thread: int | None = None  # the one that is in a call of `fit`
 
     @property
     def steps(self) -> int:
@@ -130,6 +131,7 @@ class Stepper(ABC):
             NonFiniteLossError: a loss, a gradient or a weight is NaN or infinite; the step is rolled back, and weights,
                 buffers, optimizers, schedulers and the trainer's random streams are as they were before it.
         """
+        self._check_not_fitting("step", elsewhere=True)
         launched = self.launched
         try:
             with self.distributed.together():
@@ -149,6 +151,7 @@ class Stepper(ABC):
             ValueError: images of another shape, or too few for BatchNorm or a regularizer.
             RuntimeError: two steps are waiting to be read already.
         """
+        self._check_not_fitting("launch", elsewhere=True)
         real = self._read_batch(batch)
         images = images_of(real)
         check_shape_and_dtype(images, self.model.image_shape)
@@ -218,22 +221,26 @@ class Stepper(ABC):
     def _fitting(self) -> Iterator[None]:
         self._check_not_fitting("fit")
         self._check_all_read()
-        self._is_fitting, contexts = True, ContextState(self.device)
+        self._fitting_thread, contexts = threading.get_ident(), ContextState(self.device)
         try:
             yield
         except BaseException:
             contexts.restore()  # an interrupt may come inside the end of a context, such as torch.no_grad
             raise
         finally:
-            self._is_fitting = False
+            self._fitting_thread = None
 
-    def _check_not_fitting(self, name: str) -> None:
+    def _check_not_fitting(self, name: str, *, elsewhere: bool = False) -> None:
         """Check that no callback or other thread interferes with a call of `fit`.
+
+        Args:
+            name: The method that was called.
+            elsewhere: Whether callbacks may call it, and only other threads may not, as they may come amid a step.
 
         Raises:
             RuntimeError: One is under way.
         """
-        if self._is_fitting:
+        if self._fitting_thread not in ((None, threading.get_ident()) if elsewhere else (None,)):
             raise RuntimeError(
                 f"{name} was called while a call of fit of this trainer is under way, by a callback or another thread; "
                 "call it when that has ended, as after trainer.stop()"

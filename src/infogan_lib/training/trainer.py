@@ -329,8 +329,9 @@ class InfoGANTrainer(Stepper):
 
         Raises:
             CheckpointError: an error of the disk.
-            RuntimeError: a step was launched and not read.
+            RuntimeError: a step was launched and not read, or a call of `fit` is under way in another thread.
         """
+        self._check_not_fitting("save_checkpoint", elsewhere=True)
         self._check_all_read()
         path = check_path("folder", folder)
         self.distributed.from_main(lambda: self._ledger.save(path))
