@@ -68,6 +68,11 @@ class Stepper(ABC):
         return self._position.epochs
 
     @property
+    def is_resumed(self) -> bool:
+        """Whether the run was begun before: steps were made, or it has a checkpoint of step 0; for callbacks."""
+        return self.steps > 0 or bool(self._ledger.folders)
+
+    @property
     def launched(self) -> int:
         """How many steps have been launched; at most two more than `steps`."""
         return self._step.count
