@@ -126,6 +126,12 @@ def test_what_is_to_be_measured_anew_is_not_trained_again(tmp_path, in_this_proc
     assert sorted((tmp_path / "seed=0" / "checkpoints").iterdir()) == states
 
 
+def test_an_old_result_does_not_hide_that_it_could_not_be_measured_again(tmp_path, in_this_process):
+    sweep(sweep_toys.tiny, sweep_toys.data, out=tmp_path, seeds=[0])
+    found = sweep(sweep_toys.tiny, sweep_toys.data, out=tmp_path, seeds=[0], evaluate=sweep_toys.unmeasurable)
+    assert found.runs == [{"run": "seed=0", "seed": 0, "error": "RuntimeError: not to be measured"}]
+
+
 @pytest.mark.parametrize(
     ("grid", "message"),
     [

@@ -104,7 +104,8 @@ def run_job(job: Job) -> None:
     if job.threads is not None:
         torch.set_num_threads(job.threads)
     job.folder.mkdir(parents=True, exist_ok=True)
-    (job.folder / ERROR).unlink(missing_ok=True)
+    for name in (ERROR, RESULT):  # a result that is to be measured again
+        (job.folder / name).unlink(missing_ok=True)
     try:
         write_whole(job.folder / JOB, (json.dumps({"training": job.training}) + "\n").encode())
         metrics = _train(job)

@@ -4,7 +4,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from io import FileIO
 from itertools import islice, pairwise
 from pathlib import Path
@@ -184,16 +184,19 @@ class JSONLLogger(Callback, Described):
             self._write()
         finally:
             if self._file is not None:
-                self._file.close()
-                self._file = None
+                file, self._file = self._file, None
+                with _errors_with_path(self.path):
+                    file.close()
 
     def _write(self) -> None:
         """Write the lines that are not in the file; those for which a disk has no room stay, and are written later."""
         if self._unwritten:
-            opened = nullcontext(self._file) if self._file is not None else self.path.open("ab", buffering=0)
-            with _errors_with_path(self.path), opened as file:
+            with _errors_with_path(self.path), self._opened() as file:
                 while self._unwritten:
                     self._unwritten = self._unwritten[file.write(self._unwritten) :]
+
+    def _opened(self) -> AbstractContextManager[FileIO]:
+        return self.path.open("ab", buffering=0) if self._file is None else nullcontext(self._file)
 
     @property
     @override
