@@ -41,6 +41,10 @@ def brightness(model):
     return {"brightness": model.sample(8, seed=0).mean()}
 
 
+def unmeasurable(model):
+    raise RuntimeError("not to be measured")
+
+
 def killed_once(seed=0):
     """A recipe whose process kills itself the first time, as a power cut would."""
     marker = os.environ["INFOGAN_TEST_MARKER"]

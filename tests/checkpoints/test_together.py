@@ -189,6 +189,11 @@ WRITERS = {
 }
 
 
+_ENDINGS = {"table": "csv", "picture": "png", "figure": "pdf", "animation": "gif"} | dict.fromkeys(
+    ["comparison", "report"], "(html|json)"
+)
+
+
 @pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind == "report")) for kind in WRITERS]
 )
@@ -204,7 +209,7 @@ def test_a_full_disk_leaves_every_file_as_it_was(tmp_path, kind):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (300, hard))  # Python turns the signal of the limit into an OSError
     try:
-        with pytest.raises((OSError, CheckpointError)):
+        with pytest.raises((OSError, CheckpointError), match=rf"out/a\.{_ENDINGS[kind]}"):
             WRITERS[kind](folder)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -119,6 +119,27 @@ def test_changed_data_is_noticed_at_the_end_of_an_epoch_too(tmp_path):
         fit(trainer(), images(40, seed=1), checkpoints=tmp_path)
 
 
+@pytest.mark.parametrize("steps", [10, STEPS], ids=["at the end of an epoch", "in an epoch"])
+def test_changed_data_is_noticed_though_the_run_is_complete(tmp_path, steps):
+    done = fit(trainer(), Noisy(), steps=steps, checkpoints=tmp_path)
+    state = torch.get_rng_state()
+    again = fit(trainer(), Noisy(), steps=steps, checkpoints=tmp_path)  # without a warning
+    assert same_run(again, done)
+    assert torch.equal(torch.get_rng_state(), state)
+    with pytest.warns(UserWarning, match="is not what it was when the run was saved: the data has changed"):
+        assert same_run(fit(trainer(), steps=steps, checkpoints=tmp_path), done)
+
+
+def test_a_complete_run_stays_so_where_its_data_cannot_be_read(tmp_path):
+    class Gone(Noisy):
+        def __getitem__(self, index):
+            raise OSError("gone")
+
+    done = fit(trainer(), Noisy(), checkpoints=tmp_path)
+    with pytest.warns(UserWarning, match="the last batch of the run cannot be compared with the data now: .*gone"):
+        assert same_run(fit(trainer(), Gone(), checkpoints=tmp_path), done)
+
+
 class Endless(IterableDataset):
     def __iter__(self):
         return iter(images(40))

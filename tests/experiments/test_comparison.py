@@ -80,6 +80,17 @@ def test_a_run_without_checkpoints_is_read_from_its_lines(tmp_path):
 LINE = '{"step": 1, "loss/d": 0.5}\n'
 
 
+@pytest.mark.parametrize(
+    ("steps", "kept"), [([1, 2, 3, 1, 2], [3, 4]), ([1, 2, 3, 4, 3, 4, 5], [0, 1, 4, 5, 6]), ([1, 1], [1])]
+)
+def test_a_log_of_a_run_that_was_begun_again_is_read_as_one_run(tmp_path, steps, kept):
+    rows = [{"step": step, "loss/d": line} for line, step in enumerate(steps)]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    history = read_run(tmp_path).history
+    assert history["loss/d"].tolist() == kept
+    assert history.steps("loss/d").tolist() == [steps[line] for line in kept]
+
+
 def test_half_a_line_at_the_end_of_a_log_is_left_out(tmp_path):
     (tmp_path / "metrics.jsonl").write_text(LINE + '{"step": 2, "lo')
     assert read_run(tmp_path).history["loss/d"].tolist() == [0.5]

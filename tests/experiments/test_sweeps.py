@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,79 @@ def test_images_may_be_an_array(tmp_path, in_this_process, size):
     for name, data in {"images": arrays[0], "labeled": arrays}.items():
         found = sweep(sweep_toys.tiny, data, out=tmp_path / name, seeds=[7], test=arrays)
         assert found.runs == expected.runs
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ({"make_recipe": partial(sweep_toys.tiny, steps=2)}, {"make_recipe": partial(sweep_toys.tiny, steps=3)}),
+        ({"grid": {"steps": {"few": 2}}}, {"grid": {"steps": {"few": 3}}}),
+        ({"data": sweep_toys.data}, {"data": sweep_toys.labeled}),
+    ],
+    ids=["recipe", "named value", "data"],
+)
+def test_a_run_of_something_else_is_not_taken_for_one_of_this_sweep(tmp_path, in_this_process, first, then):
+    arguments = {"make_recipe": sweep_toys.tiny, "data": sweep_toys.data, "out": tmp_path, "seeds": [0]}
+    sweep(**arguments | first)
+    with pytest.raises(ValueError, match="seed=0 was trained with .*; give another out, remove the folder to train it"):
+        sweep(**arguments | then)
+    sweep(**arguments | first)
+    assert len(in_this_process) == 1
+
+
+def test_sets_are_the_same_words_in_every_process(monkeypatch):
+    words = {f"word {i}" for i in range(20)}
+    jobs = [
+        Job(Path(), partial(sweep_toys.tiny, information_trains=given), data=None, test=None, evaluate=None, seed=3)
+        for given in (words, frozenset(sorted(words, reverse=True)))
+    ]
+    assert jobs[0].training == jobs[1].training
+    assert jobs[0].training.startswith("tiny(information_trains={'word 0', 'word 1', 'word 10'")
+
+
+def test_what_is_to_be_measured_anew_is_not_trained_again(tmp_path, in_this_process):
+    first = sweep(sweep_toys.tiny, sweep_toys.data, out=tmp_path, seeds=[0]).runs[0]
+    states = sorted((tmp_path / "seed=0" / "checkpoints").iterdir())
+    second = sweep(sweep_toys.tiny, sweep_toys.data, out=tmp_path, seeds=[0], evaluate=sweep_toys.brightness).runs[0]
+    assert second == first | {"brightness": second["brightness"]}
+    assert sorted((tmp_path / "seed=0" / "checkpoints").iterdir()) == states
+
+
+def test_an_old_result_does_not_hide_that_it_could_not_be_measured_again(tmp_path, in_this_process):
+    sweep(sweep_toys.tiny, sweep_toys.data, out=tmp_path, seeds=[0])
+    found = sweep(sweep_toys.tiny, sweep_toys.data, out=tmp_path, seeds=[0], evaluate=sweep_toys.unmeasurable)
+    assert found.runs == [{"run": "seed=0", "seed": 0, "error": "RuntimeError: not to be measured"}]
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        ({"scale": [1, 1]}, "two of its combinations have the same name"),
+        ({"steps": [2, "2"]}, "two of its combinations have the same name"),
+        ({"a": ["1,b=2", "1"], "b": ["3", "2,b=3"]}, "two of its combinations have the same name"),
+        *(({name: [1, 2]}, f"'{name}' is what the tables have as a column") for name in ("run", "seed", "error")),
+    ],
+)
+def test_two_runs_have_two_names(tmp_path, in_this_process, grid, message):
+    with pytest.raises(ValueError, match=f"grid: {message}"):
+        sweep(sweep_toys.tiny, sweep_toys.data, out=tmp_path / "x", seeds=[0], grid=grid)
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (0.3, r"evaluate must return {name: number}, but returned 0.3"),
+        ({"error": 0.3}, "evaluate returned a metric 'error', which the tables have as a column; rename it"),
+        ({"scale": 0.3}, "evaluate returned a metric 'scale', which"),
+    ],
+)
+def test_what_evaluate_returns_is_checked(tmp_path, in_this_process, monkeypatch, found, message):
+    monkeypatch.setattr(sweep_toys, "brightness", lambda model: found)
+    job = Job(tmp_path, sweep_toys.tiny, images(32), None, sweep_toys.brightness, 0, labels={"scale": "1"})
+    with pytest.raises((TypeError, ValueError), match=message):
+        run_job(job)
+    assert message.partition("{")[0].replace("\\", "") in _row(job)["error"]
 
 
 def test_a_failing_run_is_named_and_the_others_are_there(tmp_path, in_this_process):
@@ -174,6 +248,16 @@ if __name__ == "__main__":
     trainer = sweep_toys.tiny(0, steps=300).trainer()
     trainer.fit(images(32), steps=300, batch_size=8)
     assert history["loss/d"] == trainer.history["loss/d"][-100:].mean()
+
+
+def test_an_edited_result_replaces_no_column_and_an_error_is_read_whatever_its_bytes(tmp_path):
+    job = Job(tmp_path, make_recipe=dict, data=None, test=None, evaluate=None, seed=3)
+    (tmp_path / "error.txt").write_bytes(b"broken \xff\n")
+    assert _row(job)["error"] == "broken \ufffd"
+    (tmp_path / "result.json").write_text('{"metrics": {"seed": 7, "run": 1, "a": 2}}')
+    assert _row(job) == {"run": tmp_path.name, "seed": 3, "a": 2, "error": ""}
+    (tmp_path / "result.json").write_text('{"seed": 7}')
+    assert "result.json: it holds no metrics; remove it to train the run again" in _row(job)["error"]
 
 
 @pytest.mark.parametrize("content", ['{"metrics"', '{"metrics": 7}', "[]", '{"metrics": {"a": "x"}}'])

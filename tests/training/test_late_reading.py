@@ -270,8 +270,22 @@ def test_a_trainer_with_a_step_that_was_not_read_is_neither_saved_nor_loaded(tmp
     for call in (t.save_checkpoint, t.load_checkpoint):
         with pytest.raises(RuntimeError, match=r"a step was launched and not read; call read\(\) or discard\(\) first"):
             call(tmp_path)
+    with pytest.raises(RuntimeError, match="a step was launched and not read"):
+        t.fit(images(40), steps=2, batch_size=8, checkpoints=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
     assert (t.steps, t.launched) == (1, 2)
     t.discard()
     t.save_checkpoint(tmp_path)
     t.load_checkpoint(tmp_path)
     assert (t.steps, t.launched) == (1, 1)
+
+
+def test_a_callback_that_leaves_a_step_unread_before_the_first_checkpoint_is_named(tmp_path):
+    class Launches(ig.Callback):
+        def on_fit_start(self, trainer, total_steps):
+            trainer.launch(images(8))
+
+    t = make_trainer(device="cpu")
+    with pytest.raises(RuntimeError, match="a callback launched a step in on_fit_start"):
+        t.fit(images(40), steps=2, batch_size=8, callbacks=[Launches()], checkpoints=tmp_path)
+    assert not any((tmp_path / "checkpoints").iterdir())

@@ -1,5 +1,7 @@
 """What would spoil a run later is refused when it is done."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
@@ -33,6 +35,22 @@ def test_a_callback_may_not_replace_the_run_that_it_is_called_in(tmp_path, act, 
     with pytest.raises(RuntimeError, match=f"^{name} was called while a call of fit of this trainer is under way"):
         fit(t, callbacks=[Does(act)], checkpoints=tmp_path)
     assert same_run(fit(t, checkpoints=tmp_path), fit(trainer()))
+
+
+@pytest.mark.parametrize("name", ["save_checkpoint", "step", "launch"])
+def test_another_thread_neither_saves_nor_steps_amid_a_fit(tmp_path, name):
+    """It may come in the middle of a step, so that a checkpoint would hold half of it."""
+    found = []
+
+    def call_elsewhere(t):
+        argument = tmp_path / "half" if name == "save_checkpoint" else images(8)
+        with ThreadPoolExecutor(1) as pool:
+            found.append(pool.submit(getattr(t, name), argument).exception())
+
+    t = fit(trainer(), callbacks=[Does(call_elsewhere)])
+    assert isinstance(found[0], RuntimeError)
+    assert str(found[0]).startswith(f"{name} was called while a call of fit of this trainer is under way")
+    assert same_run(t, fit(trainer()))
 
 
 def saves_state(t, folder):

@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import threading
 
 import pytest
 
@@ -10,6 +12,8 @@ from infogan_lib import Checkpoints
 from infogan_lib.training.callbacks import JSONLLogger
 from resume_toys import STEPS, StopsAt, fit, lines_in, trainer
 from toys import images
+
+resource = pytest.importorskip("resource")  # not on Windows, where runs are not tested
 
 
 def test_logs_are_cut_back_to_the_checkpoint(tmp_path):
@@ -51,6 +55,81 @@ def test_a_log_of_another_run_is_not_cut(tmp_path):
     with pytest.warns(UserWarning, match=r"z.jsonl is not the log that the run left"):
         fit(trainer(), callbacks=[JSONLLogger(other)], checkpoints=tmp_path)
     assert lines_in(other) == [1] * 30 + list(range(7, STEPS + 1))
+
+
+def killed(folder, log, *, every=500):
+    """A run that was killed at step 3, and the file that its log was left in."""
+    with pytest.raises(KeyError):
+        fit(trainer(), callbacks=[JSONLLogger(log), StopsAt(3)], checkpoints=Checkpoints(folder, every=every))
+
+
+@pytest.mark.parametrize("content", ["", "# notes of somebody else\n" * 9, '{"step": 7}\n' * 9])
+@pytest.mark.parametrize("before", ["# a head\n", "# notes of somebody else\n"])
+def test_a_run_that_is_resumed_at_its_first_step_cuts_no_file_of_others(tmp_path, before, content):
+    """There is no line yet by which the run knows its log."""
+    log = tmp_path / "log.jsonl"
+    log.write_text(before)
+    killed(tmp_path, log)
+    log.write_text(content)
+    with pytest.warns(UserWarning, match="is not the log that the run left, which had 0 lines"):
+        fit(trainer(), callbacks=[JSONLLogger(log)], checkpoints=tmp_path)
+    text = log.read_text()
+    assert text.startswith(content)
+    assert [json.loads(line)["step"] for line in text[len(content) :].splitlines()] == list(range(1, STEPS + 1))
+
+
+def test_lines_that_another_run_has_added_since_are_not_cut(tmp_path):
+    log = tmp_path / "all.jsonl"
+    killed(tmp_path / "a", log, every=2)
+    fit(trainer(), steps=4, callbacks=[JSONLLogger(log)], checkpoints=tmp_path / "b")
+    both = lines_in(log)
+    assert both[-4:] == [1, 2, 3, 4]
+    with pytest.warns(UserWarning, match="is not the log that the run left, which had 2 lines up to step 2"):
+        fit(trainer(), callbacks=[JSONLLogger(log)], checkpoints=tmp_path / "a")
+    assert lines_in(log) == [*both, *range(3, STEPS + 1)]
+
+
+def test_a_whole_last_line_without_an_end_stays(tmp_path):
+    log = tmp_path / "log.jsonl"
+    fit(trainer(), steps=3, callbacks=[JSONLLogger(log)], checkpoints=tmp_path)
+    log.write_text(log.read_text().rstrip("\n"))
+    fit(trainer(), steps=5, callbacks=[JSONLLogger(log)], checkpoints=tmp_path)
+    assert lines_in(log) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("anew", [False, True], ids=["the same callback", "one made anew"])
+def test_no_line_is_lost_where_a_disk_was_full_for_a_while(tmp_path, anew):
+    log = tmp_path / "log.jsonl"
+    callback, t, limits = JSONLLogger(log), trainer(), resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    class Fills(ig.Callback):
+        def on_step_end(self, trainer, metrics):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (3000, limits[1]))
+
+    checkpoints = Checkpoints(tmp_path, every=500)
+    try:
+        with pytest.raises(OSError, match="cannot write metrics: File too large"):
+            fit(t, steps=60, callbacks=[callback, Fills()], checkpoints=checkpoints)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    fit(t, steps=60, callbacks=[JSONLLogger(log) if anew else callback], checkpoints=checkpoints)
+    assert lines_in(log) == list(range(1, 61))
+
+
+def test_a_log_may_be_a_pipe_when_the_run_is_resumed(tmp_path):
+    pipe, read = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+
+    def reads():
+        with pipe.open() as file:
+            read.extend(json.loads(line)["step"] for line in file)
+
+    for steps in (3, 5):
+        reader = threading.Thread(target=reads, daemon=True)
+        reader.start()
+        fit(trainer(), steps=steps, callbacks=[JSONLLogger(pipe)], checkpoints=tmp_path / "run")
+        reader.join(10)
+    assert read == [1, 2, 3, 4, 5]
 
 
 def test_a_log_that_cannot_be_written_is_named(tmp_path):

@@ -113,6 +113,36 @@ def test_a_tracker_with_a_record_gets_no_step_twice_from_a_resumed_run(tmp_path)
         train()
 
 
+@pytest.mark.parametrize("stale", [False, True])
+def test_a_run_that_is_resumed_at_step_0_is_sent_once(tmp_path, stale):
+    """It was killed before its second checkpoint."""
+    run, record = Run(), tmp_path / "tracker.txt"
+    if stale:
+        record.write_text("9\n")
+
+    def train(*more):
+        callbacks = [Tracker(run, every=1, record=record), *more]
+        make_trainer().fit(images(32), steps=5, batch_size=8, callbacks=callbacks, checkpoints=tmp_path / "run")
+
+    with pytest.raises(RuntimeError, match="power"):
+        train(StopsAt(3))
+    train()
+    assert [step for step, _ in run.logged] == [1, 2, 3, 4, 5]
+
+
+def test_metrics_are_sent_once_though_the_picture_of_their_step_failed(tmp_path):
+    run, record = Run(), tmp_path / "tracker.txt"
+
+    def train(image):
+        tracker = Tracker(run, every=1, image=image, images_every=3, record=record)
+        make_trainer().fit(images(32), steps=4, batch_size=8, callbacks=[tracker], checkpoints=tmp_path / "run")
+
+    with pytest.raises(ZeroDivisionError):
+        train(lambda pixels: 1 / 0)
+    train(lambda pixels: None)
+    assert [step for step, metrics in run.logged if "loss/d" in metrics] == [1, 2, 3, 4]
+
+
 def test_a_new_run_is_sent_from_its_beginning_whatever_a_record_says(tmp_path):
     run, record = Run(), tmp_path / "tracker.txt"
     record.write_text("6\n")

@@ -65,7 +65,11 @@ def _write(files: Mapping[Path, bytes], prefix: str) -> None:
                 continue
             makedirs_synced(target.parent)
             mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
-            drafts.append((target, write_aside(target, data, prefix, mode)))
+            try:
+                drafts.append((target, write_aside(target, data, prefix, mode)))
+            except OSError as error:
+                error.filename = str(path)  # a full disk names no file, and other errors the hidden one
+                raise
         for path, data in streams.items():
             path.write_bytes(data)
         with _interrupts_wait():

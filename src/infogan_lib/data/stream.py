@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from typing_extensions import override
 
+from infogan_lib._checks import one_line
 from infogan_lib._schema import MAX_STEPS, Described, Int, Items, Kind, ListOf, Nullable, Record, Text
 from infogan_lib._warnings import warn
 from infogan_lib.data.dataset import BatchSource
@@ -240,6 +241,16 @@ class DataStream(Described):
         self._taken, self._pushed_back = self._taken[:keep], self._taken[keep:] + self._pushed_back
         self.taken -= count
         self.position.batch_index -= count
+
+    def check_data(self) -> None:
+        """Warn if the last batch is not what it was, in a run that takes none after it."""
+        if self._fingerprint is not None and self.taken == 0 and self.source.random_access:
+            try:
+                self._enter_epoch()
+            except Warning:  # where warnings are errors
+                raise
+            except Exception as error:  # a run that is complete stays so, whatever has become of its data
+                warn(f"the last batch of the run cannot be compared with the data now: {one_line(error, 200)}")
 
     def _enter_epoch(self) -> Iterator[Batch]:
         index, start = self.position.epoch_index, self.position.batch_index

@@ -149,8 +149,11 @@ def _is_run(folder: Path) -> bool:
 
 
 def _read_lines(path: Path, history: History) -> None:
-    """Record the lines of a log of metrics: a step and numbers, null for NaN, with steps that grow."""
-    names: set[str] = set()
+    """Record the lines of a log of metrics: a step and numbers, null for NaN.
+
+    A line takes the place of those before it of its step and later ones, which a run has left that was begun again.
+    """
+    names, last = set[str](), -1
     try:
         file, _ = open_regular(path, follow=True)
         with file:
@@ -165,7 +168,10 @@ def _read_lines(path: Path, history: History) -> None:
                     _ROW.check(row, "it")
                     step = row.pop("step")
                     metrics = {name: math.nan if value is None else value for name, value in row.items()}
+                    if step <= last:
+                        history.truncate(step - 1)
                     history.record(step, _check_metrics(metrics))
+                    last = step
                     names.update(metrics)
                     _check_count(names)
                 except ValueError as error:

@@ -41,7 +41,7 @@ from infogan_lib.distributed.launch import launched_size
 from infogan_lib.experiments.records import read_result
 from infogan_lib.experiments.run_metrics import RESULT
 from infogan_lib.experiments.spread import Spread
-from infogan_lib.experiments.worker import ERROR, Job, run_job
+from infogan_lib.experiments.worker import COLUMNS, ERROR, Job, run_job
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.recipes import RunError
 from infogan_lib.recipes.recipe import Recipe
@@ -75,7 +75,7 @@ class SweepResult:
     @property
     def metrics(self) -> list[str]:
         """Names of the metrics."""
-        known = {"run", "seed", "error", *self.settings}
+        known = {*COLUMNS, *self.settings}
         return list(dict.fromkeys(name for row in self.runs for name in row if name not in known))
 
     @property
@@ -138,7 +138,7 @@ def sweep(
 
     Functions must be importable by other processes: defined in a file, and the call of `sweep` in a script below
     ``if __name__ == "__main__":``. Ctrl-C saves the runs and stops; the same call resumes. A finished run is not
-    trained again: to repeat it, remove its folder.
+    trained again: to repeat it, remove its folder. With another `test` or `evaluate` it is only measured again.
 
     Args:
         make_recipe: Function ``(seed=..., **settings) -> Recipe``, such as
@@ -159,8 +159,8 @@ def sweep(
 
     Raises:
         TypeError: If an argument has the wrong type, or a function that other processes cannot import.
-        ValueError: If there are no seeds, a setting has no values, or torchrun has started several processes that are
-            each to train several runs at a time.
+        ValueError: If there are no seeds, a setting has no values, a run has the name of another one, there already or
+            to be trained, or torchrun has started several processes that are each to train several runs at a time.
         KeyboardInterrupt: If the sweep was stopped; its runs are saved.
         CheckpointError: If another process has been writing into the sweep's folder for a minute.
     """
@@ -195,8 +195,12 @@ def sweep(
         for labels, settings in points
         for seed in all_seeds
     ]
+    if len({job.folder for job in jobs}) < len(jobs):
+        raise ValueError("grid: two of its combinations have the same name; give the values in a dict, by other names")
+    for job in jobs:
+        job.check_unchanged()
     folder.mkdir(parents=True, exist_ok=True)
-    _run_all([job for job in jobs if not (job.folder / RESULT).exists()], count)
+    _run_all([job for job in jobs if not _is_finished(job)], count)
     result = SweepResult(folder, [_row(job) for job in jobs], tuple(points[0][0]))
     _write_tables(result)
     return result
@@ -226,7 +230,8 @@ def _points(grid: Any) -> list[tuple[dict[str, str], dict[str, Any]]]:
     named: list[list[tuple[str, str, Any]]] = []
     count = 1
     for name, values in (grid or {}).items():
-        check_name("a setting of grid", name)
+        if check_name("a setting of grid", name) in COLUMNS:
+            raise ValueError(f"grid: {name!r} is what the tables have as a column, so no setting; rename it")
         if not isinstance(values, (Mapping, Sequence)) or isinstance(values, (str, bytes)) or len(values) == 0:
             raise ValueError(
                 f"grid: {name!r} must have values in a list, or a dict by name, but got {describe(values)}"
@@ -305,15 +310,27 @@ def _run_all(jobs: Sequence[Job], count: int) -> None:
             process.kill()
 
 
+def _is_finished(job: Job) -> bool:
+    """Whether a run has a result, of all that is to be measured; or one that cannot be read."""
+    path = job.folder / RESULT
+    try:
+        return path.exists() and read_result(path).get("measuring", job.measuring) == job.measuring
+    except RunError:
+        return True
+
+
 def _row(job: Job) -> dict[str, Any]:
     row: dict[str, Any] = {"run": job.folder.name, **job.labels, "seed": job.seed}
     try:
-        return row | read_result(job.folder / RESULT)["metrics"] | {"error": ""}
+        content = read_result(job.folder / RESULT)
+        if "metrics" not in content:
+            raise RunError(f"{job.folder / RESULT}: it holds no metrics")
+        return row | content["metrics"] | row | {"error": ""}
     except RunError as unreadable:
         if (job.folder / RESULT).exists():
             return row | {"error": f"{unreadable}; remove it to train the run again"}
         error = job.folder / ERROR
-        lines = error.read_text(encoding="utf-8").strip().splitlines() if error.exists() else []
+        lines = error.read_text(encoding="utf-8", errors="replace").strip().splitlines() if error.is_file() else []
         return row | {"error": lines[-1] if lines else "stopped; the same sweep resumes it"}
 
 

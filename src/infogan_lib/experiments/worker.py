@@ -2,17 +2,21 @@
 
 import json
 import multiprocessing
+import re
 import signal
 import threading
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from infogan_lib._checks import check_name, describe, shorten
+from infogan_lib.checkpoints.json_file import read_object
 from infogan_lib.checkpoints.together import write_whole
 from infogan_lib.data.batch_images import to_tensor
 from infogan_lib.experiments.run_metrics import RESULT, label_metrics, training_metrics
@@ -22,6 +26,12 @@ from infogan_lib.recipes.recipe import Recipe
 
 ERROR = "error.txt"
 """The file that a run leaves that failed: why."""
+
+JOB = "job.json"
+"""The file of what a run trains, by which another one under its name is noticed."""
+
+COLUMNS = ("run", "seed", "error")
+"""What tables have beside settings and metrics."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,43 @@ class Job:
     labels: Mapping[str, str] = field(default_factory=dict)
     threads: int | None = None
 
+    @property
+    def training(self) -> str:
+        """What is trained, in words that are the same in every process."""
+        return f"{_in_words(partial(self.make_recipe, **self.settings))} on {_in_words(self.data)}"
+
+    @property
+    def measuring(self) -> str:
+        """Likewise, what is measured."""
+        return _in_words([self.test, self.evaluate])
+
+    def check_unchanged(self) -> None:
+        """Check that the folder holds no run of something else.
+
+        Raises:
+            CheckpointError: Its file of what it trains cannot be read.
+            ValueError: It does.
+        """
+        path = self.folder / JOB
+        before = read_object(path).get("training") if path.exists() else self.training
+        if before != self.training:
+            raise ValueError(
+                f"{self.folder} was trained with {shorten(before, 500)}, and is now to be trained with "
+                f"{shorten(self.training, 500)}; give another out, remove the folder to train it again, or {JOB} in it "
+                "to keep it"
+            )
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, partial):
+        given = [*map(_in_words, value.args), *(f"{name}={_in_words(v)}" for name, v in value.keywords.items())]
+        return f"{_in_words(value.func)}({', '.join(given)})"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_in_words, value))}]"
+    if isinstance(value, (set, frozenset)):  # whose order differs from process to process
+        return f"{{{', '.join(sorted(map(_in_words, value)))}}}"
+    return getattr(value, "__qualname__", None) or re.sub(" at 0x[0-9a-f]+", "", repr(value))
+
 
 def run_job(job: Job) -> None:
     """Train a run to its end and write its metrics; an error is left in its folder and raised."""
@@ -57,10 +104,12 @@ def run_job(job: Job) -> None:
     if job.threads is not None:
         torch.set_num_threads(job.threads)
     job.folder.mkdir(parents=True, exist_ok=True)
-    (job.folder / ERROR).unlink(missing_ok=True)
+    for name in (ERROR, RESULT):  # a result that is to be measured again
+        (job.folder / name).unlink(missing_ok=True)
     try:
+        write_whole(job.folder / JOB, (json.dumps({"training": job.training}) + "\n").encode())
         metrics = _train(job)
-        content = {"seed": job.seed, "settings": dict(job.labels), "metrics": metrics}
+        content = {"seed": job.seed, "settings": dict(job.labels), "metrics": metrics, "measuring": job.measuring}
         write_whole(job.folder / RESULT, (json.dumps(content) + "\n").encode())
     except Exception:
         (job.folder / ERROR).write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
@@ -92,10 +141,20 @@ def _train(job: Job) -> dict[str, float]:
         test_images, test_labels = test
         metrics |= label_metrics(trainer.model, recipe.images(to_tensor(test_images)), test_labels)
     if job.evaluate is not None:
-        metrics |= {name: float(value) for name, value in job.evaluate(trainer.model).items()}
+        metrics |= _evaluated(job, job.evaluate(trainer.model))
     if recipe.name in available():
         save_run(job.folder, recipe, trainer.model)
     return metrics
+
+
+def _evaluated(job: Job, found: Any) -> dict[str, float]:
+    """What `evaluate` returned, as metrics."""
+    if not isinstance(found, Mapping):
+        raise TypeError(f"evaluate must return {{name: number}}, but returned {describe(found)}")
+    for name in found:
+        if check_name("a metric of evaluate", name) in (*COLUMNS, *job.labels):
+            raise ValueError(f"evaluate returned a metric {name!r}, which the tables have as a column; rename it")
+    return {name: float(value) for name, value in found.items()}
 
 
 def _stop_with_the_parent() -> None:

@@ -4,10 +4,11 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from itertools import islice
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from io import FileIO
+from itertools import islice, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
@@ -94,11 +95,14 @@ def stateful_among(callbacks: Iterable[Callback]) -> list[Callback]:
     return [callback for callback in callbacks if type(callback).state_dict is not Callback.state_dict]
 
 
+_BUFFER_BYTES = 2**13
+
+
 class JSONLLogger(Callback, Described):
     """Writes a line of JSON per step: {"step": 1, "epoch": 0, "loss/d": ...}. Appends to what is there.
 
     A metric that is not finite is written as null. A resumed run first removes the lines of the steps after its
-    checkpoint.
+    checkpoint, and no others: where the file is not as the run left it, a warning says so.
 
     Args:
         path: The file; its folder is made.
@@ -111,7 +115,8 @@ class JSONLLogger(Callback, Described):
     def __init__(self, path: str | os.PathLike[str], *, every: int = 1) -> None:
         self.path = check_path("path", path)
         self.every = check_int("every", every, minimum=1)
-        self._file: TextIO | None = None
+        self._file: FileIO | None = None
+        self._unwritten = b""  # lines for the end of the file, also while a disk is full
         self._start: int | None = None  # where this run's lines begin, in bytes; None before the first fit
         self._lines = self._step = 0  # the number of this run's lines, and the step of the last one
         self._resumes = False
@@ -125,35 +130,35 @@ class JSONLLogger(Callback, Described):
         self.on_fit_end(trainer)
         with _errors_with_path(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("a", encoding="utf-8", newline="\n")
-            self._end_last_line()
-            if self._resumes and self._start is not None:
-                self._cut(self._start)
-            elif self._start is None:
+            self._file = self.path.open("ab", buffering=0)
+            if self.path.is_file():  # a pipe has no lines to look at
+                self._end_last_line()
+                if self._resumes and self._start is not None:
+                    self._cut(self._start)
+            if self._start is None:
                 self._start = self.path.stat().st_size
             self._resumes = False
 
     def _end_last_line(self) -> None:
-        """Remove a line of metrics that a full disk has cut off; another program's last line gets its end."""
-        if not self.path.is_file():
-            return  # a pipe has no lines to look at
+        """Remove a line of metrics that a kill has cut off; any other last line without an end gets one."""
         with self.path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             begin = file.seek(max(0, size - 2**20))
             tail = file.read()
         last = tail[tail.rfind(b"\n") + 1 :]
-        if last.startswith(b'{"step": '):
+        if last.startswith(b'{"step": ') and _step_of(last) is None:
             os.truncate(self.path, begin + len(tail) - len(last))
         elif last and self._file is not None:
-            self._file.write("\n")
-            self._file.flush()
+            self._file.write(b"\n")
 
     def _cut(self, start: int) -> None:
         """Remove what was written after the checkpoint that was loaded, if these are the lines of that run."""
         with self.path.open("rb") as file:
-            file.seek(start)
+            begins_line = start == 0 or (file.seek(start - 1) >= 0 and file.read(1) == b"\n")
             lines = [line for line in islice(file, self._lines) if line.endswith(b"\n")]
-        if len(lines) == self._lines and (not lines or _step_of(lines[-1]) == self._step):
+            steps = [self._step, *map(_step_of, file)]  # of another run, or no log's, if they do not grow
+        is_whole = begins_line and len(lines) == self._lines and (not lines or _step_of(lines[-1]) == self._step)
+        if is_whole and all(after is not None and after > (before or 0) for before, after in pairwise(steps)):
             os.truncate(self.path, start + sum(map(len, lines)))
             return
         warn(
@@ -164,21 +169,34 @@ class JSONLLogger(Callback, Described):
 
     @override
     def on_step_end(self, trainer: "InfoGANTrainer", metrics: Mapping[str, float]) -> None:
-        assert self._file is not None
         if trainer.steps % self.every == 0:
             line: dict[str, Any] = {"step": trainer.steps, "epoch": trainer.epochs, **metrics}
             # JSON has no NaN or infinity; the gradient's norm is infinite where a float16 scale was too large.
             finite = {k: v if isinstance(v, int) or math.isfinite(v) else None for k, v in line.items()}
-            with _errors_with_path(self.path):
-                self._file.write(json.dumps(finite, allow_nan=False) + "\n")
+            self._unwritten += json.dumps(finite, allow_nan=False).encode() + b"\n"
             self._lines, self._step = self._lines + 1, trainer.steps
+            if len(self._unwritten) >= _BUFFER_BYTES:
+                self._write()
 
     @override
     def on_fit_end(self, trainer: "InfoGANTrainer") -> None:
-        if self._file is not None:
-            file, self._file = self._file, None
-            with _errors_with_path(self.path):
-                file.close()
+        try:
+            self._write()
+        finally:
+            if self._file is not None:
+                file, self._file = self._file, None
+                with _errors_with_path(self.path):
+                    file.close()
+
+    def _write(self) -> None:
+        """Write the lines that are not in the file; those for which a disk has no room stay, and are written later."""
+        if self._unwritten:
+            with _errors_with_path(self.path), self._opened() as file:
+                while self._unwritten:
+                    self._unwritten = self._unwritten[file.write(self._unwritten) :]
+
+    def _opened(self) -> AbstractContextManager[FileIO]:
+        return self.path.open("ab", buffering=0) if self._file is None else nullcontext(self._file)
 
     @property
     @override
@@ -189,9 +207,9 @@ class JSONLLogger(Callback, Described):
     @override
     def state_dict(self) -> dict[str, int]:
         """The number of lines that the run has written, once they are on the disk."""
-        if self._file is not None:
+        self._write()
+        if self._file is not None and self.path.is_file():
             with _errors_with_path(self.path):
-                self._file.flush()
                 os.fsync(self._file.fileno())
         start = -1 if self._start is None else self._start
         return {"start": start, "lines": self._lines, "step": self._step}
@@ -206,9 +224,10 @@ class JSONLLogger(Callback, Described):
 
 def _step_of(line: bytes) -> int | None:
     try:
-        return json.loads(line)["step"]
-    except (ValueError, TypeError, KeyError):
+        step = json.loads(line)["step"]
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
+    return step if type(step) is int else None
 
 
 @contextmanager

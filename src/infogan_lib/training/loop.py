@@ -49,6 +49,7 @@ def run_fit(
         session.save()
         stop = stack.enter_context(StopSignals(saves=session.saves))
         FitLoop(trainer, callbacks, session, stop, check).run(last_step, last_epoch)
+    stream.check_data()
 
 
 class FitLoop:

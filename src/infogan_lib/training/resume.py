@@ -330,6 +330,8 @@ class FitSession:
             return path
         with os_errors_as_checkpoint_errors(self._folder.folder, "saving"):  # a callback may write files too
             state = self._state.state_dict()
+        if state["step"]["count"] > self._ledger.step():
+            raise RuntimeError("a callback launched a step in on_fit_start; read() or discard() it there")
         self._ledger.optimizers.check_savable(path, state["optimizers"])
         self._folder.check_held()
         self._folder.save(self._ledger.step(), self._ledger.metadata(self._folder.segments), state)

@@ -1,5 +1,6 @@
 """The steps of a trainer, for those who own their loop: launched on batches, and read in order, at once or later."""
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,7 +55,7 @@ class Stepper(ABC):
     _has_settled_range = False
     _has_warned_of_eval_mode = False
     _has_checked_processes = False
-    _is_fitting = False
+    _fitting_thread: int | None = None  # the one that is in a call of `fit`
 
     @property
     def steps(self) -> int:
@@ -65,6 +66,11 @@ class Stepper(ABC):
     def epochs(self) -> int:
         """The number of completed epochs."""
         return self._position.epochs
+
+    @property
+    def is_resumed(self) -> bool:
+        """Whether the run was begun before: steps were made, or it has a checkpoint of step 0; for callbacks."""
+        return self.steps > 0 or bool(self._ledger.folders)
 
     @property
     def launched(self) -> int:
@@ -130,6 +136,7 @@ class Stepper(ABC):
             NonFiniteLossError: a loss, a gradient or a weight is NaN or infinite; the step is rolled back, and weights,
                 buffers, optimizers, schedulers and the trainer's random streams are as they were before it.
         """
+        self._check_not_fitting("step", elsewhere=True)
         launched = self.launched
         try:
             with self.distributed.together():
@@ -149,6 +156,7 @@ class Stepper(ABC):
             ValueError: images of another shape, or too few for BatchNorm or a regularizer.
             RuntimeError: two steps are waiting to be read already.
         """
+        self._check_not_fitting("launch", elsewhere=True)
         real = self._read_batch(batch)
         images = images_of(real)
         check_shape_and_dtype(images, self.model.image_shape)
@@ -217,29 +225,34 @@ class Stepper(ABC):
     @contextmanager
     def _fitting(self) -> Iterator[None]:
         self._check_not_fitting("fit")
-        self._is_fitting, contexts = True, ContextState(self.device)
+        self._check_all_read()
+        self._fitting_thread, contexts = threading.get_ident(), ContextState(self.device)
         try:
             yield
         except BaseException:
             contexts.restore()  # an interrupt may come inside the end of a context, such as torch.no_grad
             raise
         finally:
-            self._is_fitting = False
+            self._fitting_thread = None
 
-    def _check_not_fitting(self, name: str) -> None:
+    def _check_not_fitting(self, name: str, *, elsewhere: bool = False) -> None:
         """Check that no callback or other thread interferes with a call of `fit`.
+
+        Args:
+            name: The method that was called.
+            elsewhere: Whether callbacks may call it, and only other threads may not, as they may come amid a step.
 
         Raises:
             RuntimeError: One is under way.
         """
-        if self._is_fitting:
+        if self._fitting_thread not in ((None, threading.get_ident()) if elsewhere else (None,)):
             raise RuntimeError(
                 f"{name} was called while a call of fit of this trainer is under way, by a callback or another thread; "
                 "call it when that has ended, as after trainer.stop()"
             )
 
     def _check_all_read(self) -> None:
-        """Check that no step is pending, whose metrics a checkpoint would not hold.
+        """Check that no step is pending, which a checkpoint would hold in its weights and not in its count.
 
         Raises:
             RuntimeError: a step was launched and not read.

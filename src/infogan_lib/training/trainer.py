@@ -252,7 +252,7 @@ class InfoGANTrainer(Stepper):
             CheckpointError: a checkpoint that cannot be used or written, a run with other settings, or a folder that
                 another trainer is using. What was saved before is still there.
             NonFiniteLossError: a loss turned NaN or infinite; weights and checkpoints are those of before.
-            RuntimeError: another call of `fit` is under way.
+            RuntimeError: another call of `fit` is under way, or a step was launched and not read.
         """
         if positional:
             refuse_positional(positional)
@@ -329,8 +329,9 @@ class InfoGANTrainer(Stepper):
 
         Raises:
             CheckpointError: an error of the disk.
-            RuntimeError: a step was launched and not read.
+            RuntimeError: a step was launched and not read, or a call of `fit` is under way in another thread.
         """
+        self._check_not_fitting("save_checkpoint", elsewhere=True)
         self._check_all_read()
         path = check_path("folder", folder)
         self.distributed.from_main(lambda: self._ledger.save(path))

@@ -175,7 +175,11 @@ class Tracker(_Tracking):
     def on_fit_start(self, trainer: InfoGANTrainer, total_steps: int | None) -> None:
         super().on_fit_start(trainer, total_steps)
         self._sent = 0
-        if trainer.steps and self.record is not None and self.record.exists():
+        if self.record is None or not self.record.exists():
+            return
+        if not trainer.is_resumed:
+            write_whole(self.record, b"0\n")  # it is of another run
+        else:
             text = self.record.read_text(encoding="utf-8").strip()
             if not text.isdecimal():
                 raise ValueError(f"{self.record} is no record of a Tracker: expected the number of a step")
@@ -185,9 +189,11 @@ class Tracker(_Tracking):
     def on_step_end(self, trainer: InfoGANTrainer, metrics: Mapping[str, float]) -> None:
         if trainer.steps <= self._sent:
             return
-        super().on_step_end(trainer, metrics)
-        if self.record is not None and (trainer.steps % self.every == 0 or self.needs_model(trainer.steps)):
-            write_whole(self.record, f"{trainer.steps}\n".encode())  # a number that is cut off is another one
+        try:
+            super().on_step_end(trainer, metrics)
+        finally:  # where a picture could not be sent, the metrics were
+            if self.record is not None and (trainer.steps % self.every == 0 or self.needs_model(trainer.steps)):
+                write_whole(self.record, f"{trainer.steps}\n".encode())  # a number that is cut off is another one
 
     @override
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
