@@ -84,8 +84,7 @@ class FitSession:
     def _hold(self, folder: RunFolder) -> None:
         """Hold the folder until the end of this call of `fit`."""
         folder.__enter__()
-        expected = 4 * self._ledger.size  # weights, two moments, an average
-        free = shutil.disk_usage(folder.folder).free
+        expected, free = 4 * self._ledger.size, shutil.disk_usage(folder.folder).free  # weights, moments, an average
         if free < 2 * expected:
             warn(
                 f"{folder.folder} has {free:,} bytes free, and a checkpoint of this run may take {expected:,}; "
