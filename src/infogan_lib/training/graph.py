@@ -201,8 +201,6 @@ class Graphs:
             raise CaptureError(f"{type(error).__name__}: {error}") from error
         if has_drawn:
             raise CaptureError("it draws from a generator of the host: random, numpy.random or torch's on the CPU")
-        if not self._has(self._find_state()):
-            raise CaptureError("it replaces buffers or moments where it should write into them")
         self.captured += 1
         return _Graph(inputs, replay, row)
 
@@ -214,7 +212,8 @@ class Graphs:
     def _count(self, kind: Any) -> None:
         if self._kinds == MOST_KINDS:
             changed = [name for name, a, b in zip(kind._fields, kind, self._last_kind, strict=True) if a != b]
-            raise CaptureError(f"its {' and '.join(changed) or 'tensors'} changed more than {MOST_KINDS} times")
+            what = " and ".join(changed) or "tensors, which it should write into and not replace,"
+            raise CaptureError(f"its {what} changed more than {MOST_KINDS} times")
         self._kinds, self._last_kind = self._kinds + 1, kind
 
 

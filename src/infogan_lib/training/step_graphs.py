@@ -57,15 +57,14 @@ class StepGraphs:
     def __init__(self, step: "InfoGANStep", capture: Capture, choice: Literal[True, "auto"]) -> None:
         self._step, self._choice = step, choice
         self._modules = [*step.model.modules(), *step.networks.modules()]
-        self._groups = [group for o in _optimizers(step) for group in o.param_groups]
         device = next(step.model.parameters()).device
         # Fused optimizers of CUDA read rates in float32.
         dtype = torch.float32 if device.type == "cuda" else torch.float64
-        has_schedule = {id(group) for scheduler in step.schedulers for group in scheduler.optimizer.param_groups}
+        scheduled = [id(group) for scheduler in step.schedulers for group in scheduler.optimizer.param_groups]
         self._rates = {
-            i: torch.zeros((), dtype=dtype, device=device)
-            for i, group in enumerate(self._groups)
-            if id(group) in has_schedule and not isinstance(group["lr"], Tensor)
+            number: torch.zeros((), dtype=dtype, device=device)
+            for number, group in enumerate(self._groups)
+            if id(group) in scheduled and not isinstance(group["lr"], Tensor)
         }
         self._graphs = Graphs(capture, self._state, self._capturing)
 
@@ -84,8 +83,9 @@ class StepGraphs:
         Raises:
             CaptureError: the step cannot be captured; what it has changed is to be restored.
         """
-        for i, rate in self._rates.items():
-            rate.fill_(self._groups[i]["lr"])
+        groups = self._groups
+        for number, rate in self._rates.items():
+            rate.fill_(groups[number]["lr"])
         return self._graphs(lambda tensors: compute(_batch(tensors)), tensors_of(real), self._kind(real))
 
     def give_up(self, error: CaptureError) -> None:
@@ -96,14 +96,19 @@ class StepGraphs:
         """
         _refuse(self._choice, str(error), RuntimeError)
 
+    @property
+    def _groups(self) -> list[dict[str, Any]]:
+        """The parameter groups of all optimizers; those of one that has loaded a state are others."""
+        return [group for optimizer in _optimizers(self._step) for group in optimizer.param_groups]
+
     def _kind(self, real: Batch) -> StepKind:
         step = self._step
         trains_g = (step.count + 1) % step.d_steps == 0
         settings = [
             (name, value)
-            for i, group in enumerate(self._groups)
+            for number, group in enumerate(self._groups)
             for name, value in group.items()
-            if isinstance(value, (*_PLAIN, tuple)) and not (name == "lr" and i in self._rates)
+            if isinstance(value, (*_PLAIN, tuple)) and not (name == "lr" and number in self._rates)
         ]
         return StepKind(
             tuple((tensor.shape, tensor.dtype) for tensor in tensors_of(real)),
@@ -132,15 +137,16 @@ class StepGraphs:
     @contextmanager
     def _capturing(self) -> Iterator[None]:
         """Optimizers as they are captured: with rates that are tensors where schedules change them."""
-        before = [{name: group[name] for name in ("lr", "capturable") if name in group} for group in self._groups]
+        groups = self._groups
+        before = [{name: group[name] for name in ("lr", "capturable") if name in group} for group in groups]
         try:
-            for i, group in enumerate(self._groups):
-                group["lr"] = self._rates.get(i, group["lr"])
+            for number, group in enumerate(groups):
+                group["lr"] = self._rates.get(number, group["lr"])
                 if "capturable" in group:
                     group["capturable"] = True
             yield
         finally:
-            for group, settings in zip(self._groups, before, strict=True):
+            for group, settings in zip(groups, before, strict=True):
                 group.update(settings)
 
 
