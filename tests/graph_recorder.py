@@ -28,7 +28,7 @@ class Recorder(TorchDispatchMode):
         super().__init__()
         self._rngs = [*rngs, torch.default_generator]
         self._calls: list[tuple[Any, ...]] = []
-        self._before: dict[int, tuple[Tensor, torch.UntypedStorage]] = {}
+        self._before: dict[int, tuple[Tensor, Tensor]] = {}
         self._made: set[int] = set()
 
     def __enter__(self):
@@ -37,8 +37,8 @@ class Recorder(TorchDispatchMode):
 
     def __exit__(self, *error):
         super().__exit__(*error)
-        for tensor, storage in self._before.values():
-            tensor.untyped_storage().copy_(storage)
+        for memory, copy in self._before.values():
+            memory.copy_(copy)
         for rng, state in zip(self._rngs, self._states, strict=True):
             rng.set_state(state)
 
@@ -50,8 +50,9 @@ class Recorder(TorchDispatchMode):
         if any(isinstance(x, torch.Generator) and x._cdata not in registered for x in leaves):
             raise RuntimeError("a generator that is not registered")
         for x in leaves:
-            if isinstance(x, Tensor) and (key := x.untyped_storage()._cdata) not in self._made:
-                self._before.setdefault(key, (x.detach(), x.untyped_storage().clone()))
+            if isinstance(x, Tensor) and (key := x.untyped_storage()._cdata) not in self._made | {*self._before}:
+                memory = torch.empty(0, dtype=torch.uint8, device=x.device).set_(x.untyped_storage())
+                self._before[key] = memory, memory.clone()
         made = func(*args, **kwargs)
         if all(result.alias_info is None for result in func._schema.returns):
             results = [x for x in tree_leaves(made) if isinstance(x, Tensor)]

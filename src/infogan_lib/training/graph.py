@@ -195,7 +195,10 @@ class Graphs:
             with preserve_rng(torch.device("cpu")), self._capturing():
                 replay, row = self._capture.capture(lambda: function(inputs))
                 has_drawn = _host_rng() != draws
-        except Exception as error:
+        except BaseException as error:
+            self._made.clear()  # other graphs may draw from generators that are not the trainer's any more
+            if not isinstance(error, Exception):
+                raise
             while error.__context__ is not None:  # the end of an invalid capture raises an error of its own
                 error = error.__context__
             raise CaptureError(f"{type(error).__name__}: {error}") from error

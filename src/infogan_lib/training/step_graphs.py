@@ -56,6 +56,7 @@ class StepGraphs:
 
     def __init__(self, step: "InfoGANStep", capture: Capture, choice: Literal[True, "auto"]) -> None:
         self._step, self._choice = step, choice
+        self._failure: CaptureError | None = None
         self._modules = [*step.model.modules(), *step.networks.modules()]
         device = next(step.model.parameters()).device
         # Fused optimizers of CUDA read rates in float32.
@@ -84,6 +85,8 @@ class StepGraphs:
             CaptureError: the step cannot be captured; what it has changed is to be restored.
         """
         groups = self._groups
+        if self._failure is not None:
+            raise self._failure
         for number, rate in self._rates.items():
             rate.fill_(groups[number]["lr"])
         return self._graphs(lambda tensors: compute(_batch(tensors)), tensors_of(real), self._kind(real))
@@ -94,6 +97,7 @@ class StepGraphs:
         Raises:
             RuntimeError: it was asked for.
         """
+        self._failure = error
         _refuse(self._choice, str(error), RuntimeError)
 
     @property
@@ -140,8 +144,9 @@ class StepGraphs:
         groups = self._groups
         before = [{name: group[name] for name in ("lr", "capturable") if name in group} for group in groups]
         try:
-            for number, group in enumerate(groups):
-                group["lr"] = self._rates.get(number, group["lr"])
+            for number, rate in self._rates.items():
+                groups[number]["lr"] = rate
+            for group in groups:
                 if "capturable" in group:
                     group["capturable"] = True
             yield
