@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from infogan_lib.training.step_graphs import StepGraphs
 
@@ -59,7 +59,8 @@ class Recorder(TorchDispatchMode):
             self._made |= {x.untyped_storage()._cdata for x in results}
         else:
             results = []  # a view, or what was written in place
-        self._calls.append((func, args, kwargs, results))
+        # A replay on a device does not count in the versions of tensors, and `.data` has a version of its own.
+        self._calls.append((func, *tree_map_only(Tensor, lambda x: x.data, (args, kwargs, results))))
         return made
 
     @torch.no_grad()

@@ -107,6 +107,22 @@ def test_two_steps_may_be_launched_before_the_first_is_read():
     assert captured.read() == plain.read()
 
 
+def test_the_row_has_the_loss_scale_that_the_step_began_with():
+    plain, captured, _ = both(precision="fp16")
+    for t in (plain, captured):
+        t.scaler.set_growth_interval(2)
+    scales = []
+    for seed in range(2 * FIRST):
+        rows = []
+        for t in (plain, captured):
+            t.launch(batch(seed))
+            rows.append(t._queue._pending[0].row.read())
+            t.read()
+        assert rows[0] == rows[1]
+        scales.append(rows[0][0][-1].get("scale"))
+    assert scales[FIRST:] == [2**18, 2**18, 2**19, 2**19, 2**20]
+
+
 @pytest.mark.parametrize("settings", [SETTINGS["average and schedule"], MORE["fp16"]], ids=["average", "fp16"])
 def test_a_bad_step_is_rolled_back_although_the_next_one_was_launched(settings):
     plain, captured, _ = both(**settings)

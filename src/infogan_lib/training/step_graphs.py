@@ -32,7 +32,7 @@ class StepKind(NamedTuple):
         batch: Shape and dtype of each tensor of the batch.
         updates: Whether G is updated, and which priors follow the real images.
         terms: The losses and regularizers that the step has, with their settings.
-        trained_parts: What requires gradients, and what the information loss trains.
+        frozen_parts: Which parameters require gradients.
         modes: Which modules are in training mode.
         optimizers: The settings of the optimizers, without the rates that schedules change.
     """
@@ -40,7 +40,7 @@ class StepKind(NamedTuple):
     batch: tuple[Any, ...]
     updates: tuple[Any, ...]
     terms: tuple[Any, ...]
-    trained_parts: tuple[Any, ...]
+    frozen_parts: tuple[bool, ...]
     modes: tuple[bool, ...]
     optimizers: tuple[Any, ...]
 
@@ -121,10 +121,7 @@ class StepGraphs:
                 *_settings(step.adversarial),
                 *((id(r), _settings(r)) for r, _ in all_due(step.regularizers, step.count, step.d_steps)),
             ),
-            (
-                step.information_trains,
-                *(p.requires_grad for m in self._modules for p in m._parameters.values() if p is not None),
-            ),
+            tuple(p.requires_grad for m in self._modules for p in m._parameters.values() if p is not None),
             tuple(module.training for module in self._modules),
             tuple(settings),
         )
