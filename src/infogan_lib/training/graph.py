@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from operator import is_
 from typing import Any, NamedTuple, Protocol, TypeVar
+from weakref import WeakSet
 
 import numpy as np
 import torch
@@ -75,8 +76,7 @@ class CudaCapture:
         self._rngs = [rng for rng in (*rngs, device_rng(device)) if rng is not None]
         # Handles and workspaces of libraries belong to a stream, so one stream has both the warm-up and the capture.
         self._stream = torch.cuda.Stream(device)
-        # Graphs can share memory, as what one leaves there is copied to the host before the next is launched.
-        self._pool = torch.cuda.graph_pool_handle()
+        self._alive = WeakSet[torch.cuda.CUDAGraph]()
 
     def warm_up(self, function: Callable[[], _Made], *, is_last: bool) -> _Made:
         """See `Capture`. Waits of the host are found out here, as CUDA does not recover from them in a capture."""
@@ -101,6 +101,9 @@ class CudaCapture:
     def capture(self, function: Callable[[], _Made]) -> tuple[Callable[[], None], _Made]:
         """See `Capture`."""
         graph = torch.cuda.CUDAGraph()
+        # Graphs can share memory, as what one leaves there is copied to the host before the next is launched. The
+        # memory ends with the last of them.
+        pool = next((other.pool() for other in self._alive), None) or torch.cuda.graph_pool_handle()
         # The end of a capture that failed does not leave its stream. Threads such as that of a DataLoader, which pins
         # memory, may do what the thread that captures may not.
         with torch.cuda.device(self._device), torch.cuda.stream(self._stream):
@@ -108,22 +111,24 @@ class CudaCapture:
                 graph.register_generator_state(rng)
             torch.clear_autocast_cache()  # it would hold casts that no replay renews
             try:
-                with torch.cuda.graph(graph, self._pool, self._stream, capture_error_mode="thread_local"):
+                with torch.cuda.graph(graph, pool, self._stream, capture_error_mode="thread_local"):
                     made = function()
             except BaseException:
-                self._recover()
+                self._recover(pool)
                 raise
             finally:
                 torch.clear_autocast_cache()
+        torch.cuda.current_stream(self._device).wait_stream(self._stream)
+        self._alive.add(graph)
         return graph.replay, made
 
-    def _recover(self) -> None:
+    def _recover(self, pool: Any) -> None:
         """End what the end of an invalid capture leaves: generators and an allocator that take it to be under way."""
         for rng in self._rngs:
             with suppress(RuntimeError):
                 rng.graphsafe_set_state(rng.clone_state())
         with suppress(RuntimeError):  # the capture was valid, and has ended
-            torch._C._cuda_endAllocateToPool(self._device.index, self._pool)
+            torch._C._cuda_endAllocateToPool(self._device.index, pool)
 
 
 class _Graph(NamedTuple):
