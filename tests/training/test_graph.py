@@ -255,6 +255,7 @@ def changes(t, seed):
     t.optimizers["g"].param_groups[0]["eps"] = 1e-8 * (1 + seed)
 
 
+@pytest.mark.slow
 def test_an_interrupted_capture_drops_all_graphs(monkeypatch):
     """The device's generators have another state after it, which no earlier graph draws from."""
     plain, captured, capture = both()
@@ -337,6 +338,9 @@ class FalseGraph:
     def replay(self):
         self.recorder.replay()
 
+    def pool(self):
+        return 0, 1
+
 
 @contextmanager
 def false_capture(made, pool, stream, capture_error_mode):
@@ -355,7 +359,8 @@ def waits(monkeypatch):
         pytest.skip("needs the false CUDA device: pytest -p false_cuda")
     monkeypatch.setattr(torch.cuda, "CUDAGraph", FalseGraph)
     monkeypatch.setattr(torch.cuda, "graph", false_capture)
-    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 1))
+    handles = iter([(0, 1)])  # the graphs of a trainer share one
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: next(handles))
     false_cuda.reset()
     return false_cuda.WAITS
 

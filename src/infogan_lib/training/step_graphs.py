@@ -31,7 +31,7 @@ class StepKind(NamedTuple):
     Attributes:
         batch: Shape and dtype of each tensor of the batch.
         updates: Whether G is updated, and which priors follow the real images.
-        terms: The losses and regularizers that the step has, with their settings.
+        terms: The settings of the losses, of the loss scale, and of the regularizers that the step has.
         frozen_parts: Which parameters require gradients.
         modes: Which modules are in training mode.
         optimizers: The settings of the optimizers, without the rates that schedules change.
@@ -119,6 +119,7 @@ class StepGraphs:
             (trains_g, *step.model.priors.which_are_due(step.count)),
             (
                 *_settings(step.adversarial),
+                *_settings(step.precision.scaler),
                 *((id(r), _settings(r)) for r, _ in all_due(step.regularizers, step.count, step.d_steps)),
             ),
             tuple(p.requires_grad for m in self._modules for p in m._parameters.values() if p is not None),
