@@ -98,7 +98,7 @@ class StepGraphs:
             RuntimeError: it was asked for.
         """
         self._failure = error
-        _refuse(self._choice, str(error), RuntimeError)
+        _refuse(self._choice, RuntimeError, str(error), error)
 
     @property
     def _groups(self) -> list[dict[str, Any]]:
@@ -168,7 +168,7 @@ def step_graphs(step: "InfoGANStep", engine: Engine, streams: RandomStreams) -> 
         return None
     device = next(step.model.parameters()).device
     if (reason := _obstacle(step, engine, device)) is not None:
-        _refuse(engine.graph, reason, ValueError)
+        _refuse(engine.graph, ValueError, reason)
         return None
     return StepGraphs(step, CudaCapture(device, [streams[name] for name in streams.state_dict()]), engine.graph)
 
@@ -176,7 +176,7 @@ def step_graphs(step: "InfoGANStep", engine: Engine, streams: RandomStreams) -> 
 def _obstacle(step: "InfoGANStep", engine: Engine, device: torch.device) -> str | None:
     """Why steps cannot be captured, as far as it is known before there is one; None where they can."""
     if device.type != "cuda":
-        return f"graphs are CUDA's, and the device is {str(device)!r}"
+        return f"the device is {str(device)!r}, not CUDA"
     if step.processes.world_size > 1:
         return "several processes train together"
     if engine.compile:
@@ -199,11 +199,11 @@ def _is_capturable(optimizer: Optimizer) -> bool:
     return all(group.get("capturable") for group in groups) or (is_of_torch and on_device)
 
 
-def _refuse(choice: object, reason: str, error: type[Exception]) -> None:
+def _refuse(choice: object, error: type[Exception], reason: str, cause: Exception | None = None) -> None:
     """Raise an error that says why steps are not captured, or warn where that is left to the library."""
     if choice is True:
-        raise error(f"engine.graph must be False or 'auto' here, but got True: {reason}")
-    warn(f"steps are not captured as CUDA graphs, but made one operator after the other: {reason}")
+        raise error(f"engine.graph must be False or 'auto' here, but got True: {reason}") from cause
+    warn(f"engine.graph is 'auto', and steps are not captured as CUDA graphs: {reason}")
 
 
 _PLAIN = (bool, int, float, str)
