@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+from infogan_lib.training.graph import CudaCapture
 from infogan_lib.training.step_graphs import StepGraphs
 
 REFUSED = ("_local_scalar_dense", "nonzero", "equal", "masked_select")
@@ -72,7 +73,7 @@ class Recorder(TorchDispatchMode):
                 result.copy_(value)
 
 
-class RecordingCapture:
+class RecordingCapture(CudaCapture):
     """Captures by a `Recorder`.
 
     Args:

@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from operator import is_
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from weakref import WeakSet
 
 import numpy as np
@@ -37,30 +37,7 @@ _Made = TypeVar("_Made")
 
 
 class CaptureError(RuntimeError):
-    """Why a call cannot be captured. The call was not made, and what its Python has changed is to be restored."""
-
-
-class Capture(Protocol):
-    """How work is captured on a device."""
-
-    def warm_up(self, function: Callable[[], _Made], *, is_last: bool) -> _Made:
-        """Call a function that is to be captured.
-
-        Args:
-            function: The function.
-            is_last: Whether it is captured next.
-
-        Raises:
-            CaptureError: it does in its last call what cannot be captured.
-        """
-        ...
-
-    def capture(self, function: Callable[[], _Made]) -> tuple[Callable[[], None], _Made]:
-        """A function that does the work again on the same memory, and the result, which that writes anew.
-
-        The work itself is not done. An error leaves nothing of the capture on the device.
-        """
-        ...
+    """Why a call cannot be captured; what it has changed is to be restored."""
 
 
 class CudaCapture:
@@ -74,12 +51,16 @@ class CudaCapture:
     def __init__(self, device: torch.device, rngs: Sequence[torch.Generator]) -> None:
         self._device = device
         self._rngs = [rng for rng in (*rngs, device_rng(device)) if rng is not None]
-        # Handles and workspaces of libraries belong to a stream, so one stream has both the warm-up and the capture.
+        # Handles and workspaces of libraries belong to a stream, so warm-up and capture have the same one.
         self._stream = torch.cuda.Stream(device)
         self._alive = WeakSet[torch.cuda.CUDAGraph]()
 
     def warm_up(self, function: Callable[[], _Made], *, is_last: bool) -> _Made:
-        """See `Capture`. Waits of the host are found out here, as CUDA does not recover from them in a capture."""
+        """Call a function that will be captured, after the last such call.
+
+        Raises:
+            CaptureError: it waits for the device, which in a capture torch would not recover from.
+        """
         computing, mode = torch.cuda.current_stream(self._device), torch.cuda.get_sync_debug_mode()
         self._stream.wait_stream(computing)
         with warnings.catch_warnings(record=is_last) as caught, torch.cuda.stream(self._stream):
@@ -99,13 +80,11 @@ class CudaCapture:
         return made
 
     def capture(self, function: Callable[[], _Made]) -> tuple[Callable[[], None], _Made]:
-        """See `Capture`."""
+        """What does the work of a function on the same memory, and the function's result, which that writes anew."""
         graph = torch.cuda.CUDAGraph()
-        # Graphs can share memory, as what one leaves there is copied to the host before the next is launched. The
-        # memory ends with the last of them.
+        # Graphs can share memory, as a row is copied before the next graph is launched. It ends with the last of them.
         pool = next((other.pool() for other in self._alive), None) or torch.cuda.graph_pool_handle()
-        # The end of a capture that failed does not leave its stream. Threads such as that of a DataLoader, which pins
-        # memory, may do what the thread that captures may not.
+        # The end of an invalid capture does not leave its stream. A DataLoader's thread may go on pinning memory.
         with torch.cuda.device(self._device), torch.cuda.stream(self._stream):
             for rng in self._rngs:
                 graph.register_generator_state(rng)
@@ -138,7 +117,7 @@ class _Graph(NamedTuple):
 
 
 class Graphs:
-    """The graphs of a function that makes a row of numbers and changes a state.
+    """The graphs of a function.
 
     Args:
         capture: How work is captured.
@@ -151,7 +130,7 @@ class Graphs:
 
     def __init__(
         self,
-        capture: Capture,
+        capture: CudaCapture,
         state: Callable[[], list[Tensor]],
         capturing: Callable[[], AbstractContextManager[object]],
     ) -> None:
@@ -166,15 +145,15 @@ class Graphs:
         """Call a function, or launch the graph of its kind.
 
         Args:
-            function: The function of the inputs.
+            function: The function.
             inputs: Its inputs.
             kind: All else that decides what it does, as a named tuple.
 
         Returns:
-            What the function has returned; the next call may write it anew.
+            The row, which the next call may write anew.
 
         Raises:
-            CaptureError: the function cannot be captured. It may have changed anything but the device.
+            CaptureError: the function cannot be captured.
         """
         if not self._has(state := self._find_state()):
             self._made.clear()

@@ -4,7 +4,7 @@ Latents, both updates, the average and the row of metrics are in the graph. The 
 and the transfer of the row are not: they run before and after it, as in a plain step.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -18,7 +18,7 @@ from infogan_lib.data.labels import Batch, batch_of, tensors_of
 from infogan_lib.data.rng import RandomStreams
 from infogan_lib.regularizers.base import all_due
 from infogan_lib.training.engine import Engine
-from infogan_lib.training.graph import Capture, CaptureError, CudaCapture, Graphs
+from infogan_lib.training.graph import CaptureError, CudaCapture, Graphs
 from infogan_lib.training.metrics import Row
 
 if TYPE_CHECKING:
@@ -54,8 +54,9 @@ class StepGraphs:
         choice: Whether a step that cannot be captured is an error (True) or a plain step ("auto").
     """
 
-    def __init__(self, step: "InfoGANStep", capture: Capture, choice: Literal[True, "auto"]) -> None:
+    def __init__(self, step: "InfoGANStep", capture: CudaCapture, choice: Literal[True, "auto"]) -> None:
         self._step, self._choice = step, choice
+        self._optimizers = [*step.d_optimizers, *step.g_optimizers]
         self._failure: CaptureError | None = None
         self._modules = [*step.model.modules(), *step.networks.modules()]
         device = next(step.model.parameters()).device
@@ -74,7 +75,7 @@ class StepGraphs:
         """How many graphs were captured."""
         return self._graphs.captured
 
-    def __call__(self, compute: Callable[[Batch], Row], real: Batch) -> Row:
+    def __call__(self, compute: Callable[[Any], Row], real: Batch) -> Row:
         """The row of a step, computed or replayed.
 
         Args:
@@ -82,14 +83,14 @@ class StepGraphs:
             real: The batch.
 
         Raises:
-            CaptureError: the step cannot be captured; what it has changed is to be restored.
+            CaptureError: the step cannot be captured.
         """
         groups = self._groups
         if self._failure is not None:
             raise self._failure
         for number, rate in self._rates.items():
             rate.fill_(groups[number]["lr"])
-        return self._graphs(lambda tensors: compute(_batch(tensors)), tensors_of(real), self._kind(real))
+        return self._graphs(lambda tensors: compute(batch_of(tensors)), tensors_of(real), self._kind(real))
 
     def give_up(self, error: CaptureError) -> None:
         """Say why no step is captured from now on.
@@ -103,7 +104,7 @@ class StepGraphs:
     @property
     def _groups(self) -> list[dict[str, Any]]:
         """The parameter groups of all optimizers; those of one that has loaded a state are others."""
-        return [group for optimizer in _optimizers(self._step) for group in optimizer.param_groups]
+        return [group for optimizer in self._optimizers for group in optimizer.param_groups]
 
     def _kind(self, real: Batch) -> StepKind:
         step = self._step
@@ -131,7 +132,7 @@ class StepGraphs:
         """All tensors that a step reads or writes where they are."""
         step = self._step
         held: list[Any] = [t for m in self._modules for t in (*m._parameters.values(), *m._buffers.values())]
-        states = [state for o in _optimizers(step) for state in o.state.values() if isinstance(state, dict)]
+        states = [state for o in self._optimizers for state in o.state.values() if isinstance(state, dict)]
         for part in (*states, *self._groups, vars(step.precision.scaler), *(vars(term) for term in step.regularizers)):
             held += part.values()
         return [tensor for tensor in held if isinstance(tensor, Tensor)]
@@ -181,11 +182,9 @@ def _obstacle(step: "InfoGANStep", engine: Engine, device: torch.device) -> str 
         return "several processes train together"
     if engine.compile:
         return "engine.compile is True, and compiled networks are not captured"
-    for optimizer in _optimizers(step):
+    for optimizer in (*step.d_optimizers, *step.g_optimizers):
         if not _is_capturable(optimizer):
-            return (
-                f"{describe(optimizer)} counts its steps on the host; make it with capturable=True, or with fused=True"
-            )
+            return f"{describe(optimizer)} counts steps on the host; make it with capturable=True or fused=True"
         if step.precision.scaler.is_enabled() and not getattr(optimizer, "_step_supports_amp_scaling", False):
             return f"{describe(optimizer)} waits for the device in fp16; make it with fused=True"
     return None
@@ -214,13 +213,3 @@ def _settings(part: object) -> tuple[Any, ...]:
     is_own = type(part).__module__.startswith("infogan_lib.")
     items = getattr(part, "__dict__", {}).items()
     return tuple((n, v) for n, v in items if isinstance(v, _PLAIN) and not (is_own and n.startswith("_")))
-
-
-def _batch(tensors: Sequence[Tensor]) -> Batch:
-    batch = batch_of(list(tensors))
-    assert batch is not None
-    return batch
-
-
-def _optimizers(step: "InfoGANStep") -> list[Optimizer]:
-    return [*step.d_optimizers, *step.g_optimizers]
