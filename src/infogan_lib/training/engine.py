@@ -38,7 +38,7 @@ class Engine:
 
     Raises:
         TypeError: a setting of another type.
-        ValueError: an unknown precision or choice, or fewer than one micro-batch.
+        ValueError: an unknown precision, or fewer than one micro-batch.
     """
 
     device: torch.device | str | Literal["auto"] = "auto"

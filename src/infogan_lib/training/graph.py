@@ -175,17 +175,25 @@ class Graphs:
 
     def _captured(self, function: Callable[[list[Tensor]], Row], inputs: list[Tensor]) -> _Graph:
         inputs, draws = [tensor.clone() for tensor in inputs], _host_rng()
+        raised: list[Exception] = []
+
+        def noting_errors() -> Row:
+            try:
+                return function(inputs)
+            except Exception as error:
+                raised.append(error)
+                raise
+
         try:
             with preserve_rng(torch.device("cpu")), self._capturing():
-                replay, row = self._capture.capture(lambda: function(inputs))
+                replay, row = self._capture.capture(noting_errors)
                 has_drawn = _host_rng() != draws
         except BaseException as error:
             self._made.clear()  # other graphs may draw from generators that are not the trainer's any more
             if not isinstance(error, Exception):
                 raise
-            while error.__context__ is not None:  # the end of an invalid capture raises an error of its own
-                error = error.__context__
-            raise CaptureError(f"{type(error).__name__}: {error}") from error
+            cause = (*raised, error)[0]  # the end of an invalid capture raises an error of its own
+            raise CaptureError(f"{type(cause).__name__}: {cause}") from cause
         if has_drawn:
             raise CaptureError("it draws from a generator of the host: random, numpy.random or torch's on the CPU")
         self.captured += 1
