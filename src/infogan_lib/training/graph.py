@@ -25,7 +25,6 @@ from torch import Tensor
 
 from infogan_lib.data.rng import device_rng, preserve_rng
 from infogan_lib.training.metrics import Row
-from infogan_lib.training.snapshot import has_moved
 
 WARM_UP = 3
 """The number of plain calls of a kind before it is captured: moments are made, and libraries choose their kernels."""
@@ -137,6 +136,7 @@ class Graphs:
         self._capture, self._find_state, self._capturing = capture, state, capturing
         self._state: list[Tensor] = []
         self._memory: list[Tensor] = []  # kept, so that no other tensor can come to lie there
+        self._addresses: list[int] = []
         self._made: dict[Any, int | _Graph] = {}  # by kind, the number of plain calls until there is a graph
         self._kinds, self.captured = 0, 0
         self._last_kind: Any = ()
@@ -158,6 +158,7 @@ class Graphs:
         if not self._has(state := self._find_state()):
             self._made.clear()
             self._state, self._memory = state, [tensor.detach() for tensor in state]
+            self._addresses = [tensor.data_ptr() for tensor in state]
         made = self._made.get(kind, 0)
         if made == 0:
             self._count(kind)
@@ -200,9 +201,9 @@ class Graphs:
         return _Graph(inputs, replay, row)
 
     def _has(self, state: list[Tensor]) -> bool:
-        """Whether the state is the one that the graphs read and write."""
-        own = self._state
-        return len(state) == len(own) and all(map(is_, state, own)) and not any(map(has_moved, state, self._memory))
+        """Whether the state is the one that the graphs read and write, which no ``parameter.data = ...`` has moved."""
+        has_these = len(state) == len(self._state) and all(map(is_, state, self._state))
+        return has_these and list(map(Tensor.data_ptr, state)) == self._addresses
 
     def _count(self, kind: Any) -> None:
         if self._kinds == MOST_KINDS:

@@ -72,7 +72,7 @@ class Snapshot:
             moments = [state for state in states.values() if isinstance(state, dict)]
             tensors += [value for state in moments for value in state.values() if isinstance(value, Tensor)]
         has_these = len(tensors) == len(self._tensors) and all(map(is_, tensors, self._tensors))
-        if has_these and not any(map(has_moved, tensors, self._memory)):
+        if has_these and not any(map(_has_moved, tensors, self._memory)):
             for group, copies in self._copies:
                 torch._foreach_copy_(copies, group)  # pyright: ignore[reportPrivateImportUsage]
             return
@@ -88,7 +88,7 @@ class Snapshot:
         for group, copies in self._copies:
             torch._foreach_copy_(group, copies)  # pyright: ignore[reportPrivateImportUsage]
         for tensor, memory in zip(self._tensors, self._memory, strict=True):
-            if has_moved(tensor, memory):
+            if _has_moved(tensor, memory):
                 tensor.data = memory
         for module, name, buffer in self._buffers:
             module._buffers[name] = buffer  # also where a forward pass has replaced it
@@ -110,7 +110,7 @@ def _has_extra_state(module: nn.Module) -> bool:
     return own.get_extra_state is not base.get_extra_state and own.set_extra_state is not base.set_extra_state
 
 
-def has_moved(tensor: Tensor, memory: Tensor) -> bool:
+def _has_moved(tensor: Tensor, memory: Tensor) -> bool:
     """Whether a tensor is held elsewhere now, as after ``parameter.data = ...``."""
     return tensor.data_ptr() != memory.data_ptr()
 
