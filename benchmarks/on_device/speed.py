@@ -40,7 +40,7 @@ def launches(sizes: Sizes, name: str) -> dict[str, Any]:
         recipe = recipes.get(name, width=sizes.of(1.0, 0.05))
         trainer = sizes.trainer(recipe, engine=engine)
         data, batch = random_bytes(trainer, sizes.of(4096, 64)), sizes.of(recipe.batch_size, 32)
-        trainer.fit(data, steps=20, batch_size=batch)  # by then the steps are captured
+        trainer.fit(data, steps=sizes.of(20, 5), batch_size=batch)  # by then steps are captured
         sizes.synchronize()
         kinds = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (sizes.device.type == "cuda")
         started = time.perf_counter()

@@ -160,6 +160,19 @@ def test_tensors_that_were_replaced_are_captured_anew():
     assert captured._step.graphs.captured == 2
 
 
+def test_optimizers_are_capturable_while_they_are_captured():
+    seen = []
+
+    def look(x, rng):
+        seen.append([(g["capturable"], type(g["lr"])) for o in captured.optimizers.values() for g in o.param_groups])
+        return x
+
+    _, captured, _ = both(augment=look, **SCHEDULE)
+    for seed in range(FIRST + 1):
+        captured.step(batch(seed))
+    assert seen == [[(False, float)] * 3] * (FIRST - 1) + [[(True, torch.Tensor)] * 3]
+
+
 class Slope(GeneratorRegularizer):
     """A term with a number that changes in the step, which no graph would see."""
 
