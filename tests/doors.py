@@ -565,6 +565,7 @@ rows(
     tf32=[0, 1, "yes", [True], Nothing()],
     compile=BOOL,
     sync_batchnorm=BOOL,
+    graph=[0, 1, None, "yes", [True], Nothing()],
 )
 
 

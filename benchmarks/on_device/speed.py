@@ -27,14 +27,20 @@ _WAITS = ("cudaStreamSynchronize", "cudaEventSynchronize", "cudaDeviceSynchroniz
 _LAUNCHES = ("cudaLaunchKernel", "cuLaunchKernel", "cudaLaunchKernelExC", "cuLaunchKernelEx", "cudaGraphLaunch")
 
 
+def engines(sizes: Sizes) -> dict[str, dict[str, Any]]:
+    """The engines to compare: each precision, as plain steps and as CUDA graphs, which a rehearsal leaves out."""
+    graph = {"graph": True if sizes.device.type == "cuda" else "auto"}
+    return PRECISIONS | {f"{title}, graph": engine | graph for title, engine in PRECISIONS.items()}
+
+
 def launches(sizes: Sizes, name: str) -> dict[str, Any]:
     """Launches and waits of a step by the profiler, and how long the device was busy."""
     found, steps = {}, 10
-    for title, engine in PRECISIONS.items():
+    for title, engine in engines(sizes).items():
         recipe = recipes.get(name, width=sizes.of(1.0, 0.05))
         trainer = sizes.trainer(recipe, engine=engine)
         data, batch = random_bytes(trainer, sizes.of(4096, 64)), sizes.of(recipe.batch_size, 32)
-        trainer.fit(data, steps=5, batch_size=batch)
+        trainer.fit(data, steps=sizes.of(20, 5), batch_size=batch)  # by then steps are captured
         sizes.synchronize()
         kinds = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (sizes.device.type == "cuda")
         started = time.perf_counter()
@@ -66,13 +72,16 @@ def speed(sizes: Sizes, batch: int, ceilings: dict[str, Any]) -> dict[str, Any]:
             with tf32(title == "TF32"):
                 rate = _rate(sizes, Textbook(sizes, n, width, loader=loader), n)
             found[f"textbook loop, {title}, {'DataLoader' if loader else 'images on the device'}"] = rate
-    for title, engine in PRECISIONS.items():
+    flops = 0
+    for title, engine in engines(sizes).items():
         trainer = lab28(sizes, width, engine)
         data = random_bytes(trainer, sizes.of(max(8192, 2 * n), 64))
         rate = _rate(sizes, lambda steps, t=trainer, d=data: t.fit(d, steps=steps, batch_size=n), n)
-        with FlopCounterMode(display=False) as counter:
-            trainer.step(data[:n])
-        flops, ceiling = counter.get_total_flops(), ceilings.get(f"TFLOP/s {title.lower()}")
+        if "graph" not in engine:  # all precisions have as many, and none is seen in a replay
+            with FlopCounterMode(display=False) as counter:
+                trainer.step(data[:n])
+            flops = counter.get_total_flops()
+        ceiling = ceilings.get(f"TFLOP/s {title.split(',')[0].lower()}")
         share = {"share of the product's TFLOP/s": flops * rate["images/s"] / n / 1e12 / ceiling} if ceiling else {}
         found[f"trainer, {title}"] = rate | {"GFLOP a step": flops / 1e9} | share
     return found

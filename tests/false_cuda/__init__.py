@@ -16,6 +16,7 @@ import ctypes
 import importlib
 import os
 import sys
+import warnings
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -46,6 +47,15 @@ def _note(kind: str, operator: str) -> None:
             lines.append(f"{os.path.relpath(frame.f_code.co_filename, LIBRARY)}:{frame.f_lineno}")
         frame = frame.f_back
     WAITS[kind, " < ".join(lines[:3]) or operator] += 1
+    if _debugging and kind not in ("event", "synchronize"):
+        warnings.warn("called a synchronizing CUDA operation", stacklevel=2)
+
+
+_debugging: list[str] = []
+
+
+def _set_sync_debug_mode(mode: str) -> None:
+    _debugging[:] = [mode] if mode == "warn" else []
 
 
 def _load():
@@ -115,13 +125,15 @@ def _start() -> None:
     properties = SimpleNamespace(major=9, minor=0, multi_processor_count=132, name="false", total_memory=8 * 2**30)
     answers = {"is_available": True, "init": None, "_lazy_init": None, "current_device": 0, "device_count": 1}
     answers |= {"get_device_properties": properties, "get_device_capability": (9, 0), "get_device_name": "false"}
-    answers |= {"is_bf16_supported": True, "set_device": None, "set_sync_debug_mode": None}
+    answers |= {"is_bf16_supported": True, "set_device": None, "get_sync_debug_mode": 0}
+    answers |= {"_exchange_device": 0, "_maybe_exchange_device": 0}
     answers |= {"memory_reserved": 0, "memory_allocated": 0, "max_memory_allocated": 0}
     answers |= {"mem_get_info": (4 * 2**30, 8 * 2**30)}
     for name, answer in answers.items():
         setattr(cuda, name, lambda *_, answer=answer, **__: answer)
     cuda._initialized, cuda.default_generators = True, (_device.default_rng(),)
     cuda._lazy_call = lambda call, **_: call()
+    cuda.set_sync_debug_mode = _set_sync_debug_mode
     cuda.synchronize, cuda.Event, cuda.Stream = _synchronize, _Event, _Stream
     cuda.current_stream, cuda.stream = _Stream, lambda stream: contextlib.nullcontext()
     torch.Tensor.record_stream = lambda tensor, stream: None

@@ -49,7 +49,11 @@ class LearnedPriors(nn.Module):
 
     def is_due(self, step: int) -> bool:
         """Whether a prior follows the real images in a step, given the number of steps before it."""
-        return any(step >= (after or 0) for _, _, after in self._codes.values())
+        return any(self.which_are_due(step))
+
+    def which_are_due(self, step: int) -> list[bool]:
+        """Whether each prior follows the real images in a step."""
+        return [step >= (after or 0) for _, _, after in self._codes.values()]
 
     def marginals(self, q_outputs: Tensor) -> Tensor:
         """E[Q(c|x)] of these codes side by side, from Q's outputs (N, R) for real images."""

@@ -199,14 +199,24 @@ def check_regularizers(regularizers: Any, latent: LatentSpec) -> tuple[Regulariz
 
 
 def due_regularizers(regularizers: Iterable[Regularizer], kind: type[Kind], step: int) -> list[Kind]:
-    """The regularizers of one kind that a step has, told which step comes next.
+    """The regularizers of one kind that a step has.
 
     Args:
         regularizers: All there are.
         kind: The kind wanted.
-        step: The number of steps before this one.
+        step: The number of steps before this one, as regularizers of this kind count them.
     """
-    due = [r for r in regularizers if isinstance(r, kind) and r.is_due(step)]
-    for regularizer in due:
-        regularizer.set_step(step)
-    return due
+    return [r for r in regularizers if isinstance(r, kind) and r.is_due(step)]
+
+
+def all_due(regularizers: Iterable[Regularizer], step: int, d_steps: int) -> list[tuple[Regularizer, int]]:
+    """The regularizers of all kinds that a step has, each with the number of steps before it as this kind counts them.
+
+    Args:
+        regularizers: All there are.
+        step: The number of steps before this one.
+        d_steps: Updates of D per update of G.
+    """
+    numbers = {GeneratorRegularizer: step // d_steps} if (step + 1) % d_steps == 0 else {}
+    numbers |= {RealImageRegularizer: step, DiscriminatorRegularizer: step}
+    return [(r, number) for kind, number in numbers.items() for r in due_regularizers(regularizers, kind, number)]

@@ -32,6 +32,9 @@ class Engine:
         sync_batchnorm: Whether BatchNorm normalizes by the mean and variance of the rows of all processes, as on one
             process. False is another training, in which each process normalizes its rows by their own, as under
             DistributedDataParallel.
+        graph: Whether steps are captured as CUDA graphs, which launch all kernels of a step at once; "auto" for plain
+            steps, with a warning that says why, where they cannot be captured. The default is False until this has
+            been measured on a device. Python code in a step, such as your augmentation, then runs only in captures.
 
     Raises:
         TypeError: a setting of another type.
@@ -44,6 +47,7 @@ class Engine:
     tf32: bool | None = None
     compile: bool = False
     sync_batchnorm: bool = True
+    graph: bool | Literal["auto"] = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.device, (str, torch.device)):
@@ -55,6 +59,8 @@ class Engine:
             check_bool("engine.tf32", self.tf32)
         check_bool("engine.compile", self.compile)
         check_bool("engine.sync_batchnorm", self.sync_batchnorm)
+        if not isinstance(self.graph, bool) and not (isinstance(self.graph, str) and self.graph == "auto"):
+            raise TypeError(f"engine.graph must be False, True or 'auto', but got {describe(self.graph)}")
         steps = check_int("engine.accumulation_steps", self.accumulation_steps, minimum=1)
         object.__setattr__(self, "accumulation_steps", steps)
 

@@ -60,6 +60,7 @@ from infogan_lib.training.progress import with_progress
 from infogan_lib.training.replicas import begin_alike, check_networks
 from infogan_lib.training.resume import FitSession
 from infogan_lib.training.step import InfoGANStep
+from infogan_lib.training.step_graphs import step_graphs
 from infogan_lib.training.step_queue import StepQueue
 from infogan_lib.training.stepping import Stepper
 from infogan_lib.training.supervision import MissingLabels
@@ -173,6 +174,7 @@ class InfoGANTrainer(Stepper):
             processes=self.distributed,
             sync_batchnorm=engine_settings.sync_batchnorm,
         )
+        self._step.graphs = step_graphs(self._step, engine_settings, self.streams)
         self._dtype = device_and_dtype(self.model.generator)[1]
         self._label_sizes = {name: code.k for name, code in self.model.latent.labels.items()}
         self._read_batch = batch_reader(self._label_sizes)

@@ -7,14 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor
+from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import override
 
 from infogan_lib._schema import Described, Int, Kind, Record
 from infogan_lib.data.labels import Batch, images_of
 from infogan_lib.model.infogan import InfoGAN
+from infogan_lib.regularizers.base import Regularizer, all_due
+from infogan_lib.training.graph import CaptureError
 from infogan_lib.training.guard import Guard, NonFiniteLossError, PendingStep
-from infogan_lib.training.metrics import Terms, step_metrics
+from infogan_lib.training.metrics import Row, Terms, step_metrics
+from infogan_lib.training.optimizers import advance
 from infogan_lib.training.precision import ContextState, Precision
+from infogan_lib.training.step_graphs import StepGraphs
 
 
 class WholeStep(Described):
@@ -28,7 +33,13 @@ class WholeStep(Described):
 
     Attributes:
         count: The number of steps launched.
+        graphs: The graphs that steps are captured in; None for none.
     """
+
+    d_steps: int
+    regularizers: Sequence[Regularizer]
+    schedulers: list[LRScheduler]
+    graphs: StepGraphs | None = None
 
     def __init__(
         self, model: InfoGAN, guard: Guard, precision: Precision, labels: Mapping[str, str | Sequence[str]]
@@ -38,7 +49,11 @@ class WholeStep(Described):
 
     @abstractmethod
     def _updates(self, real: Batch, draw: Callable[[int], Tensor]) -> list[Terms]:
-        """Make all updates of a step, and return the terms of each, D's first."""
+        """Make all updates of a step, and return the terms of each, D's first. In a graph it runs once."""
+
+    def _compute(self, real: Batch, draw: Callable[[int], Tensor]) -> Row:
+        scale = self.precision.scale()
+        return self._guard.row(self._updates(real, draw), scale)
 
     def launch(
         self, real: Batch, draw: Callable[[int], Tensor], pending: deque[PendingStep] | None = None
@@ -50,12 +65,28 @@ class WholeStep(Described):
             draw: Makes n latents (n, L) on the model's device.
             pending: A queue that the step is added to, as the last part of it; an error leaves nothing of the step.
         """
+        try:
+            return self._launch(real, draw, pending)
+        except CaptureError as error:
+            reason, graphs = error, self.graphs
+        assert graphs is not None
+        graphs.give_up(reason)
+        self.graphs = None
+        return self._launch(real, draw, pending)
+
+    def _launch(self, real: Batch, draw: Callable[[int], Tensor], pending: deque[PendingStep] | None) -> PendingStep:
         number, contexts, before = self.count, ContextState(self.precision.device), None
         try:
             before = self._guard.begin()
+            for term, of_term in all_due(self.regularizers, number, self.d_steps):
+                term.set_step(of_term)
             with self.precision.step(), self.model.tapping():
-                row = self._guard.row(self._updates(real, draw))
-            step = PendingStep(number, row, before, images_of(real))
+                if self.graphs is None:
+                    row = self._compute(real, draw)
+                else:
+                    row = self.graphs(lambda batch: self._compute(batch, draw), real)
+            advance(self.schedulers, is_early=number < self.d_steps)
+            step = PendingStep(number, row.to_host(), before, images_of(real))
             self.count = number + 1
             if pending is not None:
                 pending.append(step)

@@ -1,0 +1,215 @@
+"""The training step as CUDA graphs: which steps share one, which tensors they write, and what cannot be captured.
+
+Latents, both updates, the average and the row of metrics are in the graph. The copy for a rollback, schedules of rates
+and the transfer of the row are not: they run before and after it, as in a plain step.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.optim import SGD, Optimizer
+
+from infogan_lib._checks import describe
+from infogan_lib._warnings import warn
+from infogan_lib.data.labels import Batch, batch_of, tensors_of
+from infogan_lib.data.rng import RandomStreams
+from infogan_lib.regularizers.base import all_due
+from infogan_lib.training.engine import Engine
+from infogan_lib.training.graph import CaptureError, CudaCapture, Graphs
+from infogan_lib.training.metrics import Row
+
+if TYPE_CHECKING:
+    from infogan_lib.training.step import InfoGANStep
+
+
+class StepKind(NamedTuple):
+    """What decides what a step does, besides the batch and the tensors that it writes. Steps of a kind share a graph.
+
+    Attributes:
+        batch: Shape and dtype of each tensor of the batch.
+        updates: Whether G is updated, and which priors follow the real images.
+        terms: The settings of the losses, of the loss scale, and of the regularizers that the step has.
+        frozen_parts: Which parameters require gradients.
+        modes: Which modules are in training mode.
+        optimizers: The settings of the optimizers, without the rates that schedules change.
+    """
+
+    batch: tuple[Any, ...]
+    updates: tuple[Any, ...]
+    terms: tuple[Any, ...]
+    frozen_parts: tuple[bool, ...]
+    modes: tuple[bool, ...]
+    optimizers: tuple[Any, ...]
+
+
+class StepGraphs:
+    """The graphs of a trainer's steps.
+
+    Args:
+        step: The step.
+        capture: How work is captured.
+        choice: Whether a step that cannot be captured is an error (True) or a plain step ("auto").
+    """
+
+    def __init__(self, step: "InfoGANStep", capture: CudaCapture, choice: Literal[True, "auto"]) -> None:
+        self._step, self._choice = step, choice
+        self._optimizers = [*step.d_optimizers, *step.g_optimizers]
+        self._failure: CaptureError | None = None
+        self._modules = [*step.model.modules(), *step.networks.modules()]
+        device = next(step.model.parameters()).device
+        # Fused optimizers of CUDA read rates in float32.
+        dtype = torch.float32 if device.type == "cuda" else torch.float64
+        scheduled = [id(group) for scheduler in step.schedulers for group in scheduler.optimizer.param_groups]
+        self._rates = {
+            number: torch.zeros((), dtype=dtype, device=device)
+            for number, group in enumerate(self._groups)
+            if id(group) in scheduled and not isinstance(group["lr"], Tensor)
+        }
+        self._graphs = Graphs(capture, self._state, self._capturing)
+
+    @property
+    def captured(self) -> int:
+        """How many graphs were captured."""
+        return self._graphs.captured
+
+    def __call__(self, compute: Callable[[Any], Row], real: Batch) -> Row:
+        """The row of a step, computed or replayed.
+
+        Args:
+            compute: Makes the updates of a step on a batch.
+            real: The batch.
+
+        Raises:
+            CaptureError: the step cannot be captured.
+        """
+        groups = self._groups
+        if self._failure is not None:
+            raise self._failure
+        for number, rate in self._rates.items():
+            rate.fill_(groups[number]["lr"])
+        return self._graphs(lambda tensors: compute(batch_of(tensors)), tensors_of(real), self._kind(real))
+
+    def give_up(self, error: CaptureError) -> None:
+        """Say why no step is captured from now on.
+
+        Raises:
+            RuntimeError: it was asked for.
+        """
+        self._failure = error
+        _refuse(self._choice, RuntimeError, str(error), error)
+
+    @property
+    def _groups(self) -> list[dict[str, Any]]:
+        """The parameter groups of all optimizers; those of one that has loaded a state are others."""
+        return [group for optimizer in self._optimizers for group in optimizer.param_groups]
+
+    def _kind(self, real: Batch) -> StepKind:
+        step = self._step
+        trains_g = (step.count + 1) % step.d_steps == 0
+        settings = [
+            (name, value)
+            for number, group in enumerate(self._groups)
+            for name, value in group.items()
+            if isinstance(value, (*_PLAIN, tuple)) and not (name == "lr" and number in self._rates)
+        ]
+        return StepKind(
+            tuple((tensor.shape, tensor.dtype) for tensor in tensors_of(real)),
+            (trains_g, *step.model.priors.which_are_due(step.count)),
+            (
+                *_settings(step.adversarial),
+                *_settings(step.precision.scaler),
+                *((id(r), _settings(r)) for r, _ in all_due(step.regularizers, step.count, step.d_steps)),
+            ),
+            tuple(p.requires_grad for m in self._modules for p in m._parameters.values() if p is not None),
+            tuple(module.training for module in self._modules),
+            tuple(settings),
+        )
+
+    def _state(self) -> list[Tensor]:
+        """All tensors that a step reads or writes where they are."""
+        step = self._step
+        held: list[Any] = [t for m in self._modules for t in (*m._parameters.values(), *m._buffers.values())]
+        states = [state for o in self._optimizers for state in o.state.values() if isinstance(state, dict)]
+        for part in (*states, *self._groups, vars(step.precision.scaler), *(vars(term) for term in step.regularizers)):
+            held += part.values()
+        return [tensor for tensor in held if isinstance(tensor, Tensor)]
+
+    @contextmanager
+    def _capturing(self) -> Iterator[None]:
+        """Optimizers as they are captured: with rates that are tensors where schedules change them."""
+        groups = self._groups
+        before = [{name: group[name] for name in ("lr", "capturable") if name in group} for group in groups]
+        try:
+            for number, rate in self._rates.items():
+                groups[number]["lr"] = rate
+            for group in groups:
+                if "capturable" in group:
+                    group["capturable"] = True
+            yield
+        finally:
+            for group, settings in zip(groups, before, strict=True):
+                group.update(settings)
+
+
+def step_graphs(step: "InfoGANStep", engine: Engine, streams: RandomStreams) -> StepGraphs | None:
+    """The graphs of a trainer's steps; None where there are none, with a warning if they were wanted.
+
+    Args:
+        step: The step.
+        engine: Where and how the networks run.
+        streams: The random streams that a step draws from.
+
+    Raises:
+        ValueError: graphs are asked for where steps cannot be captured.
+    """
+    if engine.graph is False:
+        return None
+    device = next(step.model.parameters()).device
+    if (reason := _obstacle(step, engine, device)) is not None:
+        _refuse(engine.graph, ValueError, reason)
+        return None
+    return StepGraphs(step, CudaCapture(device, [streams[name] for name in streams.state_dict()]), engine.graph)
+
+
+def _obstacle(step: "InfoGANStep", engine: Engine, device: torch.device) -> str | None:
+    """Why steps cannot be captured, as far as it is known before there is one; None where they can."""
+    if device.type != "cuda":
+        return f"the device is {str(device)!r}, not CUDA"
+    if step.processes.world_size > 1:
+        return "several processes train together"
+    if engine.compile:
+        return "engine.compile is True, and compiled networks are not captured"
+    for optimizer in (*step.d_optimizers, *step.g_optimizers):
+        if not _is_capturable(optimizer):
+            return f"{describe(optimizer)} counts steps on the host; make it with capturable=True or fused=True"
+        if step.precision.scaler.is_enabled() and not getattr(optimizer, "_step_supports_amp_scaling", False):
+            return f"{describe(optimizer)} waits for the device in fp16; make it with fused=True"
+    return None
+
+
+def _is_capturable(optimizer: Optimizer) -> bool:
+    """Whether an optimizer says so, or is one of torch's that keeps all it changes on the device."""
+    groups = optimizer.param_groups
+    is_of_torch = type(optimizer).__module__.startswith("torch.optim.")
+    on_device = type(optimizer) is SGD or all(group.get("fused") for group in groups)
+    return all(group.get("capturable") for group in groups) or (is_of_torch and on_device)
+
+
+def _refuse(choice: object, error: type[Exception], reason: str, cause: Exception | None = None) -> None:
+    """Raise an error that says why steps are not captured, or warn where that is left to the library."""
+    if choice is True:
+        raise error(f"engine.graph must be False or 'auto' here, but got True: {reason}") from cause
+    warn(f"engine.graph is 'auto', and steps are not captured as CUDA graphs: {reason}")
+
+
+_PLAIN = (bool, int, float, str)
+
+
+def _settings(part: object) -> tuple[Any, ...]:
+    """The names and values of an object's plain attributes; the library's own keep what changes in a step apart."""
+    is_own = type(part).__module__.startswith("infogan_lib.")
+    items = getattr(part, "__dict__", {}).items()
+    return tuple((n, v) for n, v in items if isinstance(v, _PLAIN) and not (is_own and n.startswith("_")))
