@@ -154,6 +154,7 @@ class InfoGANTrainer(Stepper):
         self.optimizers = optimizer_settings.build(self.model, trains, networks)
         self.schedulers = optimizer_settings.build_schedulers(self.optimizers.values())
         self.streams = RandomStreams(self._seed, self.device, STREAMS)
+        augmented = {"augment": augment, "discriminator_augment": discriminator_augment}
         self._step = InfoGANStep(
             self.model,
             [optimizer for name, optimizer in self.optimizers.items() if name == "d"],
@@ -167,8 +168,7 @@ class InfoGANTrainer(Stepper):
             accumulation_steps=engine_settings.accumulation_steps,
             regularizers=terms,
             streams=self.streams,
-            augment=augment,
-            discriminator_augment=discriminator_augment,
+            **augmented,
             compiled=engine_settings.compile,
             schedulers=self.schedulers,
             processes=self.distributed,
@@ -197,10 +197,7 @@ class InfoGANTrainer(Stepper):
             self._position,
             self.history,
             steps=lambda: self.steps,
-            config={
-                "augmented": {"augment": augment, "discriminator_augment": discriminator_augment},
-                "seed": self._seed,
-            },
+            config={"seed": self._seed, "augmented": augmented},
         )
         begin_alike(self.distributed, [self.model, self._step.networks], self._ledger.settings, self.device)
 
