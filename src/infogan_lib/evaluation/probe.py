@@ -70,8 +70,8 @@ class Probe:
 
     def __init__(self, model: InfoGAN, *, samples: int, joint: bool = False) -> None:
         self._model, self._samples, self._joint = model, samples, joint
-        self._q_networks = [model.discriminator] + ([] if model.q is None else [model.q])
-        self._has_batch_norm = any(has_batch_norm(network) for network in self._q_networks)
+        self._q_networks = (model.discriminator, model.q)
+        self._has_batch_norm = any(has_batch_norm(network) for network in self._q_networks if network is not None)
         self._factors = list(_factors(model.latent))
         widths = {name: code.width for name, code in model.latent.codes.items() if isinstance(code, Categorical)}
         max_width = MAX_BATCHES * samples // MIN_REQUESTS

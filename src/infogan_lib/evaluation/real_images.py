@@ -98,7 +98,7 @@ class RealImageProbe:
 
     def __init__(self, model: InfoGAN, *, joint: bool = False) -> None:
         self._model, self._joint = model, joint
-        self._q_networks = [model.discriminator] + ([] if model.q is None else [model.q])
+        self._q_networks = (model.discriminator, model.q)
         self._codes = {name: code.width for name, code in model.latent.codes.items() if isinstance(code, Categorical)}
         self._snapshot = Snapshot([model])
 

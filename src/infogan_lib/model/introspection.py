@@ -122,10 +122,10 @@ def widest_float(device: torch.device) -> torch.dtype:
 
 
 @contextmanager
-def dry_run(*modules: nn.Module) -> Iterator[None]:
+def dry_run(*modules: nn.Module | None) -> Iterator[None]:
     """Run modules in eval mode, with a graph and as written; modes and random states are restored afterwards."""
     with ExitStack() as stack:
-        for device in {device_and_dtype(module)[0] for module in modules}:
+        for device in {device_and_dtype(module)[0] for module in modules if module is not None}:
             stack.enter_context(preserve_rng(device))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(eval_mode(*modules))
@@ -139,7 +139,7 @@ def eager() -> AbstractContextManager[object]:
     return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
-def eval_mode(*modules: nn.Module) -> AbstractContextManager[None]:
+def eval_mode(*modules: nn.Module | None) -> AbstractContextManager[None]:
     """Run modules in eval mode; afterwards every submodule is in its own mode again."""
     return set_mode(*modules, training=False)
 
@@ -159,9 +159,9 @@ def restored_buffers(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def set_mode(*modules: nn.Module, training: bool) -> Iterator[None]:
+def set_mode(*modules: nn.Module | None, training: bool) -> Iterator[None]:
     """Run modules in training or in eval mode; afterwards every submodule is in its own mode again."""
-    modes = [(part, part.training) for module in modules for part in module.modules()]
+    modes = [(part, part.training) for module in modules if module is not None for part in module.modules()]
     for part, _ in modes:
         part.training = training
     try:

@@ -69,7 +69,7 @@ def q_outputs(model: "InfoGAN", images: Tensor, batch_size: int, distributed: Pr
     batch_size = check_int("batch_size", batch_size, minimum=1)
     processes = Processes() if distributed is None else check_type("distributed", distributed, Processes)
     device, dtype = device_and_dtype(model.discriminator)
-    with processes.together(), eval_mode(model.discriminator, *([] if model.q is None else [model.q])):
+    with processes.together(), eval_mode(model.discriminator, model.q):
         check_real_images(images, model.image_shape, model.pixel_range, model.output_range)
         processes.check_settings("arguments", {"images": list(images.shape), "batch_size": batch_size})
         batches, outputs = images.split(batch_size), []
