@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from infogan_lib.data.rng import preserve_rng, seed_all
-from infogan_lib.latent.discrete import Categorical
+from infogan_lib.latent.category_names import categorical_names
 from infogan_lib.latent.loss_code import VectorCode
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.metrics.sensitivity import between_image_variance, confusion, squared_difference, total_effects
@@ -73,7 +73,7 @@ class Probe:
         self._q_networks = (model.discriminator, model.q)
         self._has_batch_norm = any(has_batch_norm(network) for network in self._q_networks if network is not None)
         self._factors = list(_factors(model.latent))
-        widths = {name: code.width for name, code in model.latent.codes.items() if isinstance(code, Categorical)}
+        widths = {name: model.latent[name].width for name in categorical_names(model.latent)}
         max_width = MAX_BATCHES * samples // MIN_REQUESTS
         self._categories = {name: width for name, width in widths.items() if width <= max_width}
         self._snapshot = Snapshot([model])

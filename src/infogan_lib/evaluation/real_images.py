@@ -27,7 +27,7 @@ from infogan_lib.data.augmentation import RandomAffine
 from infogan_lib.data.rng import seed_all
 from infogan_lib.evaluation.probe import no_side_effects
 from infogan_lib.evaluation.symptoms import Symptom
-from infogan_lib.latent.discrete import Categorical
+from infogan_lib.latent.category_names import categorical_names
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.introspection import device_and_dtype, eval_mode
@@ -99,7 +99,7 @@ class RealImageProbe:
     def __init__(self, model: InfoGAN, *, joint: bool = False) -> None:
         self._model, self._joint = model, joint
         self._q_networks = (model.discriminator, model.q)
-        self._codes = {name: code.width for name, code in model.latent.codes.items() if isinstance(code, Categorical)}
+        self._codes = categorical_names(model.latent)
         self._snapshot = Snapshot([model])
 
     @torch.no_grad()

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from infogan_lib._version import __version__
 from infogan_lib.data.pixels import UNKNOWN_RANGE
 from infogan_lib.evaluation.codes import code_information
+from infogan_lib.latent.category_names import categorical_names
 from infogan_lib.latent.code_arguments import RESERVED_NAMES
 from infogan_lib.latent.discrete import Categorical
 from infogan_lib.model.infogan import InfoGAN
@@ -94,7 +95,7 @@ def _legend(model: InfoGAN) -> str:
 
 
 def _row_code(model: InfoGAN) -> str | None:
-    return next((name for name, code in model.latent.codes.items() if isinstance(code, Categorical)), None)
+    return next(iter(categorical_names(model.latent)), None)
 
 
 def _picture(model: InfoGAN) -> bytes | None:

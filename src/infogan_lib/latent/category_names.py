@@ -49,9 +49,9 @@ def check_category_names(latent: LatentSpec, code: str, names: Any) -> CategoryN
     return result
 
 
-def has_categories(latent: LatentSpec) -> bool:
-    """Whether a spec has a categorical code."""
-    return any(isinstance(variable, Categorical) for variable in latent.codes.values())
+def categorical_names(latent: LatentSpec) -> list[str]:
+    """The names of a spec's categorical codes, in order."""
+    return [name for name, variable in latent.codes.items() if isinstance(variable, Categorical)]
 
 
 def categorical_code(latent: LatentSpec, code: str | None) -> str:
@@ -66,7 +66,7 @@ def categorical_code(latent: LatentSpec, code: str | None) -> str:
         TypeError: The code has no categories.
         ValueError: No name is given, and the spec does not have exactly one categorical code.
     """
-    categorical = [name for name, variable in latent.codes.items() if isinstance(variable, Categorical)]
+    categorical = categorical_names(latent)
     if code is not None:
         if code not in categorical:
             variable = latent[code]  # raises for a name that is not in the latent

@@ -19,7 +19,7 @@ from infogan_lib.model import sampling
 from infogan_lib.model.discriminator_adapter import DiscriminatorOutput, FeatureReader, OutputReader
 from infogan_lib.model.generator_adapter import GeneratorInput, GeneratorOutput
 from infogan_lib.model.introspection import Part
-from infogan_lib.model.naming import names_from_labels
+from infogan_lib.model.naming import match_labels, names_from_labels
 from infogan_lib.model.networks import Networks
 from infogan_lib.model.plan import QKind, q_kind
 from infogan_lib.model.q_head import QHeadFactory
@@ -145,9 +145,8 @@ class InfoGAN(Networks):
         """
         code = categorical_code(self.latent, code)
         names = None if names is None else check_names("names", names)
-        categories = self.encode(images)[code].mode.argmax(1)
-        category_names, match = names_from_labels(categories, labels, self.latent, code, names)
-        self.set_category_names(code, category_names)
+        match = match_labels(self.latent, code, self.encode(images)[code].mode.argmax(1), labels, names)
+        self.set_category_names(code, names_from_labels(match, self.latent, code, names))
         return match
 
     def save(self, folder: str | os.PathLike[str]) -> None:

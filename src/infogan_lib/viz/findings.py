@@ -11,13 +11,13 @@ from torch import Tensor
 
 from infogan_lib.evaluation.codes import CodeInformation, calibration, code_information
 from infogan_lib.evaluation.effects import code_effects
-from infogan_lib.latent.category_names import categorical_code, has_categories
-from infogan_lib.latent.discrete import Categorical
+from infogan_lib.latent.category_names import categorical_code, categorical_names
 from infogan_lib.latent.loss_code import VectorCode
 from infogan_lib.metrics.appearance import Effect
 from infogan_lib.metrics.calibration import Coverage, Reliability
-from infogan_lib.metrics.clustering import CategoryMatch, check_labels, match_categories
+from infogan_lib.metrics.clustering import CategoryMatch, check_labels
 from infogan_lib.model.infogan import InfoGAN
+from infogan_lib.model.naming import match_labels
 
 MAX_DIMENSIONS = 12
 """The most dimensions of continuous codes that are looked at."""
@@ -165,19 +165,13 @@ def measure(
         KeyError, TypeError: If there is no such code, or it has no categories.
     """
     posteriors = model.encode(images)
-    categorical = [name for name, variable in model.latent.codes.items() if isinstance(variable, Categorical)]
+    categorical = categorical_names(model.latent)
     predicted = {name: posteriors[name].mode.argmax(1).cpu().numpy() for name in categorical}
     counts = {name: np.bincount(found, minlength=model.latent[name].width) for name, found in predicted.items()}
     match = None
-    if labels is not None and (code is not None or has_categories(model.latent)):
+    if labels is not None and (code is not None or categorical):
         code = categorical_code(model.latent, code)
-        match = match_categories(
-            predicted[code],
-            labels,
-            category_count=model.latent[code].width,
-            label_count=None if label_names is None else len(label_names),
-            identity=code in model.latent.labels,
-        )
+        match = match_labels(model.latent, code, predicted[code], labels, label_names)
     elif labels is not None and len(check_labels("labels", labels)) != len(images):
         raise ValueError(f"labels: there must be one for each of {len(images)} images, but got {len(labels)}")
     shown_labels = list[str]()
