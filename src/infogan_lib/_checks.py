@@ -6,7 +6,7 @@ import numbers
 import operator
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
@@ -294,37 +294,23 @@ def check_function(name: str, value: object, wanted: str, arguments: int) -> Any
 
 
 @contextmanager
-def require_eval(feature: str, package: str = "scikit-learn") -> Iterator[None]:
-    """Context of an import from the extra ``eval``.
-
-    Args:
-        feature: The function that needs the package.
-        package: Its name on PyPI.
-
-    Raises:
-        ImportError: The package is not installed; the message has the pip command.
-    """
+def importing(feature: str, package: str, extra: str) -> Iterator[None]:
+    """Context of an import from a package of an extra, whose ImportError names the feature and the pip command."""
     try:
         yield
     except ImportError as error:
-        raise ImportError(f"{feature} needs {package}: pip install 'infogan-lib[eval]'") from error
+        raise ImportError(f"{feature} needs {package}: pip install 'infogan-lib[{extra}]'") from error
+
+
+def require_eval(feature: str, package: str = "scikit-learn") -> AbstractContextManager[None]:
+    """Context of an import from the extra ``eval``; see `importing`."""
+    return importing(feature, package, "eval")
 
 
 def require(module: str, *, extra: str, feature: str) -> Any:
-    """Import a module of an extra.
-
-    Args:
-        module: The module.
-        extra: The extra that has it.
-        feature: What needs it, for the message.
-
-    Raises:
-        ImportError: The module is not installed; the message has the pip command.
-    """
-    try:
+    """A module of an extra; see `importing`."""
+    with importing(feature, module, extra):
         return import_module(module)
-    except ImportError as error:
-        raise ImportError(f"{feature} needs {module}: pip install 'infogan-lib[{extra}]'") from error
 
 
 def check_instance(name: str, value: Any, *kinds: type) -> Any:

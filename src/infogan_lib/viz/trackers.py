@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from infogan_lib._checks import check_function, check_int, check_path, check_seed, describe
+from infogan_lib._checks import check_function, check_int, check_path, check_seed, describe, importing
 from infogan_lib.checkpoints.together import write_whole
 from infogan_lib.training.callbacks import Callback
 from infogan_lib.training.trainer import InfoGANTrainer
@@ -95,10 +95,8 @@ class TensorBoard(_Tracking):
     ) -> None:
         super().__init__(every, images_every, rows, seed)
         self.folder = check_path("folder", folder)
-        try:
+        with importing("TensorBoard", "tensorboard", "tensorboard"):
             from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise ImportError("TensorBoard needs tensorboard: pip install 'infogan-lib[tensorboard]'") from error
         self._make_writer: Callable[..., Any] = SummaryWriter
         self._writer: Any = None
 
