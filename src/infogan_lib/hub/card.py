@@ -3,8 +3,6 @@
 import keyword
 import re
 from collections.abc import Mapping
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from infogan_lib._version import __version__
 from infogan_lib.data.pixels import UNKNOWN_RANGE
@@ -14,7 +12,7 @@ from infogan_lib.latent.code_arguments import RESERVED_NAMES
 from infogan_lib.latent.discrete import Categorical
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.recipes.recipe import Recipe
-from infogan_lib.viz.grids import image_grid, save_png
+from infogan_lib.viz.grids import image_grid, png_bytes
 
 PICTURE = "samples.png"
 
@@ -108,12 +106,10 @@ def _picture(model: InfoGAN) -> bytes | None:
     grid = image_grid(
         model.sample(rows * _COLUMNS, seed=0, codes=values), _COLUMNS, pixel_range=model.pixel_range or UNKNOWN_RANGE
     )
-    with TemporaryDirectory() as folder:
-        try:
-            save_png(grid.repeat(_ENLARGED, 0).repeat(_ENLARGED, 1), Path(folder, PICTURE))
-        except ImportError:
-            return None
-        return Path(folder, PICTURE).read_bytes()
+    try:
+        return png_bytes(grid.repeat(_ENLARGED, 0).repeat(_ENLARGED, 1))
+    except ImportError:
+        return None
 
 
 def _is_argument(code: str) -> bool:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from infogan_lib._checks import check_int, check_path, check_tensor, check_text, describe
+from infogan_lib._checks import check_int, check_path, check_tensor, check_text, describe, require
 from infogan_lib.checkpoints.together import write_whole
 from infogan_lib.data.pixels import PixelRange, as_unit, check_dtype
 from infogan_lib.data.pixels import pixel_range as checked_range
@@ -43,26 +43,12 @@ def image_grid(images: Tensor, columns: int, *, pixel_range: PixelRange) -> NDAr
             f"a picture needs images of shape (N, 1 or 3, H, W) with N >= 1, but got {tuple(images.shape)}"
         )
     unit = as_unit(images, (0.0, 255.0) if images.dtype == torch.uint8 else pixel_range)
-    return tile(unit.cpu().expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy(), columns, gap=_GAP)
-
-
-def tile(pixels: NDArray[Any], columns: int, *, gap: int) -> NDArray[Any]:
-    """Tile arrays of pixels row by row on white.
-
-    Args:
-        pixels: Images of shape (N, H, W, C), uint8 or floats in [0, 1].
-        columns: Images per row.
-        gap: Pixels between two images.
-
-    Returns:
-        The grid, shape (height, width, C), of the same dtype.
-    """
-    n, height, width, channels = pixels.shape
-    rows, white = -(-n // columns), 255 if pixels.dtype == np.uint8 else 1
-    padding = ((0, rows * columns - n), (0, gap), (0, gap), (0, 0))
-    cells = np.pad(pixels, padding, constant_values=white).reshape(rows, columns, height + gap, width + gap, channels)
-    grid = cells.swapaxes(1, 2).reshape(rows * (height + gap), columns * (width + gap), channels)
-    return grid[: len(grid) - gap, : grid.shape[1] - gap]
+    pixels = unit.cpu().expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
+    rows = -(-len(pixels) // columns)
+    padding = ((0, rows * columns - len(pixels)), (0, _GAP), (0, _GAP), (0, 0))
+    cells = np.pad(pixels, padding, constant_values=1)
+    grid = cells.reshape(rows, columns, *cells.shape[1:]).swapaxes(1, 2)
+    return grid.reshape(rows * cells.shape[1], columns * cells.shape[2], 3)[:-_GAP, :-_GAP]
 
 
 def plot_grid(
@@ -114,14 +100,20 @@ def plot_grid(
 def save_png(pixels: NDArray[np.float32], path: str | Path) -> None:
     """Write an (H, W, 3) array in [0, 1] as a PNG file, creating its folder. Needs matplotlib."""
     require_matplotlib()
-    from matplotlib.image import imsave
-
     path, array = check_path("path", path), to_floats("pixels", pixels)
     if array.ndim != 3 or 0 in array.shape or array.shape[2] != 3 or not np.isfinite(array).all():
         raise ValueError(f"pixels must be finite numbers of shape (H, W, 3), but got {describe(pixels)}")
+    write_whole(path, png_bytes(pixels))
+
+
+def png_bytes(pixels: NDArray[np.float32]) -> bytes:
+    """An (H, W, 3) array in [0, 1] as a PNG. Needs matplotlib."""
+    require_matplotlib()
+    from matplotlib.image import imsave
+
     file = io.BytesIO()
     imsave(file, pixels, format="png")
-    write_whole(path, file.getvalue())
+    return file.getvalue()
 
 
 def save_figure(figure: "Figure", path: str | Path) -> None:
@@ -145,10 +137,7 @@ def new_figure(size: tuple[float, float]) -> "Figure":
 
 def require_matplotlib() -> None:
     """Raise an ImportError with the pip command if matplotlib is not installed."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise ImportError("pictures need matplotlib: pip install 'infogan-lib[viz]'") from error
+    require("matplotlib", extra="viz", feature="a picture")
 
 
 def escape_math(text: str) -> str:
