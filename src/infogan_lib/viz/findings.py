@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -97,26 +97,12 @@ class Findings:
     def as_dict(self) -> dict[str, Any]:
         """All numbers as JSON data; null where there is none."""
         codes = {
-            name: {
-                "loss": info.loss,
-                "standard_error": info.standard_error,
-                "bound": info.bound,
-                "fraction": info.fraction,
-                "calibration_error": self.curves[name].error if name in self.curves else None,
-            }
+            name: asdict(info) | {"calibration_error": self.curves[name].error if name in self.curves else None}
             for name, info in self.information.items()
         }
+        shown = ("measure", "low", "high", "unit", "correlation")
         effects = {
-            name: [
-                {
-                    "measure": effect.measure,
-                    "low": effect.low,
-                    "high": effect.high,
-                    "unit": effect.unit,
-                    "correlation": effect.correlation,
-                }
-                for effect in found
-            ]
+            name: [{field: getattr(effect, field) for field in shown} for effect in found]
             for name, found in self.effects.items()
         }
         content: dict[str, Any] = {"codes": codes, "effects": effects}
@@ -127,10 +113,7 @@ class Findings:
             content["labels"] = {
                 "code": self.code,
                 "names": list(self.label_names),
-                "accuracy": self.match.accuracy,
-                "purity": self.match.purity,
-                "nmi": self.match.nmi,
-                "ari": self.match.ari,
+                **{name: getattr(self.match, name) for name in ("accuracy", "purity", "nmi", "ari")},
                 "contingency": self.match.contingency.tolist(),
                 "category_purity": self.match.category_purity.tolist(),
             }
