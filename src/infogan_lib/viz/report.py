@@ -102,11 +102,11 @@ def write_report(
             html.heading("How it was trained", "Faint lines are single steps, strong lines a running mean."),
             html.figure(plot_history(history, entropy=model.latent.entropy), "Losses, scores and bounds by step"),
         ]
-    parts += sections.settings_and_environment(model, settings or {})
-    environment = sections.environment(model, settings or {})
+    environment = sections.describe_environment(model, settings or {})
+    parts += sections.settings_and_environment(environment)
     numbers = {"title": title, "images": len(images), **findings.as_dict(), "settings": environment}
     # A setting may be a file's name that is no text; a surrogate in it is written as its number.
-    page = html.page(title, parts, contents=True).encode(errors="backslashreplace")
+    page = html.page(title, parts).encode(errors="backslashreplace")
     beside = (json.dumps(numbers, indent=1, allow_nan=False) + "\n").encode()
     write_together(path.parent, {path.name: page, path.with_suffix(".json").name: beside})
     return Report(path)
