@@ -49,12 +49,7 @@ def warn_unknown_range() -> None:
 
 
 def check_dtype(images: Tensor) -> None:
-    """Check that images are floats or bytes, in a tensor that holds its values.
-
-    Raises:
-        TypeError: Any other dtype; a sparse or meta tensor.
-    """
-    check_dense("images", images)
+    """Check that images are floats or bytes. Raises TypeError."""
     if images.dtype != torch.uint8 and not images.is_floating_point():
         remedy = ""
         if images.dtype in (torch.uint16, torch.int16, torch.int32):
@@ -126,6 +121,11 @@ def as_unit(images: Tensor, from_range: PixelRange) -> Tensor:
     """
     low, high = from_range
     return ((images.detach().float() - low) / (high - low)).clamp(0, 1)
+
+
+def is_showable(image_shape: tuple[int, ...]) -> bool:
+    """Whether images of a shape, without the batch, can be shown: gray or in color."""
+    return len(image_shape) == 3 and image_shape[0] in (1, 3)
 
 
 def check_finite_images(images: Tensor) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from infogan_lib._checks import check_instance, check_path, describe
-from infogan_lib.data.pixels import UNKNOWN_RANGE, check_finite_images, check_real_images
+from infogan_lib.data.pixels import UNKNOWN_RANGE, check_finite_images, check_real_images, is_showable
 from infogan_lib.evaluation.effects import code_effects
 from infogan_lib.export.statistics import image_statistics
 from infogan_lib.model.infogan import InfoGAN
@@ -79,7 +79,7 @@ def check_showable(model: InfoGAN, images: Tensor | None) -> None:
         TypeError: images that are no floats or uint8.
         ValueError: a model of other images, or images of another shape.
     """
-    if len(model.image_shape) != 3 or model.image_shape[0] not in (1, 3):
+    if not is_showable(model.image_shape):
         raise ValueError(f"the page shows images (1 or 3, H, W), but this model makes {model.image_shape}")
     check_instance("images", images, Tensor)
     if images is not None:

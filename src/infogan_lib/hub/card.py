@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 
 from infogan_lib._version import __version__
-from infogan_lib.data.pixels import UNKNOWN_RANGE
+from infogan_lib.data.pixels import UNKNOWN_RANGE, is_showable
 from infogan_lib.evaluation.codes import code_information
 from infogan_lib.latent.category_names import categorical_names
 from infogan_lib.latent.code_arguments import RESERVED_NAMES
@@ -98,9 +98,9 @@ def _row_code(model: InfoGAN) -> str | None:
 
 def _picture(model: InfoGAN) -> bytes | None:
     """A PNG of samples; None for what is no picture, or where matplotlib is not installed."""
-    shape, code = model.image_shape, _row_code(model)
-    if len(shape) != 3 or shape[0] not in (1, 3):
+    if not is_showable(model.image_shape):
         return None
+    code = _row_code(model)
     rows = min(_MAX_ROWS, model.latent[code].width) if code else _COLUMNS // 2
     values = {code: [row for row in range(rows) for _ in range(_COLUMNS)]} if code else {}
     grid = image_grid(

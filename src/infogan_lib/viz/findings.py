@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from infogan_lib.data.pixels import is_showable
 from infogan_lib.evaluation.codes import CodeInformation, calibration, code_information
 from infogan_lib.evaluation.effects import code_effects
 from infogan_lib.latent.category_names import categorical_code, categorical_names
@@ -161,8 +162,6 @@ def measure(
     if match is not None:
         numbers: list[int] = match.labels.tolist()
         shown_labels = [str(label) if label_names is None else label_names[label] for label in numbers]
-    shape = model.image_shape
-    has_pictures = len(shape) == 3 and shape[0] in (1, 3) and min(shape[1:]) >= 2
     return Findings(
         information=code_information(model, seed=seed),
         code=None if match is None else code,
@@ -170,10 +169,15 @@ def measure(
         names={name: _names(model, name, match if name == code else None, shown_labels) for name in categorical},
         label_names=shown_labels,
         counts=counts,
-        effects=_effects(model, seed) if has_pictures else {},
+        effects=_effects(model, seed) if has_pictures(model) else {},
         curves=calibration(model, seed=seed),
         symptoms=symptoms,
     )
+
+
+def has_pictures(model: InfoGAN) -> bool:
+    """Whether a model makes pictures, large enough to measure what is on them."""
+    return is_showable(model.image_shape) and min(model.image_shape[1:]) >= 2
 
 
 def continuous_dimensions(model: InfoGAN) -> list[tuple[str, int]]:
