@@ -63,10 +63,15 @@ class IterableSource(BatchSource):
 
 def set_epoch(batches: Any, index: int) -> None:
     """Give the index of the epoch to parts whose order depends on it, such as a shuffled stream."""
-    parts = [getattr(batches, name, None) for name in ("dataset", "sampler", "batch_sampler")]
-    for part in (*parts, getattr(parts[-1], "sampler", None), batches):
+    for part in (getattr(batches, "dataset", None), *samplers_of(batches), batches):
         if callable(setter := getattr(part, "set_epoch", None)):
             setter(index)
+
+
+def samplers_of(loader: Any) -> list[Any]:
+    """A loader's sampler, its batch sampler and the sampler of that; None for what it has not."""
+    batch_sampler = getattr(loader, "batch_sampler", None)
+    return [getattr(loader, "sampler", None), batch_sampler, getattr(batch_sampler, "sampler", None)]
 
 
 def is_stateful(data: Any) -> bool:

@@ -13,7 +13,7 @@ from typing_extensions import override
 from infogan_lib._schema import Array, Int, Items, Kind, ListOf, Nullable, Record
 from infogan_lib.data.batch_images import extract_images
 from infogan_lib.data.dataset import BatchSource, Reader
-from infogan_lib.data.iterable_source import length_of, set_epoch
+from infogan_lib.data.iterable_source import length_of, samplers_of, set_epoch
 from infogan_lib.data.labels import Batch
 from infogan_lib.data.rng import GLOBAL_RNG, GlobalRng, GlobalRngState
 
@@ -35,8 +35,7 @@ class LoaderSource(BatchSource):
     def __init__(self, loader: DataLoader[Any], read: Reader = extract_images) -> None:
         self._loader, self._read = loader, read
         self.batches_per_epoch = self.estimated_batches = length_of(loader)
-        samplers = [loader, loader.sampler, loader.batch_sampler, getattr(loader.batch_sampler, "sampler", None)]
-        generators = [getattr(sampler, "generator", None) for sampler in samplers]
+        generators = [getattr(part, "generator", None) for part in (loader, *samplers_of(loader))]
         self._generators = list({id(g): g for g in generators if isinstance(g, torch.Generator)}.values())
         self._global_rng = GlobalRng(torch.device("cpu"))
         self._at_start = self._before_last = self._get_rng_state()

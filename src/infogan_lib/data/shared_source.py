@@ -14,7 +14,7 @@ from typing_extensions import override
 from infogan_lib._checks import describe
 from infogan_lib._schema import Kind
 from infogan_lib.data.dataset import BatchSource, DatasetSource
-from infogan_lib.data.iterable_source import IterableSource, stages_of
+from infogan_lib.data.iterable_source import IterableSource, samplers_of, stages_of
 from infogan_lib.data.labels import Batch, batch_of, tensors_of
 from infogan_lib.data.sharded import Sharded
 from infogan_lib.data.sharded_source import ShardedSource
@@ -120,8 +120,7 @@ def share_source(source: BatchSource, data: Any, seed: int, processes: Processes
 
 def _is_dealt_out(loader: Any) -> bool:
     """Whether a loader leaves items to other processes or waits for them, as torch's sampler and Accelerate's do."""
-    parts = [getattr(loader, name, None) for name in ("sampler", "batch_sampler")]
-    parts.append(getattr(parts[-1], "sampler", None))
+    parts = samplers_of(loader)
     dataset = getattr(loader, "dataset", None)
     if _is_a(dataset, "IterableDatasetShard"):  # other data sets may have settings of these names
         parts.append(dataset)

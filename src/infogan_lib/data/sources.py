@@ -116,15 +116,14 @@ def make_source(
         raise ValueError(
             f"num_workers={num_workers} would do nothing: workers only make the items of a map-style Dataset"
         )
-    if labels is not None and (isinstance(data, Tensor) or _starts_with_images(data)):
-        batch = labels(data)
-        images = _check_images(check_dense("data", batch.images), batch_size)
+    if isinstance(data, Tensor) or (labels is not None and _starts_with_images(data)):
+        images, known = data, None
+        if labels is not None:
+            batch = labels(data)
+            images, known = batch.images, labels.check_known(batch.labels)
+        images = _check_images(check_dense("data", images), batch_size)
         images = images.to(device) if fits(images, device) else images
-        known = labels.check_known(batch.labels).to(images.device)
-        return TensorSource(images, batch_size, seed, known)
-    if isinstance(data, Tensor):
-        images = _check_images(data, batch_size)
-        return TensorSource(images.to(device) if fits(images, device) else images, batch_size, seed)
+        return TensorSource(images, batch_size, seed, None if known is None else known.to(images.device))
     if is_map_style:
         _check_enough(len(data), batch_size)
         known = None if labels is None else labels.labels_of(data, len(data))

@@ -14,7 +14,7 @@ docs/concepts.md has the measurements.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -155,11 +155,8 @@ def _has_weights(layer: nn.Module) -> bool:
 
 def _first_row(value: Any, size: int) -> Tensor:
     """A copy of a batch's first row; an empty tensor for anything that is no batch."""
-    return value[0].detach().clone() if _is_batch(value, size) else torch.empty(0)
-
-
-def _is_batch(value: Any, size: int) -> TypeGuard[Tensor]:
-    return isinstance(value, Tensor) and value.ndim > 0 and len(value) == size
+    is_batch = isinstance(value, Tensor) and value.ndim > 0 and len(value) == size
+    return value[0].detach().clone() if is_batch else torch.empty(0)
 
 
 def _equal(one: Tensor | None, other: Tensor | None) -> bool:

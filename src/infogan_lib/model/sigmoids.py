@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from typing_extensions import override
 
+from infogan_lib.losses.information import at_least_float32
+
 _IN_PLACE = frozenset({torch.sigmoid_, Tensor.sigmoid_})
 
 _SIGMOIDS = frozenset({torch.sigmoid, torch.special.expit, Tensor.sigmoid}) | _IN_PLACE
@@ -71,6 +73,6 @@ def logits_of(validity: Tensor, calls: Sequence[tuple[Tensor, Tensor]], call: Si
         logits = calls[call.number][0]
         if logits.numel() == validity.numel():
             return logits.reshape(validity.shape)
-    p = validity.float() if validity.dtype in (torch.float16, torch.bfloat16) else validity
+    p = at_least_float32(validity)
     p = p.clamp(torch.finfo(p.dtype).tiny, 1 - torch.finfo(p.dtype).eps / 2)
     return p.log() - (-p).log1p()

@@ -27,7 +27,7 @@ from infogan_lib.latent.base import LatentVariable
 from infogan_lib.latent.continuous import Gaussian, Uniform
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.losses.information import at_least_float32
-from infogan_lib.regularizers.base import GeneratorRegularizer
+from infogan_lib.regularizers.base import GeneratorRegularizer, check_several_names
 
 
 class Contrastive(GeneratorRegularizer):
@@ -71,12 +71,9 @@ class Contrastive(GeneratorRegularizer):
     ) -> None:
         if network is not None and not isinstance(network, nn.Module):
             raise TypeError(f"network must be an nn.Module or None, but got {describe(network)}")
-        names = (codes,) if isinstance(codes, str) else codes
-        if names is not None and not (isinstance(names, Sequence) and names and all(isinstance(n, str) for n in names)):
-            raise TypeError(f"codes must be the name of a code, several names, or None, but got {describe(codes)}")
+        self.codes = check_several_names("codes", codes, "code")
         self._set_schedule(weight=weight, after=after, every=every)
         self.network = network
-        self.codes = None if names is None else tuple(names)
         self.gap = _check_gap(gap)
         self.share_noise = check_bool("share_noise", share_noise)
         self._current_gap: Tensor | None = None
