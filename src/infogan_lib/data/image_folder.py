@@ -149,8 +149,7 @@ def _reason(error: BaseException) -> str:
 def _turn_of(picture: "Image") -> AbstractContextManager[Any]:
     """What to hold while a picture is decoded.
 
-    Raises:
-        ValueError: More pixels than Pillow warns of: a small file may unpack to gigabytes.
+    Raises ValueError for more pixels than Pillow warns of: a small file may unpack to gigabytes.
     """
     from PIL import Image
 
@@ -163,8 +162,7 @@ def _turn_of(picture: "Image") -> AbstractContextManager[Any]:
 def _as_bytes(picture: "Image") -> "Image":
     """A picture with pixels of 8 bits; Pillow's own conversion would clip deeper ones to white.
 
-    Raises:
-        ValueError: Pixels that are floats, whose range is not known, or that have more than 16 bits.
+    Raises ValueError for floats, whose range is not known, and for more than 16 bits.
     """
     from PIL import Image
 

@@ -15,13 +15,7 @@ from infogan_lib.data.rng import GlobalRng
 
 
 class IterableSource(BatchSource):
-    """An iterable of batches.
-
-    Args:
-        batches: The iterable.
-        read: Reads a batch of it.
-        state_owner: The object that keeps the position, by `state_dict` and `load_state_dict`; the iterable if None.
-    """
+    """An iterable of batches, whose position another object may keep: `state_owner`."""
 
     def __init__(self, batches: Iterable[Any], read: Reader = extract_images, state_owner: Any = None) -> None:
         self._batches, self._read = batches, read

@@ -20,13 +20,7 @@ from infogan_lib.distributed.processes import digest
 
 
 class ShardedSource(BatchSource):
-    """Batches of the shares of all processes in turn.
-
-    Args:
-        source: The source of this process's share.
-        seed: The seed of the trainer.
-        processes: The processes.
-    """
+    """Batches of the shares of all processes in turn, made of the source of this process's share."""
 
     def __init__(self, source: BatchSource, seed: int, processes: Processes) -> None:
         self._source, self._seed, self._processes = source, seed, processes

@@ -23,12 +23,7 @@ from infogan_lib.distributed import Processes
 
 
 class SharedSource(BatchSource):
-    """Batches that one process reads and all get.
-
-    Args:
-        source: The source; process 0 alone reads one that is no `DatasetSource`.
-        processes: The processes.
-    """
+    """Batches that one process reads and all get; process 0 alone reads a source that is no `DatasetSource`."""
 
     def __init__(self, source: BatchSource, processes: Processes) -> None:
         self._source, self._processes = source, processes
@@ -81,13 +76,7 @@ class SharedSource(BatchSource):
 
 
 def share_source(source: BatchSource, data: Any, seed: int, processes: Processes) -> BatchSource:
-    """A source for each of several processes; all hold a Tensor themselves.
-
-    Args:
-        source: The source of one process.
-        data: The data that it was made for.
-        seed: The seed of the trainer.
-        processes: The processes.
+    """A source for each of several processes, made of the one of this process; all hold a Tensor themselves.
 
     Raises:
         TypeError: `Sharded` data that is no stream.

@@ -26,13 +26,9 @@ from infogan_lib.data.transfer import Transfer, fits
 
 
 class TensorSource(BatchSource):
-    """Batches of a tensor; an incomplete last batch is dropped. The order is the same on every device.
+    """Batches of a tensor, and its labels (N, L); an incomplete last batch is dropped.
 
-    Args:
-        images: All images, on the device that gathers the batches.
-        batch_size: The number of images in a batch.
-        seed: The seed of the order.
-        labels: The labels (N, L) of the images, on their device; None for none.
+    The order is the same on every device. Batches are gathered on the one that the images are on.
     """
 
     random_access = True

@@ -59,13 +59,8 @@ class Probe:
     one for each of up to 16 factors, and up to 16 in which the categories alternate; the latter twice if Q reads
     through BatchNorm.
 
-    Q sees generated images in batches of their own, as in training. If it is trained on joint batches of real and
+    Q sees generated images in batches of their own, as in training. If it is trained on `joint` batches of real and
     generated images, it is probed in eval mode instead, as its running statistics cover both.
-
-    Args:
-        model: The model to probe.
-        samples: Images per batch.
-        joint: Whether Q is trained on joint batches of real and generated images.
     """
 
     def __init__(self, model: InfoGAN, *, samples: int, joint: bool = False) -> None:
@@ -82,10 +77,8 @@ class Probe:
     def __call__(self, seed: int, index: int) -> ProbeResult:
         """Run the probe once.
 
-        Args:
-            seed: Seed for the latents.
-            index: Number of the probe in the run. With more than 16 factors, two consecutive probes perturb the same
-                ones, and the next two others.
+        Its index is the number of the probe in the run: with more than 16 factors, two consecutive probes perturb the
+        same ones, and the next two others.
         """
         rng, device = torch.Generator().manual_seed(seed), device_and_dtype(self._model.generator)[0]
         factors = self._factors_at(index)
@@ -166,12 +159,7 @@ class Probe:
 
 @contextmanager
 def no_side_effects(snapshot: Snapshot, device: torch.device) -> Iterator[None]:
-    """Restore what a snapshot covers and the global random number generators afterwards.
-
-    Args:
-        snapshot: Covers the buffers of the model.
-        device: The model's device.
-    """
+    """Restore what a snapshot covers and the global random number generators afterwards."""
     snapshot.take()
     with preserve_rng(device):
         try:

@@ -94,18 +94,9 @@ def sample_quality(
 def extract_features(
     extractor: nn.Module | Callable[[Tensor], Tensor], images: Tensor, *, batch_size: int = 512
 ) -> NDArray[np.float64]:
-    """Features of images, in batches.
+    """Features (N, D) of images (N, *) in float64, in batches and flattened; a module is called in eval mode.
 
-    Args:
-        extractor: Function from images (n, *) to features (n, *); a module is called in eval mode.
-        images: Shape (N, *).
-        batch_size: Number of images per call.
-
-    Returns:
-        Flattened features, shape (N, D), float64.
-
-    Raises:
-        ValueError: If the extractor does not return a tensor with one row per image.
+    Raises ValueError if the extractor does not return a tensor with one row per image.
     """
     module = extractor if isinstance(extractor, nn.Module) else None
     device, dtype = device_and_dtype(module) if module is not None and [*module.parameters()] else (None, None)

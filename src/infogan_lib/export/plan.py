@@ -21,9 +21,7 @@ _PATH_STEPS = 33
 def export_plan(model: InfoGAN, differences: dict[str, float | None]) -> dict[str, Any]:
     """The plan of an exported model, as JSON data.
 
-    Args:
-        model: The model.
-        differences: The largest difference from torch of each file; None where it was not checked.
+    `differences` has the largest difference from torch of each file, None where it was not checked.
     """
     return {
         "format": FORMAT,

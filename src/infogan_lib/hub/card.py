@@ -22,11 +22,7 @@ _MAX_ROWS, _COLUMNS, _SAMPLES, _ENLARGED = 10, 10, 512, 3
 def model_card(model: InfoGAN, source: str, recipe: Recipe | None, metrics: Mapping[str, float]) -> dict[str, bytes]:
     """README.md, and its picture where matplotlib is there to draw it.
 
-    Args:
-        model: The model.
-        source: What `from_pretrained` is to be given.
-        recipe: The recipe that rebuilds its networks, or None.
-        metrics: The user's figures by name.
+    Its code gives `from_pretrained` the `source`, and networks unless there is a recipe that rebuilds them.
     """
     picture = _picture(model)
     low_high = "unknown" if model.pixel_range is None else "{:g} to {:g}".format(*model.pixel_range)

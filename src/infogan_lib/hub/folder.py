@@ -59,17 +59,10 @@ class Pretrained(NamedTuple):
 
 
 def write_pretrained(model: InfoGAN, folder: Path, recipe: Recipe | None, others: Mapping[str, bytes]) -> None:
-    """Write a model.
+    """Write a model into a folder, with further files by name.
 
-    Args:
-        model: The model.
-        folder: Made where there is none.
-        recipe: The recipe that rebuilds the networks, or None.
-        others: Further files by name.
-
-    Raises:
-        ImportError: safetensors is not installed.
-        CheckpointError: an error of the disk, or a link or pipe in the place of a file.
+    Raises ImportError without safetensors, and CheckpointError for an error of the disk, or a link or pipe in the place
+    of a file.
     """
     safetensors = require("safetensors.torch", extra="hub", feature="save_pretrained")
     state = model.state_dict()
@@ -96,8 +89,7 @@ def write_pretrained(model: InfoGAN, folder: Path, recipe: Recipe | None, others
 def read_config(folder: Path) -> Config:
     """Read config.json as `write_pretrained` wrote it.
 
-    Raises:
-        CheckpointError: a file that is missing or damaged, or a link that leads out of the hub's cache.
+    Raises CheckpointError for a file that is missing or damaged, or a link that leads out of the hub's cache.
     """
     path = folder / CONFIG
     config = read_object(path)
@@ -111,16 +103,10 @@ def read_config(folder: Path) -> Config:
 
 
 def read_pretrained(folder: Path, config: Config, max_bytes: int) -> Pretrained:
-    """Read the weights that belong to a config.
+    """Read the weights that belong to a config, or to the one of another process that has saved a model since.
 
-    Args:
-        folder: Where both are.
-        config: What `read_config` returned; if another process has saved a model since, its config is read as well.
-        max_bytes: The largest file of weights.
-
-    Raises:
-        ImportError: safetensors is not installed.
-        CheckpointError: weights that are missing, damaged, too large or of another config.
+    Raises ImportError without safetensors, and CheckpointError for weights that are missing, damaged, too large or of
+    another config.
     """
     safetensors = require("safetensors.torch", extra="hub", feature="from_pretrained")
     path = folder / WEIGHTS

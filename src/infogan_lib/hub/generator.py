@@ -20,16 +20,10 @@ from infogan_lib.model.saving import check_values, tensors_of
 def load_generator(
     folder: Path, saved: Pretrained, generator: nn.Module, output: GeneratorOutput | None
 ) -> PretrainedGenerator:
-    """G alone, in a given network.
+    """G alone, in a network that gets the averaged weights, or G's where there is no average.
 
-    Args:
-        folder: Where it was saved, for messages.
-        saved: What the folder holds.
-        generator: The network that gets the averaged weights, or G's where there is no average.
-        output: What picks the images out of what it returns; None where it returns them.
-
-    Raises:
-        CheckpointError: a network of other layers, or another `output`.
+    `output` picks the images out of what it returns; None where it returns them. Raises CheckpointError for a network
+    of other layers, or another `output`.
     """
     plan = saved.config.plan
     if (output is not None) != ("generator_output" in plan.functions):

@@ -55,11 +55,7 @@ def categorical_names(latent: LatentSpec) -> list[str]:
 
 
 def categorical_code(latent: LatentSpec, code: str | None) -> str:
-    """The name of a categorical code: the given one, or the only one of the spec.
-
-    Args:
-        latent: The spec.
-        code: Name of a categorical code, or None.
+    """The name of a categorical code: the given one, or the only one of the spec if None.
 
     Raises:
         KeyError: There is no code of that name.

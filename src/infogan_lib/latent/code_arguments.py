@@ -20,13 +20,7 @@ def code_values(
     codes: Mapping[str, Any] | None,
     keywords: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Values by name, with category names replaced by the categories' indices.
-
-    Args:
-        latent: The spec that the codes belong to.
-        category_names: Names of categories by code.
-        codes: Values given as one mapping, by name.
-        keywords: Values given as keywords, by name.
+    """Values by name, given as one mapping or as keywords, with category names replaced by the categories' indices.
 
     Raises:
         TypeError: `codes` is no mapping.

@@ -10,13 +10,8 @@ from infogan_lib.latent.base import LatentVariable
 def check_variable(name: object, variable: object) -> None:
     """Check a named variable.
 
-    Args:
-        name: The name.
-        variable: The variable.
-
-    Raises:
-        TypeError: A name that is no string, or something that is no variable.
-        ValueError: A name that is blank, too long, has control characters or is one of Python's own.
+    Raises TypeError for a name that is no string or something that is no variable, and ValueError for a name that is
+    blank, too long, has control characters or is one of Python's own.
     """
     if not isinstance(name, str) or not name:
         raise TypeError(f"a name in a LatentSpec must be a non-empty string, but got {describe(name)}")
@@ -36,14 +31,9 @@ def check_unique(first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
 
 
 def name_and_dim(argument: str, value: object) -> tuple[str, int]:
-    """A variable's name and the dimension to vary, the first one unless another is given with the name.
+    """A variable's name and the dimension to vary: the first one, or that of a pair such as ``("style", 1)``.
 
-    Args:
-        argument: What errors call the value.
-        value: A name, or a pair such as ``("style", 1)``.
-
-    Raises:
-        TypeError: Anything else.
+    Raises TypeError for anything else.
     """
     name, dim = value if isinstance(value, tuple) and len(value) == 2 else (value, 0)
     if not isinstance(name, str):

@@ -78,16 +78,7 @@ def check_factors(factors: ArrayLike | Tensor) -> IntArray:
 def check_samples(
     codes: ArrayLike | Tensor, factors: ArrayLike | Tensor, *, min_codes: int = 1, min_factors: int = 1
 ) -> tuple[FloatArray, IntArray]:
-    """Validate the codes and factors of N samples.
-
-    Args:
-        codes: Real numbers, shape (N, D).
-        factors: Whole numbers, shape (N, K).
-        min_codes: Smallest D that the score is defined for.
-        min_factors: Smallest K that the score is defined for.
-
-    Returns:
-        Codes as float64, shape (N, D), and factors renumbered from 0, shape (N, K).
+    """Codes (N, D) as float64, and factors (N, K) renumbered from 0, of the same N samples.
 
     Raises:
         TypeError: If codes are not real numbers or factors are not whole numbers.
@@ -128,11 +119,7 @@ class Split(NamedTuple):
 
 
 def split(codes: FloatArray, factors: IntArray, rng: np.random.Generator) -> Split:
-    """Hold out a random quarter of the samples.
-
-    Raises:
-        ValueError: If fewer than two values of a factor occur in both parts.
-    """
+    """Hold out a random quarter. Raises ValueError if fewer than two values of a factor occur in both parts."""
     order, num_test = rng.permutation(len(codes)), len(codes) // 4
     train, test = order[num_test:], order[:num_test]
     for k, column in enumerate(factors.T):

@@ -45,13 +45,8 @@ def default_tap(
 ) -> Tap:
     """Where Q reads D unless told otherwise: before the first layer that looks at the batch, and within D's first half.
 
-    Args:
-        discriminator: D. Its buffers, its mode and torch's random state are left as they were.
-        images: A batch that it takes; only the shape, dtype and device matter. It is run on a multiple of its size.
-        validity: Picks the validity out of what it returns.
-
-    Raises:
-        ValueError: No layer of D with parameters was seen to run.
+    D's buffers, mode and torch's random state are left as they were. Of the images only shape, dtype and device matter.
+    `validity` picks the validity out of what D returns. Raises ValueError if no layer with parameters was seen to run.
     """
     rng = torch.Generator().manual_seed(0)
     size = len(images) * math.ceil(BATCH / len(images))
@@ -86,11 +81,7 @@ def _before_flattening(calls: Sequence[_Call], index: int) -> Tap:
 
 
 def _run(discriminator: nn.Module, images: Tensor) -> tuple[Any, list[_Call]]:
-    """Run D in training mode on a batch.
-
-    Returns:
-        What D returned, and the calls of its layers in the order in which they began.
-    """
+    """What D returns for a batch in training mode, and the calls of its layers in the order in which they began."""
     calls: list[_Call] = []
     open_calls: list[_Call] = []
 

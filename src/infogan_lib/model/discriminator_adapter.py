@@ -56,18 +56,10 @@ class DiscriminatorAdapter:
     read_features: FeatureReader | None = None
 
     def __call__(self, discriminator: nn.Module, images: Tensor, hook: FeatureHook | None = None) -> tuple[Tensor, Any]:
-        """Run the discriminator.
+        """D's logits for images, and what Q reads: the features, the codes that D itself returned, or the images.
 
-        Args:
-            discriminator: D.
-            images: Shape (N, *image_shape).
-            hook: The hook at the tap, where one is on D already; otherwise there is one for this pass alone.
-
-        Returns:
-            D's logits, and what Q reads: the features, the codes that D itself returned, or the images.
-
-        Raises:
-            TypeError: the tapped layer did not run, or the features are no tensor.
+        `hook` is the one at the tap, where D has it already; otherwise there is one for this pass alone. Raises
+        TypeError if the tapped layer did not run, or the features are no tensor.
         """
         if self.tap is not None and (hook is None or not hook.active):  # an interrupt may leave one behind
             with capture_features(discriminator, self.tap) as hook:
@@ -117,13 +109,8 @@ def _codes_beside(read: Sequence[Any]) -> Any:
 def _returns_codes(read: Any, n: int, *, is_told: bool) -> bool:
     """Whether D returns (validity, codes, ...): a tuple of batches in which what follows the validity can be codes.
 
-    Args:
-        read: What D returned, or what the user's function made of it.
-        n: The number of images.
-        is_told: Whether a function made it, which is then taken by its word.
-
-    Raises:
-        ValueError: a tuple that cannot be read so; the message says how to say what it is.
+    What a function of the user's made is taken by its word, if it `is_told`. Raises ValueError for a tuple that cannot
+    be read so, and says how to say what it is.
     """
     if not isinstance(read, (tuple, list)):
         return False
@@ -185,14 +172,9 @@ def _check_probabilities(low: float, high: float) -> None:
 
 
 def _output_kind(validity: Tensor, measure: Callable[[], Interval]) -> DiscriminatorOutput:
-    """Whether D returns logits or probabilities.
+    """Whether D returns logits or probabilities, by its graph or by the range of its outputs that `measure` finds.
 
-    Args:
-        validity: D's validity, with its graph.
-        measure: Finds the lowest and the highest value that D returns for many kinds of images.
-
-    Raises:
-        ValueError: what D returns can be neither, or it cannot be told.
+    Raises ValueError if it can be neither, or it cannot be told.
     """
     operation = final_operation(validity)
     if operation.name in ("Softmax", "LogSoftmax", "LogSigmoid") and not operation.is_shifted:

@@ -192,21 +192,10 @@ def _check_can_learn(generator: nn.Module, images: Tensor) -> None:
 def _check_reads_all_codes(
     generator: nn.Module, spec: LatentSpec, adapter: GeneratorAdapter, latent: Tensor, images: Tensor, fresh: Tensor
 ) -> None:
-    """Check that every code has an effect on the images.
+    """Check that every code has an effect on the images of some latents, which require gradients; `fresh` are others.
 
     A code has one if the images have a gradient with respect to it, or if new values of it change them, or if NaN in
-    its place comes through: from layers that begin with weights of zero, and learn to read it.
-
-    Args:
-        generator: G.
-        spec: The latent.
-        adapter: How G is called.
-        latent: Latents (N, L) that require gradients.
-        images: G's images of them, with their graph.
-        fresh: Other latents (N, L).
-
-    Raises:
-        ValueError: a code without any effect.
+    its place comes through: from layers that begin with weights of zero, and learn to read it. Raises ValueError.
     """
     gradient = None
     if images.requires_grad:

@@ -22,13 +22,7 @@ class SharedNames(NamedTuple):
 
 
 def parameters_read_by_q(discriminator: nn.Module, logits: Tensor, q_outputs: Tensor) -> SharedNames:
-    """Which of D's parameters Q's outputs depend on, read off the graphs of one forward pass.
-
-    Args:
-        discriminator: D.
-        logits: Its logits, with their graph.
-        q_outputs: Q's outputs, with theirs.
-    """
+    """Which of D's parameters Q's outputs depend on, read off the graphs of one forward pass."""
     names = {id(parameter): name for name, parameter in discriminator.named_parameters()}
     judging, reading = (
         frozenset(names[i] for i in reachable_parameters(output) if i in names) for output in (logits, q_outputs)
@@ -84,14 +78,7 @@ def describe_output(value: object) -> str:
 def apply_reader(name: str, reader: Callable[[Any], Any] | None, returned: Any, network: str) -> Any:
     """What a function of the user's makes of what a network returned, in a dry run; that itself without a function.
 
-    Args:
-        name: What the message calls the function.
-        reader: The function.
-        returned: What the network returned.
-        network: What the message calls the network.
-
-    Raises:
-        ValueError: the function fails.
+    Raises ValueError, calling the function and the network by these names, if it fails.
     """
     try:
         return returned if reader is None else reader(returned)

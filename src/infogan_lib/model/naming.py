@@ -19,9 +19,7 @@ def match_labels(
 ) -> CategoryMatch:
     """Match the categories (N,) of a code to labels (N,); those of a `Label` are the labels.
 
-    Raises:
-        ValueError: categories and labels of different lengths, or a label without a name.
-        ImportError: scipy is not installed.
+    Raises ValueError for different lengths or a label without a name, and ImportError without scipy.
     """
     return match_categories(
         categories,
@@ -35,14 +33,7 @@ def match_labels(
 def names_from_labels(
     match: CategoryMatch, latent: LatentSpec, code: str, label_names: Sequence[str] | None
 ) -> CategoryNames:
-    """A name per category, after the label matched to it; None where it has no label of its own.
-
-    Args:
-        match: What `match_labels` returned.
-        latent: The variables.
-        code: The name of the code.
-        label_names: The labels' names; "0", "1", ... if None.
-    """
+    """A name per category, after the label matched to it; None where it has no label of its own."""
     if code in latent.labels:
         return tuple(map(str, range(latent[code].width)) if label_names is None else label_names)
     names = (

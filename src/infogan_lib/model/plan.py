@@ -125,12 +125,7 @@ class ModelPlan:
     def from_dict(cls, path: Path, saved: Mapping[str, Any]) -> "ModelPlan":
         """The plan that `to_dict` wrote, here or in another version.
 
-        Args:
-            path: Where it was saved, for messages.
-            saved: JSON data.
-
-        Raises:
-            CheckpointError: a field that is missing, unknown and required, of another type or out of bounds.
+        Raises CheckpointError for a field that is missing, unknown and required, of another type or out of bounds.
         """
         plan = known_fields(path, "plan", saved, PLAN)
         if plan.get("generator_input") == "parts":  # version 0.1's name

@@ -23,11 +23,7 @@ def is_prior(prior: Tensor) -> bool:
 
 
 class LearnedPriors(nn.Module):
-    """The priors of the codes with `learn_probs_after`, by name, as buffers of the model.
-
-    Args:
-        latent: The variables.
-    """
+    """The priors of the codes with `learn_probs_after`, by name, as buffers of the model."""
 
     def __init__(self, latent: LatentSpec) -> None:
         super().__init__()

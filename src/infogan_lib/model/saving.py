@@ -177,16 +177,9 @@ def assemble_model(
 
 
 def load_tensors(model: nn.Module, path: Path, tensors: Mapping[str, Any], versions: Mapping[str, Any]) -> None:
-    """Load tensors into a model, once all are known to fit.
+    """Load tensors into a model, once all are known to fit; names may differ by wrappers such as torch.compile's.
 
-    Args:
-        model: The model.
-        path: Where they were saved, for messages.
-        tensors: By name; names that only differ by wrappers such as torch.compile's fit too.
-        versions: What `module_versions` noted of the modules.
-
-    Raises:
-        CheckpointError: tensors of another model.
+    `versions` is what `module_versions` noted of the modules. Raises CheckpointError for tensors of another model.
     """
     own = model.state_dict()
     saved, versions = current_names(tensors), current_names(versions)
@@ -203,12 +196,7 @@ def load_tensors(model: nn.Module, path: Path, tensors: Mapping[str, Any], versi
 def check_values(path: Path, tensors: Mapping[str, Any]) -> None:
     """Check the counts that BatchNorm and the average keep, which they divide by, and the learned priors.
 
-    Args:
-        path: Where they were saved, for messages.
-        tensors: Tensors by name.
-
-    Raises:
-        CheckpointError: a count below 0 or beyond any run, or a prior that is none.
+    Raises CheckpointError for a count below 0 or beyond any run, or a prior that is none.
     """
     counts = {
         name: t for name, t in tensors.items() if name.rpartition(".")[2] in ("n_averaged", "num_batches_tracked")

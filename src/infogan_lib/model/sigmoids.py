@@ -26,11 +26,7 @@ class SigmoidCall(NamedTuple):
 
 
 class RecordSigmoids(TorchFunctionMode):
-    """Records what each Sigmoid in a forward pass receives and returns.
-
-    Args:
-        calls: The list that gets a pair (logits, probabilities) for each.
-    """
+    """Appends to a list what each Sigmoid in a forward pass receives and returns: a pair (logits, probabilities)."""
 
     def __init__(self, calls: list[tuple[Tensor, Tensor]]) -> None:
         super().__init__()
@@ -58,16 +54,10 @@ def find_call(calls: Sequence[tuple[Tensor, Tensor]], validity: Tensor) -> Sigmo
 
 
 def logits_of(validity: Tensor, calls: Sequence[tuple[Tensor, Tensor]], call: SigmoidCall | None) -> Tensor:
-    """The logits of D's output.
+    """The logits of the probabilities that D returned, in their shape.
 
-    Args:
-        validity: The probabilities that D returned.
-        calls: The Sigmoids of this forward pass, as `RecordSigmoids` recorded them.
-        call: Which of them made the probabilities. Where that is not known, or this pass has another number of calls,
-            the Sigmoid is inverted.
-
-    Returns:
-        Logits of the shape of `validity`.
+    Of the Sigmoids of this forward pass `call` made them. Where that is not known, or this pass has another number of
+    calls, the Sigmoid is inverted.
     """
     if call is not None and call.calls == len(calls):
         logits = calls[call.number][0]

@@ -86,12 +86,7 @@ class FeatureHook:
 def capture_features(discriminator: nn.Module, tap: Tap) -> Iterator[FeatureHook]:
     """Capture the features at a tap whenever D runs in this context; nothing stays on D afterwards.
 
-    Args:
-        discriminator: D.
-        tap: Where.
-
-    Raises:
-        ValueError: no such layer.
+    Raises ValueError if there is no such layer.
     """
     module, hook = tap.module(discriminator), FeatureHook(tap.at)
     register = module.register_forward_pre_hook if tap.at == "input" else module.register_forward_hook

@@ -16,24 +16,12 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def scale_channels(width: float, *channels: int) -> list[int]:
-    """Multiply channel counts by a width; each is at least 1.
-
-    Args:
-        width: The factor.
-        *channels: Channel counts at width 1.
-    """
+    """Multiply channel counts by a width; each is at least 1."""
     return [max(1, round(width * count)) for count in channels]
 
 
 def init_paper(network: Network) -> Network:
-    """Initialize as the paper's code does: weights from N(0, 0.02), biases 0; BatchNorm as in torch.
-
-    Args:
-        network: The network, which is changed in place.
-
-    Returns:
-        The same network.
-    """
+    """Initialize, in place, as the paper's code does: weights from N(0, 0.02), biases 0; BatchNorm as in torch."""
     for module in network.modules():
         if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
             nn.init.normal_(module.weight, std=0.02)
@@ -43,15 +31,7 @@ def init_paper(network: Network) -> Network:
 
 
 def init_he(network: Network, slope: float = 0.1) -> Network:
-    """Initialize for leaky ReLU without norms: weights as He et al., *Delving Deep into Rectifiers*, 2015; biases 0.
-
-    Args:
-        network: The network, which is changed in place.
-        slope: The leaky ReLU's slope.
-
-    Returns:
-        The same network.
-    """
+    """Initialize, in place, for leaky ReLU without norms: He et al., *Delving Deep into Rectifiers*, 2015; biases 0."""
     for module in network.modules():
         if isinstance(module, (nn.Linear, nn.Conv2d)):
             nn.init.kaiming_normal_(module.weight, slope)
@@ -61,14 +41,7 @@ def init_he(network: Network, slope: float = 0.1) -> Network:
 
 
 def init_dcgan(network: Network) -> Network:
-    """Initialize as DCGAN does: convolutions from N(0, 0.02), BatchNorm's weights from N(1, 0.02) and its biases 0.
-
-    Args:
-        network: The network, which is changed in place.
-
-    Returns:
-        The same network.
-    """
+    """Initialize, in place, as DCGAN does: convolutions from N(0, 0.02), BatchNorm from N(1, 0.02), its biases 0."""
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
             nn.init.normal_(module.weight, std=0.02)
@@ -83,14 +56,8 @@ def paper_generator(
 ) -> nn.Sequential:
     """G: FC hidden, FC 7 x 7 x 2 channels, ConvT4 channels, ConvT4 image; BatchNorm and ReLU between; Sigmoid.
 
-    Args:
-        latent_width: Width of the latent, `LatentSpec.width`.
-        image_channels: Channels of the images: 1 for gray, 3 for color.
-        channels: Channels of the last maps; 64 in the paper, fewer for a CPU.
-        hidden: Width of the first layer; 1024 in the paper, less for a CPU.
-
-    Returns:
-        A network from (N, latent_width) to (N, image_channels, 28, 28) in [0, 1].
+    From (N, latent_width) to (N, image_channels, 28, 28) in [0, 1]. The paper's widths are the defaults; a CPU wants
+    less.
     """
     latent_width = check_int("latent_width", latent_width, minimum=1)
     return init_paper(
@@ -116,15 +83,9 @@ def paper_discriminator(
 ) -> nn.Sequential:
     """D: Conv4 channels, Conv4 2 channels, FC hidden, FC 1; BatchNorm from the second layer on; leaky ReLU 0.1.
 
-    Args:
-        image_channels: Channels of the images: 1 for gray, 3 for color.
-        channels: Channels of the first maps; 64 in the paper, fewer for a CPU.
-        hidden: Width of the features that Q reads; 1024 in the paper, less for a CPU.
-        norm: Whether to use BatchNorm, as the paper does. Without it Q's answer for an image does not depend on the
-            rest of the batch, real or generated, which suits terms about real images.
-
-    Returns:
-        A network from (N, image_channels, 28, 28) to logits (N, 1).
+    From (N, image_channels, 28, 28) to logits (N, 1). The paper's widths are the defaults; a CPU wants less. Without a
+    `norm` Q's answer for an image does not depend on the rest of the batch, real or generated, which suits terms about
+    real images.
     """
     layers = [
         *(nn.Conv2d(image_channels, channels, 4, 2, 1), nn.LeakyReLU(0.1)),
@@ -141,15 +102,8 @@ def late_norm_discriminator(*, image_channels: int = 1, channels: int = 64, hidd
     """D: the paper's layers, with BatchNorm only behind the convolutions, which Q shares.
 
     Q judges each image by itself, so nothing that it reads may look at the batch; D judges variety by doing just that.
-    The convolutions begin with He's initialization, as N(0, 0.02) is for layers with a norm behind them.
-
-    Args:
-        image_channels: Channels of the images: 1 for gray, 3 for color.
-        channels: Channels of the first maps.
-        hidden: Width of D's own hidden layer.
-
-    Returns:
-        A network from (N, image_channels, 28, 28) to logits (N, 1).
+    The convolutions begin with He's initialization, as N(0, 0.02) is for layers with a norm behind them. From (N,
+    image_channels, 28, 28) to logits (N, 1).
     """
     convolutions = nn.Sequential(
         *(nn.Conv2d(image_channels, channels, 4, 2, 1), nn.LeakyReLU(0.1)),
@@ -168,13 +122,8 @@ def dcgan_generator(
 ) -> nn.Sequential:
     """G: ConvT4 to 4 x 4, then ConvT4 with stride 2 for each further size; BatchNorm and ReLU between; Tanh; no biases.
 
-    Args:
-        latent_width: Width of the latent, which is a map of 1 x 1.
-        channels: Channels of the maps of 4 x 4, 8 x 8 and so on.
-        image_channels: Channels of the images.
-
-    Returns:
-        A network from (N, latent_width, 1, 1) to (N, image_channels, 64, 64) in [-1, 1], for four sizes.
+    `channels` are those of the maps of 4 x 4, 8 x 8 and so on. From (N, latent_width, 1, 1) to (N, image_channels, 64,
+    64) in [-1, 1], for four sizes.
     """
     layers: list[nn.Module] = []
     for i, (before, after) in enumerate(zip([latent_width, *channels], channels, strict=False)):
@@ -188,12 +137,8 @@ def dcgan_generator(
 def dcgan_trunk(channels: Sequence[int] = (64, 128, 256, 512), *, image_channels: int = 1) -> nn.Sequential:
     """D's convolutions: Conv4 with stride 2 for each size; BatchNorm from the second on; leaky ReLU 0.2; no biases.
 
-    Args:
-        channels: Channels of the maps of 32 x 32, 16 x 16 and so on.
-        image_channels: Channels of the images.
-
-    Returns:
-        A network from (N, image_channels, 64, 64) to (N, channels[-1], 4, 4), for four sizes.
+    `channels` are those of the maps of 32 x 32, 16 x 16 and so on. From (N, image_channels, 64, 64) to (N,
+    channels[-1], 4, 4), for four sizes.
     """
     layers: list[nn.Module] = []
     for i, (before, after) in enumerate(zip([image_channels, *channels], channels, strict=False)):
@@ -205,23 +150,14 @@ def dcgan_trunk(channels: Sequence[int] = (64, 128, 256, 512), *, image_channels
 def dcgan_discriminator(channels: Sequence[int] = (64, 128, 256, 512), *, image_channels: int = 1) -> nn.Sequential:
     """D: `dcgan_trunk`, then Conv4 to one number and a Sigmoid; one flat `nn.Sequential`, as in the tutorial.
 
-    Args:
-        channels: Channels of the maps of 32 x 32, 16 x 16 and so on.
-        image_channels: Channels of the images.
-
-    Returns:
-        A network from (N, image_channels, 64, 64) to probabilities (N, 1, 1, 1).
+    From (N, image_channels, 64, 64) to probabilities (N, 1, 1, 1).
     """
     trunk = dcgan_trunk(channels, image_channels=image_channels)
     return init_dcgan(nn.Sequential(*trunk, nn.Conv2d(channels[-1], 1, 4, 1, 0, bias=False), nn.Sigmoid()))
 
 
 class SeparateArguments(nn.Module):
-    """A generator that takes noise, category and continuous code as three arguments, as lab64-mse calls it.
-
-    Args:
-        body: A generator of latents (N, L, 1, 1).
-    """
+    """A generator of latents (N, L, 1, 1) that takes noise, category and continuous code as lab64-mse calls it."""
 
     def __init__(self, body: nn.Module) -> None:
         super().__init__()
@@ -229,14 +165,5 @@ class SeparateArguments(nn.Module):
 
     @override
     def forward(self, noise: Tensor, cat_code: Tensor, cont_code: Tensor) -> Tensor:
-        """Generate images.
-
-        Args:
-            noise: Noise (N, Z).
-            cat_code: One-hot categories (N, K).
-            cont_code: Continuous codes (N, D).
-
-        Returns:
-            Images (N, C, 64, 64).
-        """
+        """Images (N, C, 64, 64) of noise (N, Z), one-hot categories (N, K) and continuous codes (N, D)."""
         return self.body(torch.cat([noise, cat_code, cont_code], dim=1)[..., None, None])

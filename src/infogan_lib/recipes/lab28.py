@@ -13,12 +13,7 @@ from infogan_lib.training import Optimizers
 
 
 class ConvQHead(nn.Module):
-    """Q's head: a shared 1 x 1 convolution, then one each for ten logits, two means and two log-scales.
-
-    Args:
-        channels: Channels of the features, maps of 1 x 1.
-        hidden: Channels of the shared layer.
-    """
+    """Q's head: a shared 1 x 1 convolution, then one each for ten logits, two means and two log-scales."""
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
@@ -30,11 +25,7 @@ class ConvQHead(nn.Module):
 
     @override
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return logits (N, 10), means (N, 2) and log-scales (N, 2).
-
-        Args:
-            features: Features (N, channels, 1, 1).
-        """
+        """Logits (N, 10), means (N, 2) and log-scales (N, 2) of features (N, channels, 1, 1)."""
         hidden = self.shared(features)
         return self.category(hidden), self.mean(hidden), self.log_scale(hidden)
 

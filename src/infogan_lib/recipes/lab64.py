@@ -92,9 +92,7 @@ def lab64_conditions(width: float = 1.0) -> Recipe:
 class DiscriminatorWithCodes(nn.Module):
     """A discriminator that returns validity, category logits and estimates of the continuous codes.
 
-    Args:
-        trunk: Convolutions from (N, 1, 64, 64) to maps (N, channels, 4, 4).
-        channels: Channels of these maps.
+    Its trunk makes maps (N, channels, 4, 4) of images (N, 1, 64, 64).
     """
 
     def __init__(self, trunk: nn.Module, channels: int) -> None:
@@ -106,11 +104,7 @@ class DiscriminatorWithCodes(nn.Module):
 
     @override
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return validity (N, 1) in [0, 1], category logits (N, 10) and code estimates (N, 2).
-
-        Args:
-            images: Images (N, 1, 64, 64).
-        """
+        """Validity (N, 1) in [0, 1], category logits (N, 10) and code estimates (N, 2) of images (N, 1, 64, 64)."""
         features = self.trunk(images)
         codes = self.codes(torch.flatten(features, 1))
         return self.validity(features), codes[:, :10], codes[:, 10:]

@@ -83,12 +83,7 @@ _DPI = 110
 
 
 def page(title: str, parts: Sequence[str]) -> str:
-    """Join parts that are HTML already into a complete page, with a table of contents before the first section.
-
-    Args:
-        title: Title of the window.
-        parts: The parts in order. The first one is the heading of the page.
-    """
+    """Join parts that are HTML already into a complete page, with a table of contents before the first section."""
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -148,14 +143,7 @@ def table(
 
 
 def image(png: bytes, alt: str, *, caption: str = "", narrow: bytes | None = None) -> str:
-    """A PNG file embedded in the page.
-
-    Args:
-        png: Bytes of the file.
-        alt: Text for those who do not see the image.
-        caption: Text below the image; none if empty.
-        narrow: Bytes of the file that a phone shows in its place; None for the same one.
-    """
+    """A PNG file embedded in the page, with text for those who do not see it; a phone shows the `narrow` one."""
     made = f'<img src="{_as_url(png)}" alt="{escape(alt)}">'
     if narrow is not None:
         made = f'<picture><source media="{_PHONE}" srcset="{_as_url(narrow)}">{made}</picture>'
@@ -168,13 +156,7 @@ def _as_url(png: bytes) -> str:
 
 
 def figure(figure: "Figure", alt: str, *, caption: str = "") -> str:
-    """A matplotlib figure embedded in the page as a PNG; a wide one twice, the second time laid out for a phone.
-
-    Args:
-        figure: The figure. Its size may be changed.
-        alt: Text for those who do not see it.
-        caption: Text below it; none if empty.
-    """
+    """A matplotlib figure embedded in the page as a PNG; a wide one twice, the second time laid out for a phone."""
     wide = _png(figure)
     width, height = figure.get_size_inches()
     if width <= _WIDEST:
