@@ -24,6 +24,7 @@ from infogan_lib.checkpoints.state import check_schema
 from infogan_lib.checkpoints.together import write_together
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.plan import VERSIONS, ModelPlan
+from infogan_lib.model.saving import SavedModel
 from infogan_lib.recipes.recipe import Recipe
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -49,13 +50,6 @@ class Config(NamedTuple):
     recipe: Mapping[str, Any] | None
     versions: Mapping[str, Any]
     digest: str
-
-
-class Pretrained(NamedTuple):
-    """What a folder holds: its config, and its tensors by name."""
-
-    config: Config
-    tensors: Mapping[str, Tensor]
 
 
 def write_pretrained(model: InfoGAN, folder: Path, recipe: Recipe | None, others: Mapping[str, bytes]) -> None:
@@ -102,7 +96,7 @@ def read_config(folder: Path) -> Config:
     return Config(ModelPlan.from_dict(path, config), own["recipe"], own["versions"], own["weights_sha256"])
 
 
-def read_pretrained(folder: Path, config: Config, max_bytes: int) -> Pretrained:
+def read_pretrained(folder: Path, config: Config, max_bytes: int) -> SavedModel:
     """Read the weights that belong to a config, or to the one of another process that has saved a model since.
 
     Raises ImportError without safetensors, and CheckpointError for weights that are missing, damaged, too large or of
@@ -126,7 +120,7 @@ def read_pretrained(folder: Path, config: Config, max_bytes: int) -> Pretrained:
     else:
         raise CheckpointError(folder, f"it was replaced {_MAX_TRIES} times while it was read; read it when it is saved")
     try:
-        return Pretrained(config, safetensors.load(data))
+        return SavedModel(folder, config.plan, safetensors.load(data), config.versions)
     except Exception as error:  # safetensors' errors have no common class of Python's
         raise CheckpointError(path, f"it cannot be read: {str(error)[:200]}") from error
 

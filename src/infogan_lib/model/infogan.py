@@ -23,7 +23,7 @@ from infogan_lib.model.naming import match_labels, names_from_labels
 from infogan_lib.model.networks import Networks
 from infogan_lib.model.plan import QKind, q_kind
 from infogan_lib.model.q_head import QHeadFactory
-from infogan_lib.model.saving import load_model, save_model
+from infogan_lib.model.saving import GivenNetworks, load_model, save_model
 from infogan_lib.model.tap import Tap
 from infogan_lib.model.validation import check_reader_functions
 
@@ -198,7 +198,7 @@ class InfoGAN(Networks):
             "q_output": q_output,
         }
         check_reader_functions(readers)
-        return load_model(cls, folder, generator, discriminator, q_head=q_head, q_network=q_network, readers=readers)
+        return load_model(cls, folder, GivenNetworks(generator, discriminator, q_head, q_network, readers))
 
     def sample(
         self,
