@@ -16,8 +16,7 @@ from infogan_lib._schema import Kind
 from infogan_lib.data.dataset import BatchSource, DatasetSource
 from infogan_lib.data.iterable_source import IterableSource, samplers_of, stages_of
 from infogan_lib.data.labels import Batch, batch_of, tensors_of
-from infogan_lib.data.sharded import Sharded
-from infogan_lib.data.sharded_source import ShardedSource
+from infogan_lib.data.sharded import Sharded, ShardedSource
 from infogan_lib.data.sources import TensorSource
 from infogan_lib.distributed import Processes
 

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from infogan_lib._version import __version__
 from infogan_lib.data.pixels import UNKNOWN_RANGE, is_showable
 from infogan_lib.evaluation.codes import code_information
-from infogan_lib.latent.category_names import categorical_names
-from infogan_lib.latent.code_arguments import RESERVED_NAMES
+from infogan_lib.latent.category_names import RESERVED_NAMES, categorical_names
 from infogan_lib.latent.discrete import Categorical
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.recipes.recipe import Recipe

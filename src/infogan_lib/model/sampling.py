@@ -12,7 +12,7 @@ from torch import Tensor
 from infogan_lib._checks import check_int, check_rng, check_rows, check_seed, check_tensor, check_type
 from infogan_lib.data.pixels import as_float, check_finite_images, check_real_images
 from infogan_lib.distributed import Processes
-from infogan_lib.latent.code_arguments import code_values
+from infogan_lib.latent.category_names import code_values
 from infogan_lib.model.introspection import device_and_dtype, eval_mode
 
 if TYPE_CHECKING:
