@@ -209,7 +209,13 @@ def check_regularizers(regularizers: Any, latent: LatentSpec) -> tuple[Regulariz
 
 
 def due_regularizers(regularizers: Iterable[Regularizer], kind: type[Kind], step: int) -> list[Kind]:
-    """The regularizers of one kind that a step has, given the number of steps before it; they are told it."""
+    """The regularizers of one kind that a step has, told which step comes next.
+
+    Args:
+        regularizers: All there are.
+        kind: The kind wanted.
+        step: The number of steps before this one.
+    """
     due = [r for r in regularizers if isinstance(r, kind) and r.is_due(step)]
     for regularizer in due:
         regularizer.set_step(step)
