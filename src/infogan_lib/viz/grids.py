@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from infogan_lib._checks import check_int, check_path, check_tensor, check_text, describe, require
+from infogan_lib._checks import check_int, check_path, check_tensor, check_text, describe
 from infogan_lib.checkpoints.together import write_whole
 from infogan_lib.data.pixels import PixelRange, as_unit, check_dtype
 from infogan_lib.data.pixels import pixel_range as checked_range
@@ -43,12 +43,16 @@ def image_grid(images: Tensor, columns: int, *, pixel_range: PixelRange) -> NDAr
             f"a picture needs images of shape (N, 1 or 3, H, W) with N >= 1, but got {tuple(images.shape)}"
         )
     unit = as_unit(images, (0.0, 255.0) if images.dtype == torch.uint8 else pixel_range)
-    pixels = unit.cpu().expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
+    return tile(unit.cpu().expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy(), columns, gap=_GAP)
+
+
+def tile(pixels: NDArray[np.float32], columns: int, *, gap: int) -> NDArray[np.float32]:
+    """Images (N, H, W, C) in [0, 1] row by row on white, with so many pixels between two, shape (height, width, C)."""
     rows = -(-len(pixels) // columns)
-    padding = ((0, rows * columns - len(pixels)), (0, _GAP), (0, _GAP), (0, 0))
-    cells = np.pad(pixels, padding, constant_values=1)
-    grid = cells.reshape(rows, columns, *cells.shape[1:]).swapaxes(1, 2)
-    return grid.reshape(rows * cells.shape[1], columns * cells.shape[2], 3)[:-_GAP, :-_GAP]
+    cells = np.pad(pixels, ((0, rows * columns - len(pixels)), (0, gap), (0, gap), (0, 0)), constant_values=1)
+    _, height, width, channels = cells.shape
+    grid = cells.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
+    return grid.reshape(rows * height, columns * width, channels)[:-gap, :-gap]
 
 
 def plot_grid(
@@ -137,7 +141,10 @@ def new_figure(size: tuple[float, float]) -> "Figure":
 
 def require_matplotlib() -> None:
     """Raise an ImportError with the pip command if matplotlib is not installed."""
-    require("matplotlib", extra="viz", feature="a picture")
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise ImportError("pictures need matplotlib: pip install 'infogan-lib[viz]'") from error
 
 
 def escape_math(text: str) -> str:

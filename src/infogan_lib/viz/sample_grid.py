@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from infogan_lib._checks import check_float, check_int, check_path, check_seed, describe, importing
+from infogan_lib._checks import check_float, check_int, check_path, check_seed, describe
 from infogan_lib.checkpoints.together import write_whole
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.training.callbacks import Callback
@@ -85,8 +85,10 @@ def animate_folder(folder: str | Path, path: str | Path, *, seconds: float = 0.3
         ImportError: If pillow is not installed.
     """
     seconds = check_float("seconds", seconds, above=0)
-    with importing("animate_folder", "pillow", "viz"):
+    try:
         from PIL import Image
+    except ImportError as error:
+        raise ImportError("animations need pillow: pip install 'infogan-lib[viz]'") from error
     folder, path = check_path("folder", folder), check_path("path", path)
     kind = Image.registered_extensions().get(path.suffix.lower())
     if kind is None or kind not in Image.SAVE_ALL:  # such as .psd, which is only read
