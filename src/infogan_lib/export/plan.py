@@ -7,9 +7,7 @@ takes, and how Q's outputs become its posterior.
 from typing import Any
 
 from infogan_lib._version import __version__
-from infogan_lib.latent.base import LatentCode, LatentVariable
-from infogan_lib.latent.continuous import Noise
-from infogan_lib.latent.discrete import Bernoulli, Categorical
+from infogan_lib.latent import Bernoulli, Categorical, LatentCode, LatentVariable, Noise
 from infogan_lib.losses.information import MSE, BernoulliCrossEntropy, CrossEntropy, NormalNLL
 from infogan_lib.model.infogan import InfoGAN
 

@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 from infogan_lib.data.pixels import UNKNOWN_RANGE, as_float, as_unit
-from infogan_lib.latent.continuous import Noise
-from infogan_lib.latent.discrete import Bernoulli, Categorical
+from infogan_lib.latent import Bernoulli, Categorical, Noise
 from infogan_lib.metrics.appearance import border_of
 from infogan_lib.model.infogan import InfoGAN
 

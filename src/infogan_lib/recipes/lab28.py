@@ -3,9 +3,7 @@
 from torch import Tensor, nn
 from typing_extensions import override
 
-from infogan_lib.latent.continuous import Noise, Uniform
-from infogan_lib.latent.discrete import Categorical
-from infogan_lib.latent.spec import LatentSpec
+from infogan_lib.latent import Categorical, LatentSpec, Noise, Uniform
 from infogan_lib.losses.information import NormalNLL
 from infogan_lib.recipes.architectures import init_dcgan, scale_channels
 from infogan_lib.recipes.recipe import Recipe, register

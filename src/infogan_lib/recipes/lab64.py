@@ -9,9 +9,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from infogan_lib.latent.continuous import Noise, Uniform
-from infogan_lib.latent.discrete import Categorical
-from infogan_lib.latent.spec import LatentSpec
+from infogan_lib.latent import Categorical, LatentSpec, Noise, Uniform
 from infogan_lib.losses.information import MSE
 from infogan_lib.model import BatchNormQHead, Tap
 from infogan_lib.recipes.architectures import (

@@ -1,8 +1,6 @@
 """Recipes on MNIST's 28 x 28 images: default, this library's own, and paper, that of the InfoGAN paper."""
 
-from infogan_lib.latent.continuous import Noise, Uniform
-from infogan_lib.latent.discrete import Categorical
-from infogan_lib.latent.spec import LatentSpec
+from infogan_lib.latent import Categorical, LatentSpec, Noise, Uniform
 from infogan_lib.losses.information import NormalNLL
 from infogan_lib.model import BatchNormQHead, Tap
 from infogan_lib.recipes.architectures import (

@@ -3,8 +3,7 @@
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from infogan_lib.latent.continuous import Noise, Uniform
-from infogan_lib.latent.spec import LatentSpec
+from infogan_lib.latent import LatentSpec, Noise, Uniform
 from infogan_lib.losses.information import NormalNLL
 from infogan_lib.recipes.architectures import init_paper, scale_channels
 from infogan_lib.recipes.recipe import Recipe, register

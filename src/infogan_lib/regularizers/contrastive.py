@@ -23,9 +23,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from infogan_lib._checks import check_bool, check_float, check_int, describe, join_names, shorten
-from infogan_lib.latent.base import LatentVariable
-from infogan_lib.latent.continuous import Gaussian, Uniform
-from infogan_lib.latent.spec import LatentSpec
+from infogan_lib.latent import Gaussian, LatentSpec, LatentVariable, Uniform
 from infogan_lib.losses.information import at_least_float32
 from infogan_lib.regularizers.base import GeneratorRegularizer, check_several_names
 

@@ -14,8 +14,7 @@ from infogan_lib.evaluation.codes import CodeInformation, calibration, code_info
 from infogan_lib.evaluation.effects import code_effects
 from infogan_lib.latent.category_names import categorical_code, categorical_names
 from infogan_lib.latent.loss_code import VectorCode
-from infogan_lib.metrics.appearance import Effect
-from infogan_lib.metrics.calibration import Coverage, Reliability
+from infogan_lib.metrics import Coverage, Effect, Reliability
 from infogan_lib.metrics.clustering import CategoryMatch, check_labels
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.naming import match_labels

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from infogan_lib._checks import join_names
 from infogan_lib._version import __version__
-from infogan_lib.latent.continuous import Gaussian, Noise, Uniform
-from infogan_lib.latent.discrete import Bernoulli, Categorical
+from infogan_lib.latent import Bernoulli, Categorical, Gaussian, Noise, Uniform
 from infogan_lib.latent.loss_code import VectorCode
 from infogan_lib.metrics.appearance import Effect
 from infogan_lib.model.infogan import InfoGAN
