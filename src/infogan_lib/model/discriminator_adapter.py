@@ -14,10 +14,9 @@ from torch import Tensor, nn
 
 from infogan_lib._checks import check_choice
 from infogan_lib.model.activations import Interval, final_operation, measured_interval, probed_outputs
-from infogan_lib.model.default_tap import default_tap
 from infogan_lib.model.introspection import apply_reader, describe_output, dry_run, reachable_parameters
 from infogan_lib.model.sigmoids import RecordSigmoids, SigmoidCall, find_call, logits_of
-from infogan_lib.model.tap import FeatureHook, Tap, capture_features
+from infogan_lib.model.tap import FeatureHook, Tap, capture_features, default_tap
 
 DiscriminatorOutput = Literal["logits", "probabilities"]
 
