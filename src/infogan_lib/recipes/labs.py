@@ -53,9 +53,6 @@ def lab28_normalnll(width: float = 1.0) -> Recipe:
     Different here: the document's normal NLL has an unbounded variance and adds 1e-6 in two places; ours is bounded,
     finite everywhere, and reads the third output as a log-scale. The information loss trains the parameters of the
     document's second optimizer: G and Q's head.
-
-    Args:
-        width: Factor on all channels.
     """
     n64, n128, n512, n1024 = scale_channels(width, 64, 128, 512, 1024)
     latent = LatentSpec(z=Noise(62), digit=Categorical(10), style=Uniform(2, weight=0.1, loss=NormalNLL()))
@@ -97,9 +94,6 @@ def lab64_frontend(width: float = 1.0) -> Recipe:
     make 33 x 33 images, and Q takes 64 x 64); Tanh and data in [-1, 1]; one convolution to a logit as D's head; 20
     epochs (the document's number was "chosen by looking"). The information loss trains the parameters of the document's
     second optimizer: G and Q, not the front end.
-
-    Args:
-        width: Factor on the convolutions' channels.
     """
     latent = LatentSpec(z=Noise(90), digit=Categorical(10))
     channels = scale_channels(width, 128, 256, 512, 1024)
@@ -128,9 +122,6 @@ def lab64_conditions(width: float = 1.0) -> Recipe:
 
     Chosen here: Q is a linear layer on D's last maps, as in lab64-mse; Adam 1e-3 for G and Q and 2e-4 for D with betas
     (0.5, 0.999), batch 128 and 20 epochs; the information loss trains G, Q and the shared convolutions.
-
-    Args:
-        width: Factor on all channels.
     """
     latent = LatentSpec(z=Noise(54), digit=Categorical(10))
     channels = scale_channels(width, 64, 128, 256, 512)
@@ -180,9 +171,6 @@ def lab64_mse(width: float = 1.0) -> Recipe:
 
     Chosen here: betas (0.5, 0.999); both the adversarial and the information loss train D's convolutions; the layer of
     D that estimates the codes learns at D's rate (at G's, the estimates diverged again and again).
-
-    Args:
-        width: Factor on all channels.
     """
     latent = LatentSpec(z=Noise(52), digit=Categorical(10), style=Uniform(2, weight=0.5, loss=MSE()))
     channels = scale_channels(width, 64, 128, 256, 512)
@@ -207,9 +195,6 @@ def dcgan_tutorial(width: float = 1.0) -> Recipe:
 
     Chosen here: ten of the 100 inputs are the code; gray images; 10 epochs; the classification trains the shared
     convolutions too.
-
-    Args:
-        width: Factor on all channels.
     """
     latent = LatentSpec(z=Noise(90), digit=Categorical(10))
     channels = scale_channels(width, 64, 128, 256, 512)

@@ -30,9 +30,6 @@ def sprites(width: float = 1.0) -> Recipe:
     Different here: the second update of G draws its own latents, and Q is updated along with G, twice per step; the
     authors use one batch for both and update Q once, with D.
 
-    Args:
-        width: Factor on all channels.
-
     Source: Lin et al., InfoGAN-CR and ModelCentrality: Self-supervised Model Training and Selection for
     Disentangling GANs, ICML 2020.
     """
