@@ -225,10 +225,12 @@ def _check_gap(gap: object) -> tuple[tuple[int, float], ...]:
 def _check_outputs(network: nn.Module, image_shape: tuple[int, ...], count: int, device: torch.device) -> None:
     pairs = torch.zeros(2, 2 * image_shape[0], *image_shape[1:], device=device, dtype=_dtype(network))
     modes = [(module, module.training) for module in network.modules()]
-    with torch.no_grad():
-        logits = network.eval()(pairs)
-    for module, mode in modes:
-        module.training = mode
+    try:
+        with torch.no_grad():
+            logits = network.eval()(pairs)
+    finally:
+        for module, mode in modes:
+            module.training = mode
     shape = tuple(getattr(logits, "shape", ()))
     if shape != (2, count):
         raise ValueError(
