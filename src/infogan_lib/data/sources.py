@@ -18,9 +18,8 @@ from typing_extensions import override
 from infogan_lib._checks import check_dense, describe
 from infogan_lib.data.batch_images import collate, extract_images, holds_pictures, to_tensor
 from infogan_lib.data.dataset import BatchSource, DatasetSource, Reader, epoch_order, labeled_count
-from infogan_lib.data.iterable_source import IterableSource, is_loader, is_stateful
+from infogan_lib.data.iterable_source import IterableSource, LoaderSource, is_loader, is_stateful
 from infogan_lib.data.labels import Batch, LabeledBatch, LabeledItems, LabelReader
-from infogan_lib.data.loader_source import LoaderSource
 from infogan_lib.data.rng import derive_seed
 from infogan_lib.data.transfer import Transfer, fits
 
