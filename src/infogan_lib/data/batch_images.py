@@ -39,7 +39,6 @@ def extract_images(batch: Any, key: str | None = None) -> Tensor:
 
 
 def _find_by_key(batch: Mapping[Any, Any], key: str | None) -> Any:
-    """The images of a batch that is a dict."""
     if key is not None:
         if key not in batch:
             raise TypeError(f"image_key={key!r} is not in the batches, which have {join_names(map(str, batch))}")

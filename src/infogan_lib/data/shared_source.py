@@ -45,7 +45,6 @@ class SharedSource(BatchSource):
                 yield shared
 
     def _own_batches(self, index: int, start: int | None) -> Iterator[Batch]:
-        """The batches that this process reads."""
         if self._in_turn is not None:
             self._in_turn.stride = self._processes.world_size
             return self._in_turn.epoch(index, (start or 0) + self._processes.rank)

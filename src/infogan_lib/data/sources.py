@@ -150,7 +150,6 @@ def make_source(
 
 
 def _source_of_batches(data: Iterable[Any], read: Reader) -> BatchSource:
-    """The source for an iterable of ready batches."""
     if isinstance(data, (list, tuple)):
         return SequenceSource(data, read)
     if is_stateful(data) or not isinstance(data, DataLoader) or isinstance(data.dataset, IterableDataset):

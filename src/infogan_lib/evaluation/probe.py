@@ -108,7 +108,6 @@ class Probe:
         )
 
     def _confusion(self, batches: Sequence[Tensor], seed: int, device: torch.device) -> dict[str, Tensor]:
-        """Counts of requested and predicted categories of each categorical code."""
         counts = {name: torch.zeros(k, k, dtype=torch.int64) for name, k in self._categories.items()}
         for latents in batches:
             images = self._generate(latents, seed, device)
@@ -119,7 +118,6 @@ class Probe:
         return counts
 
     def _factors_at(self, index: int) -> list[Factor]:
-        """Factors to perturb in the probe of this index."""
         count = min(len(self._factors), MAX_BATCHES)
         start = index // 2 * count
         return [self._factors[(start + i) % len(self._factors)] for i in range(count)]
@@ -128,7 +126,6 @@ class Probe:
         return self._model.latent.sample(self._samples, rng=rng, device="cpu")
 
     def _redraw(self, base: Tensor, fresh: Tensor, factor: Factor) -> Tensor:
-        """The base latents with one factor replaced by that of fresh ones."""
         columns = self._model.latent.slices[factor.name]
         if factor.dim is not None:
             columns = slice(columns.start + factor.dim, columns.start + factor.dim + 1)

@@ -89,7 +89,6 @@ def to_onnx(model: InfoGAN) -> tuple[dict[str, bytes], dict[str, float | None]]:
 
 
 def _trace(name: str, network: nn.Module, example: Tensor, input_name: str, output_name: str) -> bytes:
-    """The ONNX file of a network, for batches of any size."""
     first, second = network(example), network(example)
     if not torch.equal(first, second):
         raise ExportError(

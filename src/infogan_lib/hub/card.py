@@ -121,7 +121,6 @@ def _cell(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    """Text that a cell of a Markdown table shows as code."""
     shown = _on_one_line(text).replace("|", "\\|")
     return f"`{shown}`"
 

@@ -270,7 +270,6 @@ def _folder_of(source: str | os.PathLike[str], revision: str | None, token: str 
 
 
 def _rebuild(folder: Path, config: Config) -> Recipe:
-    """The recipe of a saved model, with its networks."""
     if config.recipe is None:
         raise ValueError(
             f"{folder} was saved without a recipe, so it does not say which networks it had; give generator= for "

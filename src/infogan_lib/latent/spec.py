@@ -335,7 +335,6 @@ def _check_variable(name: object, variable: object) -> None:
 
 
 def _check_unique(first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
-    """Check that no name is in both. Raises ValueError."""
     duplicates = [name for name in first if name in second]
     if duplicates:
         raise ValueError(f"the name {join_names(duplicates)} is used twice in the latent; rename one of them")

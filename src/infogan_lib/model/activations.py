@@ -214,7 +214,6 @@ def _number(value: Any, otherwise: float) -> float:
 
 
 def _bounds(node: Any) -> Interval:
-    """The range of the output of one operation."""
     if node is not None and _kind(node) == "hardtanh":
         return float(node._saved_min_val), float(node._saved_max_val)
     bounded = node is not None and _kind(node) in ("tanh", "sigmoid", "hardsigmoid")

@@ -141,7 +141,6 @@ HOW_TO_READ = (
 
 
 def _check_validity(validity: Any, n: int) -> None:
-    """Check that D returned one validity, or a map of them, per image. Raises ValueError."""
     if isinstance(validity, Tensor) and validity.ndim > 0 and len(validity) == n:
         return
     is_tensor = isinstance(validity, Tensor)
@@ -153,7 +152,6 @@ def _check_validity(validity: Any, n: int) -> None:
 
 
 def _check_gradients(validity: Tensor, images: Tensor) -> None:
-    """Check that a validity has gradients with respect to the images. Raises ValueError."""
     if id(images) not in reachable_parameters(validity) and not torch.is_inference_mode_enabled():
         raise ValueError(
             "the discriminator's validity has no gradients with respect to the images, so the generator could never "
@@ -162,7 +160,6 @@ def _check_gradients(validity: Tensor, images: Tensor) -> None:
 
 
 def _check_probabilities(low: float, high: float) -> None:
-    """Check that what D was seen to return can be probabilities. Raises ValueError."""
     if low < 0 or high > 1:
         raise ValueError(
             f"discriminator_output is 'probabilities', but D returned values from {low:.3g} to {high:.3g}; say "

@@ -129,7 +129,6 @@ class _SpectralNormed(NamedTuple):
 
 
 def _spectral_norms(module: nn.Module) -> Iterator[_SpectralNormed]:
-    """The weights under spectral norm, whether by a parametrization or by the older hook."""
     for layer in module.modules():
         if parametrize.is_parametrized(layer):
             chains: Any = layer.parametrizations

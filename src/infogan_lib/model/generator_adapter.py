@@ -161,7 +161,6 @@ def _run(generator: nn.Module, spec: LatentSpec, adapter: GeneratorAdapter, late
 
 
 def _remedy(spec: LatentSpec, failures: list[_Failure], discriminator: nn.Module | None) -> str:
-    """What to change, as far as the failures tell."""
     if discriminator is not None:
         latent, _ = _latents(spec, 3, discriminator)
         swapped = (_try(discriminator, spec, GeneratorAdapter(way), latent) for way in ("flat", "2d"))
@@ -180,7 +179,6 @@ def _remedy(spec: LatentSpec, failures: list[_Failure], discriminator: nn.Module
 
 
 def _check_can_learn(generator: nn.Module, images: Tensor) -> None:
-    """Check that images have gradients, unless the generator is frozen. Raises ValueError."""
     is_trained = any(parameter.requires_grad for parameter in generator.parameters())
     if is_trained and not images.requires_grad and not torch.is_inference_mode_enabled():
         raise ValueError(

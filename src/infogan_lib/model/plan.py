@@ -153,7 +153,6 @@ def q_kind(q_head: object, q_network: object) -> QKind:
 
 
 def _readers_of(model: "InfoGAN") -> dict[str, Callable[[Any], Any] | None]:
-    """The functions that a model was made with, by the argument's name."""
     return {
         "tap": model.discriminator_adapter.read_features,
         "generator_output": model.generator_adapter.output,

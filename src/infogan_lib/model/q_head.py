@@ -173,7 +173,6 @@ def _average_pool(sides: Sequence[int]) -> nn.Module:
 
 
 def _by_sides(sides: Sequence[int], *classes: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
-    """The class of layer for features with this many sides."""
     if len(sides) > len(classes):
         raise ValueError(
             f"a Q head of the library takes features with up to three sides, but got {len(sides)}; give a q_head of "

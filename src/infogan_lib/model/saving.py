@@ -211,7 +211,6 @@ def current_names(tensors: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _split(path: Path, state: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The tensors by name and the modules' versions in a saved state."""
     if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
         raise CheckpointError(path, "it does not hold tensors by name")
     tensors: dict[str, Any] = state

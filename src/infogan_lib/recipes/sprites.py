@@ -68,7 +68,6 @@ def sprites(width: float = 1.0) -> Recipe:
 
 
 def _with_spectral_norm(network: nn.Sequential) -> nn.Sequential:
-    """Initialize the layers and put their weights under spectral norm."""
     for layer in network:
         if isinstance(layer, (nn.Linear, nn.Conv2d)):
             spectral_norm(init_paper(layer))

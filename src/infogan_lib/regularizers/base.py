@@ -81,7 +81,6 @@ class Regularizer(ABC):
         """
 
     def _set_schedule(self, *, weight: float, after: int, every: int) -> None:
-        """Check and set the three attributes that all terms have."""
         self.weight = check_float("weight", weight, minimum=0)
         self.after = check_int("after", after, minimum=0)
         self.every = check_int("every", every, minimum=1)

@@ -63,7 +63,6 @@ class LivePreview(Callback):
             self._output.update(self._picture(trainer))
 
     def _picture(self, trainer: InfoGANTrainer) -> Any:
-        """Samples and curves, as an object that a notebook shows."""
         from IPython.display import HTML
 
         assert self._latents is not None
