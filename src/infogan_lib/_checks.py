@@ -100,7 +100,7 @@ def check_choice(name: str, value: object, options: Collection[str]) -> str:
 
 
 def check_text(name: str, value: object, *, lines: bool = False) -> str:
-    """Return text that can be drawn and encoded, of several `lines` if true, or raise naming the argument."""
+    """Return text that can be drawn and encoded, with line breaks only if `lines`, or raise naming the argument."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string, but got {describe(value)}")
     kept = value.replace("\n", "") if lines else value

@@ -55,7 +55,7 @@ class BatchSource(Described):
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore a state before `epoch` is called. Raises ValueError if the data is not what it was."""
+        """Restore what `state_dict` returned, before `epoch` is called. Raises ValueError if the data has changed."""
         own = self.state_dict()
         for name in own:
             if state.get(name) != own[name]:

@@ -167,7 +167,7 @@ class TorchRng:
         return [generator.get_state() for generator in self._generators]
 
     def load_state_dict(self, states: list[Tensor]) -> None:
-        """Restore the states."""
+        """Restore states that `state_dict` returned."""
         for generator, state in zip(self._generators, states, strict=True):
             generator.set_state(state)
 

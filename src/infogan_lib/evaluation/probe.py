@@ -75,10 +75,9 @@ class Probe:
 
     @torch.no_grad()
     def __call__(self, seed: int, index: int) -> ProbeResult:
-        """Run the probe once.
+        """Run the probe once; `index` is its number in the run.
 
-        Its index is the number of the probe in the run: with more than 16 factors, two consecutive probes perturb the
-        same ones, and the next two others.
+        With more than 16 factors, two consecutive probes perturb the same ones, and the next two others.
         """
         rng, device = torch.Generator().manual_seed(seed), device_and_dtype(self._model.generator)[0]
         factors = self._factors_at(index)

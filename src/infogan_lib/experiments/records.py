@@ -112,7 +112,7 @@ def read_result(path: Path) -> dict[str, Any]:
 
 
 def flatten(settings: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested settings, as a checkpoint keeps them, as names with dots, behind a prefix with one, and text.
+    """Nested settings, as a checkpoint keeps them, as text by names with dots; a prefix ends in a dot.
 
     The items of a list are told apart by their "name" or number; the only item of an inner list stands for the list.
     """

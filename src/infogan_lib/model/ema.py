@@ -32,7 +32,7 @@ from infogan_lib.model.introspection import device_and_dtype, has_float64, set_m
 
 
 class MovingAverage(AveragedModel):
-    """An exponential moving average of a generator, of which it is a copy, in `module`; see `make_ema`."""
+    """An exponential moving average of a generator, whose copy it keeps in `module`; see `make_ema`."""
 
     def __init__(self, generator: nn.Module, decay: float) -> None:
         with _copyable(generator):

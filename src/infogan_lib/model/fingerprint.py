@@ -42,7 +42,7 @@ def model_fingerprint(
 ) -> Fingerprint:
     """The fingerprint of G, D, Q and augmentations, in eval mode. What cannot be run so is left out.
 
-    With several `runs`, each of another seed, so is what then gives other numbers, as it is random.
+    Each is run `runs` times, with other seeds: what then gives other numbers draws at random, and is left out as well.
     """
     device, dtype = device_and_dtype(model.generator)
     rng = torch.Generator().manual_seed(0)

@@ -56,8 +56,8 @@ def find_call(calls: Sequence[tuple[Tensor, Tensor]], validity: Tensor) -> Sigmo
 def logits_of(validity: Tensor, calls: Sequence[tuple[Tensor, Tensor]], call: SigmoidCall | None) -> Tensor:
     """The logits of the probabilities that D returned, in their shape.
 
-    Of the Sigmoids of this forward pass `call` made them. Where that is not known, or this pass has another number of
-    calls, the Sigmoid is inverted.
+    They are what `call`, one of the Sigmoids of this forward pass, received. Where it is not known, or this pass has
+    another number of calls, the Sigmoid is inverted.
     """
     if call is not None and call.calls == len(calls):
         logits = calls[call.number][0]
