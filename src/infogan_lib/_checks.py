@@ -6,7 +6,7 @@ import numbers
 import operator
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
@@ -100,13 +100,7 @@ def check_choice(name: str, value: object, options: Collection[str]) -> str:
 
 
 def check_text(name: str, value: object, *, lines: bool = False) -> str:
-    """Return text that can be drawn and encoded, or raise an error that names the argument.
-
-    Args:
-        name: What errors call the argument.
-        value: What was given.
-        lines: Whether it may have several lines.
-    """
+    """Return text that can be drawn and encoded, with line breaks only if `lines`, or raise naming the argument."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string, but got {describe(value)}")
     kept = value.replace("\n", "") if lines else value
@@ -135,14 +129,7 @@ def check_names(name: str, value: object) -> list[str]:
 
 
 def check_items(name: str, value: object, wanted: str, most: int = 2**20) -> list[Any]:
-    """Return the items of a sequence or another iterable that ends, or raise an error that names the argument.
-
-    Args:
-        name: What errors call the argument.
-        value: What was given.
-        wanted: What it should be, such as "a sequence of strings".
-        most: The most items.
-    """
+    """Return at most `most` items of an iterable that ends, or raise an error that says what is `wanted`."""
     try:
         items = None if isinstance(value, (str, bytes)) else list(islice(iter(value), most + 1))  # type: ignore[call-overload]
     except TypeError:  # a Tensor of no dimension has __iter__ and refuses to iterate
@@ -192,10 +179,7 @@ def check_path(name: str, value: object) -> Path:
 def check_tensor(name: str, value: object, shape: tuple[int | str, ...] | None = None) -> Tensor:
     """Return a Tensor of at least one row whose values are all there, or raise an error that names the argument.
 
-    Args:
-        name: What errors call the argument.
-        value: What was given.
-        shape: Its shape, with a letter for a side of any length from 1; None for any shape.
+    A letter in `shape` stands for a side of any length from 1; None for any shape.
     """
     wanted = (
         "a Tensor" if shape is None else f"a Tensor of shape ({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
@@ -270,14 +254,7 @@ def check_mapping(name: str, value: object) -> Mapping[Any, Any]:
 
 
 def check_function(name: str, value: object, wanted: str, arguments: int) -> Any:
-    """Return a function if it can be called with so many arguments, or raise an error that names the argument.
-
-    Args:
-        name: What errors call the argument.
-        value: What was given.
-        wanted: What it should be, such as "a function `(images, rng) -> images`".
-        arguments: The number of arguments.
-    """
+    """Return a function that can be called with so many arguments, or raise an error that says what is `wanted`."""
     if not callable(value):
         raise TypeError(f"{name} must be {wanted}, but got {describe(value)}")
     if isinstance(value, type):
@@ -294,37 +271,23 @@ def check_function(name: str, value: object, wanted: str, arguments: int) -> Any
 
 
 @contextmanager
-def require_eval(feature: str, package: str = "scikit-learn") -> Iterator[None]:
-    """Context of an import from the extra ``eval``.
-
-    Args:
-        feature: The function that needs the package.
-        package: Its name on PyPI.
-
-    Raises:
-        ImportError: The package is not installed; the message has the pip command.
-    """
+def importing(feature: str, package: str, extra: str) -> Iterator[None]:
+    """Context of an import from a package of an extra, whose ImportError names the feature and the pip command."""
     try:
         yield
     except ImportError as error:
-        raise ImportError(f"{feature} needs {package}: pip install 'infogan-lib[eval]'") from error
+        raise ImportError(f"{feature} needs {package}: pip install 'infogan-lib[{extra}]'") from error
+
+
+def require_eval(feature: str, package: str = "scikit-learn") -> AbstractContextManager[None]:
+    """Context of an import from the extra ``eval``; see `importing`."""
+    return importing(feature, package, "eval")
 
 
 def require(module: str, *, extra: str, feature: str) -> Any:
-    """Import a module of an extra.
-
-    Args:
-        module: The module.
-        extra: The extra that has it.
-        feature: What needs it, for the message.
-
-    Raises:
-        ImportError: The module is not installed; the message has the pip command.
-    """
-    try:
+    """A module of an extra; see `importing`."""
+    with importing(feature, module, extra):
         return import_module(module)
-    except ImportError as error:
-        raise ImportError(f"{feature} needs {module}: pip install 'infogan-lib[{extra}]'") from error
 
 
 def check_instance(name: str, value: Any, *kinds: type) -> Any:

@@ -55,11 +55,7 @@ def table(
 
 
 def sparkline(values: NDArray[np.float64]) -> Markup:
-    """A curve as high as a line of text; values that are not finite are left out.
-
-    Args:
-        values: Numbers in order, shape (N,).
-    """
+    """A curve of numbers (N,) in order, as high as a line of text; those that are not finite are left out."""
     finite = values[np.isfinite(values)]
     if not len(finite):
         return Markup()

@@ -32,15 +32,7 @@ class Kind(ABC):
 
     @abstractmethod
     def check(self, value: Any, name: str) -> None:
-        """Check a value.
-
-        Args:
-            value: The value.
-            name: What it is called in messages.
-
-        Raises:
-            ValueError: It is anything else; the message names the innermost field that is wrong.
-        """
+        """Check a value, called `name` in messages. Raises ValueError naming the innermost field that is wrong."""
 
 
 class Described(ABC):
@@ -175,13 +167,7 @@ class MapOf(Kind):
 
 @dataclass(frozen=True)
 class Record(Kind):
-    """A dict with a kind for each name.
-
-    Args:
-        fields: The kinds by name.
-        optional: The names that may be missing.
-        is_open: Whether there may be other names, which are not looked at.
-    """
+    """A dict with a kind for each name. Those in `optional` may be missing; if it `is_open`, there may be others."""
 
     fields: Mapping[Any, Kind]
     optional: frozenset[Any] = frozenset()
@@ -203,13 +189,9 @@ class Record(Kind):
 
 @dataclass(frozen=True)
 class Array(Kind):
-    """A tensor of one dtype and shape.
+    """A tensor of one dtype, None for any floating one, and shape, in which None stands for any length of a dimension.
 
-    Args:
-        dtype: Its dtype; None for any floating one.
-        shape: Its shape; None stands for any length of a dimension.
-        low: The smallest value, if there is one; minus infinity for any but NaN.
-        high: The largest value, if there is one.
+    No value is below `low` or above `high`, where these are given; with minus infinity as `low` any but NaN is fine.
     """
 
     dtype: torch.dtype | None

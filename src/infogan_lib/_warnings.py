@@ -13,12 +13,7 @@ _INSIDE = (f"{Path(__file__).parent}{os.sep}", f"{Path(torch.__file__).parent}{o
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
-    """Warn at the innermost line that is neither of the library nor of what calls it back, torch and contextlib.
-
-    Args:
-        message: What to say.
-        category: The class of the warning.
-    """
+    """Warn at the innermost line that is neither of the library nor of what calls it back, torch and contextlib."""
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_INSIDE):
         frame, level = frame.f_back, level + 1

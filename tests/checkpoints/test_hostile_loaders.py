@@ -13,7 +13,7 @@ import infogan_lib as ig
 from infogan_lib import Checkpoints
 from infogan_lib.checkpoints.run_folder import read_checkpoint
 from infogan_lib.checkpoints.tensor_file import encode
-from infogan_lib.data.loader_source import LoaderSource
+from infogan_lib.data.iterable_source import LoaderSource
 from resume_toys import Noisy, fit, trainer
 
 

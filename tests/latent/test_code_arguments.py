@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import infogan_lib as ig
-from infogan_lib.latent.code_arguments import RESERVED_NAMES
+from infogan_lib.latent.category_names import RESERVED_NAMES
 from toys import LATENT, dense_discriminator, dense_generator
 
 MODEL = ig.InfoGAN(dense_generator(), dense_discriminator(), LATENT)

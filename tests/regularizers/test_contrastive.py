@@ -256,6 +256,13 @@ def test_a_given_classifier_is_checked_in_evaluation_mode_and_left_as_it_was():
     assert torch.equal(before, torch.get_rng_state())
 
 
+def test_a_given_classifier_that_fails_is_left_as_it_was():
+    network = nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(8, 2))
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        Contrastive(network).prepare(LATENT, (1, 4, 4), CPU, 0)
+    assert all(module.training for module in network.modules())
+
+
 def test_the_gap_follows_its_schedule():
     def least_distance(term, step):
         term.set_step(step)

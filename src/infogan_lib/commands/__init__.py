@@ -42,10 +42,8 @@ def _parser() -> argparse.ArgumentParser:
     training.add_to(commands)
     reporting.add_to(commands)
     explore = commands.add_parser("explore", help="open a page for moving the codes of a run's model by hand")
-    explore.add_argument("run", type=path, help="folder of a finished run")
-    explore.add_argument("--port", type=explorer.port, default=None, help="port on this machine; 0 for any free one")
-    explore.add_argument("--no-open", action="store_true", help="do not open the page in the browser")
-    explore.set_defaults(run_command=_explore)
+    explorer.add_arguments(explore)
+    explore.set_defaults(run_command=explorer.serve)
     export = commands.add_parser("export", help="write a run's model as ONNX files, with a page that runs them")
     export.add_argument("run", type=path, help="folder of a finished run")
     export.add_argument("folder", type=path, help="new folder of the files")
@@ -57,11 +55,6 @@ def _parser() -> argparse.ArgumentParser:
     compare.set_defaults(run_command=_compare)
     info.add_to(commands)
     return parser
-
-
-def _explore(options: argparse.Namespace) -> None:
-    arguments = [str(options.run), *(["--no-open"] if options.no_open else [])]
-    explorer.main(arguments + ([] if options.port is None else ["--port", str(options.port)]))
 
 
 def _export(options: argparse.Namespace) -> None:

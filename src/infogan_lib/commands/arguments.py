@@ -61,12 +61,7 @@ def _checked(text: str, kind: Callable[[str], Any], check: Callable[[Any], Any])
 
 
 def add_training_arguments(parser: argparse.ArgumentParser, *, images: str = "the images") -> None:
-    """Add what every recipe takes: width, length, seed and device.
-
-    Args:
-        parser: The parser of the program.
-        images: What an epoch passes over, in words.
-    """
+    """Add what every recipe takes: width, length in steps or in passes over the `images`, seed and device."""
     parser.add_argument(
         "--width", type=positive_float, default=1.0, help="factor on the networks' channels (default: 1)"
     )

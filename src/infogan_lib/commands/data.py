@@ -33,11 +33,7 @@ class NamedData(NamedTuple):
 
 
 def load(name: str, recipe: Recipe) -> NamedData:
-    """Load data at the size of a recipe.
-
-    Args:
-        name: "digits", or a folder with the four files of MNIST or of a data set in its format, or one of pictures.
-        recipe: The recipe.
+    """Load data at the size of a recipe: "digits", a folder of IDX files as MNIST's four, or one of pictures.
 
     Raises:
         DataFileError: If a file is missing or damaged.

@@ -27,15 +27,7 @@ def fit_recipe(
 ) -> CollapseMonitor:
     """Train as a recipe says, or resume what is in the folder; progress is a bar on a terminal, else lines on stdout.
 
-    Args:
-        recipe: The recipe.
-        trainer: Its trainer.
-        data: What `fit` takes.
-        out: Folder of the checkpoints, and of the metrics as metrics.jsonl.
-        callbacks: Further callbacks.
-
-    Returns:
-        The monitor, with the symptoms that it saw.
+    The folder `out` gets the checkpoints, and the metrics as metrics.jsonl. Returns the monitor of the run.
     """
     if trainer.distributed.is_main:
         print(f"recipe '{recipe.name}' on {trainer.device}, seed {recipe.seed}, output in {out}/", flush=True)

@@ -11,7 +11,8 @@ from infogan_lib.checkpoints.together import write_whole
 from infogan_lib.commands.arguments import add_precision_argument, add_training_arguments, path, recipe_overrides
 from infogan_lib.commands.data import NamedData, load
 from infogan_lib.commands.fitting import fit_recipe
-from infogan_lib.experiments.run_metrics import RESULT, label_metrics, training_metrics
+from infogan_lib.experiments.run_metrics import RESULT, match_metrics, training_metrics
+from infogan_lib.latent.category_names import categorical_names
 from infogan_lib.recipes import Recipe
 from infogan_lib.training import Engine, InfoGANTrainer
 from infogan_lib.viz import write_report
@@ -54,11 +55,10 @@ def _finish(
     options: argparse.Namespace, recipe: Recipe, trainer: InfoGANTrainer, data: NamedData, symptoms: list[str]
 ) -> None:
     model, metrics = trainer.model, training_metrics(trainer.history)
-    if data.test_labels is not None:
-        metrics |= label_metrics(model, data.test, data.test_labels)
-        if "accuracy" in metrics:
-            model.name_categories(data.test, data.test_labels, names=data.label_names)
-            print(f"accuracy under the best matching: {metrics['accuracy']:.1%}")
+    if data.test_labels is not None and len(categorical_names(model.latent)) == 1:
+        match = model.name_categories(data.test, data.test_labels, names=data.label_names)
+        metrics |= match_metrics(match)
+        print(f"accuracy under the best matching: {match.accuracy:.1%}")
     recipes.save_run(options.out, recipe, model)
     settings = {"recipe": recipe.name, "width": recipe.width, "data": options.data, "device": str(trainer.device)}
     result = {"seed": recipe.seed, "settings": settings, "metrics": metrics, "symptoms": symptoms}

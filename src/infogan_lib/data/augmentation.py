@@ -128,7 +128,15 @@ class Cutout:
 
 
 @dataclass(frozen=True)
-class Brightness:
+class _Amount:
+    amount: float = 0.5
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "amount", check_float("amount", self.amount, minimum=0))
+
+
+@dataclass(frozen=True)
+class Brightness(_Amount):
     """A random number added to each image. It may leave the images' range: a clamp would stop the gradient.
 
     Args:
@@ -137,11 +145,6 @@ class Brightness:
     Source: Zhao et al., *Differentiable Augmentation for Data-Efficient GAN Training*, NeurIPS 2020.
     """
 
-    amount: float = 0.5
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "amount", check_float("amount", self.amount, minimum=0))
-
     def __call__(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Each image (N, *) with a change of its own, same shape."""
         _check_floats("Brightness", images)
@@ -149,7 +152,7 @@ class Brightness:
 
 
 @dataclass(frozen=True)
-class Contrast:
+class Contrast(_Amount):
     """Each image's distance from its own mean times a random factor. It may leave the images' range.
 
     Args:
@@ -157,11 +160,6 @@ class Contrast:
 
     Source: Zhao et al., *Differentiable Augmentation for Data-Efficient GAN Training*, NeurIPS 2020.
     """
-
-    amount: float = 0.5
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "amount", check_float("amount", self.amount, minimum=0))
 
     def __call__(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Each image (N, *) with a factor of its own, same shape."""
@@ -171,7 +169,7 @@ class Contrast:
 
 
 @dataclass(frozen=True)
-class Saturation:
+class Saturation(_Amount):
     """Each pixel's distance from its mean over the channels times a random factor. It may leave the images' range.
 
     Images of one channel stay as they are.
@@ -183,9 +181,6 @@ class Saturation:
     """
 
     amount: float = 1.0
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "amount", check_float("amount", self.amount, minimum=0))
 
     def __call__(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Each image (N, C, *) with a factor of its own, same shape.

@@ -17,13 +17,8 @@ from infogan_lib.data.rng import preserve_rng
 def extract_images(batch: Any, key: str | None = None) -> Tensor:
     """The images of a batch: itself, the first part of a tuple or list, or one value of a dict.
 
-    Args:
-        batch: A Tensor or array; an (images, labels, ...) tuple or list; or a dict of such parts.
-        key: The images' key in a dict. None for the only tensor that looks like images: of floats or bytes, with at
-            least two dimensions, and with more than any other such tensor.
-
-    Raises:
-        TypeError: Anything else, or a dict in which the images cannot be told.
+    Without a `key`, those of a dict are the only tensor that looks like images: of floats or bytes, with at least two
+    dimensions, and with more than any other such tensor. Raises TypeError where there are none, or they cannot be told.
     """
     if isinstance(batch, Mapping):
         found = _find_by_key(batch, key)
@@ -44,7 +39,6 @@ def extract_images(batch: Any, key: str | None = None) -> Tensor:
 
 
 def _find_by_key(batch: Mapping[Any, Any], key: str | None) -> Any:
-    """The images of a batch that is a dict."""
     if key is not None:
         if key not in batch:
             raise TypeError(f"image_key={key!r} is not in the batches, which have {join_names(map(str, batch))}")
@@ -90,11 +84,7 @@ def _refusal_of(values: _Unbatched) -> str:
 
 
 def collate(items: Sequence[Any]) -> Any:
-    """Items of a data set as one batch: tensors, arrays, pictures and numbers are stacked; other parts stay lists.
-
-    Args:
-        items: The items, of one structure.
-    """
+    """Items of a data set as one batch: tensors, arrays, pictures and numbers are stacked; other parts stay lists."""
     first = items[0]
     if isinstance(first, Mapping):
         return {name: collate([item[name] for item in items]) for name in first}

@@ -55,14 +55,7 @@ class BatchSource(Described):
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore a state, before `epoch` is called.
-
-        Args:
-            state: The state as `state_dict` returned it.
-
-        Raises:
-            ValueError: The data is not what it was.
-        """
+        """Restore what `state_dict` returned, before `epoch` is called. Raises ValueError if the data has changed."""
         own = self.state_dict()
         for name in own:
             if state.get(name) != own[name]:
@@ -74,25 +67,14 @@ Reader = Callable[[Any], Batch]
 
 
 def batch_reader(label_sizes: Mapping[str, int], image_key: str | None = None) -> Reader:
-    """Reads images alone, or images and labels where there are label codes.
-
-    Args:
-        label_sizes: The number of labels of each label code, by name.
-        image_key: The images' key in batches that are dicts; None to find them.
-    """
+    """Reads images alone, or images and labels where there are label codes; `label_sizes` counts their labels."""
     return LabelReader(label_sizes, image_key) if label_sizes else partial(extract_images, key=image_key)
 
 
 class DatasetSource(BatchSource):
     """Batches of a map-style data set, made here or by worker processes; an incomplete last batch is dropped.
 
-    Args:
-        dataset: The data set.
-        batch_size: The number of items in a batch.
-        seed: The seed of the order, and of the global generators while items are made.
-        num_workers: The number of worker processes; 0 makes the batches in this process.
-        read: Reads a batch of items.
-        labeled: Draws labeled items beside each batch; None for none.
+    The seed is that of the order, and of the global generators while items are made.
 
     Attributes:
         stride: 1 for every batch from the first on, W for every W-th.
@@ -200,12 +182,6 @@ def _ignore_sigint(worker: int) -> None:
 
 
 def epoch_order(length: int, seed: int, epoch: int) -> Tensor:
-    """A permutation of 0..length-1 that depends on the seed and the epoch alone.
-
-    Args:
-        length: The number of items.
-        seed: The seed of the run.
-        epoch: The index of the epoch.
-    """
+    """A permutation of 0..length-1 that depends on the seed and the epoch alone."""
     rng = torch.Generator().manual_seed(derive_seed(seed, "data", epoch))
     return torch.randperm(length, generator=rng, device="cpu")

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from typing_extensions import override
 
-from infogan_lib._checks import check_choice, check_int, check_name, check_path, describe, one_line
+from infogan_lib._checks import check_choice, check_int, check_name, check_path, describe, importing, one_line
 from infogan_lib._warnings import warn
 
 if TYPE_CHECKING:
@@ -60,10 +60,8 @@ class ImageFolder(Dataset[Tensor | tuple[Tensor, int]]):
     """
 
     def __init__(self, folder: str | os.PathLike[str], size: int | Sequence[int], *, mode: str = "RGB") -> None:
-        try:
+        with importing("ImageFolder", "pillow", "viz"):
             import PIL.Image  # noqa: F401 - what reads the files
-        except ImportError as error:
-            raise ImportError("ImageFolder needs pillow: pip install 'infogan-lib[viz]'") from error
         root = check_path("folder", folder)
         self._size, self._mode = _height_and_width(size), check_choice("mode", mode, ("RGB", "L"))
         if not root.is_dir():
@@ -151,8 +149,7 @@ def _reason(error: BaseException) -> str:
 def _turn_of(picture: "Image") -> AbstractContextManager[Any]:
     """What to hold while a picture is decoded.
 
-    Raises:
-        ValueError: More pixels than Pillow warns of: a small file may unpack to gigabytes.
+    Raises ValueError for more pixels than Pillow warns of: a small file may unpack to gigabytes.
     """
     from PIL import Image
 
@@ -165,8 +162,7 @@ def _turn_of(picture: "Image") -> AbstractContextManager[Any]:
 def _as_bytes(picture: "Image") -> "Image":
     """A picture with pixels of 8 bits; Pillow's own conversion would clip deeper ones to white.
 
-    Raises:
-        ValueError: Pixels that are floats, whose range is not known, or that have more than 16 bits.
+    Raises ValueError for floats, whose range is not known, and for more than 16 bits.
     """
     from PIL import Image
 

@@ -72,14 +72,7 @@ def batch_of(tensors: list[Tensor]) -> Batch | None:
 
 
 def as_floats(batch: Batch, to_device: Callable[[Tensor], Tensor], to_range: PixelRange, dtype: torch.dtype) -> Batch:
-    """A batch on a device, with its images as floats; see `as_float`.
-
-    Args:
-        batch: The batch.
-        to_device: Moves a tensor to the device.
-        to_range: The range that uint8 images are mapped onto.
-        dtype: The dtype of the images.
-    """
+    """A batch on a device, with its images as floats; see `as_float`."""
 
     def moved(images: Tensor) -> Tensor:
         return as_float(to_device(images), to_range, dtype)
@@ -116,9 +109,8 @@ class LabelReader:
     def __call__(self, batch: Any) -> LabeledBatch:
         """The images and labels of a batch, which may have been read already.
 
-        Raises:
-            TypeError: The batch is no tuple or list that starts with images and labels, and no dict of both.
-            ValueError: Labels of another number or out of range.
+        Raises TypeError for anything but a tuple or list that starts with images and labels or a dict of both, and
+        ValueError for labels of another number or out of range.
         """
         if isinstance(batch, LabeledBatch):
             return batch
@@ -135,9 +127,7 @@ class LabelReader:
     def check(self, labels: Any, n: int) -> Tensor:
         """Labels (N,) or (N, L) of n images as (N, L) in int64.
 
-        Raises:
-            TypeError: No Tensor of integers.
-            ValueError: Another shape, or labels out of range.
+        Raises TypeError for no Tensor of integers, and ValueError for another shape or labels out of range.
         """
         count = len(self.sizes)
         wanted = f"({n},)" if count == 1 else f"({n}, {count})"
@@ -181,13 +171,10 @@ class LabelReader:
         return labels
 
     def labels_of(self, dataset: Any, n: int) -> Tensor | None:
-        """The labels (n, L) of all items of a data set, where it tells them without making the items; else None.
+        """The labels (n, L) of a data set of n items, where it tells them without making the items; else None.
 
-        They say which items to draw; the labels that are trained on are those of the items.
-
-        Args:
-            dataset: A `TensorDataset`; a data set with an attribute `targets` or `labels`; or a `Subset` of one.
-            n: The number of its items.
+        They say which items to draw; the labels that are trained on are those of the items. A data set tells them if it
+        is a `TensorDataset`, has an attribute `targets` or `labels`, or is a `Subset` of one that does.
         """
         if isinstance(dataset, Subset):
             labels = self.labels_of(dataset.dataset, len(dataset.dataset))  # type: ignore[arg-type]
@@ -201,14 +188,9 @@ class LabelReader:
 
 
 class LabeledItems:
-    """Draws labeled items beside each batch: in random order, each as often as any other in a batch.
+    """Draws `size` labeled items beside each batch: in random order, each as often as any other in a batch.
 
     What it draws depends on the seed, the epoch and the batch alone.
-
-    Args:
-        labels: The labels (N, L) of all items.
-        size: The number of items to draw.
-        seed: The seed of the run.
     """
 
     def __init__(self, labels: Tensor, size: int, seed: int) -> None:

@@ -13,17 +13,7 @@ PixelRange = tuple[float, float]
 
 
 def pixel_range(value: Any) -> PixelRange:
-    """Check a (low, high) pair of finite numbers.
-
-    Args:
-        value: The pair.
-
-    Returns:
-        The pair as floats.
-
-    Raises:
-        ValueError: Anything else, or low >= high.
-    """
+    """Return a (low, high) pair of finite numbers, low < high, as floats. Raises ValueError for anything else."""
     low, high = check_pair("pixel_range", value, "two finite numbers (low, high)")
     if low >= high:
         raise ValueError(f"pixel_range must be (low, high) with low < high, but got {describe(value)}")
@@ -49,12 +39,7 @@ def warn_unknown_range() -> None:
 
 
 def check_dtype(images: Tensor) -> None:
-    """Check that images are floats or bytes, in a tensor that holds its values.
-
-    Raises:
-        TypeError: Any other dtype; a sparse or meta tensor.
-    """
-    check_dense("images", images)
+    """Check that images are floats or bytes. Raises TypeError."""
     if images.dtype != torch.uint8 and not images.is_floating_point():
         remedy = ""
         if images.dtype in (torch.uint16, torch.int16, torch.int32):
@@ -67,12 +52,7 @@ def check_dtype(images: Tensor) -> None:
 
 
 def shape_hint(shape: tuple[int, ...], image_shape: tuple[int, ...]) -> str:
-    """What to change where images have the wrong shape, as the end of a message; empty where that cannot be told.
-
-    Args:
-        shape: The shape of the images, which should be (N, *image_shape).
-        image_shape: The shape of one image of the generator.
-    """
+    """What to change so that images have shape (N, *image_shape), to end a message; empty where that cannot be told."""
     if shape == image_shape:
         return "; this is one image: images.unsqueeze(0) makes a batch of it, and torch.stack(images) one of a list"
     if (1, *shape[1:]) == image_shape:
@@ -98,16 +78,7 @@ def shape_hint(shape: tuple[int, ...], image_shape: tuple[int, ...]) -> str:
 
 
 def as_float(images: Tensor, to_range: PixelRange, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Images as floats.
-
-    Args:
-        images: Images (*), as uint8 from 0 to 255 or as floats.
-        to_range: The range that uint8 images are mapped onto; the values of floats stay.
-        dtype: The dtype of the result.
-
-    Returns:
-        Images (*) in `dtype`.
-    """
+    """Images (*) as floats: bytes from 0 to 255 are mapped onto a range, the values of floats stay."""
     if images.dtype != torch.uint8:
         return images.to(dtype)
     low, high = to_range
@@ -115,17 +86,14 @@ def as_float(images: Tensor, to_range: PixelRange, dtype: torch.dtype = torch.fl
 
 
 def as_unit(images: Tensor, from_range: PixelRange) -> Tensor:
-    """Images mapped onto [0, 1] and clipped to it.
-
-    Args:
-        images: Images (*), as floats.
-        from_range: The range that is mapped onto [0, 1].
-
-    Returns:
-        Images (*) as float32, without a graph.
-    """
+    """Images (*), as floats, mapped from a range onto [0, 1] and clipped to it: float32, without a graph."""
     low, high = from_range
     return ((images.detach().float() - low) / (high - low)).clamp(0, 1)
+
+
+def is_showable(image_shape: tuple[int, ...]) -> bool:
+    """Whether images of a shape, without the batch, can be shown: gray or in color."""
+    return len(image_shape) == 3 and image_shape[0] in (1, 3)
 
 
 def check_finite_images(images: Tensor) -> None:
@@ -167,13 +135,7 @@ def check_real_images(
 
 
 def warn_range_mismatch(images: Tensor, uint8_range: PixelRange, output_range: PixelRange | None) -> None:
-    """Warn of data that the generator's last activation cannot match.
-
-    Args:
-        images: The images, as floats or uint8.
-        uint8_range: The range that uint8 images are mapped onto.
-        output_range: The range of the generator's output, or None if unknown.
-    """
+    """Warn of floats, or of bytes mapped onto `uint8_range`, that the generator's last activation cannot match."""
     if images.dtype == torch.uint8 and images.max().item() == 1:
         warn(
             "uint8 images hold 0 and 1 only, of 0 to 255, and so are almost black; if they are black and white, use "

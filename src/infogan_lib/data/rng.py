@@ -35,11 +35,7 @@ GLOBAL_RNG = Record(
 
 
 def device_rng(device: torch.device) -> torch.Generator | None:
-    """Torch's global generator of an accelerator; None for the CPU, whose is `torch.default_generator`.
-
-    Args:
-        device: The device; one without an index is the current one.
-    """
+    """Torch's global generator of an accelerator; None for the CPU, whose is `torch.default_generator`."""
     if device.type == "mps":
         return torch.mps._get_default_mps_generator()
     if device.type not in ("cuda", "xpu"):
@@ -50,24 +46,13 @@ def device_rng(device: torch.device) -> torch.Generator | None:
 
 
 def derive_seed(seed: int, *names: object) -> int:
-    """A 63-bit seed for a named purpose: the same on every machine, and unrelated between names.
-
-    Args:
-        seed: The seed that it derives from.
-        *names: The purpose, such as "data" and the index of an epoch.
-    """
+    """A 63-bit seed for a named purpose: the same on every machine, and unrelated between names."""
     digest = hashlib.sha256("/".join(map(str, (seed, *names))).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 class RandomStreams(Described):
-    """Random generators by name.
-
-    Args:
-        seed: The seed that all of them derive from.
-        device: The device that they draw on.
-        names: The names of the streams.
-    """
+    """Random generators on a device by name, all derived from one seed."""
 
     def __init__(self, seed: int, device: torch.device, names: Iterable[str]) -> None:
         self._seed, self._device = seed, device
@@ -89,14 +74,7 @@ class RandomStreams(Described):
         return {name: stream.get_state() for name, stream in self._streams.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Restore the state of every stream.
-
-        Args:
-            state: The states as `state_dict` returned them.
-
-        Raises:
-            ValueError: The states of other streams.
-        """
+        """Restore the state of every stream. Raises ValueError for the states of other streams."""
         if set(state) != set(self._streams):
             raise ValueError(f"its random streams are {join_names(state)}, and here are {join_names(self._streams)}")
         for name, stream in self._streams.items():
@@ -142,11 +120,7 @@ class GlobalRngState(NamedTuple):
 
 
 class GlobalRng(Described):
-    """The global generators: torch's on the CPU and on the device of training, numpy's and Python's.
-
-    Args:
-        device: The device of training.
-    """
+    """The global generators: torch's on the CPU and on the device of training, numpy's and Python's."""
 
     def __init__(self, device: torch.device) -> None:
         self._device_rng = device_rng(device)
@@ -176,25 +150,14 @@ class GlobalRng(Described):
         return self.get_state().to_plain()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore the states.
-
-        Args:
-            state: The states as `state_dict` returned them.
-
-        Raises:
-            ValueError: The states of another kind of device.
-        """
+        """Restore the states. Raises ValueError for those of another kind of device."""
         if ("device" in state) != (self._device_rng is not None):
             raise ValueError("its global generators are those of another device")
         self.set_state(GlobalRngState.from_plain(state))
 
 
 class TorchRng:
-    """Torch's global generators, on the CPU and on the device of training.
-
-    Args:
-        device: The device of training.
-    """
+    """Torch's global generators, on the CPU and on the device of training."""
 
     def __init__(self, device: torch.device) -> None:
         self._generators = [rng for rng in (torch.default_generator, device_rng(device)) if rng is not None]
@@ -204,22 +167,14 @@ class TorchRng:
         return [generator.get_state() for generator in self._generators]
 
     def load_state_dict(self, states: list[Tensor]) -> None:
-        """Restore the states.
-
-        Args:
-            states: The states as `state_dict` returned them.
-        """
+        """Restore states that `state_dict` returned."""
         for generator, state in zip(self._generators, states, strict=True):
             generator.set_state(state)
 
 
 @contextmanager
 def preserve_rng(device: torch.device) -> Iterator[None]:
-    """Restore the global generators at the end, whatever was drawn or seeded.
-
-    Args:
-        device: The device whose generator is restored besides those of the CPU.
-    """
+    """Restore the global generators of the CPU and of a device at the end, whatever was drawn or seeded."""
     global_rng = GlobalRng(device)
     before = global_rng.get_state()
     try:
@@ -238,12 +193,7 @@ def temporary_seed(seed: int) -> Iterator[None]:
 
 
 def seed_all(seed: int, device: torch.device) -> None:
-    """Seed the global generators.
-
-    Args:
-        seed: The seed.
-        device: The device whose generator is seeded besides torch's on the CPU, numpy's and Python's.
-    """
+    """Seed the global generators: torch's on the CPU and on a device, numpy's and Python's."""
     torch.default_generator.manual_seed(seed)
     if (rng := device_rng(device)) is not None:
         rng.manual_seed(seed)

@@ -14,21 +14,15 @@ from typing_extensions import override
 from infogan_lib._checks import describe
 from infogan_lib._schema import Kind
 from infogan_lib.data.dataset import BatchSource, DatasetSource
-from infogan_lib.data.iterable_source import IterableSource, stages_of
+from infogan_lib.data.iterable_source import IterableSource, samplers_of, stages_of
 from infogan_lib.data.labels import Batch, batch_of, tensors_of
-from infogan_lib.data.sharded import Sharded
-from infogan_lib.data.sharded_source import ShardedSource
+from infogan_lib.data.sharded import Sharded, ShardedSource
 from infogan_lib.data.sources import TensorSource
 from infogan_lib.distributed import Processes
 
 
 class SharedSource(BatchSource):
-    """Batches that one process reads and all get.
-
-    Args:
-        source: The source; process 0 alone reads one that is no `DatasetSource`.
-        processes: The processes.
-    """
+    """Batches that one process reads and all get; process 0 alone reads a source that is no `DatasetSource`."""
 
     def __init__(self, source: BatchSource, processes: Processes) -> None:
         self._source, self._processes = source, processes
@@ -51,7 +45,6 @@ class SharedSource(BatchSource):
                 yield shared
 
     def _own_batches(self, index: int, start: int | None) -> Iterator[Batch]:
-        """The batches that this process reads."""
         if self._in_turn is not None:
             self._in_turn.stride = self._processes.world_size
             return self._in_turn.epoch(index, (start or 0) + self._processes.rank)
@@ -81,13 +74,7 @@ class SharedSource(BatchSource):
 
 
 def share_source(source: BatchSource, data: Any, seed: int, processes: Processes) -> BatchSource:
-    """A source for each of several processes; all hold a Tensor themselves.
-
-    Args:
-        source: The source of one process.
-        data: The data that it was made for.
-        seed: The seed of the trainer.
-        processes: The processes.
+    """A source for each of several processes, made of the one of this process; all hold a Tensor themselves.
 
     Raises:
         TypeError: `Sharded` data that is no stream.
@@ -120,8 +107,7 @@ def share_source(source: BatchSource, data: Any, seed: int, processes: Processes
 
 def _is_dealt_out(loader: Any) -> bool:
     """Whether a loader leaves items to other processes or waits for them, as torch's sampler and Accelerate's do."""
-    parts = [getattr(loader, name, None) for name in ("sampler", "batch_sampler")]
-    parts.append(getattr(parts[-1], "sampler", None))
+    parts = samplers_of(loader)
     dataset = getattr(loader, "dataset", None)
     if _is_a(dataset, "IterableDatasetShard"):  # other data sets may have settings of these names
         parts.append(dataset)

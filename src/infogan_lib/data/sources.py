@@ -18,21 +18,16 @@ from typing_extensions import override
 from infogan_lib._checks import check_dense, describe
 from infogan_lib.data.batch_images import collate, extract_images, holds_pictures, to_tensor
 from infogan_lib.data.dataset import BatchSource, DatasetSource, Reader, epoch_order, labeled_count
-from infogan_lib.data.iterable_source import IterableSource, is_loader, is_stateful
+from infogan_lib.data.iterable_source import IterableSource, LoaderSource, is_loader, is_stateful
 from infogan_lib.data.labels import Batch, LabeledBatch, LabeledItems, LabelReader
-from infogan_lib.data.loader_source import LoaderSource
 from infogan_lib.data.rng import derive_seed
 from infogan_lib.data.transfer import Transfer, fits
 
 
 class TensorSource(BatchSource):
-    """Batches of a tensor; an incomplete last batch is dropped. The order is the same on every device.
+    """Batches of a tensor, and its labels (N, L); an incomplete last batch is dropped.
 
-    Args:
-        images: All images, on the device that gathers the batches.
-        batch_size: The number of images in a batch.
-        seed: The seed of the order.
-        labels: The labels (N, L) of the images, on their device; None for none.
+    The order is the same on every device. Batches are gathered on the one that the images are on.
     """
 
     random_access = True
@@ -116,15 +111,14 @@ def make_source(
         raise ValueError(
             f"num_workers={num_workers} would do nothing: workers only make the items of a map-style Dataset"
         )
-    if labels is not None and (isinstance(data, Tensor) or _starts_with_images(data)):
-        batch = labels(data)
-        images = _check_images(check_dense("data", batch.images), batch_size)
+    if isinstance(data, Tensor) or (labels is not None and _starts_with_images(data)):
+        images, known = data, None
+        if labels is not None:
+            batch = labels(data)
+            images, known = batch.images, labels.check_known(batch.labels)
+        images = _check_images(check_dense("data", images), batch_size)
         images = images.to(device) if fits(images, device) else images
-        known = labels.check_known(batch.labels).to(images.device)
-        return TensorSource(images, batch_size, seed, known)
-    if isinstance(data, Tensor):
-        images = _check_images(data, batch_size)
-        return TensorSource(images.to(device) if fits(images, device) else images, batch_size, seed)
+        return TensorSource(images, batch_size, seed, None if known is None else known.to(images.device))
     if is_map_style:
         _check_enough(len(data), batch_size)
         known = None if labels is None else labels.labels_of(data, len(data))
@@ -156,7 +150,6 @@ def make_source(
 
 
 def _source_of_batches(data: Iterable[Any], read: Reader) -> BatchSource:
-    """The source for an iterable of ready batches."""
     if isinstance(data, (list, tuple)):
         return SequenceSource(data, read)
     if is_stateful(data) or not isinstance(data, DataLoader) or isinstance(data.dataset, IterableDataset):

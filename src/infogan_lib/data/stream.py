@@ -68,13 +68,7 @@ class Position(Described):
     def begin_fit(self, index: int, step: int, target: Target) -> tuple[int, int]:
         """Begin a call of `fit`, in a new epoch, unless it began before.
 
-        Args:
-            index: The index of the call.
-            step: The number of steps made.
-            target: How far the call trains.
-
-        Returns:
-            The step and the number of completed epochs at which the call began.
+        Returns the step and the number of completed epochs at which it began.
         """
         if index == len(self.fit_starts):
             self.fit_starts.append((step, self.epochs))
@@ -85,12 +79,7 @@ class Position(Described):
         return self.fit_starts[index]
 
     def end_fit(self, index: int, step: int) -> None:
-        """End a call of `fit`, which was stopped if it did not train as far as it was called for.
-
-        Args:
-            index: The index of the call.
-            step: The number of steps made.
-        """
+        """End a call of `fit`, which was stopped if it did not train as far as it was called for."""
         if not self.fit_target.is_reached(self.fit_starts[index], (step, self.epochs)):
             self.stopped_fits.add(index)
 
@@ -128,14 +117,9 @@ class Position(Described):
 
     @staticmethod
     def check_counts(state: Mapping[str, Any], step: int) -> None:
-        """Check that the counts in a state, each of which was checked by itself, agree with each other.
+        """Check that the counts in a state, each checked by itself before, agree with each other and with the step.
 
-        Args:
-            state: The state.
-            step: The number of steps made.
-
-        Raises:
-            ValueError: They do not; the message names a field.
+        Raises ValueError, naming a field, if they do not.
         """
         starts, epochs, stopped = state["fit_starts"], state["epochs"], state["stopped_fits"]
         if epochs > state["epoch_index"]:
@@ -164,11 +148,7 @@ class Position(Described):
 
 
 class DataStream(Described):
-    """The batches from a position on, one after the other.
-
-    Args:
-        source: The source of batches.
-        position: The position of the run, which `next_batch` advances.
+    """The batches from a position on, one after the other; the position advances with them.
 
     Attributes:
         taken: The number of batches that were taken and not returned.
@@ -199,11 +179,7 @@ class DataStream(Described):
         return self.source.is_stateful and len(self._pushed_back) > 0
 
     def next_batch(self) -> Batch | None:
-        """The next batch of the epoch; None at its end.
-
-        Raises:
-            ValueError: The data ends before its end.
-        """
+        """The next batch of the epoch; None at its end. Raises ValueError if the data ends before that."""
         if self._pushed_back:
             batch, *self._pushed_back = self._pushed_back
             if self._batches is None:  # the epoch is entered after this batch, which is then made once more
@@ -232,11 +208,7 @@ class DataStream(Described):
             )
 
     def push_back(self, count: int = 1) -> None:
-        """Return the last batches to the stream, because no steps were made on them or these were rolled back.
-
-        Args:
-            count: The number of batches, at most two.
-        """
+        """Return the last batches, two at most, because no steps were made on them or these were rolled back."""
         keep = len(self._taken) - count
         self._taken, self._pushed_back = self._taken[:keep], self._taken[keep:] + self._pushed_back
         self.taken -= count
@@ -293,12 +265,7 @@ class DataStream(Described):
     def check_reach(self, batch_index: int, step: int) -> None:
         """Check that so many steps can have led to a batch of an epoch, which is made again from its beginning.
 
-        Args:
-            batch_index: The number of batches of the epoch that were taken.
-            step: The number of steps made.
-
-        Raises:
-            ValueError: They cannot. Where the length of an epoch is known, `load_state_dict` compares it.
+        Raises ValueError if they cannot. Where the length of an epoch is known, `load_state_dict` compares it.
         """
         if self.source.batches_per_epoch is None and batch_index > step + _MAX_UNTRAINED:
             raise ValueError(f"batch_index is {batch_index:,}, after {step:,} steps")
@@ -306,8 +273,7 @@ class DataStream(Described):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a state of the data that `state_dict` returned; the position is restored by itself, before.
 
-        Raises:
-            ValueError: The data is not what it was, or has no batch at the position.
+        Raises ValueError if the data is not what it was, or has no batch at the position.
         """
         self.source.load_state_dict(state["source"])
         index, length = self.position.batch_index, self.source.batches_per_epoch

@@ -21,11 +21,7 @@ def fits(images: Tensor, device: torch.device) -> bool:
 
 
 class Transfer:
-    """Moves batches to a device.
-
-    Args:
-        device: The device; with CUDA, batches of the host are pinned and copied on a stream of their own.
-    """
+    """Moves batches to a device; for CUDA those of the host are pinned, and copied on a stream of their own."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device

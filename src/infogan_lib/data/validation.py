@@ -11,16 +11,7 @@ from infogan_lib.data.pixels import check_dtype, shape_hint
 
 
 def check_images(images: Tensor, image_shape: tuple[int, ...]) -> None:
-    """Check that images have the generator's shape, are floats or bytes, and are finite.
-
-    Args:
-        images: The images (N, *).
-        image_shape: The shape of one image of the generator.
-
-    Raises:
-        TypeError: Another dtype.
-        ValueError: Another shape, or values that are not finite.
-    """
+    """Check that images have the generator's shape, are floats or bytes, and are finite; raise an error if not."""
     check_shape_and_dtype(images, image_shape)
     if images.is_floating_point() and not images.isfinite().all():
         bad = int((~images.isfinite()).flatten(1).any(1).sum())
@@ -28,16 +19,7 @@ def check_images(images: Tensor, image_shape: tuple[int, ...]) -> None:
 
 
 def check_shape_and_dtype(images: Tensor, image_shape: tuple[int, ...]) -> None:
-    """Check that images have the generator's shape, and are floats or bytes.
-
-    Args:
-        images: The images (N, *).
-        image_shape: The shape of one image of the generator.
-
-    Raises:
-        TypeError: Another dtype.
-        ValueError: Another shape.
-    """
+    """Check that images have the generator's shape, and are floats or bytes; raise an error if not."""
     check_dense("images", images)
     if images.ndim > 0 and len(images) == 0:
         raise ValueError(f"a batch must hold images, but got an empty one of shape {tuple(images.shape)}")
@@ -68,11 +50,7 @@ class BatchLimits(NamedTuple):
         return self.min_micro_batch * self.micro_batches
 
     def check(self, size: int) -> None:
-        """Check the size of a batch.
-
-        Raises:
-            ValueError: It is too small.
-        """
+        """Check the size of a batch. Raises ValueError if it is too small."""
         if size < self.min_batch_size:
             needed = self.min_micro_batch
             why = f", as {self.reason} needs {needed} in each part" if needed > 1 else ""
@@ -83,15 +61,7 @@ class BatchLimits(NamedTuple):
 
 
 def check_last_batch(loader: DataLoader, min_batch_size: int) -> None:
-    """Check, before the first step, that the last batch of an epoch is large enough.
-
-    Args:
-        loader: The loader.
-        min_batch_size: The fewest images in a batch.
-
-    Raises:
-        ValueError: It is too small.
-    """
+    """Check, before the first step, that the last batch of an epoch is large enough. Raises ValueError."""
     batches, sampler = loader.batch_sampler, getattr(loader.batch_sampler, "sampler", None)
     if not isinstance(batches, BatchSampler) or not isinstance(sampler, Sized):
         return

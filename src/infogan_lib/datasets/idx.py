@@ -50,18 +50,9 @@ def mnist(folder: str | os.PathLike[str], split: Literal["train", "test"] = "tra
 
 
 def read_idx(folder: Path, name: str, *, dimensions: int) -> Tensor:
-    """Read an IDX file of unsigned bytes.
+    """Read an IDX file of unsigned bytes, as a uint8 tensor of the shape that its header gives.
 
-    Args:
-        folder: The folder of the file.
-        name: The name of the file, without ".gz".
-        dimensions: The number of dimensions that it should have.
-
-    Returns:
-        A uint8 tensor of the shape that the file's header gives.
-
-    Raises:
-        DataFileError: The file is missing or damaged.
+    The file has the `name`, or that with ".gz". Raises DataFileError if it is missing or damaged.
     """
     length = 4 + 4 * dimensions
     with open_unpacked(folder, name) as (path, file):
@@ -88,17 +79,9 @@ def _read_up_to(file: IO[bytes], count: int) -> bytearray:
 
 @contextmanager
 def open_unpacked(folder: Path, name: str) -> Iterator[tuple[Path, IO[bytes]]]:
-    """Open a file that may be gzipped.
+    """Open a file of the `name`, or that with ".gz", which is unpacked as it is read. Yields its path and the file.
 
-    Args:
-        folder: The folder of the file.
-        name: The name of the file, without ".gz".
-
-    Yields:
-        The path of the file, and the file, which is unpacked as it is read.
-
-    Raises:
-        DataFileError: The file is missing or damaged.
+    Raises DataFileError if it is missing or damaged.
     """
     path = next((p for p in (folder / f"{name}.gz", folder / name) if p.is_file()), None)
     if path is None:

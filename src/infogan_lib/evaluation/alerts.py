@@ -28,15 +28,7 @@ class AlertFilter:
         self.reported: list[AlertKey] = []
 
     def __call__(self, keys: Collection[AlertKey], perturbed: Collection[str]) -> list[AlertKey]:
-        """Update the filter with one check.
-
-        Args:
-            keys: Symptoms found by this check.
-            perturbed: Subjects whose effect this check measured.
-
-        Returns:
-            The symptoms to report now.
-        """
+        """The symptoms to report now: a check found `keys`, and measured the effects of `perturbed` subjects."""
         self.reported = list(self._persisting(keys, perturbed))
         pending, reported = _affected(self.pending), _affected(self.reported)
         alerts = []

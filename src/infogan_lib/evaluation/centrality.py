@@ -142,7 +142,6 @@ def _continuous_codes(model: InfoGAN) -> list[str]:
 
 
 def _continuous_columns(model: InfoGAN) -> list[int]:
-    """Columns of the latent that hold the continuous codes."""
     return [i for name in _continuous_codes(model) for i in range(model.latent.width)[model.latent.slices[name]]]
 
 

@@ -12,7 +12,8 @@ from infogan_lib.data.rng import preserve_rng
 from infogan_lib.evaluation.codes import code_information
 from infogan_lib.latent.category_names import categorical_code
 from infogan_lib.metrics._arrays import to_array
-from infogan_lib.metrics.clustering import check_labels, match_categories
+from infogan_lib.metrics.clustering import check_labels
+from infogan_lib.model.naming import match_labels
 from infogan_lib.training.callbacks import Callback
 from infogan_lib.training.trainer import InfoGANTrainer
 
@@ -69,7 +70,7 @@ class Evaluator(Callback):
             code = categorical_code(model.latent, self.code)
             check_real_images(self.images, model.image_shape, model.pixel_range, model.output_range)
             zeros = torch.zeros(len(self.labels), dtype=torch.int64)
-            _ = match_categories(zeros, self.labels, category_count=model.latent[code].width).nmi
+            _ = match_labels(model.latent, code, zeros, self.labels).nmi
 
     @override
     def needs_model(self, step: int) -> bool:
@@ -93,11 +94,6 @@ class Evaluator(Callback):
         if self.images is not None and self.labels is not None:
             code = categorical_code(model.latent, self.code)
             categories = model.encode(self.images)[code].mode.argmax(1)
-            match = match_categories(
-                categories,
-                self.labels,
-                category_count=model.latent[code].width,
-                identity=code in model.latent.labels,
-            )
+            match = match_labels(model.latent, code, categories, self.labels)
             metrics |= {f"eval/{name}/{code}": getattr(match, name) for name in ("accuracy", "purity", "nmi", "ari")}
         return metrics

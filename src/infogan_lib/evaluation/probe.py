@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from infogan_lib.data.rng import preserve_rng, seed_all
-from infogan_lib.latent.discrete import Categorical
+from infogan_lib.latent.category_names import categorical_names
 from infogan_lib.latent.loss_code import VectorCode
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.metrics.sensitivity import between_image_variance, confusion, squared_difference, total_effects
@@ -59,33 +59,25 @@ class Probe:
     one for each of up to 16 factors, and up to 16 in which the categories alternate; the latter twice if Q reads
     through BatchNorm.
 
-    Q sees generated images in batches of their own, as in training. If it is trained on joint batches of real and
+    Q sees generated images in batches of their own, as in training. If it is trained on `joint` batches of real and
     generated images, it is probed in eval mode instead, as its running statistics cover both.
-
-    Args:
-        model: The model to probe.
-        samples: Images per batch.
-        joint: Whether Q is trained on joint batches of real and generated images.
     """
 
     def __init__(self, model: InfoGAN, *, samples: int, joint: bool = False) -> None:
         self._model, self._samples, self._joint = model, samples, joint
-        self._q_networks = [model.discriminator] + ([] if model.q is None else [model.q])
-        self._has_batch_norm = any(has_batch_norm(network) for network in self._q_networks)
+        self._q_networks = (model.discriminator, model.q)
+        self._has_batch_norm = any(has_batch_norm(network) for network in self._q_networks if network is not None)
         self._factors = list(_factors(model.latent))
-        widths = {name: code.width for name, code in model.latent.codes.items() if isinstance(code, Categorical)}
+        widths = {name: model.latent[name].width for name in categorical_names(model.latent)}
         max_width = MAX_BATCHES * samples // MIN_REQUESTS
         self._categories = {name: width for name, width in widths.items() if width <= max_width}
         self._snapshot = Snapshot([model])
 
     @torch.no_grad()
     def __call__(self, seed: int, index: int) -> ProbeResult:
-        """Run the probe once.
+        """Run the probe once; `index` is its number in the run.
 
-        Args:
-            seed: Seed for the latents.
-            index: Number of the probe in the run. With more than 16 factors, two consecutive probes perturb the same
-                ones, and the next two others.
+        With more than 16 factors, two consecutive probes perturb the same ones, and the next two others.
         """
         rng, device = torch.Generator().manual_seed(seed), device_and_dtype(self._model.generator)[0]
         factors = self._factors_at(index)
@@ -115,7 +107,6 @@ class Probe:
         )
 
     def _confusion(self, batches: Sequence[Tensor], seed: int, device: torch.device) -> dict[str, Tensor]:
-        """Counts of requested and predicted categories of each categorical code."""
         counts = {name: torch.zeros(k, k, dtype=torch.int64) for name, k in self._categories.items()}
         for latents in batches:
             images = self._generate(latents, seed, device)
@@ -126,7 +117,6 @@ class Probe:
         return counts
 
     def _factors_at(self, index: int) -> list[Factor]:
-        """Factors to perturb in the probe of this index."""
         count = min(len(self._factors), MAX_BATCHES)
         start = index // 2 * count
         return [self._factors[(start + i) % len(self._factors)] for i in range(count)]
@@ -135,7 +125,6 @@ class Probe:
         return self._model.latent.sample(self._samples, rng=rng, device="cpu")
 
     def _redraw(self, base: Tensor, fresh: Tensor, factor: Factor) -> Tensor:
-        """The base latents with one factor replaced by that of fresh ones."""
         columns = self._model.latent.slices[factor.name]
         if factor.dim is not None:
             columns = slice(columns.start + factor.dim, columns.start + factor.dim + 1)
@@ -166,12 +155,7 @@ class Probe:
 
 @contextmanager
 def no_side_effects(snapshot: Snapshot, device: torch.device) -> Iterator[None]:
-    """Restore what a snapshot covers and the global random number generators afterwards.
-
-    Args:
-        snapshot: Covers the buffers of the model.
-        device: The model's device.
-    """
+    """Restore what a snapshot covers and the global random number generators afterwards."""
     snapshot.take()
     with preserve_rng(device):
         try:

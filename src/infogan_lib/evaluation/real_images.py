@@ -27,7 +27,7 @@ from infogan_lib.data.augmentation import RandomAffine
 from infogan_lib.data.rng import seed_all
 from infogan_lib.evaluation.probe import no_side_effects
 from infogan_lib.evaluation.symptoms import Symptom
-from infogan_lib.latent.discrete import Categorical
+from infogan_lib.latent.category_names import categorical_names
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.introspection import device_and_dtype, eval_mode
@@ -89,27 +89,18 @@ class RealImageProbe:
     """Compares what Q does on real images and on as many generated ones, without side effects on the run.
 
     Networks stay in their current mode, and either kind of image is a batch of its own, as in training. Where Q is
-    trained on joint batches of both, it is probed in eval mode.
-
-    Args:
-        model: The model to probe.
-        joint: Whether Q is trained on joint batches of real and generated images.
+    trained on `joint` batches of both, it is probed in eval mode.
     """
 
     def __init__(self, model: InfoGAN, *, joint: bool = False) -> None:
         self._model, self._joint = model, joint
-        self._q_networks = [model.discriminator] + ([] if model.q is None else [model.q])
-        self._codes = {name: code.width for name, code in model.latent.codes.items() if isinstance(code, Categorical)}
+        self._q_networks = (model.discriminator, model.q)
+        self._codes = categorical_names(model.latent)
         self._snapshot = Snapshot([model])
 
     @torch.no_grad()
     def __call__(self, images: Tensor, seed: int) -> RealImageResult:
-        """Run the probe once.
-
-        Args:
-            images: Real images (N, *image_shape), on the model's device; the first `MAX_IMAGES` are used.
-            seed: Seed for latents and small changes.
-        """
+        """Run the probe once on real images (N, *image_shape) on the model's device, `MAX_IMAGES` of them at most."""
         if len(images) < MIN_IMAGES or not self._codes:
             return RealImageResult({})
         real, n = images[:MAX_IMAGES], min(len(images), MAX_IMAGES)
@@ -175,11 +166,7 @@ def real_image_symptoms(
 ) -> Iterator[Symptom]:
     """Codes whose bound is nearly full while their categories are none of the real images.
 
-    Args:
-        result: The result of a probe.
-        latent: The latent of the model.
-        image_shape: The shape of one image, without the batch.
-        known: Fraction of each code that Q recovers on generated images, by name; see `known_fraction`.
+    `known` is the fraction of each code that Q recovers on generated images, by name; see `known_fraction`.
     """
     for name, posterior in result.posteriors.items():
         findings = list(_findings(posterior, is_image=len(image_shape) == 3))

@@ -94,25 +94,14 @@ def sample_quality(
 def extract_features(
     extractor: nn.Module | Callable[[Tensor], Tensor], images: Tensor, *, batch_size: int = 512
 ) -> NDArray[np.float64]:
-    """Features of images, in batches.
+    """Features (N, D) of images (N, *) in float64, in batches and flattened; a module is called in eval mode.
 
-    Args:
-        extractor: Function from images (n, *) to features (n, *); a module is called in eval mode.
-        images: Shape (N, *).
-        batch_size: Number of images per call.
-
-    Returns:
-        Flattened features, shape (N, D), float64.
-
-    Raises:
-        ValueError: If the extractor does not return a tensor with one row per image.
+    Raises ValueError if the extractor does not return a tensor with one row per image.
     """
-    modules = [extractor] if isinstance(extractor, nn.Module) else []
-    device, dtype = (
-        device_and_dtype(modules[0]) if modules and any(True for _ in modules[0].parameters()) else (None, None)
-    )
+    module = extractor if isinstance(extractor, nn.Module) else None
+    device, dtype = device_and_dtype(module) if module is not None and [*module.parameters()] else (None, None)
     rows = []
-    with eval_mode(*modules):
+    with eval_mode(module):
         for batch in images.split(batch_size):
             features = extractor(batch.to(device=device or batch.device, dtype=dtype or batch.dtype))
             if not isinstance(features, Tensor) or features.ndim < 2 or len(features) != len(batch):

@@ -11,11 +11,9 @@ from torch import Tensor, nn
 
 from infogan_lib._checks import join_names
 from infogan_lib.evaluation.probe import ProbeResult
-from infogan_lib.latent.base import LatentCode
+from infogan_lib.latent import LatentCode, LatentSpec
 from infogan_lib.latent.loss_code import VectorCode
-from infogan_lib.latent.spec import LatentSpec
-from infogan_lib.losses import AdversarialLoss, PairedAdversarialLoss
-from infogan_lib.losses.information import NormalNLL
+from infogan_lib.losses import AdversarialLoss, NormalNLL, PairedAdversarialLoss
 from infogan_lib.metrics.sensitivity import merged_categories, unused_categories
 from infogan_lib.model.infogan import Part
 from infogan_lib.training.history import History
@@ -68,10 +66,7 @@ ADAM_EPSILON = 1e-8
 def image_symptoms(result: ProbeResult, latent: LatentSpec, known: Mapping[str, float]) -> Iterator[Symptom]:
     """Symptoms in generated images: alike images, inactive variables, merged and unused categories.
 
-    Args:
-        result: The result of a probe.
-        latent: The latent of the model.
-        known: Fraction of each code that Q recovers, by name, where it is defined; see `known_fraction`.
+    `known` is the fraction of each code that Q recovers, by name, where it is defined; see `known_fraction`.
     """
     if result.between_image_variance < MIN_BETWEEN_IMAGE_VARIANCE:
         yield Symptom(
@@ -183,12 +178,7 @@ def metric_symptoms(
 ) -> Iterator[Symptom]:
     """Symptoms in the last `window` values of the metrics: flat bounds, a saturated D, gradients.
 
-    Args:
-        history: Metrics of the run.
-        latent: The latent of the model.
-        adversarial: The adversarial loss of the run.
-        num_parameters: Number of parameters behind "grad_norm/d" and "grad_norm/g", by "d" and "g".
-        window: Number of recent values to look at.
+    `num_parameters` has the number of parameters behind "grad_norm/d" and "grad_norm/g", by "d" and "g".
     """
     for name, code in latent.codes.items():
         fraction = known_fraction(history, name, code, window)
@@ -224,20 +214,11 @@ def metric_symptoms(
 
 
 def known_fraction(history: History, name: str, code: LatentCode, window: int) -> float | None:
-    """Fraction of a code that Q recovers, from the last values of its metric.
+    """Fraction of a code that Q recovers, from the last `window` values of its metric; None if it is unknown.
 
     For a discrete code, the bound over H(c). For a continuous code, the nats per dimension by which the bound exceeds
     that of a Q that knows only the mean and variance of the code; without a bound, or with a fixed scale, the explained
-    fraction of the variance.
-
-    Args:
-        history: Metrics of the run.
-        name: Name of the code.
-        code: The code.
-        window: Number of recent values to average.
-
-    Returns:
-        0 or less if Q recovers nothing; None if it is unknown.
+    fraction of the variance. It is 0 or less if Q recovers nothing.
     """
     error = _squared_error(history, name, code, window)
     if error is not None:

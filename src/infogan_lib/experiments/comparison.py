@@ -61,7 +61,7 @@ def compare(
     lead = f"{seeds} runs in {len(groups)} group{'s'[: len(groups) != 1]}; those of a group differ in their seeds only."
     parts = [html.heading(title, lead, level=1)]
     parts += [*_settings(records, groups, settings), *_metrics(groups), *_each_run(groups), *_curves(groups)]
-    write_whole(out, html.page(title, parts, contents=True).encode(errors="backslashreplace"))
+    write_whole(out, html.page(title, parts).encode(errors="backslashreplace"))
     return out
 
 

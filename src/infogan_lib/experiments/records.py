@@ -58,11 +58,7 @@ class RunRecord:
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """A run's folder, or those of the runs in it, such as the runs of a sweep.
-
-    Raises:
-        RunError: If there is neither.
-    """
+    """A run's folder, or those of the runs in it, such as the runs of a sweep. Raises RunError if there is neither."""
     if _is_run(folder):
         return [folder]
     inside = [path for path in sorted(folder.iterdir()) if path.is_dir() and _is_run(path)] if folder.is_dir() else []
@@ -74,8 +70,7 @@ def find_runs(folder: Path) -> list[Path]:
 def read_run(folder: Path) -> RunRecord:
     """Read what the folder of a run holds: checkpoints, result.json, recipe.json, metrics.jsonl, as far as there.
 
-    Raises:
-        RunError: If one of the files cannot be read.
+    Raises RunError if one of the files cannot be read.
     """
     settings, metrics, history, symptoms = dict[str, str](), dict[str, float](), History(), None
     found = latest_metadata(folder)
@@ -117,13 +112,9 @@ def read_result(path: Path) -> dict[str, Any]:
 
 
 def flatten(settings: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested settings as names with dots and text.
+    """Nested settings, as a checkpoint keeps them, as text by names with dots; a prefix ends in a dot.
 
     The items of a list are told apart by their "name" or number; the only item of an inner list stands for the list.
-
-    Args:
-        settings: Settings as a checkpoint keeps them.
-        prefix: Name of the part that they are of, with a dot at its end.
     """
     if isinstance(settings, Mapping):
         for name, value in settings.items():

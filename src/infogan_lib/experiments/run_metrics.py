@@ -2,9 +2,10 @@
 
 from torch import Tensor
 
-from infogan_lib.latent.discrete import Categorical
-from infogan_lib.metrics.clustering import match_categories
+from infogan_lib.latent.category_names import categorical_names
+from infogan_lib.metrics.clustering import CategoryMatch
 from infogan_lib.model.infogan import InfoGAN
+from infogan_lib.model.naming import match_labels
 from infogan_lib.training.history import History
 
 RESULT = "result.json"
@@ -22,12 +23,13 @@ def training_metrics(history: History) -> dict[str, float]:
 
 def label_metrics(model: InfoGAN, images: Tensor, labels: Tensor) -> dict[str, float]:
     """Agreement of a model's categories with labels; nothing if it has no single code of categories."""
-    names = [name for name, variable in model.latent.codes.items() if isinstance(variable, Categorical)]
+    names = categorical_names(model.latent)
     if len(names) != 1:
         return {}
-    code = names[0]
-    categories = model.encode(images)[code].mode.argmax(1).cpu().numpy()
-    identity = code in model.latent.labels
-    match = match_categories(categories, labels, category_count=model.latent[code].width, identity=identity)
+    return match_metrics(match_labels(model.latent, names[0], model.encode(images)[names[0]].mode.argmax(1), labels))
+
+
+def match_metrics(match: CategoryMatch) -> dict[str, float]:
+    """The metrics of a match of categories and labels."""
     recovered = float(len(match.recovered_labels))
     return {"accuracy": match.accuracy, "purity": match.purity, "nmi": match.nmi, "labels_found": recovered}

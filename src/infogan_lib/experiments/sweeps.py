@@ -182,11 +182,8 @@ def sweep(
             f"processes must be 1 in a program that torchrun has started, whose {launched_size()} processes share each "
             f"run, but got {count}; start the program without torchrun to train several runs at a time"
         )
-    points, all_seeds = _points(grid), _seeds(seeds)
-    if len(points) * len(all_seeds) > _MAX_RUNS:
-        raise ValueError(
-            f"grid and seeds must make at most {_MAX_RUNS:,} runs, but make {len(points) * len(all_seeds):,}"
-        )
+    all_seeds = _seeds(seeds)
+    points = _points(grid, len(all_seeds))
     threads = None if count == 1 else max(1, (os.cpu_count() or 1) // count)
     for name, function in {"make_recipe": make_recipe, "data": data, "test": test, "evaluate": evaluate}.items():
         _check_importable(name, function)
@@ -223,12 +220,12 @@ def _seeds(seeds: Iterable[int]) -> list[int]:
     return found
 
 
-def _points(grid: Any) -> list[tuple[dict[str, str], dict[str, Any]]]:
+def _points(grid: Any, num_seeds: int) -> list[tuple[dict[str, str], dict[str, Any]]]:
     """The combinations of settings: what tables call the values, and the values."""
     if grid is not None and not isinstance(grid, Mapping):
         raise TypeError(f"grid must be a mapping of settings to their values, but got {describe(grid)}")
     named: list[list[tuple[str, str, Any]]] = []
-    count = 1
+    runs = num_seeds
     for name, values in (grid or {}).items():
         if check_name("a setting of grid", name) in COLUMNS:
             raise ValueError(f"grid: {name!r} is what the tables have as a column, so no setting; rename it")
@@ -236,15 +233,14 @@ def _points(grid: Any) -> list[tuple[dict[str, str], dict[str, Any]]]:
             raise ValueError(
                 f"grid: {name!r} must have values in a list, or a dict by name, but got {describe(values)}"
             )
-        count *= len(values)
-        if count > _MAX_RUNS:
-            raise ValueError(f"grid must have at most {_MAX_RUNS:,} combinations, but with {name!r} it has {count:,}")
+        runs *= len(values)
+        if runs > _MAX_RUNS:
+            raise ValueError(f"grid and seeds must make at most {_MAX_RUNS:,} runs, but with {name!r} make {runs:,}")
         pairs = values.items() if isinstance(values, Mapping) else [(_label(name, value), value) for value in values]
         named.append([(name, check_name(f"a name in grid[{name!r}]", label), value) for label, value in pairs])
-    combinations = list(itertools.product(*named))
     return [
         ({name: label for name, label, _ in combination}, {name: value for name, _, value in combination})
-        for combination in combinations
+        for combination in itertools.product(*named)
     ]
 
 

@@ -11,12 +11,18 @@ from infogan_lib.recipes.runs import RunError, load_run
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve the page of a run's model until Ctrl-C. Errors are one line on stderr, with exit status 1."""
+    """Run the command with the given arguments, those of the program if None; see `serve`."""
     parser = argparse.ArgumentParser(
         prog="python -m infogan_lib.explorer",
         description=f"Open a page on {HOST} for changing the codes of a trained model and encoding pictures.",
     )
-    parser.add_argument("run", help="folder that recipes.save_run wrote, such as runs/mnist")
+    add_arguments(parser)
+    serve(parser.parse_args(arguments))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `serve` takes."""
+    parser.add_argument("run", help="folder of a finished run, such as runs/mnist")
     parser.add_argument(
         "--port", type=port, default=PORT, help=f"port on {HOST}; 0 for any free port (default: {PORT})"
     )
@@ -26,7 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         default=True,
         help="open the page in the browser (default: yes)",
     )
-    options = parser.parse_args(arguments)
+
+
+def serve(options: argparse.Namespace) -> None:
+    """Serve the page of a run's model until Ctrl-C; an error is one line on stderr, with exit status 1."""
     try:
         page = explore(load_run(options.run), port=options.port, open_browser=False, block=False)
     except (RunError, ValueError) as error:

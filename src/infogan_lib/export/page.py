@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from infogan_lib._checks import check_instance, check_path, describe
-from infogan_lib.data.pixels import UNKNOWN_RANGE, check_finite_images, check_real_images
+from infogan_lib.data.pixels import UNKNOWN_RANGE, check_finite_images, check_real_images, is_showable
 from infogan_lib.evaluation.effects import code_effects
 from infogan_lib.export.statistics import image_statistics
 from infogan_lib.model.infogan import InfoGAN
@@ -37,14 +37,7 @@ _CLEAR_CORRELATION, _CLEAR_CHANGE = 0.6, 0.8
 def page_files(
     model: InfoGAN, plan: dict[str, Any], images: Tensor | None, engine: Mapping[str, bytes]
 ) -> dict[str, bytes]:
-    """The files of the page by their path in the folder; the plan gets what the page needs besides.
-
-    Args:
-        model: A model that `check_showable` lets pass.
-        plan: The plan, as `export_plan` makes it.
-        images: Real images (N, *image_shape), or None.
-        engine: The engine's files, as `read_engine` returns them.
-    """
+    """The files of the page by their path in the folder; the plan gets what the page needs besides."""
     complete_plan(model, plan, images)
     source = {"base": f"./{_FOLDER}/"} if engine else {"base": _SERVER, "integrity": ENGINE_FILES}
     page = page_html(source | {"files": list(ENGINE_FILES)})
@@ -71,15 +64,9 @@ def page_html(engine: Mapping[str, Any]) -> bytes:
 def check_showable(model: InfoGAN, images: Tensor | None) -> None:
     """Check that a page can show a model, with statistics of real images if there are some.
 
-    Args:
-        model: The model.
-        images: Real images (N, *image_shape), or None.
-
-    Raises:
-        TypeError: images that are no floats or uint8.
-        ValueError: a model of other images, or images of another shape.
+    Raises TypeError or ValueError for a model of other images, or images that are not the model's.
     """
-    if len(model.image_shape) != 3 or model.image_shape[0] not in (1, 3):
+    if not is_showable(model.image_shape):
         raise ValueError(f"the page shows images (1 or 3, H, W), but this model makes {model.image_shape}")
     check_instance("images", images, Tensor)
     if images is not None:

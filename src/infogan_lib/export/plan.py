@@ -7,9 +7,7 @@ takes, and how Q's outputs become its posterior.
 from typing import Any
 
 from infogan_lib._version import __version__
-from infogan_lib.latent.base import LatentCode, LatentVariable
-from infogan_lib.latent.continuous import Noise
-from infogan_lib.latent.discrete import Bernoulli, Categorical
+from infogan_lib.latent import Bernoulli, Categorical, LatentCode, LatentVariable, Noise
 from infogan_lib.losses.information import MSE, BernoulliCrossEntropy, CrossEntropy, NormalNLL
 from infogan_lib.model.infogan import InfoGAN
 
@@ -21,9 +19,7 @@ _PATH_STEPS = 33
 def export_plan(model: InfoGAN, differences: dict[str, float | None]) -> dict[str, Any]:
     """The plan of an exported model, as JSON data.
 
-    Args:
-        model: The model.
-        differences: The largest difference from torch of each file; None where it was not checked.
+    `differences` has the largest difference from torch of each file, None where it was not checked.
     """
     return {
         "format": FORMAT,

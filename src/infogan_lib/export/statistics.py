@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from infogan_lib.data.pixels import UNKNOWN_RANGE, as_float, as_unit
-from infogan_lib.latent.continuous import Noise
-from infogan_lib.latent.discrete import Bernoulli, Categorical
+from infogan_lib.latent import Bernoulli, Categorical, Noise
+from infogan_lib.metrics.appearance import border_of
 from infogan_lib.model.infogan import InfoGAN
 
 RELATIVES = 32
@@ -48,7 +48,7 @@ def image_statistics(model: InfoGAN, images: Tensor | None) -> dict[str, Any]:
 
 def _ground_and_ink(gray: Tensor) -> dict[str, Any]:
     """Background and extent of the ink of images (N, H, W)."""
-    border = torch.cat([gray[:, 0], gray[:, -1], gray[:, 1:-1, 0], gray[:, 1:-1, -1]], dim=1)
+    border = border_of(gray)
     ground = border.median()
     if ((border - ground).abs() <= _SAME).float().mean() < _UNIFORM:
         return {"ground": None, "center": None, "side": None}

@@ -63,14 +63,9 @@ def for_export(model: InfoGAN) -> InfoGAN:
 
 
 def to_onnx(model: InfoGAN) -> tuple[dict[str, bytes], dict[str, float | None]]:
-    """ONNX files of a model.
+    """ONNX files of a model that `for_export` returned, by name, and the largest difference of each from torch.
 
-    Args:
-        model: The model, as `for_export` returns it.
-
-    Returns:
-        The content of "generator.onnx" and "q.onnx"; and the largest difference of each from torch, None where
-        onnxruntime is not installed.
+    The difference is None where onnxruntime is not installed.
 
     Raises:
         ImportError: onnx or onnxscript is not installed.
@@ -94,7 +89,6 @@ def to_onnx(model: InfoGAN) -> tuple[dict[str, bytes], dict[str, float | None]]:
 
 
 def _trace(name: str, network: nn.Module, example: Tensor, input_name: str, output_name: str) -> bytes:
-    """The ONNX file of a network, for batches of any size."""
     first, second = network(example), network(example)
     if not torch.equal(first, second):
         raise ExportError(

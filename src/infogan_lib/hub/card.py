@@ -3,17 +3,15 @@
 import keyword
 import re
 from collections.abc import Mapping
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from infogan_lib._version import __version__
-from infogan_lib.data.pixels import UNKNOWN_RANGE
+from infogan_lib.data.pixels import UNKNOWN_RANGE, is_showable
 from infogan_lib.evaluation.codes import code_information
-from infogan_lib.latent.code_arguments import RESERVED_NAMES
+from infogan_lib.latent.category_names import RESERVED_NAMES, categorical_names
 from infogan_lib.latent.discrete import Categorical
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.recipes.recipe import Recipe
-from infogan_lib.viz.grids import image_grid, save_png
+from infogan_lib.viz.grids import image_grid, png_bytes
 
 PICTURE = "samples.png"
 
@@ -23,11 +21,7 @@ _MAX_ROWS, _COLUMNS, _SAMPLES, _ENLARGED = 10, 10, 512, 3
 def model_card(model: InfoGAN, source: str, recipe: Recipe | None, metrics: Mapping[str, float]) -> dict[str, bytes]:
     """README.md, and its picture where matplotlib is there to draw it.
 
-    Args:
-        model: The model.
-        source: What `from_pretrained` is to be given.
-        recipe: The recipe that rebuilds its networks, or None.
-        metrics: The user's figures by name.
+    Its code gives `from_pretrained` the `source`, and networks unless there is a recipe that rebuilds them.
     """
     picture = _picture(model)
     low_high = "unknown" if model.pixel_range is None else "{:g} to {:g}".format(*model.pixel_range)
@@ -94,25 +88,23 @@ def _legend(model: InfoGAN) -> str:
 
 
 def _row_code(model: InfoGAN) -> str | None:
-    return next((name for name, code in model.latent.codes.items() if isinstance(code, Categorical)), None)
+    return next(iter(categorical_names(model.latent)), None)
 
 
 def _picture(model: InfoGAN) -> bytes | None:
     """A PNG of samples; None for what is no picture, or where matplotlib is not installed."""
-    shape, code = model.image_shape, _row_code(model)
-    if len(shape) != 3 or shape[0] not in (1, 3):
+    if not is_showable(model.image_shape):
         return None
+    code = _row_code(model)
     rows = min(_MAX_ROWS, model.latent[code].width) if code else _COLUMNS // 2
     values = {code: [row for row in range(rows) for _ in range(_COLUMNS)]} if code else {}
     grid = image_grid(
         model.sample(rows * _COLUMNS, seed=0, codes=values), _COLUMNS, pixel_range=model.pixel_range or UNKNOWN_RANGE
     )
-    with TemporaryDirectory() as folder:
-        try:
-            save_png(grid.repeat(_ENLARGED, 0).repeat(_ENLARGED, 1), Path(folder, PICTURE))
-        except ImportError:
-            return None
-        return Path(folder, PICTURE).read_bytes()
+    try:
+        return png_bytes(grid.repeat(_ENLARGED, 0).repeat(_ENLARGED, 1))
+    except ImportError:
+        return None
 
 
 def _is_argument(code: str) -> bool:
@@ -129,7 +121,6 @@ def _cell(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    """Text that a cell of a Markdown table shows as code."""
     shown = _on_one_line(text).replace("|", "\\|")
     return f"`{shown}`"
 

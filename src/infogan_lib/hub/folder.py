@@ -24,6 +24,7 @@ from infogan_lib.checkpoints.state import check_schema
 from infogan_lib.checkpoints.together import write_together
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.plan import VERSIONS, ModelPlan
+from infogan_lib.model.saving import SavedModel
 from infogan_lib.recipes.recipe import Recipe
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -51,25 +52,11 @@ class Config(NamedTuple):
     digest: str
 
 
-class Pretrained(NamedTuple):
-    """What a folder holds: its config, and its tensors by name."""
-
-    config: Config
-    tensors: Mapping[str, Tensor]
-
-
 def write_pretrained(model: InfoGAN, folder: Path, recipe: Recipe | None, others: Mapping[str, bytes]) -> None:
-    """Write a model.
+    """Write a model into a folder, with further files by name.
 
-    Args:
-        model: The model.
-        folder: Made where there is none.
-        recipe: The recipe that rebuilds the networks, or None.
-        others: Further files by name.
-
-    Raises:
-        ImportError: safetensors is not installed.
-        CheckpointError: an error of the disk, or a link or pipe in the place of a file.
+    Raises ImportError without safetensors, and CheckpointError for an error of the disk, or a link or pipe in the place
+    of a file.
     """
     safetensors = require("safetensors.torch", extra="hub", feature="save_pretrained")
     state = model.state_dict()
@@ -96,8 +83,7 @@ def write_pretrained(model: InfoGAN, folder: Path, recipe: Recipe | None, others
 def read_config(folder: Path) -> Config:
     """Read config.json as `write_pretrained` wrote it.
 
-    Raises:
-        CheckpointError: a file that is missing or damaged, or a link that leads out of the hub's cache.
+    Raises CheckpointError for a file that is missing or damaged, or a link that leads out of the hub's cache.
     """
     path = folder / CONFIG
     config = read_object(path)
@@ -110,17 +96,11 @@ def read_config(folder: Path) -> Config:
     return Config(ModelPlan.from_dict(path, config), own["recipe"], own["versions"], own["weights_sha256"])
 
 
-def read_pretrained(folder: Path, config: Config, max_bytes: int) -> Pretrained:
-    """Read the weights that belong to a config.
+def read_pretrained(folder: Path, config: Config, max_bytes: int) -> SavedModel:
+    """Read the weights that belong to a config, or to the one of another process that has saved a model since.
 
-    Args:
-        folder: Where both are.
-        config: What `read_config` returned; if another process has saved a model since, its config is read as well.
-        max_bytes: The largest file of weights.
-
-    Raises:
-        ImportError: safetensors is not installed.
-        CheckpointError: weights that are missing, damaged, too large or of another config.
+    Raises ImportError without safetensors, and CheckpointError for weights that are missing, damaged, too large or of
+    another config.
     """
     safetensors = require("safetensors.torch", extra="hub", feature="from_pretrained")
     path = folder / WEIGHTS
@@ -140,7 +120,7 @@ def read_pretrained(folder: Path, config: Config, max_bytes: int) -> Pretrained:
     else:
         raise CheckpointError(folder, f"it was replaced {_MAX_TRIES} times while it was read; read it when it is saved")
     try:
-        return Pretrained(config, safetensors.load(data))
+        return SavedModel(folder, config.plan, safetensors.load(data), config.versions)
     except Exception as error:  # safetensors' errors have no common class of Python's
         raise CheckpointError(path, f"it cannot be read: {str(error)[:200]}") from error
 

@@ -29,7 +29,7 @@ from infogan_lib.hub.generator import load_generator
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.pretrained import PretrainedGenerator
 from infogan_lib.model.q_head import QHeadFactory
-from infogan_lib.model.saving import assemble_model, check_finite_weights, max_weight_bytes
+from infogan_lib.model.saving import GivenNetworks, assemble_model, check_finite_weights, max_weight_bytes
 from infogan_lib.model.validation import check_modules, check_reader_functions
 from infogan_lib.recipes.recipe import Recipe, available, check_weights_fit, get
 
@@ -221,8 +221,8 @@ def from_pretrained(
         check_name("revision", revision)
     if discriminator is not None and generator is None:
         raise ValueError("discriminator is given without generator; give both, or generator alone for samples")
-    others = {"q_head": q_head, "q_network": q_network, "tap": tap, "discriminator_output": discriminator_output}
-    unused = [name for name, value in (others | {"q_output": q_output}).items() if value is not None]
+    of_d = {"q_head": q_head, "q_network": q_network, **readers, "generator_output": None}
+    unused = [name for name, value in of_d.items() if value is not None]
     if unused and discriminator is None:
         raise ValueError(f"{unused[0]} is given without discriminator, which it belongs to; give that as well")
     if discriminator is not None:
@@ -230,34 +230,18 @@ def from_pretrained(
     folder = _folder_of(source, revision, token)
     config = read_config(folder)
     if generator is not None and discriminator is None:
-        saved = read_pretrained(folder, config, _largest(generator))
-        return load_generator(folder, saved, generator, generator_output)
+        return load_generator(read_pretrained(folder, config, _MAX_WITHOUT_D), generator, generator_output)
     if generator is None or discriminator is None:
         recipe = _rebuild(folder, config)
         generator, discriminator = recipe.generator, recipe.discriminator
         q_head, q_network = recipe.q_head, recipe.q_network
-    saved = read_pretrained(folder, config, _largest(generator, discriminator, q_head, q_network))
-    return assemble_model(
-        InfoGAN,
-        folder,
-        saved.config.plan,
-        saved.tensors,
-        saved.config.versions,
-        generator,
-        discriminator,
-        q_head=q_head,
-        q_network=q_network,
-        readers=readers,
-    )
-
-
-def _largest(*networks: object) -> int:
-    """The largest file of weights that is read: a fixed limit where G alone is given, as D's size is not known."""
-    given = [network for network in networks if isinstance(network, nn.Module)]
-    return _MAX_WITHOUT_D if len(given) == 1 else max_weight_bytes(given)
+    given = GivenNetworks(generator, discriminator, q_head, q_network, readers)
+    saved = read_pretrained(folder, config, max_weight_bytes(given.modules.values()))
+    return assemble_model(InfoGAN, saved, given)
 
 
 _MAX_WITHOUT_D = 2**34
+"""The largest file of weights that is read where G alone is given, as D's size is not known."""
 
 
 def _check_token(token: object) -> None:
@@ -286,7 +270,6 @@ def _folder_of(source: str | os.PathLike[str], revision: str | None, token: str 
 
 
 def _rebuild(folder: Path, config: Config) -> Recipe:
-    """The recipe of a saved model, with its networks."""
     if config.recipe is None:
         raise ValueError(
             f"{folder} was saved without a recipe, so it does not say which networks it had; give generator= for "

@@ -292,12 +292,7 @@ def sample_each(variables: Sequence[LatentVariable]) -> Sampler:
 
 
 def sampling_device(rng: torch.Generator | None, device: torch.device | str | None) -> torch.device:
-    """The given device, else that of the random generator, else torch's default.
-
-    Raises:
-        TypeError: Another type of generator or device.
-        ValueError: No such device on this machine.
-    """
+    """The given device, else that of the random generator, else torch's default. Raises TypeError or ValueError."""
     check_rng("rng", rng)
     if isinstance(device, torch.device):
         return device

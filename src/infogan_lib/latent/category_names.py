@@ -1,9 +1,9 @@
-"""Names of categories: "7" for the category of a code that became the sevens."""
+"""Values of codes as a user gives them, ``digit=7`` or ``codes={"digit": "seven"}``, and names of categories."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from infogan_lib._checks import check_items, check_name, describe, join_names, names_by_number
+from infogan_lib._checks import check_items, check_name, describe, join_names, names_by_number, shorten
 from infogan_lib.latent.discrete import Categorical
 from infogan_lib.latent.spec import LatentSpec
 
@@ -49,24 +49,20 @@ def check_category_names(latent: LatentSpec, code: str, names: Any) -> CategoryN
     return result
 
 
-def has_categories(latent: LatentSpec) -> bool:
-    """Whether a spec has a categorical code."""
-    return any(isinstance(variable, Categorical) for variable in latent.codes.values())
+def categorical_names(latent: LatentSpec) -> list[str]:
+    """The names of a spec's categorical codes, in order."""
+    return [name for name, variable in latent.codes.items() if isinstance(variable, Categorical)]
 
 
 def categorical_code(latent: LatentSpec, code: str | None) -> str:
-    """The name of a categorical code: the given one, or the only one of the spec.
-
-    Args:
-        latent: The spec.
-        code: Name of a categorical code, or None.
+    """The name of a categorical code: the given one, or the only one of the spec if None.
 
     Raises:
         KeyError: There is no code of that name.
         TypeError: The code has no categories.
         ValueError: No name is given, and the spec does not have exactly one categorical code.
     """
-    categorical = [name for name, variable in latent.codes.items() if isinstance(variable, Categorical)]
+    categorical = categorical_names(latent)
     if code is not None:
         if code not in categorical:
             variable = latent[code]  # raises for a name that is not in the latent
@@ -75,3 +71,54 @@ def categorical_code(latent: LatentSpec, code: str | None) -> str:
     if len(categorical) != 1:
         raise ValueError(f"give the code to name as code=, as there is not exactly one: {join_names(categorical)}")
     return categorical[0]
+
+
+RESERVED_NAMES = frozenset({"codes", "dim", "high", "low", "n", "rng", "seed", "steps"})
+"""Arguments of `InfoGAN.sample` and `InfoGAN.traverse`: a code of such a name is set by ``codes={...}`` only."""
+
+
+_DEEPEST = 3
+
+
+def code_values(
+    latent: LatentSpec,
+    category_names: Mapping[str, CategoryNames],
+    codes: Mapping[str, Any] | None,
+    keywords: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Values by name, given as one mapping or as keywords, with category names replaced by the categories' indices.
+
+    Raises:
+        TypeError: `codes` is no mapping.
+        ValueError: A code is given both ways, a keyword is one of `RESERVED_NAMES`, or no category of a code has a
+            given name.
+    """
+    codes, keywords = {} if codes is None else codes, keywords or {}
+    if not isinstance(codes, Mapping):
+        raise TypeError(f"codes must be a mapping of names to values such as {{'digit': 7}}, but got {describe(codes)}")
+    reserved = [name for name in keywords if name in RESERVED_NAMES and name in latent]
+    if reserved:
+        raise ValueError(
+            f"{join_names(reserved)} cannot be set by keyword, as InfoGAN.sample or traverse has an argument of that "
+            f"name; give codes={{{reserved[0]!r}: ...}} instead"
+        )
+    duplicates = [name for name in keywords if name in codes]
+    if duplicates:
+        raise ValueError(f"{join_names(duplicates)} is given in codes= and as a keyword; leave one of them out")
+    return {name: _to_indices(latent, category_names, name, value) for name, value in {**codes, **keywords}.items()}
+
+
+def _to_indices(
+    latent: LatentSpec, category_names: Mapping[str, CategoryNames], code: str, value: Any, depth: int = 0
+) -> Any:
+    if isinstance(value, (list, tuple)):
+        if depth > _DEEPEST:
+            raise ValueError(f"{code} must be numbers or names in a list of at most {_DEEPEST} levels")
+        return [_to_indices(latent, category_names, code, item, depth + 1) for item in value]
+    if not isinstance(value, str) or code not in latent:
+        return value
+    names = category_names.get(code, ())
+    if value in names:
+        return names.index(value)
+    available = join_names(filter(None, names)) if names else "no names yet; model.set_category_names sets them"
+    raise ValueError(f"{code!r} has no category named {shorten(value)}; it has {available}")

@@ -20,9 +20,7 @@ def to_dict(instance: object) -> dict[str, Any]:
     """A dataclass as its kind and fields; a field that is an information loss becomes a dictionary, too.
 
     Fields that are `LATER` are left out where they have their default, so that older versions read what they can.
-
-    Raises:
-        TypeError: The object is no dataclass.
+    Raises TypeError for anything but a dataclass.
     """
     if not is_dataclass(instance):
         raise TypeError(f"{type(instance).__name__} must be a dataclass to be written as JSON")
@@ -35,15 +33,9 @@ def to_dict(instance: object) -> dict[str, Any]:
 
 
 def from_dict(base: type, data: Any, name: str) -> Any:
-    """The object that `to_dict` described.
+    """The object that `to_dict` described, of a subclass of `base`; errors call it `name`.
 
-    Args:
-        base: The object's class must be a subclass of it.
-        data: What `to_dict` returned.
-        name: What errors call the object.
-
-    Raises:
-        ValueError: The kind is not defined, or it refuses the fields.
+    Raises ValueError if the kind is not defined, or refuses the fields.
     """
     kinds = _subclasses(base)
     kind = kinds.get(str(data.get("kind"))) if isinstance(data, dict) else None
@@ -61,15 +53,7 @@ def from_dict(base: type, data: Any, name: str) -> Any:
 
 
 def parse_object(text: str, what: str) -> dict[str, Any]:
-    """Parse JSON text as an object without duplicate names.
-
-    Args:
-        text: The JSON text.
-        what: What errors say the text should describe.
-
-    Raises:
-        ValueError: The text is anything else.
-    """
+    """Parse JSON text, which should describe `what`, as an object without duplicate names. Raises ValueError."""
     if not isinstance(text, str):
         raise TypeError(f"the JSON of {what} must be a string, but got {describe(text)}")
     try:

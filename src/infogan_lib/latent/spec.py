@@ -24,8 +24,10 @@ from infogan_lib._checks import (
     check_dense,
     check_dtype,
     check_mapping,
+    check_name,
     check_rows,
     check_type,
+    describe,
     join_names,
     shorten,
 )
@@ -34,7 +36,6 @@ from infogan_lib.latent.discrete import Categorical, sample_categories
 from infogan_lib.latent.label import Label
 from infogan_lib.latent.serialization import from_dict, parse_object, to_dict
 from infogan_lib.latent.traversal import Traversable
-from infogan_lib.latent.variable_names import check_unique, check_variable
 from infogan_lib.latent.vectorized import VectorizedLoss, VectorizedSampler, adjacent_slices
 
 
@@ -74,12 +75,12 @@ class LatentSpec(Traversable):
 
     def __init__(self, variables: Mapping[str, LatentVariable] | None = None, /, **named: LatentVariable) -> None:
         positional = {} if variables is None else dict(check_mapping("the variables of a LatentSpec", variables))
-        check_unique(positional, named)
+        _check_unique(positional, named)
         self._variables = positional | named
         if not self._variables:
             raise ValueError("a LatentSpec needs at least one variable, such as LatentSpec(z=Noise(62))")
         for name, variable in self._variables.items():
-            check_variable(name, variable)
+            _check_variable(name, variable)
         if self.width > MAX_WIDTH:
             raise ValueError(f"a latent has at most {MAX_WIDTH:,} columns, but these variables have {self.width:,}")
         self._priors: Priors | None = None
@@ -130,7 +131,7 @@ class LatentSpec(Traversable):
     def __add__(self, other: object) -> "LatentSpec":
         if not isinstance(other, LatentSpec):
             return NotImplemented
-        check_unique(self, other)
+        _check_unique(self, other)
         return LatentSpec({**self, **other})
 
     @cached_property
@@ -315,3 +316,25 @@ class LatentSpec(Traversable):
                 f"outputs: Q must give shape (N, {self.num_outputs}) for these codes ({needs}), "
                 f"but got {tuple(outputs.shape)}"
             )
+
+
+def _check_variable(name: object, variable: object) -> None:
+    """Check a named variable.
+
+    Raises TypeError for a name that is no string or something that is no variable, and ValueError for a name that is
+    blank, too long, has control characters or is one of Python's own.
+    """
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"a name in a LatentSpec must be a non-empty string, but got {describe(name)}")
+    check_name("a name in a LatentSpec", name)
+    if name.startswith("__") and name.endswith("__"):
+        raise ValueError(f"a name in a LatentSpec must not be one of Python's own, but got {describe(name)}")
+    if not isinstance(variable, LatentVariable):
+        hint = f"; did you mean {variable.__name__}(...)?" if isinstance(variable, type) else ""
+        raise TypeError(f"{name} must be a latent variable such as Categorical(10), but got {describe(variable)}{hint}")
+
+
+def _check_unique(first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
+    duplicates = [name for name in first if name in second]
+    if duplicates:
+        raise ValueError(f"the name {join_names(duplicates)} is used twice in the latent; rename one of them")

@@ -7,9 +7,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from infogan_lib._checks import check_rows, check_tensor
+from infogan_lib._checks import check_rows, check_tensor, describe
 from infogan_lib.latent.base import LatentCode, LatentVariable
-from infogan_lib.latent.variable_names import name_and_dim
 
 
 class Traversable(Mapping[str, LatentVariable]):
@@ -88,11 +87,11 @@ class Traversable(Mapping[str, LatentVariable]):
         Returns:
             The latents row by row, shape (rows * columns, width), and the number of columns.
         """
-        column, column_dim = name_and_dim("columns", columns)
+        column, column_dim = _name_and_dim("columns", columns)
         if base is not None:
             check_tensor("base", base, ("N", self.width))
         if isinstance(rows, (str, tuple)):
-            row, row_dim = name_and_dim("rows", rows)
+            row, row_dim = _name_and_dim("rows", rows)
             if base is None:
                 base = self.sample(1, rng=rng, device=device)
             base = self.traverse(row, dim=row_dim, steps=self.traversal_steps(row, steps), base=base)
@@ -105,3 +104,14 @@ class Traversable(Mapping[str, LatentVariable]):
         """`steps` for a continuous variable; None for a discrete one, whose traversal has its own number of values."""
         variable, count = self[name], None if steps is None else check_rows("steps", steps)
         return None if isinstance(variable, LatentCode) and variable.is_discrete else count
+
+
+def _name_and_dim(argument: str, value: object) -> tuple[str, int]:
+    """A variable's name and the dimension to vary: the first one, or that of a pair such as ``("style", 1)``.
+
+    Raises TypeError for anything else.
+    """
+    name, dim = value if isinstance(value, tuple) and len(value) == 2 else (value, 0)
+    if not isinstance(name, str):
+        raise TypeError(f'{argument} must be a name or a pair such as ("style", 1), but got {describe(value)}')
+    return name, dim

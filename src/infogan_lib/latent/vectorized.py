@@ -74,9 +74,7 @@ def _overrides_together(kind: type, joint: str, single: str) -> bool:
 class VectorizedLoss:
     """The information loss of all codes, shape (N, codes), with one call per batched loss and width.
 
-    Args:
-        codes: The codes in order; their outputs are side by side in that order.
-        slices: The columns of each code in the latent.
+    Q's outputs for the codes are side by side in their order; `slices` are their columns in the latent.
     """
 
     def __init__(self, codes: Sequence[LatentCode], slices: Sequence[slice]) -> None:

@@ -42,12 +42,19 @@ def to_floats(name: str, values: ArrayLike | Tensor) -> FloatArray:
     return array.astype(np.float64)
 
 
+def _to_table(name: str, values: ArrayLike | Tensor, width: str, column: str) -> NDArray[Any]:
+    array = to_array(name, values)
+    if array.ndim != 2 or 0 in array.shape:
+        hint = f"; give one {column} as {name}[:, None]" if array.ndim == 1 and len(array) else ""
+        raise ValueError(
+            f"{name} must have shape (N, {width}) with N and {width} at least 1, but got {array.shape}{hint}"
+        )
+    return array
+
+
 def check_codes(codes: ArrayLike | Tensor, *, name: str = "codes") -> FloatArray:
     """Return codes of shape (N, D) as finite float64 values, or raise naming them."""
-    array = to_array(name, codes)
-    if array.ndim != 2 or 0 in array.shape:
-        hint = f"; give one code as {name}[:, None]" if array.ndim == 1 and len(array) else ""
-        raise ValueError(f"{name} must have shape (N, D) with N and D at least 1, but got {array.shape}{hint}")
+    array = _to_table(name, codes, "D", "code")
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must be real numbers, but got {array.dtype}")
     if not np.isfinite(array).all():
@@ -57,10 +64,7 @@ def check_codes(codes: ArrayLike | Tensor, *, name: str = "codes") -> FloatArray
 
 def check_factors(factors: ArrayLike | Tensor) -> IntArray:
     """Return factors of shape (N, K) with the values of each column renumbered from 0, or raise naming the column."""
-    array = to_array("factors", factors)
-    if array.ndim != 2 or 0 in array.shape:
-        hint = "; give one factor as factors[:, None]" if array.ndim == 1 and len(array) else ""
-        raise ValueError(f"factors must have shape (N, K) with N and K at least 1, but got {array.shape}{hint}")
+    array = _to_table("factors", factors, "K", "factor")
     if array.dtype.kind not in "iub":
         raise TypeError(f"factors must be whole numbers, but got {array.dtype}; number their values with np.unique")
     numbered = np.empty(array.shape, dtype=np.int64)
@@ -74,16 +78,7 @@ def check_factors(factors: ArrayLike | Tensor) -> IntArray:
 def check_samples(
     codes: ArrayLike | Tensor, factors: ArrayLike | Tensor, *, min_codes: int = 1, min_factors: int = 1
 ) -> tuple[FloatArray, IntArray]:
-    """Validate the codes and factors of N samples.
-
-    Args:
-        codes: Real numbers, shape (N, D).
-        factors: Whole numbers, shape (N, K).
-        min_codes: Smallest D that the score is defined for.
-        min_factors: Smallest K that the score is defined for.
-
-    Returns:
-        Codes as float64, shape (N, D), and factors renumbered from 0, shape (N, K).
+    """Codes (N, D) as float64, and factors (N, K) renumbered from 0, of the same N samples.
 
     Raises:
         TypeError: If codes are not real numbers or factors are not whole numbers.
@@ -124,11 +119,7 @@ class Split(NamedTuple):
 
 
 def split(codes: FloatArray, factors: IntArray, rng: np.random.Generator) -> Split:
-    """Hold out a random quarter of the samples.
-
-    Raises:
-        ValueError: If fewer than two values of a factor occur in both parts.
-    """
+    """Hold out a random quarter. Raises ValueError if fewer than two values of a factor occur in both parts."""
     order, num_test = rng.permutation(len(codes)), len(codes) // 4
     train, test = order[num_test:], order[:num_test]
     for k, column in enumerate(factors.T):

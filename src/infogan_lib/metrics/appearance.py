@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from infogan_lib._checks import check_float, check_tensor, require_eval
-from infogan_lib.data.pixels import PixelRange, as_unit
+from infogan_lib.data.pixels import PixelRange, as_unit, check_finite_images
 from infogan_lib.data.pixels import pixel_range as checked_range
 
 UNITS: Mapping[str, str] = {
@@ -51,13 +51,16 @@ def measure_images(images: Tensor, *, pixel_range: PixelRange, background: float
         raise ValueError(f"measure_images takes images (N, C, H, W) of at least 2 x 2, but got {tuple(images.shape)}")
     low, high = (0.0, 255.0) if images.dtype == torch.uint8 else pixel_range
     gray = torch.cat([as_unit(batch.detach().cpu(), (low, high)).mean(1) for batch in images.split(256)])
-    if not gray.isfinite().all():
-        raise ValueError("images must be finite, but some values are NaN or infinite")
+    check_finite_images(gray)
     if background is None:
-        border = torch.cat([gray[:, 0], gray[:, -1], gray[:, 1:-1, 0], gray[:, 1:-1, -1]], dim=1)
-        background = border.median().item()
+        background = border_of(gray).median().item()
     batches = [_measure(batch.double(), background) for batch in gray.split(256)]
     return {name: torch.cat([batch[name] for batch in batches]) for name in UNITS}
+
+
+def border_of(gray: Tensor) -> Tensor:
+    """The pixels at the border of images (N, H, W), shape (N, P)."""
+    return torch.cat([gray[:, 0], gray[:, -1], gray[:, 1:-1, 0], gray[:, 1:-1, -1]], dim=1)
 
 
 def _measure(gray: Tensor, background: float) -> dict[str, Tensor]:

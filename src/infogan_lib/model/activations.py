@@ -84,11 +84,7 @@ def column_operations(output: Tensor) -> list[Operation]:
 def reachable_interval(output: Tensor) -> Interval | None:
     """The range of a network's output where its last operations tell: a Tanh, Sigmoid or clamp, also shifted or scaled.
 
-    Args:
-        output: A batch, with its graph.
-
-    Returns:
-        (low, high); None where it is not bounded, or not known.
+    None where it is not bounded, or not known.
     """
     node: Any = output.grad_fn
     clamped, shifted = _ALL, False
@@ -108,12 +104,9 @@ def reachable_interval(output: Tensor) -> Interval | None:
 
 @torch.no_grad()
 def probed_outputs(network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """A network's outputs for random images from small values to very large ones.
+    """A network's outputs for random images like the given ones, from small values to very large ones.
 
-    Args:
-        network: The network.
-        images: A batch that it takes, of whose size all others are; its outputs are those for this batch alone if the
-            network does not take random images.
+    They are those for the given batch alone if the network does not take random images.
     """
     rng, n = torch.Generator().manual_seed(0), len(images)
     random = torch.rand(-(-8 // n) * n, *images.shape[1:], generator=rng) * 2 - 1
@@ -131,12 +124,7 @@ def measured_interval(outputs: Tensor) -> Interval:
 
 
 def measured_range(network: Callable[[Tensor], Tensor], inputs: Tensor) -> Interval | None:
-    """(0, 1) or (-1, 1) where a network's outputs for inputs up to very large ones fill it and do not leave it.
-
-    Args:
-        network: The network, such as one that ends in a sigmoid written by hand.
-        inputs: A batch that it takes.
-    """
+    """(0, 1) or (-1, 1) where a network's outputs for inputs up to very large ones fill it and do not leave it."""
     ends = torch.tensor(measured_interval(probed_outputs(network, inputs)))
     ranges: tuple[Interval, ...] = ((0.0, 1.0), (-1.0, 1.0))
     return next((range_ for range_ in ranges if torch.allclose(ends, torch.tensor(range_), rtol=0, atol=2e-3)), None)
@@ -226,7 +214,6 @@ def _number(value: Any, otherwise: float) -> float:
 
 
 def _bounds(node: Any) -> Interval:
-    """The range of the output of one operation."""
     if node is not None and _kind(node) == "hardtanh":
         return float(node._saved_min_val), float(node._saved_max_val)
     bounded = node is not None and _kind(node) in ("tanh", "sigmoid", "hardsigmoid")

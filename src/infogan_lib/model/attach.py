@@ -63,7 +63,7 @@ def attach_q(
     def probe() -> Tensor:
         return probed_outputs(lambda x: flat_outputs(run_q(adapter(discriminator, x)[1]), latent), images)
 
-    with dry_run(discriminator, *([] if head is None else [head])):
+    with dry_run(discriminator, head):
         outputs = run_q(q_input)
         how = HOW_TO_READ if adapter.returns_codes else "pick them by q_output=, a function of what Q returns"
         check_num_outputs(outputs, latent, len(images), hint=f"; or {how}")

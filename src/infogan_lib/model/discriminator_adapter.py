@@ -14,10 +14,9 @@ from torch import Tensor, nn
 
 from infogan_lib._checks import check_choice
 from infogan_lib.model.activations import Interval, final_operation, measured_interval, probed_outputs
-from infogan_lib.model.default_tap import default_tap
 from infogan_lib.model.introspection import apply_reader, describe_output, dry_run, reachable_parameters
 from infogan_lib.model.sigmoids import RecordSigmoids, SigmoidCall, find_call, logits_of
-from infogan_lib.model.tap import FeatureHook, Tap, capture_features
+from infogan_lib.model.tap import FeatureHook, Tap, capture_features, default_tap
 
 DiscriminatorOutput = Literal["logits", "probabilities"]
 
@@ -56,18 +55,10 @@ class DiscriminatorAdapter:
     read_features: FeatureReader | None = None
 
     def __call__(self, discriminator: nn.Module, images: Tensor, hook: FeatureHook | None = None) -> tuple[Tensor, Any]:
-        """Run the discriminator.
+        """D's logits for images, and what Q reads: the features, the codes that D itself returned, or the images.
 
-        Args:
-            discriminator: D.
-            images: Shape (N, *image_shape).
-            hook: The hook at the tap, where one is on D already; otherwise there is one for this pass alone.
-
-        Returns:
-            D's logits, and what Q reads: the features, the codes that D itself returned, or the images.
-
-        Raises:
-            TypeError: the tapped layer did not run, or the features are no tensor.
+        `hook` is the one at the tap, where D has it already; otherwise there is one for this pass alone. Raises
+        TypeError if the tapped layer did not run, or the features are no tensor.
         """
         if self.tap is not None and (hook is None or not hook.active):  # an interrupt may leave one behind
             with capture_features(discriminator, self.tap) as hook:
@@ -117,13 +108,8 @@ def _codes_beside(read: Sequence[Any]) -> Any:
 def _returns_codes(read: Any, n: int, *, is_told: bool) -> bool:
     """Whether D returns (validity, codes, ...): a tuple of batches in which what follows the validity can be codes.
 
-    Args:
-        read: What D returned, or what the user's function made of it.
-        n: The number of images.
-        is_told: Whether a function made it, which is then taken by its word.
-
-    Raises:
-        ValueError: a tuple that cannot be read so; the message says how to say what it is.
+    What a function of the user's made is taken by its word, if it `is_told`. Raises ValueError for a tuple that cannot
+    be read so, and says how to say what it is.
     """
     if not isinstance(read, (tuple, list)):
         return False
@@ -155,7 +141,6 @@ HOW_TO_READ = (
 
 
 def _check_validity(validity: Any, n: int) -> None:
-    """Check that D returned one validity, or a map of them, per image. Raises ValueError."""
     if isinstance(validity, Tensor) and validity.ndim > 0 and len(validity) == n:
         return
     is_tensor = isinstance(validity, Tensor)
@@ -167,7 +152,6 @@ def _check_validity(validity: Any, n: int) -> None:
 
 
 def _check_gradients(validity: Tensor, images: Tensor) -> None:
-    """Check that a validity has gradients with respect to the images. Raises ValueError."""
     if id(images) not in reachable_parameters(validity) and not torch.is_inference_mode_enabled():
         raise ValueError(
             "the discriminator's validity has no gradients with respect to the images, so the generator could never "
@@ -176,7 +160,6 @@ def _check_gradients(validity: Tensor, images: Tensor) -> None:
 
 
 def _check_probabilities(low: float, high: float) -> None:
-    """Check that what D was seen to return can be probabilities. Raises ValueError."""
     if low < 0 or high > 1:
         raise ValueError(
             f"discriminator_output is 'probabilities', but D returned values from {low:.3g} to {high:.3g}; say "
@@ -185,14 +168,9 @@ def _check_probabilities(low: float, high: float) -> None:
 
 
 def _output_kind(validity: Tensor, measure: Callable[[], Interval]) -> DiscriminatorOutput:
-    """Whether D returns logits or probabilities.
+    """Whether D returns logits or probabilities, by its graph or by the range of its outputs that `measure` finds.
 
-    Args:
-        validity: D's validity, with its graph.
-        measure: Finds the lowest and the highest value that D returns for many kinds of images.
-
-    Raises:
-        ValueError: what D returns can be neither, or it cannot be told.
+    Raises ValueError if it can be neither, or it cannot be told.
     """
     operation = final_operation(validity)
     if operation.name in ("Softmax", "LogSoftmax", "LogSigmoid") and not operation.is_shifted:

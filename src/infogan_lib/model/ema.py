@@ -32,12 +32,7 @@ from infogan_lib.model.introspection import device_and_dtype, has_float64, set_m
 
 
 class MovingAverage(AveragedModel):
-    """An exponential moving average of a generator, in `module`; see `make_ema`.
-
-    Args:
-        generator: The generator; the average is a copy of it.
-        decay: The largest weight of the old average in an update, in (0, 1).
-    """
+    """An exponential moving average of a generator, whose copy it keeps in `module`; see `make_ema`."""
 
     def __init__(self, generator: nn.Module, decay: float) -> None:
         with _copyable(generator):
@@ -90,14 +85,9 @@ class MovingAverage(AveragedModel):
 
 
 def make_ema(generator: nn.Module, decay: float) -> MovingAverage:
-    """An exponential moving average of a generator.
+    """An exponential moving average of a generator, with a decay in (0, 1), the largest weight of the old average.
 
-    Args:
-        generator: The generator; the average is a copy of it.
-        decay: The largest weight of the old average in an update, in (0, 1).
-
-    Raises:
-        ValueError: a decay that is not in (0, 1), or a generator that cannot be copied.
+    Raises ValueError for another decay, or a generator that cannot be copied.
     """
     decay = check_float("ema_decay", decay, above=0)
     if decay >= 1:
@@ -114,11 +104,7 @@ def ema_decay(ema: MovingAverage | None) -> float | None:
 
 
 def check_ema(current: MovingAverage | None, decay: float) -> None:
-    """Refuse another decay than that of an average that a loaded model has already.
-
-    Raises:
-        ValueError: the decays differ.
-    """
+    """Refuse, by a ValueError, another decay than that of an average that a loaded model has already."""
     if current is not None and current.decay != decay:
         raise ValueError(
             f"the model has an average with decay {current.decay}, but got ema_decay={decay}; leave ema_decay out to "
@@ -143,7 +129,6 @@ class _SpectralNormed(NamedTuple):
 
 
 def _spectral_norms(module: nn.Module) -> Iterator[_SpectralNormed]:
-    """The weights under spectral norm, whether by a parametrization or by the older hook."""
     for layer in module.modules():
         if parametrize.is_parametrized(layer):
             chains: Any = layer.parametrizations

@@ -30,12 +30,7 @@ def has_convolutions(*networks: nn.Module | None) -> bool:
 
 
 def fast_cpu(x: Tensor, convolves: bool) -> AbstractContextManager[object]:
-    """The context of a forward pass: `FastCPU` for a network that convolves, on a CPU; else none.
-
-    Args:
-        x: What the network is given.
-        convolves: What `has_convolutions` says of it, asked once.
-    """
+    """The context of a forward pass: `FastCPU` for a network that convolves, on a CPU; else none."""
     return FastCPU() if convolves and x.device.type == "cpu" else nullcontext()
 
 

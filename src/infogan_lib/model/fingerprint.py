@@ -40,12 +40,9 @@ Function = Callable[[], Tensor]
 def model_fingerprint(
     model: "InfoGAN", augmentations: Mapping[str, Any] | None = None, *, runs: int = 1
 ) -> Fingerprint:
-    """The fingerprint of G, D and Q in eval mode. What cannot be run so is left out.
+    """The fingerprint of G, D, Q and augmentations, in eval mode. What cannot be run so is left out.
 
-    Args:
-        model: The model.
-        augmentations: Functions of images and a `torch.Generator`, by name; None for one that there is not.
-        runs: How often to run each, with other seeds; what then gives other numbers, as it is random, is left out.
+    Each is run `runs` times, with other seeds: what then gives other numbers draws at random, and is left out as well.
     """
     device, dtype = device_and_dtype(model.generator)
     rng = torch.Generator().manual_seed(0)
@@ -71,14 +68,7 @@ def model_fingerprint(
 
 
 def fingerprint(functions: Mapping[str, Function], model: nn.Module, device: torch.device, runs: int) -> Fingerprint:
-    """The numbers that functions compute.
-
-    Args:
-        functions: The functions by name.
-        model: The module whose modes and buffers are restored.
-        device: The device that they compute on.
-        runs: How often each is run.
-    """
+    """The numbers that functions compute in so many runs; the modes and buffers of the model are restored."""
     outputs = {}
     with torch.no_grad(), preserve_rng(device), eval_mode(model), restored_buffers(model), eager():
         for name, function in functions.items():
@@ -93,13 +83,7 @@ def fingerprint(functions: Mapping[str, Function], model: nn.Module, device: tor
 
 
 def warn_if_changed(path: Path, saved: Fingerprint | None, own: Fingerprint) -> None:
-    """Warn of networks that compute something other than those that were saved.
-
-    Args:
-        path: Where the fingerprint was saved, for the message.
-        saved: The fingerprint; None where the file has none.
-        own: That of the networks here, after the weights were loaded.
-    """
+    """Warn of networks that compute something other than those that were saved, if their fingerprint was."""
     if saved is None:
         return
     is_exact = saved["computed_in"] == own["computed_in"] in ("float32 on cpu", "float64 on cpu")

@@ -161,7 +161,6 @@ def _run(generator: nn.Module, spec: LatentSpec, adapter: GeneratorAdapter, late
 
 
 def _remedy(spec: LatentSpec, failures: list[_Failure], discriminator: nn.Module | None) -> str:
-    """What to change, as far as the failures tell."""
     if discriminator is not None:
         latent, _ = _latents(spec, 3, discriminator)
         swapped = (_try(discriminator, spec, GeneratorAdapter(way), latent) for way in ("flat", "2d"))
@@ -180,7 +179,6 @@ def _remedy(spec: LatentSpec, failures: list[_Failure], discriminator: nn.Module
 
 
 def _check_can_learn(generator: nn.Module, images: Tensor) -> None:
-    """Check that images have gradients, unless the generator is frozen. Raises ValueError."""
     is_trained = any(parameter.requires_grad for parameter in generator.parameters())
     if is_trained and not images.requires_grad and not torch.is_inference_mode_enabled():
         raise ValueError(
@@ -192,21 +190,10 @@ def _check_can_learn(generator: nn.Module, images: Tensor) -> None:
 def _check_reads_all_codes(
     generator: nn.Module, spec: LatentSpec, adapter: GeneratorAdapter, latent: Tensor, images: Tensor, fresh: Tensor
 ) -> None:
-    """Check that every code has an effect on the images.
+    """Check that every code has an effect on the images of some latents, which require gradients; `fresh` are others.
 
     A code has one if the images have a gradient with respect to it, or if new values of it change them, or if NaN in
-    its place comes through: from layers that begin with weights of zero, and learn to read it.
-
-    Args:
-        generator: G.
-        spec: The latent.
-        adapter: How G is called.
-        latent: Latents (N, L) that require gradients.
-        images: G's images of them, with their graph.
-        fresh: Other latents (N, L).
-
-    Raises:
-        ValueError: a code without any effect.
+    its place comes through: from layers that begin with weights of zero, and learn to read it. Raises ValueError.
     """
     gradient = None
     if images.requires_grad:

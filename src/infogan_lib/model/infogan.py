@@ -19,11 +19,11 @@ from infogan_lib.model import sampling
 from infogan_lib.model.discriminator_adapter import DiscriminatorOutput, FeatureReader, OutputReader
 from infogan_lib.model.generator_adapter import GeneratorInput, GeneratorOutput
 from infogan_lib.model.introspection import Part
-from infogan_lib.model.naming import names_from_labels
+from infogan_lib.model.naming import match_labels, names_from_labels
 from infogan_lib.model.networks import Networks
 from infogan_lib.model.plan import QKind, q_kind
 from infogan_lib.model.q_head import QHeadFactory
-from infogan_lib.model.saving import load_model, save_model
+from infogan_lib.model.saving import GivenNetworks, load_model, save_model
 from infogan_lib.model.tap import Tap
 from infogan_lib.model.validation import check_reader_functions
 
@@ -145,9 +145,8 @@ class InfoGAN(Networks):
         """
         code = categorical_code(self.latent, code)
         names = None if names is None else check_names("names", names)
-        categories = self.encode(images)[code].mode.argmax(1)
-        category_names, match = names_from_labels(categories, labels, self.latent, code, names)
-        self.set_category_names(code, category_names)
+        match = match_labels(self.latent, code, self.encode(images)[code].mode.argmax(1), labels, names)
+        self.set_category_names(code, names_from_labels(match, self.latent, code, names))
         return match
 
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -199,7 +198,7 @@ class InfoGAN(Networks):
             "q_output": q_output,
         }
         check_reader_functions(readers)
-        return load_model(cls, folder, generator, discriminator, q_head=q_head, q_network=q_network, readers=readers)
+        return load_model(cls, folder, GivenNetworks(generator, discriminator, q_head, q_network, readers))
 
     def sample(
         self,

@@ -22,13 +22,7 @@ class SharedNames(NamedTuple):
 
 
 def parameters_read_by_q(discriminator: nn.Module, logits: Tensor, q_outputs: Tensor) -> SharedNames:
-    """Which of D's parameters Q's outputs depend on, read off the graphs of one forward pass.
-
-    Args:
-        discriminator: D.
-        logits: Its logits, with their graph.
-        q_outputs: Q's outputs, with theirs.
-    """
+    """Which of D's parameters Q's outputs depend on, read off the graphs of one forward pass."""
     names = {id(parameter): name for name, parameter in discriminator.named_parameters()}
     judging, reading = (
         frozenset(names[i] for i in reachable_parameters(output) if i in names) for output in (logits, q_outputs)
@@ -84,14 +78,7 @@ def describe_output(value: object) -> str:
 def apply_reader(name: str, reader: Callable[[Any], Any] | None, returned: Any, network: str) -> Any:
     """What a function of the user's makes of what a network returned, in a dry run; that itself without a function.
 
-    Args:
-        name: What the message calls the function.
-        reader: The function.
-        returned: What the network returned.
-        network: What the message calls the network.
-
-    Raises:
-        ValueError: the function fails.
+    Raises ValueError, calling the function and the network by these names, if it fails.
     """
     try:
         return returned if reader is None else reader(returned)
@@ -122,10 +109,10 @@ def widest_float(device: torch.device) -> torch.dtype:
 
 
 @contextmanager
-def dry_run(*modules: nn.Module) -> Iterator[None]:
+def dry_run(*modules: nn.Module | None) -> Iterator[None]:
     """Run modules in eval mode, with a graph and as written; modes and random states are restored afterwards."""
     with ExitStack() as stack:
-        for device in {device_and_dtype(module)[0] for module in modules}:
+        for device in {device_and_dtype(module)[0] for module in modules if module is not None}:
             stack.enter_context(preserve_rng(device))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(eval_mode(*modules))
@@ -139,7 +126,7 @@ def eager() -> AbstractContextManager[object]:
     return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
-def eval_mode(*modules: nn.Module) -> AbstractContextManager[None]:
+def eval_mode(*modules: nn.Module | None) -> AbstractContextManager[None]:
     """Run modules in eval mode; afterwards every submodule is in its own mode again."""
     return set_mode(*modules, training=False)
 
@@ -159,9 +146,9 @@ def restored_buffers(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def set_mode(*modules: nn.Module, training: bool) -> Iterator[None]:
+def set_mode(*modules: nn.Module | None, training: bool) -> Iterator[None]:
     """Run modules in training or in eval mode; afterwards every submodule is in its own mode again."""
-    modes = [(part, part.training) for module in modules for part in module.modules()]
+    modes = [(part, part.training) for module in modules if module is not None for part in module.modules()]
     for part, _ in modes:
         part.training = training
     try:

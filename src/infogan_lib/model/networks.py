@@ -105,7 +105,6 @@ class Networks(nn.Module):
         self._discriminator_convolves = has_convolutions(discriminator, self.q)
 
     def _measured_range(self, n: int) -> PixelRange | None:
-        """The range of G's images as a dry run shows it, where its last operations do not tell."""
         device, dtype = device_and_dtype(self.generator)
         latents = self.latent.sample(n, rng=torch.Generator().manual_seed(0)).to(device, dtype)
         with dry_run(self.generator):

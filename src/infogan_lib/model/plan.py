@@ -125,12 +125,7 @@ class ModelPlan:
     def from_dict(cls, path: Path, saved: Mapping[str, Any]) -> "ModelPlan":
         """The plan that `to_dict` wrote, here or in another version.
 
-        Args:
-            path: Where it was saved, for messages.
-            saved: JSON data.
-
-        Raises:
-            CheckpointError: a field that is missing, unknown and required, of another type or out of bounds.
+        Raises CheckpointError for a field that is missing, unknown and required, of another type or out of bounds.
         """
         plan = known_fields(path, "plan", saved, PLAN)
         if plan.get("generator_input") == "parts":  # version 0.1's name
@@ -158,7 +153,6 @@ def q_kind(q_head: object, q_network: object) -> QKind:
 
 
 def _readers_of(model: "InfoGAN") -> dict[str, Callable[[Any], Any] | None]:
-    """The functions that a model was made with, by the argument's name."""
     return {
         "tap": model.discriminator_adapter.read_features,
         "generator_output": model.generator_adapter.output,

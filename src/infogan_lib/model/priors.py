@@ -6,8 +6,6 @@ in every step from a given one on, so that classes which are not equally frequen
 Ojha et al., *Elastic-InfoGAN*, NeurIPS 2020, section 3.1, learn the prior of imbalanced data by G's gradient instead.
 """
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor, nn
 
@@ -25,11 +23,7 @@ def is_prior(prior: Tensor) -> bool:
 
 
 class LearnedPriors(nn.Module):
-    """The priors of the codes with `learn_probs_after`, by name, as buffers of the model.
-
-    Args:
-        latent: The variables.
-    """
+    """The priors of the codes with `learn_probs_after`, by name, as buffers of the model."""
 
     def __init__(self, latent: LatentSpec) -> None:
         super().__init__()
@@ -62,12 +56,7 @@ class LearnedPriors(nn.Module):
 
     def follow(self, marginals: Tensor, step: int) -> None:
         """Move the priors towards E[Q(c|x)], as `marginals` returned it, as far as they are due."""
-        for prior, after, marginal in self._split(marginals):
-            if step >= after:
-                prior.lerp_(marginal.to(prior.dtype), RATE)
-
-    def _split(self, marginals: Tensor) -> Iterator[tuple[Tensor, int, Tensor]]:
-        priors = [getattr(self, buffer) for buffer, _, _ in self._codes.values()]
-        parts = marginals.split([len(prior) for prior in priors])
-        for prior, part, (_, _, after) in zip(priors, parts, self._codes.values(), strict=True):
-            yield prior, after or 0, part
+        parts = marginals.split([len(self[name]) for name in self._codes])
+        for (name, (_, _, after)), part in zip(self._codes.items(), parts, strict=True):
+            if step >= (after or 0):
+                self[name].lerp_(part.to(self[name].dtype), RATE)

@@ -112,14 +112,9 @@ WIDTH = 128
 
 
 def proportionate_head(feature_shape: Sequence[int], outputs: int, *, discriminator_size: int) -> QHead:
-    """A head that is no larger than D, or small.
+    """A head that has no more parameters than D, or is small.
 
     Its width is 128, halved until the head has no more parameters than D or `SMALL_HEAD`, and at least 16.
-
-    Args:
-        feature_shape: The features' shape without the batch.
-        outputs: The number of raw outputs.
-        discriminator_size: The number of D's parameters.
     """
     width, most = WIDTH, max(discriminator_size, SMALL_HEAD)
     while width > LEAST_WIDTH and _size(feature_shape, outputs, width) > most:
@@ -133,13 +128,7 @@ def is_library_head(q_head: object) -> bool:
 
 
 def saved_head(name: str, tensors: Mapping[str, Any], outputs: int) -> QHeadFactory:
-    """What makes a head of `LIBRARY_HEADS` as wide as a saved one.
-
-    Args:
-        name: The head's name.
-        tensors: The tensors of the saved head, by name; the width is 128 if they do not show it.
-        outputs: The number of raw outputs.
-    """
+    """What makes a head of `LIBRARY_HEADS` as wide as a saved one; the width is 128 if its tensors do not show it."""
     weights = [value for key, value in tensors.items() if without_wrappers(key) == "out.weight"]
     shapes = [tuple(weight.shape) for weight in weights if isinstance(weight, Tensor)]
     widths = [shape[1] for shape in shapes if len(shape) == 2 and shape[0] == outputs and shape[1] > 0]
@@ -184,7 +173,6 @@ def _average_pool(sides: Sequence[int]) -> nn.Module:
 
 
 def _by_sides(sides: Sequence[int], *classes: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
-    """The class of layer for features with this many sides."""
     if len(sides) > len(classes):
         raise ValueError(
             f"a Q head of the library takes features with up to three sides, but got {len(sides)}; give a q_head of "
@@ -194,12 +182,9 @@ def _by_sides(sides: Sequence[int], *classes: Callable[..., nn.Module]) -> Calla
 
 
 def outputs_in_order(returned: Any, spec: LatentSpec) -> list[Tensor]:
-    """What a Q head returned as tensors (N, *) in the codes' order.
+    """What a Q head returned, one tensor or several in a tuple, list or dict, as tensors (N, *) in the codes' order.
 
-    Args:
-        returned: A tensor, or several in a tuple, list or dict. A dict whose keys are the codes' names is put into
-            their order; any other keeps its own.
-        spec: The latent.
+    A dict whose keys are the codes' names is put into their order; any other keeps its own.
     """
     if isinstance(returned, Tensor):
         return [returned]

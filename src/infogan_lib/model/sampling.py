@@ -12,7 +12,7 @@ from torch import Tensor
 from infogan_lib._checks import check_int, check_rng, check_rows, check_seed, check_tensor, check_type
 from infogan_lib.data.pixels import as_float, check_finite_images, check_real_images
 from infogan_lib.distributed import Processes
-from infogan_lib.latent.code_arguments import code_values
+from infogan_lib.latent.category_names import code_values
 from infogan_lib.model.introspection import device_and_dtype, eval_mode
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def q_outputs(model: "InfoGAN", images: Tensor, batch_size: int, distributed: Pr
     batch_size = check_int("batch_size", batch_size, minimum=1)
     processes = Processes() if distributed is None else check_type("distributed", distributed, Processes)
     device, dtype = device_and_dtype(model.discriminator)
-    with processes.together(), eval_mode(model.discriminator, *([] if model.q is None else [model.q])):
+    with processes.together(), eval_mode(model.discriminator, model.q):
         check_real_images(images, model.image_shape, model.pixel_range, model.output_range)
         processes.check_settings("arguments", {"images": list(images.shape), "batch_size": batch_size})
         batches, outputs = images.split(batch_size), []

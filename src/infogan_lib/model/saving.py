@@ -6,8 +6,9 @@ changed.
 
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from torch import Tensor, nn
 
@@ -64,71 +65,60 @@ def save_model(model: "InfoGAN", folder: str | os.PathLike[str]) -> None:
 _VERSIONS = "versions"
 
 
-def load_model(
-    cls: "type[Model]",
-    folder: str | os.PathLike[str],
-    generator: nn.Module,
-    discriminator: nn.Module,
-    *,
-    q_head: nn.Module | QHeadFactory | None,
-    q_network: nn.Module | None,
-    readers: Mapping[str, Callable[[Any], Any] | None],
-) -> "Model":
-    """Read a model from a folder; see `InfoGAN.load`, whose last arguments are `readers`."""
-    check_modules(generator, discriminator, q_head, q_network)
-    folder, q = check_path("folder", folder), q_network if q_head is None else q_head
-    networks = [network for network in (generator, discriminator, q) if isinstance(network, nn.Module)]
-    metadata, state = read_bundle(folder, _KIND, max_bytes=max_weight_bytes(networks))
-    plan = ModelPlan.from_dict(folder, metadata)
-    tensors, versions = _split(folder, state)
-    return assemble_model(
-        cls,
-        folder,
-        plan,
-        tensors,
-        versions,
-        generator,
-        discriminator,
-        q_head=q_head,
-        q_network=q_network,
-        readers=readers,
-    )
+class SavedModel(NamedTuple):
+    """A model as a folder holds it.
 
-
-def assemble_model(
-    cls: "type[Model]",
-    folder: Path,
-    plan: ModelPlan,
-    tensors: Mapping[str, Any],
-    versions: Mapping[str, Any],
-    generator: nn.Module,
-    discriminator: nn.Module,
-    *,
-    q_head: nn.Module | QHeadFactory | None,
-    q_network: nn.Module | None,
-    readers: Mapping[str, Callable[[Any], Any] | None],
-) -> "Model":
-    """A model from its plan and its tensors, in given networks.
-
-    Args:
-        cls: The model's class.
-        folder: Where plan and tensors were saved, for messages.
+    Attributes:
+        folder: The folder.
         plan: How the parts fit together.
-        tensors: The saved tensors by name.
+        tensors: The tensors by name.
         versions: What `module_versions` noted of the modules.
-        generator: The network that gets G's weights.
-        discriminator: Likewise for D.
-        q_head: As in `InfoGAN.load`.
-        q_network: As in `InfoGAN.load`.
-        readers: The functions that the model was made with, by the argument's name; None for those without.
-
-    Raises:
-        CheckpointError: networks of other layers, or other arguments; the networks are then as they were.
     """
-    q = q_network if q_head is None else q_head
-    networks = {"generator": generator, "discriminator": discriminator} | ({"q": q} if isinstance(q, nn.Module) else {})
-    own = {name: network.state_dict() for name, network in networks.items()}
-    kind = q_kind(q_head, q_network)
+
+    folder: Path
+    plan: ModelPlan
+    tensors: Mapping[str, Any]
+    versions: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class GivenNetworks:
+    """The networks that get a saved model's weights; the fields are those of `InfoGAN.load`.
+
+    Attributes:
+        readers: The functions that the model was made with, by the argument's name; None for those without.
+    """
+
+    generator: nn.Module
+    discriminator: nn.Module
+    q_head: nn.Module | QHeadFactory | None
+    q_network: nn.Module | None
+    readers: Mapping[str, Callable[[Any], Any] | None]
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """Those that are modules, by the name that their tensors have in a model."""
+        q = self.q_network if self.q_head is None else self.q_head
+        networks = {"generator": self.generator, "discriminator": self.discriminator}
+        return networks | ({"q": q} if isinstance(q, nn.Module) else {})
+
+
+def load_model(cls: "type[Model]", folder: str | os.PathLike[str], given: GivenNetworks) -> "Model":
+    """Read a model from a folder; see `InfoGAN.load`."""
+    check_modules(given.generator, given.discriminator, given.q_head, given.q_network)
+    folder = check_path("folder", folder)
+    metadata, state = read_bundle(folder, _KIND, max_bytes=max_weight_bytes(given.modules.values()))
+    return assemble_model(cls, SavedModel(folder, ModelPlan.from_dict(folder, metadata), *_split(folder, state)), given)
+
+
+def assemble_model(cls: "type[Model]", saved: SavedModel, given: GivenNetworks) -> "Model":
+    """A saved model in given networks.
+
+    Raises CheckpointError for networks of other layers, or other arguments; the networks are then as they were.
+    """
+    folder, plan, tensors, versions = saved
+    own = {name: network.state_dict() for name, network in given.modules.items()}
+    q_head, kind = given.q_head, q_kind(given.q_head, given.q_network)
     if plan.q != kind:
         raise CheckpointError(
             folder,
@@ -138,25 +128,25 @@ def assemble_model(
         raise CheckpointError(
             folder, f"its Q head is {shorten(plan.head)}, but this version has {join_names(LIBRARY_HEADS)}"
         )
-    given = {name: function for name, function in readers.items() if function is not None}
-    if set(given) != set(plan.functions):
+    readers = {name: function for name, function in given.readers.items() if function is not None}
+    if set(readers) != set(plan.functions):
         raise CheckpointError(
             folder,
-            f"it was made with {_functions(plan.functions)}, but what was given is {_functions(given)}; files hold no "
-            "functions, so give those that it was made with",
+            f"it was made with {_functions(plan.functions)}, but what was given is {_functions(readers)}; files hold "
+            "no functions, so give those that it was made with",
         )
     for name, network in own.items():
         check_tensors(folder, name, renamed_like(tensors_of(tensors, name), network), network)
-    if kind == "default" and plan.head and (plan.tap is not None or "tap" in given):
+    if kind == "default" and plan.head and (plan.tap is not None or "tap" in readers):
         q_head = saved_head(plan.head, tensors_of(tensors, "q"), plan.latent.num_outputs)
-    places: dict[str, Any] = {"tap": plan.tap, "discriminator_output": plan.discriminator_output} | given
+    places: dict[str, Any] = {"tap": plan.tap, "discriminator_output": plan.discriminator_output} | readers
     try:
         model = cls(
-            generator,
-            discriminator,
+            given.generator,
+            given.discriminator,
             plan.latent,
             q_head=q_head,
-            q_network=q_network,
+            q_network=given.q_network,
             generator_input=plan.generator_input,
             pixel_range=plan.pixel_range,
             **places,
@@ -164,12 +154,12 @@ def assemble_model(
         for code, names in plan.category_names.items():
             model.set_category_names(code, names)
         if plan.ema_decay is not None:
-            model.ema_generator = make_ema(generator, plan.ema_decay)
+            model.ema_generator = make_ema(given.generator, plan.ema_decay)
     except (TypeError, ValueError, KeyError) as error:
         raise CheckpointError(folder, f"what it holds does not fit these networks: {error}") from error
     if model.image_shape != plan.image_shape:
         raise CheckpointError(folder, f"its images have shape {plan.image_shape}, but those here {model.image_shape}")
-    model.to(*device_and_dtype(generator))
+    model.to(*device_and_dtype(given.generator))
     load_tensors(model, folder, tensors, versions)
     if plan.fingerprint is not None:
         warn_if_changed(folder, plan.fingerprint, model_fingerprint(model, runs=2))
@@ -177,16 +167,9 @@ def assemble_model(
 
 
 def load_tensors(model: nn.Module, path: Path, tensors: Mapping[str, Any], versions: Mapping[str, Any]) -> None:
-    """Load tensors into a model, once all are known to fit.
+    """Load tensors into a model, once all are known to fit; names may differ by wrappers such as torch.compile's.
 
-    Args:
-        model: The model.
-        path: Where they were saved, for messages.
-        tensors: By name; names that only differ by wrappers such as torch.compile's fit too.
-        versions: What `module_versions` noted of the modules.
-
-    Raises:
-        CheckpointError: tensors of another model.
+    `versions` is what `module_versions` noted of the modules. Raises CheckpointError for tensors of another model.
     """
     own = model.state_dict()
     saved, versions = current_names(tensors), current_names(versions)
@@ -203,12 +186,7 @@ def load_tensors(model: nn.Module, path: Path, tensors: Mapping[str, Any], versi
 def check_values(path: Path, tensors: Mapping[str, Any]) -> None:
     """Check the counts that BatchNorm and the average keep, which they divide by, and the learned priors.
 
-    Args:
-        path: Where they were saved, for messages.
-        tensors: Tensors by name.
-
-    Raises:
-        CheckpointError: a count below 0 or beyond any run, or a prior that is none.
+    Raises CheckpointError for a count below 0 or beyond any run, or a prior that is none.
     """
     counts = {
         name: t for name, t in tensors.items() if name.rpartition(".")[2] in ("n_averaged", "num_batches_tracked")
@@ -233,7 +211,6 @@ def current_names(tensors: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _split(path: Path, state: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The tensors by name and the modules' versions in a saved state."""
     if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
         raise CheckpointError(path, "it does not hold tensors by name")
     tensors: dict[str, Any] = state

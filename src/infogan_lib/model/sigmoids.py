@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from typing_extensions import override
 
+from infogan_lib.losses.information import at_least_float32
+
 _IN_PLACE = frozenset({torch.sigmoid_, Tensor.sigmoid_})
 
 _SIGMOIDS = frozenset({torch.sigmoid, torch.special.expit, Tensor.sigmoid}) | _IN_PLACE
@@ -24,11 +26,7 @@ class SigmoidCall(NamedTuple):
 
 
 class RecordSigmoids(TorchFunctionMode):
-    """Records what each Sigmoid in a forward pass receives and returns.
-
-    Args:
-        calls: The list that gets a pair (logits, probabilities) for each.
-    """
+    """Appends to a list what each Sigmoid in a forward pass receives and returns: a pair (logits, probabilities)."""
 
     def __init__(self, calls: list[tuple[Tensor, Tensor]]) -> None:
         super().__init__()
@@ -56,21 +54,15 @@ def find_call(calls: Sequence[tuple[Tensor, Tensor]], validity: Tensor) -> Sigmo
 
 
 def logits_of(validity: Tensor, calls: Sequence[tuple[Tensor, Tensor]], call: SigmoidCall | None) -> Tensor:
-    """The logits of D's output.
+    """The logits of the probabilities that D returned, in their shape.
 
-    Args:
-        validity: The probabilities that D returned.
-        calls: The Sigmoids of this forward pass, as `RecordSigmoids` recorded them.
-        call: Which of them made the probabilities. Where that is not known, or this pass has another number of calls,
-            the Sigmoid is inverted.
-
-    Returns:
-        Logits of the shape of `validity`.
+    They are what `call`, one of the Sigmoids of this forward pass, received. Where it is not known, or this pass has
+    another number of calls, the Sigmoid is inverted.
     """
     if call is not None and call.calls == len(calls):
         logits = calls[call.number][0]
         if logits.numel() == validity.numel():
             return logits.reshape(validity.shape)
-    p = validity.float() if validity.dtype in (torch.float16, torch.bfloat16) else validity
+    p = at_least_float32(validity)
     p = p.clamp(torch.finfo(p.dtype).tiny, 1 - torch.finfo(p.dtype).eps / 2)
     return p.log() - (-p).log1p()

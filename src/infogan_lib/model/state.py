@@ -30,11 +30,7 @@ MODEL_STATE = Record(
 
 
 class ModelState(Checkable):
-    """The weights and buffers of all networks, including buffers that a module keeps out of its own state.
-
-    Args:
-        model: The model.
-    """
+    """The weights and buffers of all networks, including buffers that a module keeps out of its own state."""
 
     def __init__(self, model: InfoGAN) -> None:
         self._model = model
@@ -54,12 +50,7 @@ class ModelState(Checkable):
     def check(self, path: Path, state: Any) -> None:
         """Check that the tensors fit by name, shape and dtype, and that names and numbers are what they can be.
 
-        Args:
-            path: Where the state was saved, for messages.
-            state: The saved state.
-
-        Raises:
-            CheckpointError: they do not.
+        Raises CheckpointError if they do not.
         """
         own = self.state_dict()
         check_names(path, "model", state, own)

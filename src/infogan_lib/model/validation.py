@@ -104,8 +104,7 @@ def check_is_tensors(returned: Any) -> None:
 def check_q_gradients(parts: Sequence[Tensor], latent: LatentSpec, images: Tensor) -> None:
     """Check that Q's outputs have gradients with respect to the images; a scale beside a mean may be fixed.
 
-    Raises:
-        ValueError: those of a code have none.
+    Raises ValueError if those of a code have none.
     """
     columns = adjacent_slices(part.flatten(1).shape[1] for part in parts)
     learned = [at for at, part in zip(columns, parts, strict=True) if id(images) in reachable_parameters(part)]
@@ -119,16 +118,9 @@ def check_q_gradients(parts: Sequence[Tensor], latent: LatentSpec, images: Tenso
 
 
 def check_num_outputs(parts: Sequence[Tensor], latent: LatentSpec, batch_size: int, *, hint: str = "") -> None:
-    """Check the number of Q's outputs, and that none spans several codes.
+    """Check the number of Q's outputs, one for all codes or each for one, and that none spans several codes.
 
-    Args:
-        parts: Q's outputs in the codes' order, one for all codes or each for one.
-        latent: The codes.
-        batch_size: The number of images that Q was given.
-        hint: What to do where the number of outputs is wrong.
-
-    Raises:
-        ValueError: outputs that do not fit.
+    Raises ValueError, with a hint of what to do where their number is wrong.
     """
     needs = ", ".join(f"{name} {code.num_outputs}" for name, code in latent.codes.items())
     widths = [part.flatten(1).shape[1] for part in parts]
@@ -154,15 +146,9 @@ def _overlap(one: slice, other: slice) -> bool:
 def check_reach(parts: Sequence[Tensor], latent: LatentSpec, probe: Callable[[], Tensor]) -> None:
     """Check that Q's last operations leave each output the values that its code needs.
 
-    A Softmax before a cross-entropy, or a variance where a log-scale belongs, trains badly without any error.
-
-    Args:
-        parts: Q's outputs in the codes' order, one for all codes or each for one, with their graph.
-        latent: The codes.
-        probe: Returns its outputs (N, R) for many kinds of images.
-
-    Raises:
-        ValueError: outputs that are bounded where they must not be.
+    A Softmax before a cross-entropy, or a variance where a log-scale belongs, trains badly without any error. `probe`
+    returns the outputs (N, R) for many kinds of images. Raises ValueError for outputs that are bounded where they must
+    not be.
     """
     operations = [operation for part in parts for operation in column_operations(part)]
     is_known = all(_is_known(operation) and not operation.is_shifted for operation in operations)
@@ -175,16 +161,9 @@ def check_reach(parts: Sequence[Tensor], latent: LatentSpec, probe: Callable[[],
 
 
 def _check_operations(name: str, code: LossCode, operations: Sequence[Operation], values: Tensor) -> None:
-    """Check that what made a code's outputs leaves them the values that its loss needs.
+    """Check that what made a code's outputs leaves them the values that its loss needs. Raises ValueError.
 
-    Args:
-        name: The code's name.
-        code: The code.
-        operations: What made each output.
-        values: The outputs (N, R) for many kinds of images, where constants were added to some.
-
-    Raises:
-        ValueError: outputs that are bounded where they must not be.
+    `values` are the outputs (N, R) for many kinds of images, where constants were added to some.
     """
     for i, operation in enumerate(operations):
         low, high = _reach(operation, values[:, i])
@@ -221,17 +200,7 @@ def _is_known(operation: Operation) -> bool:
 
 
 def _check_values(name: str, code: LossCode, operations: Sequence[Operation], values: Tensor) -> None:
-    """Check outputs of unknown operations, such as a sigmoid written by hand, by their values.
-
-    Args:
-        name: The code's name.
-        code: The code.
-        operations: What made each output.
-        values: The outputs (N, R) for many kinds of images.
-
-    Raises:
-        ValueError: logits that are probabilities, or log-scales or means of one sign.
-    """
+    """Check outputs (N, R) of unknown operations, such as a sigmoid written by hand, by value. Raises ValueError."""
     finite = values[values.isfinite().all(1)]
     means, scales = finite[:, : code.width], finite[:, code.width :]
     has_unknown_means, has_unknown_scales = (

@@ -8,9 +8,9 @@
 A recipe is a function `width -> Recipe`; `register` gives it a name.
 """
 
-from infogan_lib.recipes import lab28, lab64, mnist28, sprites  # noqa: F401 - they register their recipes
+from infogan_lib.recipes import labs, mnist28, sprites  # noqa: F401 - they register their recipes
 from infogan_lib.recipes.all_digits import all_digits
-from infogan_lib.recipes.pairs import dcgan_pair
+from infogan_lib.recipes.architectures import dcgan_pair
 from infogan_lib.recipes.recipe import Recipe, available, get, register, resize_images
 from infogan_lib.recipes.runs import RunError, load_run, save_run
 

@@ -1,8 +1,6 @@
 """Recipes on MNIST's 28 x 28 images: default, this library's own, and paper, that of the InfoGAN paper."""
 
-from infogan_lib.latent.continuous import Noise, Uniform
-from infogan_lib.latent.discrete import Categorical
-from infogan_lib.latent.spec import LatentSpec
+from infogan_lib.latent import Categorical, LatentSpec, Noise, Uniform
 from infogan_lib.losses.information import NormalNLL
 from infogan_lib.model import BatchNormQHead, Tap
 from infogan_lib.recipes.architectures import (
@@ -34,20 +32,13 @@ def default(width: float = 1.0) -> Recipe:
     formed, under the worst small change (`VirtualAdversarial`). A lower bound on the scale of the styles' posterior
     keeps them from taking over the digits; rates fall to zero over the second half; samples come from a moving average
     of G's weights.
-
-    Args:
-        width: Factor on all channels.
     """
     return _with_late_norm(width, steps=2000)
 
 
 @register("best")
 def best(width: float = 1.0) -> Recipe:
-    """The default recipe for three times as long.
-
-    Args:
-        width: Factor on all channels.
-    """
+    """The default recipe for three times as long."""
     return _with_late_norm(width, steps=6000)
 
 
@@ -79,9 +70,6 @@ def paper(width: float = 1.0) -> Recipe:
 
     From the paper: both networks, 62 noise, one code of ten categories, two uniform codes, Adam 1e-3 for G and 2e-4 for
     D with beta1 0.5, batch 128, 50 epochs of 100 updates. Q is the paper's head on D's last hidden layer.
-
-    Args:
-        width: Factor on all channels.
 
     Source: Chen et al., InfoGAN, NeurIPS 2016, appendix C.1.
     """

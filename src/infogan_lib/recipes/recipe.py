@@ -266,17 +266,8 @@ def get(name: str, *, width: float = 1.0, seed: int = 0, **overrides: Any) -> Re
 def check_weights_fit(path: Path, size: int, name: Any, width: Any, seed: Any) -> None:
     """Check that weights of so many bytes can be those of a recipe's networks, which are built without memory for it.
 
-    A registered recipe of the user's may load files, and is built for this only where its width is above 1.
-
-    Args:
-        path: The file that names the recipe, for the message.
-        size: The size of the weights in bytes.
-        name: As for `get`.
-        width: As for `get`.
-        seed: As for `get`.
-
-    Raises:
-        CheckpointError: The networks have more weights than that.
+    A registered recipe of the user's may load files, and is built for this only where its width is above 1. Raises
+    CheckpointError, naming the path of the file that names the recipe, if the networks have more weights than that.
     """
     try:
         if width <= 1 and not _RECIPES[name].__module__.startswith("infogan_lib."):

@@ -81,8 +81,7 @@ def load_run(folder: str | os.PathLike[str]) -> InfoGAN:
 def run_recipe(folder: Path) -> Recipe:
     """The recipe of a run, with networks that are not trained.
 
-    Raises:
-        RunError: If there is no such folder, no saved run in it, or no such recipe.
+    Raises RunError if there is no such folder, no saved run in it, or no such recipe.
     """
     if not folder.is_dir():
         raise RunError(f"{folder}: no such folder; give the --out folder of a finished run")

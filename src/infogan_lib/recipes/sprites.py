@@ -3,8 +3,7 @@
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from infogan_lib.latent.continuous import Noise, Uniform
-from infogan_lib.latent.spec import LatentSpec
+from infogan_lib.latent import LatentSpec, Noise, Uniform
 from infogan_lib.losses.information import NormalNLL
 from infogan_lib.recipes.architectures import init_paper, scale_channels
 from infogan_lib.recipes.recipe import Recipe, register
@@ -30,9 +29,6 @@ def sprites(width: float = 1.0) -> Recipe:
 
     Different here: the second update of G draws its own latents, and Q is updated along with G, twice per step; the
     authors use one batch for both and update Q once, with D.
-
-    Args:
-        width: Factor on all channels.
 
     Source: Lin et al., InfoGAN-CR and ModelCentrality: Self-supervised Model Training and Selection for
     Disentangling GANs, ICML 2020.
@@ -72,7 +68,6 @@ def sprites(width: float = 1.0) -> Recipe:
 
 
 def _with_spectral_norm(network: nn.Sequential) -> nn.Sequential:
-    """Initialize the layers and put their weights under spectral norm."""
     for layer in network:
         if isinstance(layer, (nn.Linear, nn.Conv2d)):
             spectral_norm(init_paper(layer))

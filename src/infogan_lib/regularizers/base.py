@@ -1,7 +1,7 @@
 """What a regularizer is: a named, weighted term added to D's loss or to G's, in all steps or in some."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -81,13 +81,22 @@ class Regularizer(ABC):
         """
 
     def _set_schedule(self, *, weight: float, after: int, every: int) -> None:
-        """Check and set the three attributes that all terms have."""
         self.weight = check_float("weight", weight, minimum=0)
         self.after = check_int("after", after, minimum=0)
         self.every = check_int("every", every, minimum=1)
 
 
 Kind = TypeVar("Kind", bound=Regularizer)
+
+
+def check_several_names(argument: str, value: Any, what: str) -> tuple[str, ...] | None:
+    """Return one name or several as a tuple, and None as it is, or raise a TypeError that names the argument."""
+    names = (value,) if isinstance(value, str) else value
+    if names is None:
+        return None
+    if not (isinstance(names, Sequence) and names and all(isinstance(name, str) for name in names)):
+        raise TypeError(f"{argument} must be the name of a {what}, several names, or None, but got {describe(value)}")
+    return tuple(names)
 
 
 class RealImageRegularizer(Regularizer):

@@ -23,11 +23,9 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from infogan_lib._checks import check_bool, check_float, check_int, describe, join_names, shorten
-from infogan_lib.latent.base import LatentVariable
-from infogan_lib.latent.continuous import Gaussian, Uniform
-from infogan_lib.latent.spec import LatentSpec
+from infogan_lib.latent import Gaussian, LatentSpec, LatentVariable, Uniform
 from infogan_lib.losses.information import at_least_float32
-from infogan_lib.regularizers.base import GeneratorRegularizer
+from infogan_lib.regularizers.base import GeneratorRegularizer, check_several_names
 
 
 class Contrastive(GeneratorRegularizer):
@@ -71,12 +69,9 @@ class Contrastive(GeneratorRegularizer):
     ) -> None:
         if network is not None and not isinstance(network, nn.Module):
             raise TypeError(f"network must be an nn.Module or None, but got {describe(network)}")
-        names = (codes,) if isinstance(codes, str) else codes
-        if names is not None and not (isinstance(names, Sequence) and names and all(isinstance(n, str) for n in names)):
-            raise TypeError(f"codes must be the name of a code, several names, or None, but got {describe(codes)}")
+        self.codes = check_several_names("codes", codes, "code")
         self._set_schedule(weight=weight, after=after, every=every)
         self.network = network
-        self.codes = None if names is None else tuple(names)
         self.gap = _check_gap(gap)
         self.share_noise = check_bool("share_noise", share_noise)
         self._current_gap: Tensor | None = None
@@ -230,10 +225,12 @@ def _check_gap(gap: object) -> tuple[tuple[int, float], ...]:
 def _check_outputs(network: nn.Module, image_shape: tuple[int, ...], count: int, device: torch.device) -> None:
     pairs = torch.zeros(2, 2 * image_shape[0], *image_shape[1:], device=device, dtype=_dtype(network))
     modes = [(module, module.training) for module in network.modules()]
-    with torch.no_grad():
-        logits = network.eval()(pairs)
-    for module, mode in modes:
-        module.training = mode
+    try:
+        with torch.no_grad():
+            logits = network.eval()(pairs)
+    finally:
+        for module, mode in modes:
+            module.training = mode
     shape = tuple(getattr(logits, "shape", ()))
     if shape != (2, count):
         raise ValueError(

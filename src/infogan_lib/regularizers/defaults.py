@@ -1,7 +1,7 @@
 """The terms that a trainer has unless told otherwise: with them a plain GAN finds the categories of its data."""
 
 from infogan_lib._checks import check_shape, check_type
-from infogan_lib.latent.discrete import Categorical
+from infogan_lib.latent.category_names import categorical_names
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.regularizers.base import Regularizer
 from infogan_lib.regularizers.real_information import RealImageInformation
@@ -24,9 +24,7 @@ def default_regularizers(latent: LatentSpec, image_shape: tuple[int, ...]) -> tu
         TypeError: If `latent` is no `LatentSpec`, or `image_shape` no shape.
     """
     image_shape = check_shape("image_shape", image_shape)
-    codes = [
-        name for name, variable in check_type("latent", latent, LatentSpec).items() if isinstance(variable, Categorical)
-    ]
+    codes = categorical_names(check_type("latent", latent, LatentSpec))
     if len(codes) != 1:
         return ()
     (code,) = codes

@@ -44,7 +44,12 @@ def input_gradient(discriminate: Callable[[Tensor], Tensor], images: Tensor) -> 
     return at_least_float32(gradient).flatten(1)
 
 
-class R1(DiscriminatorRegularizer):
+class _SquaredGradient(DiscriminatorRegularizer):
+    def __init__(self, gamma: float = 1.0, *, after: int = 0, every: int = 1) -> None:
+        self._set_schedule(weight=check_float("gamma", gamma, minimum=0) / 2, after=after, every=every)
+
+
+class R1(_SquaredGradient):
     """The squared gradient of D at real images. The value reported is without the factor gamma / 2.
 
     Args:
@@ -57,9 +62,6 @@ class R1(DiscriminatorRegularizer):
 
     name = "r1"
 
-    def __init__(self, gamma: float = 1.0, *, after: int = 0, every: int = 1) -> None:
-        self._set_schedule(weight=check_float("gamma", gamma, minimum=0) / 2, after=after, every=every)
-
     @override
     def __call__(
         self, real: Tensor, fake: Tensor, discriminate: Callable[[Tensor], Tensor], rng: torch.Generator
@@ -67,7 +69,7 @@ class R1(DiscriminatorRegularizer):
         return input_gradient(discriminate, real).square().sum(1).mean()
 
 
-class R2(DiscriminatorRegularizer):
+class R2(_SquaredGradient):
     """The squared gradient of D at generated images. The value reported is without the factor gamma / 2.
 
     Args:
@@ -79,9 +81,6 @@ class R2(DiscriminatorRegularizer):
     """
 
     name = "r2"
-
-    def __init__(self, gamma: float = 1.0, *, after: int = 0, every: int = 1) -> None:
-        self._set_schedule(weight=check_float("gamma", gamma, minimum=0) / 2, after=after, every=every)
 
     @override
     def __call__(

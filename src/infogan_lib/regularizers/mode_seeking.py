@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from infogan_lib._checks import describe, join_names
+from infogan_lib._checks import join_names
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.losses.information import at_least_float32
-from infogan_lib.regularizers.base import GeneratorRegularizer
+from infogan_lib.regularizers.base import GeneratorRegularizer, check_several_names
 
 
 class ModeSeeking(GeneratorRegularizer):
@@ -48,11 +48,8 @@ class ModeSeeking(GeneratorRegularizer):
         self, *, after: int, weight: float = 0.3, noise: str | Sequence[str] | None = None, every: int = 1
     ) -> None:
         self._set_schedule(weight=weight, after=after, every=every)
-        names = (noise,) if isinstance(noise, str) else noise
-        if names is not None and not (isinstance(names, Sequence) and names and all(isinstance(n, str) for n in names)):
-            raise TypeError(f"noise must be the name of a variable, several names, or None, but got {describe(noise)}")
-        self.noise = None if names is None else tuple(names)
-        self.name = "_".join(["mode_seeking", *(names or ())])
+        self.noise = check_several_names("noise", noise, "variable")
+        self.name = "_".join(["mode_seeking", *(self.noise or ())])
 
     @override
     def check(self, latent: LatentSpec) -> None:

@@ -24,6 +24,7 @@ from typing_extensions import override
 
 from infogan_lib._checks import check_float, check_function, check_int, join_names, shorten
 from infogan_lib.data.augmentation import Augmentation, RandomAffine
+from infogan_lib.latent.category_names import categorical_names
 from infogan_lib.latent.discrete import Categorical
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.latent.vectorized import ConstantTensor
@@ -118,7 +119,7 @@ class RealImageInformation(RealImageRegularizer):
 
 def check_categorical(term: str, latent: LatentSpec, code: str) -> None:
     """Raise ValueError, naming the term, unless a latent has a categorical code of this name."""
-    categorical = [name for name, variable in latent.items() if isinstance(variable, Categorical)]
+    categorical = categorical_names(latent)
     if code not in categorical:
         raise ValueError(
             f"{term} needs the name of a Categorical code; this latent has {join_names(categorical)}, but got "

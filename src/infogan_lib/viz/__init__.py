@@ -3,8 +3,7 @@
 from infogan_lib.viz.curves import epoch_means, plot_epochs, plot_history, running_mean
 from infogan_lib.viz.grids import image_grid, plot_grid, save_figure, save_png
 from infogan_lib.viz.live_preview import LivePreview
-from infogan_lib.viz.report import write_report
-from infogan_lib.viz.report_file import Report
+from infogan_lib.viz.report import Report, write_report
 from infogan_lib.viz.sample_grid import SampleGrid, animate_folder
 from infogan_lib.viz.samples import (
     plot_categories,

@@ -104,14 +104,9 @@ def plot_epochs(history: History, *, total: bool = False) -> "Figure":
 
 
 def plot_runs(runs: Sequence[tuple[str, History]], metric: str) -> "Figure":
-    """Plot a metric of several runs over each other: one color for each label, one line for each run.
+    """Plot a metric of several runs over each other: one color for each label, one line for each run that has it.
 
-    Args:
-        runs: Labels and histories. Runs of one label, such as several seeds, share a color.
-        metric: Name of the metric; runs without it have no line.
-
-    Raises:
-        ImportError: If matplotlib is not installed.
+    Runs of one label, such as several seeds, share a color. Needs matplotlib.
     """
     figure = new_figure((7.5, 3.0))
     axes = figure.subplots()

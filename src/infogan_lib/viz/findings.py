@@ -2,22 +2,22 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from infogan_lib.data.pixels import is_showable
 from infogan_lib.evaluation.codes import CodeInformation, calibration, code_information
 from infogan_lib.evaluation.effects import code_effects
-from infogan_lib.latent.category_names import categorical_code, has_categories
-from infogan_lib.latent.discrete import Categorical
+from infogan_lib.latent.category_names import categorical_code, categorical_names
 from infogan_lib.latent.loss_code import VectorCode
-from infogan_lib.metrics.appearance import Effect
-from infogan_lib.metrics.calibration import Coverage, Reliability
-from infogan_lib.metrics.clustering import CategoryMatch, check_labels, match_categories
+from infogan_lib.metrics import Coverage, Effect, Reliability
+from infogan_lib.metrics.clustering import CategoryMatch, check_labels
 from infogan_lib.model.infogan import InfoGAN
+from infogan_lib.model.naming import match_labels
 
 MAX_DIMENSIONS = 12
 """The most dimensions of continuous codes that are looked at."""
@@ -97,26 +97,12 @@ class Findings:
     def as_dict(self) -> dict[str, Any]:
         """All numbers as JSON data; null where there is none."""
         codes = {
-            name: {
-                "loss": info.loss,
-                "standard_error": info.standard_error,
-                "bound": info.bound,
-                "fraction": info.fraction,
-                "calibration_error": self.curves[name].error if name in self.curves else None,
-            }
+            name: asdict(info) | {"calibration_error": self.curves[name].error if name in self.curves else None}
             for name, info in self.information.items()
         }
+        shown = ("measure", "low", "high", "unit", "correlation")
         effects = {
-            name: [
-                {
-                    "measure": effect.measure,
-                    "low": effect.low,
-                    "high": effect.high,
-                    "unit": effect.unit,
-                    "correlation": effect.correlation,
-                }
-                for effect in found
-            ]
+            name: [{field: getattr(effect, field) for field in shown} for effect in found]
             for name, found in self.effects.items()
         }
         content: dict[str, Any] = {"codes": codes, "effects": effects}
@@ -127,10 +113,7 @@ class Findings:
             content["labels"] = {
                 "code": self.code,
                 "names": list(self.label_names),
-                "accuracy": self.match.accuracy,
-                "purity": self.match.purity,
-                "nmi": self.match.nmi,
-                "ari": self.match.ari,
+                **{name: getattr(self.match, name) for name in ("accuracy", "purity", "nmi", "ari")},
                 "contingency": self.match.contingency.tolist(),
                 "category_purity": self.match.category_purity.tolist(),
             }
@@ -165,27 +148,19 @@ def measure(
         KeyError, TypeError: If there is no such code, or it has no categories.
     """
     posteriors = model.encode(images)
-    categorical = [name for name, variable in model.latent.codes.items() if isinstance(variable, Categorical)]
+    categorical = categorical_names(model.latent)
     predicted = {name: posteriors[name].mode.argmax(1).cpu().numpy() for name in categorical}
     counts = {name: np.bincount(found, minlength=model.latent[name].width) for name, found in predicted.items()}
     match = None
-    if labels is not None and (code is not None or has_categories(model.latent)):
+    if labels is not None and (code is not None or categorical):
         code = categorical_code(model.latent, code)
-        match = match_categories(
-            predicted[code],
-            labels,
-            category_count=model.latent[code].width,
-            label_count=None if label_names is None else len(label_names),
-            identity=code in model.latent.labels,
-        )
+        match = match_labels(model.latent, code, predicted[code], labels, label_names)
     elif labels is not None and len(check_labels("labels", labels)) != len(images):
         raise ValueError(f"labels: there must be one for each of {len(images)} images, but got {len(labels)}")
     shown_labels = list[str]()
     if match is not None:
         numbers: list[int] = match.labels.tolist()
         shown_labels = [str(label) if label_names is None else label_names[label] for label in numbers]
-    shape = model.image_shape
-    has_pictures = len(shape) == 3 and shape[0] in (1, 3) and min(shape[1:]) >= 2
     return Findings(
         information=code_information(model, seed=seed),
         code=None if match is None else code,
@@ -193,10 +168,15 @@ def measure(
         names={name: _names(model, name, match if name == code else None, shown_labels) for name in categorical},
         label_names=shown_labels,
         counts=counts,
-        effects=_effects(model, seed) if has_pictures else {},
+        effects=_effects(model, seed) if has_pictures(model) else {},
         curves=calibration(model, seed=seed),
         symptoms=symptoms,
     )
+
+
+def has_pictures(model: InfoGAN) -> bool:
+    """Whether a model makes pictures, large enough to measure what is on them."""
+    return is_showable(model.image_shape) and min(model.image_shape[1:]) >= 2
 
 
 def continuous_dimensions(model: InfoGAN) -> list[tuple[str, int]]:

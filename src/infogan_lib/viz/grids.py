@@ -46,23 +46,13 @@ def image_grid(images: Tensor, columns: int, *, pixel_range: PixelRange) -> NDAr
     return tile(unit.cpu().expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy(), columns, gap=_GAP)
 
 
-def tile(pixels: NDArray[Any], columns: int, *, gap: int) -> NDArray[Any]:
-    """Tile arrays of pixels row by row on white.
-
-    Args:
-        pixels: Images of shape (N, H, W, C), uint8 or floats in [0, 1].
-        columns: Images per row.
-        gap: Pixels between two images.
-
-    Returns:
-        The grid, shape (height, width, C), of the same dtype.
-    """
-    n, height, width, channels = pixels.shape
-    rows, white = -(-n // columns), 255 if pixels.dtype == np.uint8 else 1
-    padding = ((0, rows * columns - n), (0, gap), (0, gap), (0, 0))
-    cells = np.pad(pixels, padding, constant_values=white).reshape(rows, columns, height + gap, width + gap, channels)
-    grid = cells.swapaxes(1, 2).reshape(rows * (height + gap), columns * (width + gap), channels)
-    return grid[: len(grid) - gap, : grid.shape[1] - gap]
+def tile(pixels: NDArray[np.float32], columns: int, *, gap: int) -> NDArray[np.float32]:
+    """Images (N, H, W, C) in [0, 1] row by row on white, with so many pixels between two, shape (height, width, C)."""
+    rows = -(-len(pixels) // columns)
+    cells = np.pad(pixels, ((0, rows * columns - len(pixels)), (0, gap), (0, gap), (0, 0)), constant_values=1)
+    _, height, width, channels = cells.shape
+    grid = cells.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
+    return grid.reshape(rows * height, columns * width, channels)[:-gap, :-gap]
 
 
 def plot_grid(
@@ -114,14 +104,20 @@ def plot_grid(
 def save_png(pixels: NDArray[np.float32], path: str | Path) -> None:
     """Write an (H, W, 3) array in [0, 1] as a PNG file, creating its folder. Needs matplotlib."""
     require_matplotlib()
-    from matplotlib.image import imsave
-
     path, array = check_path("path", path), to_floats("pixels", pixels)
     if array.ndim != 3 or 0 in array.shape or array.shape[2] != 3 or not np.isfinite(array).all():
         raise ValueError(f"pixels must be finite numbers of shape (H, W, 3), but got {describe(pixels)}")
+    write_whole(path, png_bytes(pixels))
+
+
+def png_bytes(pixels: NDArray[np.float32]) -> bytes:
+    """An (H, W, 3) array in [0, 1] as a PNG. Needs matplotlib."""
+    require_matplotlib()
+    from matplotlib.image import imsave
+
     file = io.BytesIO()
     imsave(file, pixels, format="png")
-    write_whole(path, file.getvalue())
+    return file.getvalue()
 
 
 def save_figure(figure: "Figure", path: str | Path) -> None:

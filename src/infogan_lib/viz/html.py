@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 _STYLE = """
 :root { color-scheme: light dark; --paper: #fff; --ink: #1d2330; --soft: #5a6375; --line: #dfe3ea; --tint: #f5f7fa;
-  --mark: #1f5fbf; --bar: #b9d0f0; --dim: none; }
+  --mark: #1f5fbf; --dim: none; }
 @media (prefers-color-scheme: dark) {
   :root { --paper: #14171d; --ink: #e4e8ef; --soft: #a4aebf; --line: #343b47; --tint: #1e232b; --mark: #8ab8ff;
-    --bar: #2f4d78; --dim: brightness(.88); }
+    --dim: brightness(.88); }
 }
 * { box-sizing: border-box; }
 body { margin: 0; color: var(--ink); background: var(--paper);
@@ -46,7 +46,6 @@ th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px soli
 td { overflow-wrap: anywhere; min-width: 3.2rem; }
 th[scope="row"] { font-weight: 400; color: var(--soft); }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
-.bar { background: var(--bar); height: 1em; min-width: 1px; }
 code { font: .85em ui-monospace, "SF Mono", Menlo, Consolas, monospace; overflow-wrap: anywhere; }
 figure { margin: .8rem 0 1.2rem; }
 figure img { display: block; max-width: 100%; height: auto; background: #fff; padding: .25rem; border-radius: .3rem;
@@ -83,22 +82,13 @@ _PHONE = "(max-width: 40rem)"
 _DPI = 110
 
 
-def page(title: str, parts: Iterable[str], *, contents: bool = False) -> str:
-    """Join parts that are HTML already into a complete page.
-
-    Args:
-        title: Title of the window.
-        parts: The parts in order. The first one is the heading of the page.
-        contents: Whether a table of contents follows the part that stands before the first heading of a section.
-    """
-    body = list(parts)
-    if contents:
-        body = _with_contents(body)
+def page(title: str, parts: Sequence[str]) -> str:
+    """Join parts that are HTML already into a complete page, with a table of contents before the first section."""
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<link rel="icon" href="data:,">\n<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n'
-        "<main>\n" + "\n".join(body) + "\n</main>\n</body>\n</html>\n"
+        "<main>\n" + "\n".join(_with_contents(parts)) + "\n</main>\n</body>\n</html>\n"
     )
 
 
@@ -141,37 +131,20 @@ def points(items: Iterable[str]) -> str:
 
 
 def table(
-    rows: Iterable[Sequence[str | float]],
+    rows: Iterable[Sequence[str]],
     *,
     header: Sequence[str] = (),
     caption: str = "",
     numeric: Collection[int] = (),
 ) -> str:
-    """A table of plain text and bars. With a header, each row is a card on a phone.
-
-    Args:
-        rows: Cells of each row: text, or a fraction in [0, 1] that is drawn as a bar.
-        header: Names of the columns. If empty, the first cell of each row is the name of the row.
-        caption: Title of the table; no title if empty.
-        numeric: Indices of the columns that are aligned to the right.
-    """
-    cells = ([cell if isinstance(cell, str) else _bar(cell) for cell in row] for row in rows)
-    made = _html.table(cells, header=header, caption=caption, numeric=numeric, inline=False)
+    """A table that scrolls where it is wide; see `_html.table`. With a header, each row is a card on a phone."""
+    made = _html.table(rows, header=header, caption=caption, numeric=numeric, inline=False)
     return f'<div class="scroll">{made}</div>'
 
 
-def image(png: bytes, alt: str, *, caption: str = "", narrow: bytes | None = None, **attributes: object) -> str:
-    """A PNG file embedded in the page.
-
-    Args:
-        png: Bytes of the file.
-        alt: Text for those who do not see the image.
-        caption: Text below the image; none if empty.
-        narrow: Bytes of the file that a phone shows in its place; None for the same one.
-        **attributes: Further attributes of the `img` element, underscores for hyphens: ``data_name="a.png"``.
-    """
-    further = "".join(f' {name.replace("_", "-")}="{escape(str(value))}"' for name, value in attributes.items())
-    made = f'<img src="{_as_url(png)}" alt="{escape(alt)}"{further}>'
+def image(png: bytes, alt: str, *, caption: str = "", narrow: bytes | None = None) -> str:
+    """A PNG file embedded in the page, with text for those who do not see it; a phone shows the `narrow` one."""
+    made = f'<img src="{_as_url(png)}" alt="{escape(alt)}">'
     if narrow is not None:
         made = f'<picture><source media="{_PHONE}" srcset="{_as_url(narrow)}">{made}</picture>'
     below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
@@ -183,13 +156,7 @@ def _as_url(png: bytes) -> str:
 
 
 def figure(figure: "Figure", alt: str, *, caption: str = "") -> str:
-    """A matplotlib figure embedded in the page as a PNG; a wide one twice, the second time laid out for a phone.
-
-    Args:
-        figure: The figure. Its size may be changed.
-        alt: Text for those who do not see it.
-        caption: Text below it; none if empty.
-    """
+    """A matplotlib figure embedded in the page as a PNG; a wide one twice, the second time laid out for a phone."""
     wide = _png(figure)
     width, height = figure.get_size_inches()
     if width <= _WIDEST:
@@ -211,7 +178,3 @@ def _png(figure: "Figure") -> bytes:
 def side_by_side(parts: Iterable[str]) -> str:
     """Parts next to each other where there is room, below each other on a phone."""
     return f'<div class="side">{"".join(parts)}</div>'
-
-
-def _bar(fraction: float) -> _html.Markup:
-    return _html.Markup(f'<div class="bar" style="width:{fraction:.1%}"></div>')

@@ -1,6 +1,5 @@
 """A callback that draws samples and curves in a notebook, in place, while a model is trained."""
 
-import io
 from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +13,7 @@ from infogan_lib.training.callbacks import Callback
 from infogan_lib.training.display import history_html
 from infogan_lib.training.progress import in_notebook
 from infogan_lib.training.trainer import InfoGANTrainer
-from infogan_lib.viz.grids import image_grid
+from infogan_lib.viz.grids import image_grid, png_bytes
 from infogan_lib.viz.sample_grid import fixed_latents
 
 
@@ -64,16 +63,12 @@ class LivePreview(Callback):
             self._output.update(self._picture(trainer))
 
     def _picture(self, trainer: InfoGANTrainer) -> Any:
-        """Samples and curves, as an object that a notebook shows."""
         from IPython.display import HTML
-        from matplotlib.image import imsave
 
         assert self._latents is not None
         model, history = trainer.model, trainer.history
         grid = image_grid(model.decode(self._latents), self._columns, pixel_range=model.display_range)
-        file = io.BytesIO()
-        imsave(file, grid, format="png")
-        png = b64encode(file.getvalue()).decode("ascii")
+        png = b64encode(png_bytes(grid)).decode("ascii")
         width = min(900, 3 * grid.shape[1])
         shown = [name for name in history if name in ("loss/d", "loss/g") or name.startswith(("bound/", "mse/"))]
         return HTML(

@@ -3,10 +3,12 @@
 import json
 import os
 from collections.abc import Iterable, Mapping
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
+from typing_extensions import override
 
 from infogan_lib._checks import (
     check_instance,
@@ -27,9 +29,39 @@ from infogan_lib.training.history import History
 from infogan_lib.viz import html
 from infogan_lib.viz import report_sections as sections
 from infogan_lib.viz.curves import plot_history
-from infogan_lib.viz.findings import measure
+from infogan_lib.viz.findings import has_pictures, measure
 from infogan_lib.viz.grids import require_matplotlib
-from infogan_lib.viz.report_file import Report
+
+
+class Report(os.PathLike[str]):
+    """A report that was written. It can be given wherever a path can, and a notebook shows the page.
+
+    Attributes:
+        path: The path of the HTML file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @override
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    @override
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @override
+    def __repr__(self) -> str:
+        return f"Report({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        """The page in a frame. It is in the output itself, so that the notebook can be sent without the file."""
+        page = self.path.read_text(encoding="utf-8")
+        return (
+            f'<iframe title="report" srcdoc="{escape(page)}" style="width:100%;height:600px;border:1px solid #ccc">'
+            "</iframe>"
+        )
 
 
 def write_report(
@@ -87,8 +119,7 @@ def write_report(
     findings = measure(model, images, labels, code=code, label_names=names, symptoms=seen, seed=seed)
     parts = [html.heading(title, sections.lead(model), level=1), sections.facts(findings)]
     parts += [*sections.next_steps(findings), *sections.codes(model, findings)]
-    shape = model.image_shape
-    if len(shape) == 3 and shape[0] in (1, 3) and min(shape[1:]) >= 2:
+    if has_pictures(model):
         parts += [*sections.effects(findings), *sections.samples(model, images, seed)]
     if findings.match is not None:
         parts += sections.match_with_labels(findings)
@@ -102,11 +133,11 @@ def write_report(
             html.heading("How it was trained", "Faint lines are single steps, strong lines a running mean."),
             html.figure(plot_history(history, entropy=model.latent.entropy), "Losses, scores and bounds by step"),
         ]
-    parts += sections.settings_and_environment(model, settings or {})
-    environment = sections.environment(model, settings or {})
+    environment = sections.describe_environment(model, settings or {})
+    parts += sections.settings_and_environment(environment)
     numbers = {"title": title, "images": len(images), **findings.as_dict(), "settings": environment}
     # A setting may be a file's name that is no text; a surrogate in it is written as its number.
-    page = html.page(title, parts, contents=True).encode(errors="backslashreplace")
+    page = html.page(title, parts).encode(errors="backslashreplace")
     beside = (json.dumps(numbers, indent=1, allow_nan=False) + "\n").encode()
     write_together(path.parent, {path.name: page, path.with_suffix(".json").name: beside})
     return Report(path)

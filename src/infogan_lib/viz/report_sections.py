@@ -11,8 +11,7 @@ from torch import Tensor
 
 from infogan_lib._checks import join_names
 from infogan_lib._version import __version__
-from infogan_lib.latent.continuous import Gaussian, Noise, Uniform
-from infogan_lib.latent.discrete import Bernoulli, Categorical
+from infogan_lib.latent import Bernoulli, Categorical, Gaussian, Noise, Uniform
 from infogan_lib.latent.loss_code import VectorCode
 from infogan_lib.metrics.appearance import Effect
 from infogan_lib.model.infogan import InfoGAN
@@ -219,14 +218,13 @@ def calibration_of_q(findings: Findings) -> list[str]:
     return [html.heading("Calibration of Q", text), html.side_by_side(figures)]
 
 
-def settings_and_environment(model: InfoGAN, settings: Mapping[str, Any]) -> list[str]:
-    """The settings of the run, and what the report was made with."""
-    rows = [[name, value] for name, value in environment(model, settings).items()]
-    table = html.table(rows, caption="What was trained, and what this page was made with")
+def settings_and_environment(environment: Mapping[str, str]) -> list[str]:
+    """The settings of the run, and what the report was made with, as `describe_environment` returns them."""
+    table = html.table([*environment.items()], caption="What was trained, and what this page was made with")
     return [html.heading("Settings and environment"), table]
 
 
-def environment(model: InfoGAN, settings: Mapping[str, Any]) -> dict[str, str]:
+def describe_environment(model: InfoGAN, settings: Mapping[str, Any]) -> dict[str, str]:
     """Settings, sizes of the networks, versions and system by name, without paths of this machine."""
     sizes = {part: sum(p.numel() for p in parameters) for part, parameters in model.parameter_groups().items()}
     device, dtype = device_and_dtype(model.generator)

@@ -58,15 +58,9 @@ class SampleGrid(Callback):
 
 
 def fixed_latents(latent: LatentSpec, rows: int, seed: int) -> tuple[Tensor, int]:
-    """Latents of a grid of samples: the values of the first discrete code along its columns, or random samples.
+    """Latents (rows * columns, L) of a grid of samples, on the CPU, and the number of columns.
 
-    Args:
-        latent: The noise and the codes.
-        rows: Number of rows.
-        seed: Seed for everything that no column fixes.
-
-    Returns:
-        The latents on the CPU, shape (rows * columns, L), and the number of columns.
+    The values of the first discrete code run along the columns; without a discrete code, samples are random.
     """
     rng = torch.Generator().manual_seed(seed)
     code = next((name for name, code in latent.codes.items() if code.is_discrete), None)

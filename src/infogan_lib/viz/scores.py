@@ -7,8 +7,7 @@ import numpy as np
 
 from infogan_lib._checks import check_mapping, check_names, check_text, check_type
 from infogan_lib.latent.category_names import LabelNames
-from infogan_lib.metrics.calibration import Coverage, Reliability
-from infogan_lib.metrics.clustering import CategoryMatch
+from infogan_lib.metrics import CategoryMatch, Coverage, Reliability
 from infogan_lib.viz.grids import escape_math, new_figure
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from infogan_lib._checks import check_function, check_int, check_path, check_seed, describe
+from infogan_lib._checks import check_function, check_int, check_path, check_seed, describe, importing
 from infogan_lib.checkpoints.together import write_whole
+from infogan_lib.data.pixels import is_showable
 from infogan_lib.training.callbacks import Callback
 from infogan_lib.training.trainer import InfoGANTrainer
 from infogan_lib.viz.grids import image_grid
@@ -52,8 +53,7 @@ class _Tracking(Callback):
     @override
     def on_fit_start(self, trainer: InfoGANTrainer, total_steps: int | None) -> None:
         self._latents, self._columns = fixed_latents(trainer.model.latent, self.rows, self.seed)
-        shape = trainer.model.image_shape
-        self._can_show = self.shows_images and len(shape) == 3 and shape[0] in (1, 3)
+        self._can_show = self.shows_images and is_showable(trainer.model.image_shape)
 
     @override
     def on_step_end(self, trainer: InfoGANTrainer, metrics: Mapping[str, float]) -> None:
@@ -95,10 +95,8 @@ class TensorBoard(_Tracking):
     ) -> None:
         super().__init__(every, images_every, rows, seed)
         self.folder = check_path("folder", folder)
-        try:
+        with importing("TensorBoard", "tensorboard", "tensorboard"):
             from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise ImportError("TensorBoard needs tensorboard: pip install 'infogan-lib[tensorboard]'") from error
         self._make_writer: Callable[..., Any] = SummaryWriter
         self._writer: Any = None
 

@@ -1,18 +1,16 @@
-"""The course's labs on 64 x 64 images: lab64-frontend, lab64-conditions, lab64-mse and dcgan-tutorial.
+"""The course's labs: lab28-normalnll, lab64-frontend, lab64-conditions, lab64-mse and dcgan-tutorial.
 
-All four are a DCGAN with a classifier on the discriminator's convolutions, which is what the course asks for: turn a
-DCGAN into an InfoGAN by maximizing the mutual information of the image and a one-hot code. Where a document does not
-give the initial weights, they are the tutorial's.
+The four on 64 x 64 images are a DCGAN with a classifier on the discriminator's convolutions, which is what the course
+asks for: turn a DCGAN into an InfoGAN by maximizing the mutual information of the image and a one-hot code. Where a
+document does not give the initial weights, they are the tutorial's.
 """
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from infogan_lib.latent.continuous import Noise, Uniform
-from infogan_lib.latent.discrete import Categorical
-from infogan_lib.latent.spec import LatentSpec
-from infogan_lib.losses.information import MSE
+from infogan_lib.latent import Categorical, LatentSpec, Noise, Uniform
+from infogan_lib.losses.information import MSE, NormalNLL
 from infogan_lib.model import BatchNormQHead, Tap
 from infogan_lib.recipes.architectures import (
     SeparateArguments,
@@ -26,6 +24,65 @@ from infogan_lib.recipes.recipe import Recipe, register
 from infogan_lib.training import Optimizers
 
 
+class ConvQHead(nn.Module):
+    """Q's head: a shared 1 x 1 convolution, then one each for ten logits, two means and two log-scales."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        shared = nn.Sequential(nn.Conv2d(channels, hidden, 1, bias=False), nn.BatchNorm2d(hidden), nn.LeakyReLU(0.1))
+        self.shared = init_dcgan(shared)
+        self.category, self.mean, self.log_scale = (
+            init_dcgan(nn.Sequential(nn.Conv2d(hidden, outputs, 1), nn.Flatten())) for outputs in (10, 2, 2)
+        )
+
+    @override
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits (N, 10), means (N, 2) and log-scales (N, 2) of features (N, channels, 1, 1)."""
+        hidden = self.shared(features)
+        return self.category(hidden), self.mean(hidden), self.log_scale(hidden)
+
+
+@register("lab28-normalnll")
+def lab28_normalnll(width: float = 1.0) -> Recipe:
+    """Convolutions only; two sigmoids in D's head; 1 x 1 convolutions in Q; a normal NLL with weight 0.1.
+
+    From the document: all layers, 62 noise, ten categories, two codes in [-1, 1], data in [0, 1], binary cross-entropy
+    on probabilities, Adam 1e-4 with betas (0.5, 0.999) for {trunk, D's head} and for {G, Q's head}, batch 64, 100
+    epochs, initial weights.
+
+    Different here: the document's normal NLL has an unbounded variance and adds 1e-6 in two places; ours is bounded,
+    finite everywhere, and reads the third output as a log-scale. The information loss trains the parameters of the
+    document's second optimizer: G and Q's head.
+    """
+    n64, n128, n512, n1024 = scale_channels(width, 64, 128, 512, 1024)
+    latent = LatentSpec(z=Noise(62), digit=Categorical(10), style=Uniform(2, weight=0.1, loss=NormalNLL()))
+    generator = nn.Sequential(
+        *(nn.ConvTranspose2d(latent.width, n512, 1, 1, bias=False), nn.BatchNorm2d(n512), nn.LeakyReLU(0.01)),
+        *(nn.ConvTranspose2d(n512, n1024, 1, 1, bias=False), nn.BatchNorm2d(n1024), nn.LeakyReLU(0.01)),
+        *(nn.ConvTranspose2d(n1024, n128, 7, 1, bias=False), nn.BatchNorm2d(n128), nn.LeakyReLU(0.01)),
+        *(nn.ConvTranspose2d(n128, n64, 4, 2, 1, bias=False), nn.BatchNorm2d(n64), nn.LeakyReLU(0.01)),
+        *(nn.ConvTranspose2d(n64, 1, 4, 2, 1, bias=False), nn.Sigmoid()),
+    )
+    trunk = nn.Sequential(
+        *(nn.Conv2d(1, n64, 4, 2, 1), nn.LeakyReLU(0.1)),
+        *(nn.Conv2d(n64, n128, 4, 2, 1, bias=False), nn.BatchNorm2d(n128), nn.LeakyReLU(0.1)),
+        *(nn.Conv2d(n128, n1024, 7, bias=False), nn.BatchNorm2d(n1024), nn.LeakyReLU(0.1)),
+    )
+    d_head = nn.Sequential(nn.Conv2d(n1024, n512, 1), nn.Sigmoid(), nn.Conv2d(n512, 1, 1), nn.Sigmoid())
+    return Recipe(
+        generator=init_dcgan(generator),
+        discriminator=nn.Sequential(init_dcgan(trunk), init_dcgan(d_head)),
+        q_head=ConvQHead(n1024, n128),
+        tap="0",
+        latent=latent,
+        image_size=28,
+        batch_size=64,
+        epochs=100,
+        optimizers=Optimizers(g=1e-4, d=1e-4, betas=(0.5, 0.999)),
+        trainer_kwargs={"information_trains": ("generator", "q_head")},
+    )
+
+
 @register("lab64-frontend")
 def lab64_frontend(width: float = 1.0) -> Recipe:
     """D in two parts: a front end that D's own head and Q share; one code of ten categories; a Q of two linear layers.
@@ -37,9 +94,6 @@ def lab64_frontend(width: float = 1.0) -> Recipe:
     make 33 x 33 images, and Q takes 64 x 64); Tanh and data in [-1, 1]; one convolution to a logit as D's head; 20
     epochs (the document's number was "chosen by looking"). The information loss trains the parameters of the document's
     second optimizer: G and Q, not the front end.
-
-    Args:
-        width: Factor on the convolutions' channels.
     """
     latent = LatentSpec(z=Noise(90), digit=Categorical(10))
     channels = scale_channels(width, 128, 256, 512, 1024)
@@ -68,9 +122,6 @@ def lab64_conditions(width: float = 1.0) -> Recipe:
 
     Chosen here: Q is a linear layer on D's last maps, as in lab64-mse; Adam 1e-3 for G and Q and 2e-4 for D with betas
     (0.5, 0.999), batch 128 and 20 epochs; the information loss trains G, Q and the shared convolutions.
-
-    Args:
-        width: Factor on all channels.
     """
     latent = LatentSpec(z=Noise(54), digit=Categorical(10))
     channels = scale_channels(width, 64, 128, 256, 512)
@@ -92,9 +143,7 @@ def lab64_conditions(width: float = 1.0) -> Recipe:
 class DiscriminatorWithCodes(nn.Module):
     """A discriminator that returns validity, category logits and estimates of the continuous codes.
 
-    Args:
-        trunk: Convolutions from (N, 1, 64, 64) to maps (N, channels, 4, 4).
-        channels: Channels of these maps.
+    Its trunk makes maps (N, channels, 4, 4) of images (N, 1, 64, 64).
     """
 
     def __init__(self, trunk: nn.Module, channels: int) -> None:
@@ -106,11 +155,7 @@ class DiscriminatorWithCodes(nn.Module):
 
     @override
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return validity (N, 1) in [0, 1], category logits (N, 10) and code estimates (N, 2).
-
-        Args:
-            images: Images (N, 1, 64, 64).
-        """
+        """Validity (N, 1) in [0, 1], category logits (N, 10) and code estimates (N, 2) of images (N, 1, 64, 64)."""
         features = self.trunk(images)
         codes = self.codes(torch.flatten(features, 1))
         return self.validity(features), codes[:, :10], codes[:, 10:]
@@ -126,9 +171,6 @@ def lab64_mse(width: float = 1.0) -> Recipe:
 
     Chosen here: betas (0.5, 0.999); both the adversarial and the information loss train D's convolutions; the layer of
     D that estimates the codes learns at D's rate (at G's, the estimates diverged again and again).
-
-    Args:
-        width: Factor on all channels.
     """
     latent = LatentSpec(z=Noise(52), digit=Categorical(10), style=Uniform(2, weight=0.5, loss=MSE()))
     channels = scale_channels(width, 64, 128, 256, 512)
@@ -153,9 +195,6 @@ def dcgan_tutorial(width: float = 1.0) -> Recipe:
 
     Chosen here: ten of the 100 inputs are the code; gray images; 10 epochs; the classification trains the shared
     convolutions too.
-
-    Args:
-        width: Factor on all channels.
     """
     latent = LatentSpec(z=Noise(90), digit=Categorical(10))
     channels = scale_channels(width, 64, 128, 256, 512)
