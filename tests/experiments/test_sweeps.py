@@ -117,6 +117,10 @@ def test_a_frame_has_the_runs(tmp_path, in_this_process):
     [
         ({"seeds": []}, ValueError, "seeds must be at least one"),
         ({"grid": {"scale": []}}, ValueError, "grid: 'scale' must have values"),
+        ({"grid": {"seed": [1]}}, ValueError, "grid: a setting must not be named 'seed', as a column"),
+        ({"grid": {"scale": [2, "2"]}}, ValueError, "have one folder, scale=2,seed=0; give the values in a dict by"),
+        ({"grid": {"scale": ["a", "A"]}}, ValueError, "have one folder, scale=A,seed=0"),
+        ({"grid": {"a": ["1,b=2", "1"], "b": ["3", "2,b=3"]}}, ValueError, "have one folder, a=1,b=2,b=3,seed=0"),
         ({"make_recipe": lambda seed: sweep_toys.tiny(seed)}, TypeError, "make_recipe must be a function that other"),
         ({"test": images(4)}, TypeError, r"test must be \(images, labels\)"),
     ],
@@ -183,6 +187,18 @@ def test_a_result_that_cannot_be_read_is_a_row_with_an_error(tmp_path, content):
     assert row["seed"] == 3
     assert "result.json: cannot be read: " in row["error"]
     assert "; remove it to train the run again" in row["error"]
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [({"seed": 1.0}, "named 'seed'"), ({"scale": 1.0}, "named 'scale'"), ({"": 1.0}, "a metric of evaluate"), (3, "the")],
+)
+def test_a_metric_of_the_user_replaces_no_column(tmp_path, found, message):
+    job = Job(tmp_path, sweep_toys.tiny, images(32), None, lambda _: found, seed=0, labels={"scale": "1"})
+    with pytest.raises((TypeError, ValueError), match=message):
+        run_job(job)
+    (tmp_path / "result.json").write_text('{"metrics": {"run": 1, "seed": 2, "scale": 3, "error": 4}}')
+    assert _row(job) == {"run": tmp_path.name, "scale": "1", "seed": 0, "error": ""}
 
 
 def test_processes_that_share_runs_do_not_train_several_at_a_time(tmp_path, monkeypatch):

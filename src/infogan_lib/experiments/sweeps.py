@@ -41,7 +41,7 @@ from infogan_lib.distributed.launch import launched_size
 from infogan_lib.experiments.records import read_result
 from infogan_lib.experiments.run_metrics import RESULT
 from infogan_lib.experiments.spread import Spread
-from infogan_lib.experiments.worker import ERROR, Job, run_job
+from infogan_lib.experiments.worker import COLUMNS, ERROR, Job, run_job
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.recipes import RunError
 from infogan_lib.recipes.recipe import Recipe
@@ -75,7 +75,7 @@ class SweepResult:
     @property
     def metrics(self) -> list[str]:
         """Names of the metrics."""
-        known = {"run", "seed", "error", *self.settings}
+        known = COLUMNS.union(self.settings)
         return list(dict.fromkeys(name for row in self.runs for name in row if name not in known))
 
     @property
@@ -159,7 +159,7 @@ def sweep(
 
     Raises:
         TypeError: If an argument has the wrong type, or a function that other processes cannot import.
-        ValueError: If there are no seeds, a setting has no values, or torchrun has started several processes that are
+        ValueError: If there are no seeds, a setting has no values or two of one name, or torchrun has started several processes that are
             each to train several runs at a time.
         KeyboardInterrupt: If the sweep was stopped; its runs are saved.
         CheckpointError: If another process has been writing into the sweep's folder for a minute.
@@ -195,6 +195,7 @@ def sweep(
         for labels, settings in points
         for seed in all_seeds
     ]
+    _check_apart(jobs)
     folder.mkdir(parents=True, exist_ok=True)
     _run_all([job for job in jobs if not (job.folder / RESULT).exists()], count)
     result = SweepResult(folder, [_row(job) for job in jobs], tuple(points[0][0]))
@@ -226,7 +227,8 @@ def _points(grid: Any) -> list[tuple[dict[str, str], dict[str, Any]]]:
     named: list[list[tuple[str, str, Any]]] = []
     count = 1
     for name, values in (grid or {}).items():
-        check_name("a setting of grid", name)
+        if check_name("a setting of grid", name) in COLUMNS:
+            raise ValueError(f"grid: a setting must not be named {name!r}, as a column of the tables is")
         if not isinstance(values, (Mapping, Sequence)) or isinstance(values, (str, bytes)) or len(values) == 0:
             raise ValueError(
                 f"grid: {name!r} must have values in a list, or a dict by name, but got {describe(values)}"
@@ -259,6 +261,18 @@ def _folder_name(labels: Mapping[str, str], seed: int) -> str:
     text = ",".join([*(f"{name}={label}" for name, label in labels.items()), f"seed={seed}"])
     name = re.sub(r"[^\w.,=+-]+", "_", text)[:120]
     return name if name == text else f"{name}-{sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _check_apart(jobs: Sequence[Job]) -> None:
+    """Check that no two runs share a folder, also where names do not differ by their case."""
+    labels = dict[str, Mapping[str, str]]()
+    for job in jobs:
+        other = labels.setdefault(job.folder.name.casefold(), job.labels)
+        if other is not job.labels:
+            raise ValueError(
+                f"grid: {dict(other)} and {dict(job.labels)} have one folder, {job.folder.name}; give the values in a "
+                "dict by name, with names that differ"
+            )
 
 
 def _check_importable(name: str, value: Any) -> None:
@@ -308,7 +322,7 @@ def _run_all(jobs: Sequence[Job], count: int) -> None:
 def _row(job: Job) -> dict[str, Any]:
     row: dict[str, Any] = {"run": job.folder.name, **job.labels, "seed": job.seed}
     try:
-        return row | read_result(job.folder / RESULT)["metrics"] | {"error": ""}
+        return row | read_result(job.folder / RESULT)["metrics"] | row | {"error": ""}
     except RunError as unreadable:
         if (job.folder / RESULT).exists():
             return row | {"error": f"{unreadable}; remove it to train the run again"}

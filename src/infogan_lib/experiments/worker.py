@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from infogan_lib._checks import check_mapping, check_name
 from infogan_lib.checkpoints.together import write_whole
 from infogan_lib.data.batch_images import to_tensor
 from infogan_lib.experiments.run_metrics import RESULT, label_metrics, training_metrics
@@ -22,6 +23,9 @@ from infogan_lib.recipes.recipe import Recipe
 
 ERROR = "error.txt"
 """The file that a run leaves that failed: why."""
+
+COLUMNS = frozenset({"run", "seed", "error"})
+"""The columns of the tables beside settings and metrics."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,10 @@ def _train(job: Job) -> dict[str, float]:
         test_images, test_labels = test
         metrics |= label_metrics(trainer.model, recipe.images(to_tensor(test_images)), test_labels)
     if job.evaluate is not None:
-        metrics |= {name: float(value) for name, value in job.evaluate(trainer.model).items()}
+        for name, value in check_mapping("the result of evaluate", job.evaluate(trainer.model)).items():
+            if check_name("a metric of evaluate", name) in COLUMNS | job.labels.keys():
+                raise ValueError(f"evaluate: a metric must not be named {name!r}, as a column of the tables is")
+            metrics[name] = float(value)
     if recipe.name in available():
         save_run(job.folder, recipe, trainer.model)
     return metrics
