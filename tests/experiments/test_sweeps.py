@@ -191,7 +191,12 @@ def test_a_result_that_cannot_be_read_is_a_row_with_an_error(tmp_path, content):
 
 @pytest.mark.parametrize(
     ("found", "message"),
-    [({"seed": 1.0}, "named 'seed'"), ({"scale": 1.0}, "named 'scale'"), ({"": 1.0}, "a metric of evaluate"), (3, "the")],
+    [
+        ({"seed": 1.0}, "named 'seed'"),
+        ({"scale": 1.0}, "named 'scale'"),
+        ({"": 1.0}, "a metric of evaluate"),
+        (3, "the"),
+    ],
 )
 def test_a_metric_of_the_user_replaces_no_column(tmp_path, found, message):
     job = Job(tmp_path, sweep_toys.tiny, images(32), None, lambda _: found, seed=0, labels={"scale": "1"})

@@ -25,8 +25,8 @@ def pixel_range(value: Any) -> PixelRange:
         ValueError: Anything else, or low >= high.
     """
     low, high = check_pair("pixel_range", value, "two finite numbers (low, high)")
-    if low >= high:
-        raise ValueError(f"pixel_range must be (low, high) with low < high, but got {describe(value)}")
+    if not 0 < high - low < math.inf:
+        raise ValueError(f"pixel_range must be (low, high) with low < high, not too far, but got {describe(value)}")
     return low, high
 
 

@@ -159,8 +159,8 @@ def sweep(
 
     Raises:
         TypeError: If an argument has the wrong type, or a function that other processes cannot import.
-        ValueError: If there are no seeds, a setting has no values or two of one name, or torchrun has started several processes that are
-            each to train several runs at a time.
+        ValueError: If there are no seeds, a setting has no values or two of one name, or torchrun has started several
+            processes that are each to train several runs at a time.
         KeyboardInterrupt: If the sweep was stopped; its runs are saved.
         CheckpointError: If another process has been writing into the sweep's folder for a minute.
     """
