@@ -901,8 +901,8 @@ rows("data.Sharded", data.Sharded, batches=[None, 3, "ab", [], torch.zeros(4, 1,
 CODES, FACTORS = np.random.default_rng(0).random((80, 2)), np.arange(160).reshape(80, 2) % np.array([4, 3])
 for name in ("mig", "modularity", "mutual_information", "dci", "sap", "explicitness", "disentanglement"):
     function = getattr(metrics, name)
-    known = {"codes": ARRAY, "factors": [*ARRAY, CODES, np.zeros((80, 2), dtype=int)], "bins": [*COUNT, None, 1]}
-    known |= {"seed": [*SEED, None], "num_trees": [*COUNT, None], "min_samples_leaf": [*COUNT, None]}
+    known = {"codes": ARRAY, "factors": [*ARRAY, CODES, np.zeros((80, 2), dtype=int)], "bins": [*ROWS_COUNT, None, 1]}
+    known |= {"seed": [*SEED, None], "num_trees": [*ROWS_COUNT, None], "min_samples_leaf": [*COUNT, None]}
     known |= {"method": [None, 3, "svm", [1]]}
     names = _parameters(function)
     rows(
@@ -953,14 +953,14 @@ rows(
     lambda: {"confidence": [0.5, 0.6], "correct": [1, 0]},
     confidence=[*ARRAY, [2.0, 0.5], [NAN, 0.5], [0.5]],
     correct=[*ARRAY, [1], [NAN, 0.0]],
-    bins=[*COUNT, None],
+    bins=[*ROWS_COUNT, None],
 )
 rows(
     "metrics.coverage",
     metrics.coverage,
     lambda: {"quantiles": [0.5]},
     quantiles=[*ARRAY[:-1], [2.0], [NAN], []],
-    levels=[*COUNT, None],
+    levels=[*ROWS_COUNT, None],
 )
 rows(
     "metrics.measure_images",
@@ -1038,7 +1038,7 @@ rows(
     evaluation.calibration,
     lambda: {"model": model(), "n": 8},
     n=[*ROWS_COUNT, None],
-    bins=[*COUNT, None],
+    bins=[*ROWS_COUNT, None],
     **NO_MODEL_INFORMATION,
 )
 rows(
@@ -1122,7 +1122,7 @@ rows(
     lambda: {"folder": "nowhere", "path": "x.gif"},
     folder=[*PATH, None],
     path=[*PATH, None],
-    seconds=[*POSITIVE, None],
+    seconds=[*POSITIVE, None, 1e30],
 )
 NO_HISTORY = [*OBJECT, None]
 rows(
@@ -1138,7 +1138,7 @@ rows(
     viz.image_grid,
     lambda: {"images": images(4), "columns": 2, "pixel_range": (-1, 1)},
     images=PICTURES,
-    columns=[*COUNT, None],
+    columns=[*ROWS_COUNT, None],
     pixel_range=RANGE,
 )
 rows(
@@ -1146,7 +1146,7 @@ rows(
     viz.plot_grid,
     lambda: {"images": images(4), "columns": 2, "pixel_range": (-1, 1)},
     images=PICTURES,
-    columns=[*COUNT, None],
+    columns=[*ROWS_COUNT, None],
     pixel_range=RANGE,
     title=TEXT,
     column_labels=[3, "ab", ["a"], [1, 2], ["\ud800", "b"], Nothing()],
@@ -1176,7 +1176,7 @@ rows(
     history=NO_HISTORY,
     entropy=[3, "text", [1], {"digit": "x"}, {"digit": NAN}, Nothing()],
 )
-FIGURE = {"model": NO_MODEL, "rows": [*COUNT, None], "seed": [*SEED, None]}
+FIGURE = {"model": NO_MODEL, "rows": [*ROWS_COUNT, None], "seed": [*SEED, None]}
 CATEGORICAL = [*NO_CODE, "style", "z"]
 NAMED = called(OF_CODE)
 rows(
@@ -1229,7 +1229,7 @@ rows(
     values=[*ARRAY, []][:-2],
     width=[*COUNT, None],
 )
-PIXELS = [None, 3, "text", [1], np.ones(3), np.full((4, 4, 3), NAN), np.array(["a"]), Nothing()]
+PIXELS = [None, 3, "text", [1], np.ones(3), np.full((4, 4, 3), NAN), np.array(["a"]), np.full((4, 4, 3), 2), Nothing()]
 rows(
     "viz.save_png",
     viz.save_png,
@@ -1242,7 +1242,7 @@ rows(
     viz.save_figure,
     lambda: {"figure": viz.plot_grid(images(4), 2, pixel_range=(-1, 1)), "path": "x.png"},
     figure=[*OBJECT, None],
-    path=[*PATH, None],
+    path=[*PATH, None, "/", "x.y"],
 )
 rows(
     "viz.write_report",

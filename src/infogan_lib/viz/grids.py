@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _GAP = 2
 
 _MAX_SIDE, _MAX_PIXELS = 1100, 2**26
-"""The most rows and columns of a figure, whose sides have at most 2**16 pixels, and the most pixels of a row of images."""
+"""The most rows and columns of a figure (matplotlib draws 2**16 pixels), and the most pixels of a row of images."""
 
 
 def image_grid(images: Tensor, columns: int, *, pixel_range: PixelRange) -> NDArray[np.float32]:
