@@ -211,6 +211,7 @@ RNG = [5, "g", [1], np.random.default_rng(0), Nothing()]
 FUNCTION_OF_ONE = [3, "sigmoid", [1], Nothing(), lambda: None]
 MODULE = [3, "text", [1], nn.Linear, Nothing()]
 DEVICE = [3.5, "gpu", "cuda:99", "meta", "x" * 10**5, [1], NESTED, Nothing()]
+DEVICE += [torch.device("cuda:99"), torch.device("meta"), torch.device("mps:99")]
 DTYPE = [3, "float32", torch.int64, [1], Nothing()]
 LABELS = ["abc", ["a"] * 16, torch.full((16,), NAN), torch.zeros(16), torch.full((16,), -1), torch.zeros(15).long(), 3]
 LABELS += [torch.zeros(16, 2).long(), SPARSE, META, NESTED, DEEP, {"a": 1}, [[1], [1, 2]], Nothing()]
@@ -370,22 +371,28 @@ rows("LatentSpec.split", LATENT.split, latent=LATENTS[:-1])
 rows(
     "LatentSpec.join",
     LATENT.join,
-    parts=[None, 3, [1], {}, {"z": 1}, LATENT.split(LATENT.sample(2)) | {"z": 3}, called("part")],
+    parts=[
+        *(None, 3, [1], {}, {"z": 1}),
+        *(LATENT.split(LATENT.sample(2)) | {"z": z} for z in (3, torch.zeros(3, 5), torch.zeros(2, 5).to_sparse())),
+        called("part"),
+    ],
 )
+NO_OUTPUTS = [torch.zeros(0, LATENT.num_outputs), torch.zeros(2, LATENT.num_outputs).long()]
+NO_OUTPUTS += [torch.zeros(2, LATENT.num_outputs).to(torch.complex64)]
 rows(
     "LatentSpec.nll",
     LATENT.nll,
     lambda: {"outputs": torch.zeros(2, LATENT.num_outputs), "latent": LATENT.sample(2)},
-    outputs=[*TENSOR, torch.zeros(2, 3), called("outputs")],
+    outputs=[*TENSOR, torch.zeros(2, 3), *NO_OUTPUTS, torch.zeros(3, LATENT.num_outputs), called("outputs")],
     latent=[*TENSOR, torch.zeros(2, 3)],
 )
-rows("LatentSpec.posteriors", LATENT.posteriors, outputs=[*TENSOR, torch.zeros(2, 3)])
+rows("LatentSpec.posteriors", LATENT.posteriors, outputs=[*TENSOR, torch.zeros(2, 3), *NO_OUTPUTS])
 rows("LatentSpec.center", LATENT.center, n=[*ROWS_COUNT, None], device=DEVICE)
 rows(
     "LatentSpec.replace_values",
     LATENT.replace_values,
     lambda: {"latent": LATENT.sample(2), "values": {"digit": 1}},
-    latent=LATENTS[:-1],
+    latent=[*LATENTS[:-1], LATENT.sample(2).long()],
     values=[None, 3, [1], "text", Nothing()],
 )
 rows(
@@ -395,7 +402,7 @@ rows(
     name=[*NO_CODE, None, called("in this latent")],
     dim=[None, "0", -1, 2, 1.5],
     steps=ROWS_COUNT,
-    base=[value for value in LATENTS if value is not None],
+    base=[*LATENTS[1:], *(LATENT.sample(2).to(kind) for kind in (torch.int64, torch.bool, torch.complex64))],
     low=[*NUMBER, 1e30],
     high=[*NUMBER, -1e30],
 )
