@@ -1184,7 +1184,7 @@ rows(
     entropy=[3, "text", [1], {"digit": "x"}, {"digit": NAN}, Nothing()],
 )
 FIGURE = {"model": NO_MODEL, "rows": [*ROWS_COUNT, None], "seed": [*SEED, None]}
-CATEGORICAL = [*NO_CODE, "style", "z"]
+CATEGORICAL = [*NO_CODE, np.zeros(2), "style", "z"]
 NAMED = called(OF_CODE)
 rows(
     "viz.plot_categories",
@@ -1302,7 +1302,7 @@ rows(
     optimizers=[*OBJECT, None, ig.Optimizers],
     decay_start=[*WEIGHT, 1.0, 2],
     engine=[*OBJECT, None, ig.Engine],
-    trainer_kwargs=[3, "text", [1], None, Nothing()],
+    trainer_kwargs=[3, "text", [1], {3: 1}, None, Nothing()],
     name=[3, None, [1], b"x", Nothing()],
     width=[*POSITIVE, None],
     seed=[*SEED, None],
@@ -1316,7 +1316,7 @@ rows(
 rows(
     "recipes.all_digits",
     recipes.all_digits,
-    name=["", "nope", 3, None, [1], {"a": 1}, Nothing(), called("settings for all digits")],
+    name=["", "nope", 3, None, [1], {"a": 1}, np.zeros(2), Nothing(), called("settings for all digits")],
 )
 rows(
     "recipes.get",
@@ -1388,7 +1388,7 @@ rows(
     model=[*NO_MODEL, spoiled_model()],
     folder=[*PATH, None],
     web=BOOL,
-    engine=[*PATH, None, "nowhere"],
+    engine=[*PATH, None, np.zeros(2), "nowhere"],
     images=IMAGES[1:],
 )
 

@@ -308,8 +308,8 @@ def test_names_are_text_in_the_card(tmp_path):
     latent = LatentSpec({"z": Noise(5), "class": Categorical(4), "*[x](y)*": Uniform(2)})
     made = InfoGAN(dense_generator(), dense_discriminator(), latent)
     made.set_category_names("class", names)
-    save_pretrained(made, tmp_path, metrics={"[a](b)<i>": 1.0})
-    card = (tmp_path / "README.md").read_text()
+    saved = save_pretrained(made, tmp_path / "a`<b>`", metrics={"[a](b)<i>": 1.0})
+    card = (saved / "README.md").read_text()
     text = re.sub(r"```.*?```|`[^`]*`", "", card, flags=re.DOTALL)
     assert len(re.findall(r"(?<!\\)!\[", text)) == ("![" in card)  # the picture of samples alone
     assert not re.findall(r"(?<!\\)\]\((?!samples\.png)", text)
