@@ -4,6 +4,7 @@ import json
 import re
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -316,6 +317,15 @@ def test_names_are_text_in_the_card(tmp_path):
     assert "<" not in text
     assert r"\*\[x\]\(y\)\*" in text
     assert "class=0" not in card  # which Python could not run
+
+
+def test_no_more_memory_is_asked_for_than_the_weights_need(tmp_path):
+    save_pretrained(model(), tmp_path, card="x")
+    tracemalloc.start()
+    from_pretrained(tmp_path, generator=dense_generator())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**26
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "README.md"])
