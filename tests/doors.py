@@ -1005,8 +1005,8 @@ rows(
     lambda: {"encode": encode_grid, "grid": GRID, "num_votes": 4, "group_size": 4, "num_samples": 8},
     encode=ENCODE,
     grid=FACTOR_GRID,
-    num_votes=[*COUNT, None, 1],
-    num_samples=[*COUNT, None, 1],
+    num_votes=[*ROWS_COUNT, None, 1],
+    num_samples=[*ROWS_COUNT, None, 1],
     min_std=[*WEIGHT, None],
     **SCORE,
 )
@@ -1063,8 +1063,8 @@ rows(
     evaluation.model_centrality,
     lambda: {"models": [model(), model()], "num_votes": 4, "group_size": 4, "num_samples": 8},
     models=[None, 3, [], [3, 4], [model()], model(), Nothing()],
-    num_votes=[*COUNT, None, 1],
-    num_samples=[*COUNT, None, 1],
+    num_votes=[*ROWS_COUNT, None, 1],
+    num_samples=[*ROWS_COUNT, None, 1],
     min_std=[*WEIGHT, None],
     **SCORE,
 )
