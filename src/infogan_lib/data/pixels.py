@@ -26,7 +26,9 @@ def pixel_range(value: Any) -> PixelRange:
     """
     low, high = check_pair("pixel_range", value, "two finite numbers (low, high)")
     if not 0 < high - low < math.inf:
-        raise ValueError(f"pixel_range must be (low, high) with low < high, not too far, but got {describe(value)}")
+        raise ValueError(
+            f"pixel_range must be (low, high) with low < high and high - low finite, but got {describe(value)}"
+        )
     return low, high
 
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from infogan_lib._checks import check_int, check_path, check_tensor, check_text, describe
+from infogan_lib._checks import check_int, check_path, check_tensor, check_text, describe, one_line
 from infogan_lib.checkpoints.together import write_whole
 from infogan_lib.data.pixels import PixelRange, as_unit, check_dtype
 from infogan_lib.data.pixels import pixel_range as checked_range
@@ -143,7 +143,9 @@ def save_figure(figure: "Figure", path: str | Path) -> None:
         path = path if path.suffix else path.with_name(f"{path.name}.png")
         figure.savefig(file, dpi=110, format=path.suffix.removeprefix("."))
     except ValueError as error:
-        raise ValueError(f"path must end as a figure does, such as .png, but got {describe(str(path))}") from error
+        raise ValueError(
+            f"path must end as a figure does, such as .png, but got {describe(str(path))}: {one_line(error, 200)}"
+        ) from error
     write_whole(path, file.getvalue())
 
 
