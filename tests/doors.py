@@ -211,6 +211,7 @@ RNG = [5, "g", [1], np.random.default_rng(0), Nothing()]
 FUNCTION_OF_ONE = [3, "sigmoid", [1], Nothing(), lambda: None]
 MODULE = [3, "text", [1], nn.Linear, Nothing()]
 DEVICE = [3.5, "gpu", "cuda:99", "meta", "x" * 10**5, [1], NESTED, Nothing()]
+DEVICE += [torch.device("cuda:99"), torch.device("meta"), torch.device("mps:99")]
 DTYPE = [3, "float32", torch.int64, [1], Nothing()]
 LABELS = ["abc", ["a"] * 16, torch.full((16,), NAN), torch.zeros(16), torch.full((16,), -1), torch.zeros(15).long(), 3]
 LABELS += [torch.zeros(16, 2).long(), SPARSE, META, NESTED, DEEP, {"a": 1}, [[1], [1, 2]], Nothing()]
@@ -370,22 +371,28 @@ rows("LatentSpec.split", LATENT.split, latent=LATENTS[:-1])
 rows(
     "LatentSpec.join",
     LATENT.join,
-    parts=[None, 3, [1], {}, {"z": 1}, LATENT.split(LATENT.sample(2)) | {"z": 3}, called("part")],
+    parts=[
+        *(None, 3, [1], {}, {"z": 1}),
+        *(LATENT.split(LATENT.sample(2)) | {"z": z} for z in (3, torch.zeros(3, 5), torch.zeros(2, 5).to_sparse())),
+        called("part"),
+    ],
 )
+NO_OUTPUTS = [torch.zeros(0, LATENT.num_outputs), torch.zeros(2, LATENT.num_outputs).long()]
+NO_OUTPUTS += [torch.zeros(2, LATENT.num_outputs).to(torch.complex64)]
 rows(
     "LatentSpec.nll",
     LATENT.nll,
     lambda: {"outputs": torch.zeros(2, LATENT.num_outputs), "latent": LATENT.sample(2)},
-    outputs=[*TENSOR, torch.zeros(2, 3), called("outputs")],
+    outputs=[*TENSOR, torch.zeros(2, 3), *NO_OUTPUTS, torch.zeros(3, LATENT.num_outputs), called("outputs")],
     latent=[*TENSOR, torch.zeros(2, 3)],
 )
-rows("LatentSpec.posteriors", LATENT.posteriors, outputs=[*TENSOR, torch.zeros(2, 3)])
+rows("LatentSpec.posteriors", LATENT.posteriors, outputs=[*TENSOR, torch.zeros(2, 3), *NO_OUTPUTS])
 rows("LatentSpec.center", LATENT.center, n=[*ROWS_COUNT, None], device=DEVICE)
 rows(
     "LatentSpec.replace_values",
     LATENT.replace_values,
     lambda: {"latent": LATENT.sample(2), "values": {"digit": 1}},
-    latent=LATENTS[:-1],
+    latent=[*LATENTS[:-1], LATENT.sample(2).long()],
     values=[None, 3, [1], "text", Nothing()],
 )
 rows(
@@ -395,7 +402,7 @@ rows(
     name=[*NO_CODE, None, called("in this latent")],
     dim=[None, "0", -1, 2, 1.5],
     steps=ROWS_COUNT,
-    base=[value for value in LATENTS if value is not None],
+    base=[*LATENTS[1:], *(LATENT.sample(2).to(kind) for kind in (torch.int64, torch.bool, torch.complex64))],
     low=[*NUMBER, 1e30],
     high=[*NUMBER, -1e30],
 )
@@ -447,7 +454,7 @@ rows(
     q_head=[*MODULE, nn.Linear(2, 2)],
     q_network=[*MODULE, nn.Linear(2, 2)],
     tap=[3, [1], "nowhere", "x" * 10**5, nn.Linear(2, 2), Nothing(), lambda: None],
-    generator_input=[3, "map", None, [1]],
+    generator_input=[3, "map", None, [1], np.zeros(2)],
     generator_output=FUNCTION_OF_ONE,
     discriminator_output=[*FUNCTION_OF_ONE, None],
     q_output=FUNCTION_OF_ONE,
@@ -620,7 +627,7 @@ rows(
     generator=[*MODULE, None],
     discriminator=[*MODULE, None],
     latent=[*OBJECT, None, ig.Noise(3)],
-    optimizers=[*OBJECT, ig.Optimizers, 1e-3],
+    optimizers=[*OBJECT, ig.Optimizers, 1e-3, 10**5000],
     engine=[*OBJECT, ig.Engine, "cpu"],
     adversarial=[*OBJECT, "hinge", losses.Hinge],
     regularizers=[3, "r1", ["r1"], [regularizers.RealImageInformation], torch.tensor(1.0), np.array("a"), NESTED],
@@ -850,7 +857,7 @@ rows(
 rows(
     "regularizers.RealImageInformation",
     lambda **settings: make_trainer(regularizers=[regularizers.RealImageInformation(**({"code": "digit"} | settings))]),
-    code=[*NO_CODE, None, "style", "z", called(OF_CODE)],
+    code=[*NO_CODE, None, "style", "z", np.zeros(2), called(OF_CODE)],
     weight=[*WEIGHT, None],
     information=[*WEIGHT, None],
     balance=[*WEIGHT, None],
@@ -902,8 +909,8 @@ rows("data.Sharded", data.Sharded, batches=[None, 3, "ab", [], torch.zeros(4, 1,
 CODES, FACTORS = np.random.default_rng(0).random((80, 2)), np.arange(160).reshape(80, 2) % np.array([4, 3])
 for name in ("mig", "modularity", "mutual_information", "dci", "sap", "explicitness", "disentanglement"):
     function = getattr(metrics, name)
-    known = {"codes": ARRAY, "factors": [*ARRAY, CODES, np.zeros((80, 2), dtype=int)], "bins": [*COUNT, None, 1]}
-    known |= {"seed": [*SEED, None], "num_trees": [*COUNT, None], "min_samples_leaf": [*COUNT, None]}
+    known = {"codes": ARRAY, "factors": [*ARRAY, CODES, np.zeros((80, 2), dtype=int)], "bins": [*ROWS_COUNT, None, 1]}
+    known |= {"seed": [*SEED, None], "num_trees": [*ROWS_COUNT, None], "min_samples_leaf": [*COUNT, None]}
     known |= {"method": [None, 3, "svm", [1]]}
     names = _parameters(function)
     rows(
@@ -954,14 +961,14 @@ rows(
     lambda: {"confidence": [0.5, 0.6], "correct": [1, 0]},
     confidence=[*ARRAY, [2.0, 0.5], [NAN, 0.5], [0.5]],
     correct=[*ARRAY, [1], [NAN, 0.0]],
-    bins=[*COUNT, None],
+    bins=[*ROWS_COUNT, None],
 )
 rows(
     "metrics.coverage",
     metrics.coverage,
     lambda: {"quantiles": [0.5]},
     quantiles=[*ARRAY[:-1], [2.0], [NAN], []],
-    levels=[*COUNT, None],
+    levels=[*ROWS_COUNT, None],
 )
 rows(
     "metrics.measure_images",
@@ -999,8 +1006,8 @@ rows(
     lambda: {"encode": encode_grid, "grid": GRID, "num_votes": 4, "group_size": 4, "num_samples": 8},
     encode=ENCODE,
     grid=FACTOR_GRID,
-    num_votes=[*COUNT, None, 1],
-    num_samples=[*COUNT, None, 1],
+    num_votes=[*ROWS_COUNT, None, 1],
+    num_samples=[*ROWS_COUNT, None, 1],
     min_std=[*WEIGHT, None],
     **SCORE,
 )
@@ -1039,7 +1046,7 @@ rows(
     evaluation.calibration,
     lambda: {"model": model(), "n": 8},
     n=[*ROWS_COUNT, None],
-    bins=[*COUNT, None],
+    bins=[*ROWS_COUNT, None],
     **NO_MODEL_INFORMATION,
 )
 rows(
@@ -1057,8 +1064,8 @@ rows(
     evaluation.model_centrality,
     lambda: {"models": [model(), model()], "num_votes": 4, "group_size": 4, "num_samples": 8},
     models=[None, 3, [], [3, 4], [model()], model(), Nothing()],
-    num_votes=[*COUNT, None, 1],
-    num_samples=[*COUNT, None, 1],
+    num_votes=[*ROWS_COUNT, None, 1],
+    num_samples=[*ROWS_COUNT, None, 1],
     min_std=[*WEIGHT, None],
     **SCORE,
 )
@@ -1123,7 +1130,7 @@ rows(
     lambda: {"folder": "nowhere", "path": "x.gif"},
     folder=[*PATH, None],
     path=[*PATH, None],
-    seconds=[*POSITIVE, None],
+    seconds=[*POSITIVE, None, 1e30],
 )
 NO_HISTORY = [*OBJECT, None]
 rows(
@@ -1139,7 +1146,7 @@ rows(
     viz.image_grid,
     lambda: {"images": images(4), "columns": 2, "pixel_range": (-1, 1)},
     images=PICTURES,
-    columns=[*COUNT, None],
+    columns=[*ROWS_COUNT, None],
     pixel_range=RANGE,
 )
 rows(
@@ -1147,7 +1154,7 @@ rows(
     viz.plot_grid,
     lambda: {"images": images(4), "columns": 2, "pixel_range": (-1, 1)},
     images=PICTURES,
-    columns=[*COUNT, None],
+    columns=[*ROWS_COUNT, None],
     pixel_range=RANGE,
     title=TEXT,
     column_labels=[3, "ab", ["a"], [1, 2], ["\ud800", "b"], Nothing()],
@@ -1177,8 +1184,8 @@ rows(
     history=NO_HISTORY,
     entropy=[3, "text", [1], {"digit": "x"}, {"digit": NAN}, Nothing()],
 )
-FIGURE = {"model": NO_MODEL, "rows": [*COUNT, None], "seed": [*SEED, None]}
-CATEGORICAL = [*NO_CODE, "style", "z"]
+FIGURE = {"model": NO_MODEL, "rows": [*ROWS_COUNT, None], "seed": [*SEED, None]}
+CATEGORICAL = [*NO_CODE, np.zeros(2), "style", "z"]
 NAMED = called(OF_CODE)
 rows(
     "viz.plot_categories",
@@ -1230,7 +1237,7 @@ rows(
     values=[*ARRAY, []][:-2],
     width=[*COUNT, None],
 )
-PIXELS = [None, 3, "text", [1], np.ones(3), np.full((4, 4, 3), NAN), np.array(["a"]), Nothing()]
+PIXELS = [None, 3, "text", [1], np.ones(3), np.full((4, 4, 3), NAN), np.array(["a"]), np.full((4, 4, 3), 2), Nothing()]
 rows(
     "viz.save_png",
     viz.save_png,
@@ -1243,7 +1250,7 @@ rows(
     viz.save_figure,
     lambda: {"figure": viz.plot_grid(images(4), 2, pixel_range=(-1, 1)), "path": "x.png"},
     figure=[*OBJECT, None],
-    path=[*PATH, None],
+    path=[*PATH, None, "/", "x.y"],
 )
 rows(
     "viz.write_report",
@@ -1296,7 +1303,7 @@ rows(
     optimizers=[*OBJECT, None, ig.Optimizers],
     decay_start=[*WEIGHT, 1.0, 2],
     engine=[*OBJECT, None, ig.Engine],
-    trainer_kwargs=[3, "text", [1], None, Nothing()],
+    trainer_kwargs=[3, "text", [1], {3: 1}, None, Nothing()],
     name=[3, None, [1], b"x", Nothing()],
     width=[*POSITIVE, None],
     seed=[*SEED, None],
@@ -1310,7 +1317,7 @@ rows(
 rows(
     "recipes.all_digits",
     recipes.all_digits,
-    name=["", "nope", 3, None, [1], {"a": 1}, Nothing(), called("settings for all digits")],
+    name=["", "nope", 3, None, [1], {"a": 1}, np.zeros(2), Nothing(), called("settings for all digits")],
 )
 rows(
     "recipes.get",
@@ -1382,7 +1389,7 @@ rows(
     model=[*NO_MODEL, spoiled_model()],
     folder=[*PATH, None],
     web=BOOL,
-    engine=[*PATH, None, "nowhere"],
+    engine=[*PATH, None, np.zeros(2), "nowhere"],
     images=IMAGES[1:],
 )
 

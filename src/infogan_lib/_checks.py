@@ -215,6 +215,13 @@ def check_dense(name: str, tensor: Tensor) -> Tensor:
     return tensor
 
 
+def check_floats(name: str, tensor: Tensor) -> Tensor:
+    """Return a tensor of floats, or raise an error that names the argument."""
+    if not tensor.is_floating_point():
+        raise TypeError(f"{name} must be a Tensor of floats, but got {describe(tensor)}; convert it with .float()")
+    return tensor
+
+
 def check_device(name: str, value: Any) -> torch.device:
     """Return a device of this machine, or raise an error that names the argument."""
     try:

@@ -230,3 +230,29 @@ def test_images_that_are_no_floats_are_refused_by_name(augment, images):
 def test_images_that_are_no_tensor_are_refused_by_name(augment):
     with pytest.raises(TypeError, match=rf"{type(augment).__name__} takes images .* in a Tensor, but got None"):
         augment(None, torch.Generator())
+
+
+EMPTY = [torch.zeros(0, 1, 4, 4), torch.zeros(2, 0, 4, 4), torch.zeros(2, 1, 0, 4)]
+
+
+@pytest.mark.parametrize("augment", [Cutout(), Translation(), Brightness(), Contrast(), Saturation(), RandomAffine()])
+def test_nothing_but_images_and_a_torch_generator_is_taken(augment):
+    kind = type(augment).__name__
+    for empty in EMPTY:
+        with pytest.raises(ValueError, match=f"{kind} takes images with at least one pixel, but got shape"):
+            augment(empty, rng())
+    images = torch.zeros(2, 1, 4, 4)
+    for other in (images.to_sparse(), images.to("meta")):
+        with pytest.raises(TypeError, match=f"the images of {kind} must be a dense Tensor"):
+            augment(other, rng())
+    for wrong in (5, "g", np.random.default_rng(0)):
+        with pytest.raises(TypeError, match="rng must be a torch.Generator"):
+            augment(images, wrong)
+
+
+@pytest.mark.parametrize("value", [-1.0, 0.5, 256.0])
+def test_bytes_are_cut_out_by_a_byte(value):
+    shades = torch.full((2, 1, 4, 4), 9, dtype=torch.uint8)
+    assert Cutout(1.0, 255)(shades, rng()).amax() == 255
+    with pytest.raises(ValueError, match="value of Cutout must be 0 to 255 for images of bytes"):
+        Cutout(1.0, value)(shades, rng())

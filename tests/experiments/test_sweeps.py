@@ -133,26 +133,12 @@ def test_an_old_result_does_not_hide_that_it_could_not_be_measured_again(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("grid", "message"),
-    [
-        ({"scale": [1, 1]}, "two of its combinations have the same name"),
-        ({"steps": [2, "2"]}, "two of its combinations have the same name"),
-        ({"a": ["1,b=2", "1"], "b": ["3", "2,b=3"]}, "two of its combinations have the same name"),
-        *(({name: [1, 2]}, f"'{name}' is what the tables have as a column") for name in ("run", "seed", "error")),
-    ],
-)
-def test_two_runs_have_two_names(tmp_path, in_this_process, grid, message):
-    with pytest.raises(ValueError, match=f"grid: {message}"):
-        sweep(sweep_toys.tiny, sweep_toys.data, out=tmp_path / "x", seeds=[0], grid=grid)
-    assert not (tmp_path / "x").exists()
-
-
-@pytest.mark.parametrize(
     ("found", "message"),
     [
-        (0.3, r"evaluate must return {name: number}, but returned 0.3"),
-        ({"error": 0.3}, "evaluate returned a metric 'error', which the tables have as a column; rename it"),
-        ({"scale": 0.3}, "evaluate returned a metric 'scale', which"),
+        (0.3, "the result of evaluate must be a mapping of names to values, but got 0.3"),
+        ({"error": 0.3}, "evaluate: a metric must not be named 'error', as a column of the tables is"),
+        ({"scale": 0.3}, "evaluate: a metric must not be named 'scale', as"),
+        ({"": 0.3}, "a metric of evaluate"),
     ],
 )
 def test_what_evaluate_returns_is_checked(tmp_path, in_this_process, monkeypatch, found, message):
@@ -160,7 +146,7 @@ def test_what_evaluate_returns_is_checked(tmp_path, in_this_process, monkeypatch
     job = Job(tmp_path, sweep_toys.tiny, images(32), None, sweep_toys.brightness, 0, labels={"scale": "1"})
     with pytest.raises((TypeError, ValueError), match=message):
         run_job(job)
-    assert message.partition("{")[0].replace("\\", "") in _row(job)["error"]
+    assert message in _row(job)["error"]
 
 
 def test_a_failing_run_is_named_and_the_others_are_there(tmp_path, in_this_process):
@@ -191,6 +177,14 @@ def test_a_frame_has_the_runs(tmp_path, in_this_process):
     [
         ({"seeds": []}, ValueError, "seeds must be at least one"),
         ({"grid": {"scale": []}}, ValueError, "grid: 'scale' must have values"),
+        *(
+            ({"grid": {name: [1]}}, ValueError, f"grid: a setting must not be named '{name}', as a column")
+            for name in ("run", "seed", "error")
+        ),
+        ({"grid": {"scale": [1, 1]}}, ValueError, "have one folder, scale=1,seed=0"),
+        ({"grid": {"scale": [2, "2"]}}, ValueError, "have one folder, scale=2,seed=0; give the values in a dict by"),
+        ({"grid": {"scale": ["a", "A"]}}, ValueError, "have one folder, scale=A,seed=0"),
+        ({"grid": {"a": ["1,b=2", "1"], "b": ["3", "2,b=3"]}}, ValueError, "have one folder, a=1,b=2,b=3,seed=0"),
         ({"make_recipe": lambda seed: sweep_toys.tiny(seed)}, TypeError, "make_recipe must be a function that other"),
         ({"test": images(4)}, TypeError, r"test must be \(images, labels\)"),
     ],

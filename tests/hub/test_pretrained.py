@@ -4,6 +4,7 @@ import json
 import re
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -308,14 +309,23 @@ def test_names_are_text_in_the_card(tmp_path):
     latent = LatentSpec({"z": Noise(5), "class": Categorical(4), "*[x](y)*": Uniform(2)})
     made = InfoGAN(dense_generator(), dense_discriminator(), latent)
     made.set_category_names("class", names)
-    save_pretrained(made, tmp_path, metrics={"[a](b)<i>": 1.0})
-    card = (tmp_path / "README.md").read_text()
+    saved = save_pretrained(made, tmp_path / "a`<b>`", metrics={"[a](b)<i>": 1.0})
+    card = (saved / "README.md").read_text()
     text = re.sub(r"```.*?```|`[^`]*`", "", card, flags=re.DOTALL)
     assert len(re.findall(r"(?<!\\)!\[", text)) == ("![" in card)  # the picture of samples alone
     assert not re.findall(r"(?<!\\)\]\((?!samples\.png)", text)
     assert "<" not in text
     assert r"\*\[x\]\(y\)\*" in text
     assert "class=0" not in card  # which Python could not run
+
+
+def test_no_more_memory_is_asked_for_than_the_weights_need(tmp_path):
+    save_pretrained(model(), tmp_path, card="x")
+    tracemalloc.start()
+    from_pretrained(tmp_path, generator=dense_generator())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**26
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "README.md"])

@@ -44,6 +44,7 @@ def test_many_codes_in_json_are_read_and_scored_in_seconds():
     assert time.process_time() - started < 10
 
 
-def test_a_range_that_is_not_finite_is_refused():
+@pytest.mark.parametrize("ends", [(-1.7e308, 1.7e308), (0, 1e39), (-3e38, 3e38), (3e38, 3.5e38), (-1e39, 0)])
+def test_a_range_whose_samples_are_not_finite_is_refused(ends):
     with pytest.raises(ValueError, match="high - low must be finite in Uniform"):
-        Uniform(1, low=-1.7e308, high=1.7e308)
+        Uniform(1, low=ends[0], high=ends[1])

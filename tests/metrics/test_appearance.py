@@ -101,6 +101,14 @@ def test_rank_correlation_is_spearmans(rows):
             "measure_images takes images",
         ),
         (lambda: measure_images(torch.full((2, 1, 8, 8), torch.nan), pixel_range=(0, 1)), ValueError, "must be finite"),
+        *(
+            (
+                lambda kind=kind: measure_images(torch.ones(2, 1, 8, 8, dtype=kind), pixel_range=(0, 1)),
+                TypeError,
+                "uint8",
+            )
+            for kind in (torch.int64, torch.bool, torch.complex64)
+        ),
     ],
 )
 def test_bad_arguments_raise(call, error, message):

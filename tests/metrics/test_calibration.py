@@ -34,6 +34,7 @@ def test_coverage_by_hand():
         (lambda: reliability([], []), r"must both have shape \(N,\), but got \(0,\)"),
         (lambda: reliability([0.5], [True, False]), r"but got \(1,\) and \(2,\)"),
         (lambda: reliability([1.5], [True]), "confidence must lie between 0 and 1, but got 1.5"),
+        (lambda: reliability([0.5], [0.5]), "correct must be true or false"),
         (lambda: reliability([math.nan], [True]), "confidence must lie between 0 and 1"),
         (lambda: reliability([0.5], [True], bins=0), "bins must be a whole number of at least 1"),
         (lambda: coverage([]), "at least one, but got 0"),

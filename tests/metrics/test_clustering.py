@@ -58,6 +58,8 @@ def test_perfect_merged_and_left_over():
         ([], [], r"categories must have shape \(N,\) with N >= 1"),
         ([0.5], [0], "categories must be whole numbers from 0"),
         ([0], [-1], "labels must be whole numbers from 0"),
+        ([0, 1], np.array([0, 2**64 - 1], np.uint64), "labels must be whole numbers .* from 0 to 18446744073709551615"),
+        (np.array([0, 2**63], np.uint64), [0, 1], "categories must be whole numbers from 0"),
         ([[0]], [0], r"but got \(1, 1\)"),
     ],
 )

@@ -147,6 +147,9 @@ def test_chunks_change_nothing(monkeypatch):
         (lambda: precision_recall(normal(9, 2), normal(9, 2), neighbors=0), "neighbors must be a whole number"),
         (lambda: density_coverage(normal(5, 2), normal(9, 2)), "5 neighbors need more than 5 real images, but got 5"),
         (lambda: density_coverage(normal(9, 2), normal(9, 3)), r"but got \(9, 2\), \(9, 3\)"),
+        (lambda: frechet_distance(normal(9, 2) * 1e160, normal(9, 2)), r"features must be at most 1e\+45, but got"),
+        (lambda: kernel_distance(normal(9, 2), normal(9, 2) * 1e100), "features must be at most"),
+        (lambda: precision_recall(normal(9, 2) * 1e160, normal(9, 2) * 1e160), "features must be at most"),
     ],
 )
 def test_bad_arguments_raise(call, message):

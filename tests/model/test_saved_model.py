@@ -140,6 +140,19 @@ def test_wrong_modules_are_refused_by_tensor_and_left_alone(tmp_path, changes, m
         assert all(torch.equal(value, before[name][key]) for key, value in module.state_dict().items())
 
 
+@pytest.mark.parametrize(("part", "layer"), [("generator", 0), ("discriminator", 1), ("q_head", 0)])
+def test_a_lazy_network_is_named_until_it_has_run(tmp_path, part, layer):
+    def networks():
+        return {"generator": dense_generator(), "discriminator": dense_discriminator(), "q_head": head()}
+
+    model = InfoGAN(**networks(), latent=LATENT)
+    model.save(tmp_path)
+    given = networks()
+    given[part][layer] = nn.LazyLinear(given[part][layer].out_features)
+    with pytest.raises(CheckpointError, match="lazy and has no shape yet; run it on a batch first"):
+        InfoGAN.load(tmp_path, **given)
+
+
 def test_a_missing_q_head_is_named(tmp_path):
     trained(q_head=head()).save(tmp_path)
     with pytest.raises(ig.CheckpointError, match="its Q is a q_head of the user's"):

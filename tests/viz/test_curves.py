@@ -1,5 +1,7 @@
 """Curves of a run: what the lines are."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -43,6 +45,15 @@ def test_squared_errors_have_a_panel_of_their_own():
 def test_running_mean():
     assert running_mean([1, 2, 3, 4], 2).tolist() == [1, 1.5, 2.5, 3.5]
     assert running_mean([1, 2, 3], 10).tolist() == [1, 1.5, 2]
+    assert running_mean([], 2).tolist() == []
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 1e30])
+@pytest.mark.parametrize("width", range(1, 12))
+def test_a_value_is_in_no_mean_after_its_window(value, width):
+    numbers = [1.0, 2.0, value, *range(7)]
+    expected = [np.mean(numbers[max(0, i + 1 - width) : i + 1]) for i in range(10)]
+    np.testing.assert_allclose(running_mean(numbers, width), expected, rtol=1e-12)
 
 
 def history_of(losses, epochs):

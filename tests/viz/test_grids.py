@@ -1,6 +1,7 @@
 """Grids of images: which pixel lands where, and files."""
 
 import matplotlib.image
+import numpy as np
 import pytest
 import torch
 
@@ -31,6 +32,42 @@ def test_ranges_and_colors():
 def test_arrays_that_are_no_images_are_refused(shape):
     with pytest.raises(ValueError, match=r"a picture needs images of shape \(N, 1 or 3, H, W\)"):
         image_grid(torch.zeros(shape), 2, pixel_range=(0, 1))
+
+
+@pytest.mark.parametrize("columns", [2**24, 2**40, 2**62])
+def test_a_row_is_not_filled_up_without_end(columns):
+    with pytest.raises(ValueError, match="columns must be a whole number of at most"):
+        image_grid(torch.zeros(2, 1, 4, 4), columns, pixel_range=(0, 1))
+    with pytest.raises(ValueError, match="columns must be a whole number of at most 1,100"):
+        plot_grid(torch.zeros(2, 1, 4, 4), columns, pixel_range=(0, 1))
+    with pytest.raises(ValueError, match="the rows of images must be a whole number of at most 1,100"):
+        plot_grid(torch.zeros(1101, 1, 1, 1), 1, pixel_range=(0, 1))
+
+
+def test_a_range_that_overflows_is_refused():
+    with pytest.raises(ValueError, match=r"pixel_range must be \(low, high\)"):
+        image_grid(torch.zeros(2, 1, 4, 4), 1, pixel_range=(-1e308, 1e308))
+
+
+@pytest.mark.parametrize("shade", [0, 1])
+def test_pixels_of_any_numbers_are_written_alike(tmp_path, shade):
+    made = torch.full((2, 3, 3), float(shade))
+    kinds = [made, made.bfloat16(), made.requires_grad_(), made.bool(), made.long(), (255 * made).byte()]
+    for pixels in (*kinds, made.detach().numpy().astype(np.longdouble)):
+        save_png(pixels, tmp_path / "a.png")
+        assert (matplotlib.image.imread(tmp_path / "a.png")[..., :3] == shade).all()
+    for bad in (made + 1.5, made - 1.5, 7 + made.long()):
+        with pytest.raises(ValueError, match="pixels must be from 0 to 1, or bytes"):
+            save_png(bad, tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("name", ["a.xyz", "a. png", "a.pgf", "a." + "x" * 99])
+def test_a_file_that_is_no_figure_is_refused_by_its_path(tmp_path, name):
+    figure = plot_grid(torch.rand(1, 1, 4, 4), 1, pixel_range=(0, 1))
+    with pytest.raises(ValueError, match=r"path must end as a figure does, such as \.png, but got"):
+        save_figure(figure, tmp_path / name)
+    with pytest.raises(ValueError, match="path must end as a figure does"):
+        save_figure(figure, "/")
 
 
 def test_grid_figure_checks_its_labels():

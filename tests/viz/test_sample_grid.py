@@ -1,9 +1,11 @@
 """Grids written during training, and their animation."""
 
+import os
 import sys
 
 import matplotlib.image
 import numpy as np
+import PIL.EpsImagePlugin
 import PIL.Image
 import pytest
 import torch
@@ -72,3 +74,29 @@ def test_folders_that_cannot_be_animated_are_refused(tmp_path):
         animate_folder(tmp_path, tmp_path / "a.gif")
     with pytest.raises(ValueError, match="seconds must be a finite number above 0"):
         animate_folder(tmp_path, tmp_path / "a.gif", seconds=0)
+    with pytest.raises(ValueError, match="seconds must be at most 100"):
+        animate_folder(tmp_path, tmp_path / "a.gif", seconds=101)
+
+
+def test_pictures_of_ten_million_steps_are_in_order(tmp_path):
+    for step, shade in ((10_000_000, 1.0), (9_999_999, 0.0)):
+        save_png(np.full((4, 6, 3), shade, dtype=np.float32), tmp_path / f"step_{step:07d}.png")
+    animate_folder(tmp_path, tmp_path / "a.gif", seconds=100)
+    with PIL.Image.open(tmp_path / "a.gif") as gif:
+        assert gif.convert("RGB").getpixel((2, 2)) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n"])
+def test_a_picture_that_cannot_be_read_is_named_and_runs_nothing(tmp_path, monkeypatch, content):
+    save_png(np.zeros((4, 6, 3), dtype=np.float32), tmp_path / "step_1.png")
+    (tmp_path / "step_2.png").write_bytes(content)
+    monkeypatch.setattr(PIL.EpsImagePlugin, "Ghostscript", lambda *_: pytest.fail("Ghostscript was called"))
+    with pytest.raises(ValueError, match=r"step_2.png is no picture that can be read: .*; remove it"):
+        animate_folder(tmp_path, tmp_path / "a.gif")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no named pipes")
+def test_a_pipe_among_the_pictures_is_not_waited_for(tmp_path):
+    save_png(np.zeros((4, 6, 3), dtype=np.float32), tmp_path / "step_1.png")
+    os.mkfifo(tmp_path / "step_2.png")
+    assert animate_folder(tmp_path, tmp_path / "a.gif") == 1

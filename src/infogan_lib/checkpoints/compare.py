@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 from infogan_lib._checks import join_names
 from infogan_lib._schema import Record
@@ -89,6 +90,10 @@ def check_tensors(path: Path, owner: str, saved: Mapping[str, Any], own: Mapping
         other = saved[name]
         if not isinstance(value, Tensor):
             continue
+        if is_lazy(value):
+            raise CheckpointError(
+                path, f"{name!r} of the {owner} is lazy and has no shape yet; run it on a batch first"
+            )
         if not isinstance(other, Tensor) or other.shape != value.shape or other.dtype != value.dtype:
             raise CheckpointError(
                 path,

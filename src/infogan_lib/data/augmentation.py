@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from infogan_lib._checks import check_float, describe
+from infogan_lib._checks import check_dense, check_float, check_rng, describe
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 """A function (images, rng) -> images of the same shape; rng is on the images' device."""
@@ -82,7 +82,7 @@ class Translation:
         Raises:
             ValueError: Images without a spatial dimension.
         """
-        _check_spatial("Translation", images)
+        _check_spatial("Translation", images, rng)
         for dim in range(2, images.ndim):
             size, most = images.shape[dim], _pixels(self.fraction, images.shape[dim])
             shift = torch.randint(-most, most + 1, (len(images), 1), generator=rng, device=images.device)
@@ -115,9 +115,11 @@ class Cutout:
         """Each image with a box of its own, same shape.
 
         Raises:
-            ValueError: Images without a spatial dimension.
+            ValueError: Images without a spatial dimension, or of bytes where `value` is none.
         """
-        _check_spatial("Cutout", images)
+        _check_spatial("Cutout", images, rng)
+        if not images.is_floating_point() and self.value not in range(256):
+            raise ValueError(f"value of Cutout must be 0 to 255 for images of bytes, but got {self.value:g}")
         inside = torch.ones((), dtype=torch.bool, device=images.device)
         for dim in range(2, images.ndim):
             size, side = images.shape[dim], _pixels(self.fraction, images.shape[dim])
@@ -147,7 +149,7 @@ class Brightness(_Amount):
 
     def __call__(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Each image (N, *) with a change of its own, same shape."""
-        _check_floats("Brightness", images)
+        _check_floats("Brightness", images, rng)
         return images + _uniform(self.amount, images, rng)
 
 
@@ -163,7 +165,7 @@ class Contrast(_Amount):
 
     def __call__(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Each image (N, *) with a factor of its own, same shape."""
-        _check_floats("Contrast", images)
+        _check_floats("Contrast", images, rng)
         mean = images.mean(tuple(range(1, images.ndim)), keepdim=True)
         return images + _uniform(self.amount, images, rng) * (images - mean)
 
@@ -188,8 +190,8 @@ class Saturation(_Amount):
         Raises:
             ValueError: Images without a spatial dimension.
         """
-        _check_floats("Saturation", images)
-        _check_spatial("Saturation", images)
+        _check_floats("Saturation", images, rng)
+        _check_spatial("Saturation", images, rng)
         return images + _uniform(self.amount, images, rng) * (images - images.mean(1, keepdim=True))
 
 
@@ -219,7 +221,7 @@ class RandomAffine:
         Raises:
             ValueError: Images of another number of dimensions.
         """
-        _check_floats("RandomAffine", images)
+        _check_floats("RandomAffine", images, rng)
         if images.ndim != 4:
             raise ValueError(f"RandomAffine takes images (N, C, H, W), but got shape {tuple(images.shape)}")
         u = torch.rand(6, len(images), generator=rng, device=images.device, dtype=torch.float32) * 2 - 1
@@ -240,19 +242,28 @@ def _check_fraction(fraction: object) -> float:
     return result
 
 
-def _check_floats(name: str, images: object) -> None:
+def _check_floats(name: str, images: object, rng: object) -> None:
     if not isinstance(images, Tensor) or not images.is_floating_point() or images.is_nested or images.ndim == 0:
         raise TypeError(
             f"{name} takes images (N, *) of floats, such as images.float() / 127.5 - 1 of bytes, but got "
             f"{describe(images)}"
         )
+    _check_filled(name, images, rng)
 
 
-def _check_spatial(name: str, images: Tensor) -> None:
+def _check_spatial(name: str, images: Tensor, rng: object) -> None:
     if not isinstance(images, Tensor):
         raise TypeError(f"{name} takes images (N, C, *) in a Tensor, but got {describe(images)}")
     if images.ndim < 3:
         raise ValueError(f"{name} takes images (N, C, *) with at least one side, but got shape {tuple(images.shape)}")
+    _check_filled(name, images, rng)
+
+
+def _check_filled(name: str, images: Tensor, rng: object) -> None:
+    check_dense(f"the images of {name}", images)
+    check_rng("rng", rng)
+    if images.numel() == 0:
+        raise ValueError(f"{name} takes images with at least one pixel, but got shape {tuple(images.shape)}")
 
 
 def _pixels(fraction: float, size: int) -> int:

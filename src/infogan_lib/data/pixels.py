@@ -15,8 +15,10 @@ PixelRange = tuple[float, float]
 def pixel_range(value: Any) -> PixelRange:
     """Return a (low, high) pair of finite numbers, low < high, as floats. Raises ValueError for anything else."""
     low, high = check_pair("pixel_range", value, "two finite numbers (low, high)")
-    if low >= high:
-        raise ValueError(f"pixel_range must be (low, high) with low < high, but got {describe(value)}")
+    if not 0 < high - low < math.inf:
+        raise ValueError(
+            f"pixel_range must be (low, high) with low < high and high - low finite, but got {describe(value)}"
+        )
     return low, high
 
 

@@ -23,6 +23,9 @@ from infogan_lib.metrics._arrays import check_codes
 from infogan_lib.metrics.intervention_scores import vote_score
 from infogan_lib.model.infogan import InfoGAN
 
+_MAX_COUNT = 2**22
+"""The most images of the votes, which is a thousand times as many as are usual, and of the others."""
+
 
 @dataclass(frozen=True, eq=False)
 class ModelCentrality:
@@ -102,9 +105,10 @@ def model_centrality(
     models = check_items("models", models, "InfoGANs in a list")
     _check_models(models)
     max_dims = max(len(_continuous_columns(model)) for model in models)
-    num_votes = check_int("num_votes", num_votes, minimum=max_dims)
-    num_samples = check_int("num_samples", num_samples, minimum=2)
-    group_size, seed = check_int("group_size", group_size, minimum=2), check_seed(seed)
+    num_votes = check_int("num_votes", num_votes, minimum=max_dims, maximum=max(max_dims, _MAX_COUNT))
+    num_samples = check_int("num_samples", num_samples, minimum=2, maximum=_MAX_COUNT)
+    group_size = check_int("group_size", group_size, minimum=2, maximum=max(2, _MAX_COUNT // num_votes))
+    seed = check_seed(seed)
     batch_size = check_int("batch_size", batch_size, minimum=1)
     scores = np.empty((len(models), len(models)))
     for j, source in enumerate(models):

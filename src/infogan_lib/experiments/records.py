@@ -106,6 +106,7 @@ def read_result(path: Path) -> dict[str, Any]:
         if "metrics" in content:
             _RESULT.check(content, "it")
             _check_metrics(content["metrics"])
+        _check_count(content)
     except (CheckpointError, ValueError) as error:
         raise _unreadable(path, error) from error
     return content

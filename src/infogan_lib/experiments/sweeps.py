@@ -6,18 +6,15 @@ that was stopped, even by a kill, is finished by the same program started once m
 
 import csv
 import io
-import itertools
 import logging
 import math
 import multiprocessing
 import os
 import pickle
-import re
 import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from multiprocessing import connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,8 +26,6 @@ from torch.utils.data import Dataset
 from infogan_lib._checks import (
     check_function,
     check_int,
-    check_items,
-    check_name,
     check_path,
     describe,
     join_names,
@@ -38,6 +33,7 @@ from infogan_lib._checks import (
 )
 from infogan_lib.checkpoints.together import write_together
 from infogan_lib.distributed.launch import launched_size
+from infogan_lib.experiments.grid import check_apart, check_seeds, combinations, folder_name
 from infogan_lib.experiments.records import read_result
 from infogan_lib.experiments.run_metrics import RESULT
 from infogan_lib.experiments.spread import Spread
@@ -50,9 +46,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 _log = logging.getLogger(__name__)
-
-_MAX_RUNS = 10_000
-"""The most runs of a sweep, each of which is a process and a folder."""
 
 _SECONDS_TO_SAVE = 60.0
 """The time that a run has to save when the sweep is stopped."""
@@ -75,7 +68,7 @@ class SweepResult:
     @property
     def metrics(self) -> list[str]:
         """Names of the metrics."""
-        known = {*COLUMNS, *self.settings}
+        known = COLUMNS.union(self.settings)
         return list(dict.fromkeys(name for row in self.runs for name in row if name not in known))
 
     @property
@@ -159,8 +152,9 @@ def sweep(
 
     Raises:
         TypeError: If an argument has the wrong type, or a function that other processes cannot import.
-        ValueError: If there are no seeds, a setting has no values, a run has the name of another one, there already or
-            to be trained, or torchrun has started several processes that are each to train several runs at a time.
+        ValueError: If there are no seeds, a setting has no values, two runs have one name, a run of that name was
+            trained with something else, or torchrun has started several processes that are each to train several
+            runs at a time.
         KeyboardInterrupt: If the sweep was stopped; its runs are saved.
         CheckpointError: If another process has been writing into the sweep's folder for a minute.
     """
@@ -182,18 +176,17 @@ def sweep(
             f"processes must be 1 in a program that torchrun has started, whose {launched_size()} processes share each "
             f"run, but got {count}; start the program without torchrun to train several runs at a time"
         )
-    all_seeds = _seeds(seeds)
-    points = _points(grid, len(all_seeds))
+    all_seeds = check_seeds(seeds)
+    points = combinations(grid, len(all_seeds))
     threads = None if count == 1 else max(1, (os.cpu_count() or 1) // count)
     for name, function in {"make_recipe": make_recipe, "data": data, "test": test, "evaluate": evaluate}.items():
         _check_importable(name, function)
     jobs = [
-        Job(folder / _folder_name(labels, seed), make_recipe, data, test, evaluate, seed, settings, labels, threads)
+        Job(folder / folder_name(labels, seed), make_recipe, data, test, evaluate, seed, settings, labels, threads)
         for labels, settings in points
         for seed in all_seeds
     ]
-    if len({job.folder for job in jobs}) < len(jobs):
-        raise ValueError("grid: two of its combinations have the same name; give the values in a dict, by other names")
+    check_apart(jobs)
     for job in jobs:
         job.check_unchanged()
     folder.mkdir(parents=True, exist_ok=True)
@@ -210,56 +203,6 @@ def _is_labeled(data: Any) -> bool:
 
 def _is_images(data: Any) -> bool:
     return isinstance(data, (Tensor, np.ndarray, Dataset))
-
-
-def _seeds(seeds: Iterable[int]) -> list[int]:
-    given = check_items("seeds", seeds, "whole numbers in a list, such as range(3)", _MAX_RUNS)
-    found = list(dict.fromkeys(check_int("one of seeds", seed, minimum=0) for seed in given))
-    if not found:
-        raise ValueError("seeds must be at least one whole number, but got none")
-    return found
-
-
-def _points(grid: Any, num_seeds: int) -> list[tuple[dict[str, str], dict[str, Any]]]:
-    """The combinations of settings: what tables call the values, and the values."""
-    if grid is not None and not isinstance(grid, Mapping):
-        raise TypeError(f"grid must be a mapping of settings to their values, but got {describe(grid)}")
-    named: list[list[tuple[str, str, Any]]] = []
-    runs = num_seeds
-    for name, values in (grid or {}).items():
-        if check_name("a setting of grid", name) in COLUMNS:
-            raise ValueError(f"grid: {name!r} is what the tables have as a column, so no setting; rename it")
-        if not isinstance(values, (Mapping, Sequence)) or isinstance(values, (str, bytes)) or len(values) == 0:
-            raise ValueError(
-                f"grid: {name!r} must have values in a list, or a dict by name, but got {describe(values)}"
-            )
-        runs *= len(values)
-        if runs > _MAX_RUNS:
-            raise ValueError(f"grid and seeds must make at most {_MAX_RUNS:,} runs, but with {name!r} make {runs:,}")
-        pairs = values.items() if isinstance(values, Mapping) else [(_label(name, value), value) for value in values]
-        named.append([(name, check_name(f"a name in grid[{name!r}]", label), value) for label, value in pairs])
-    return [
-        ({name: label for name, label, _ in combination}, {name: value for name, _, value in combination})
-        for combination in itertools.product(*named)
-    ]
-
-
-def _label(name: str, value: object) -> str:
-    """What tables call a value: its text, which must be the same in every process."""
-    text = value if isinstance(value, str) else repr(value)
-    if re.search(r" at 0x[0-9a-f]+", text) or len(text) > 200:
-        raise ValueError(
-            f"grid: a value of {name!r} has no short name of its own, {describe(value)}; give the values in a dict by "
-            f"name, such as {{{name!r}: {{'first': ...}}}}"
-        )
-    return text
-
-
-def _folder_name(labels: Mapping[str, str], seed: int) -> str:
-    """The name of a run's folder; where a label had to be shortened or changed, with a part of its hash."""
-    text = ",".join([*(f"{name}={label}" for name, label in labels.items()), f"seed={seed}"])
-    name = re.sub(r"[^\w.,=+-]+", "_", text)[:120]
-    return name if name == text else f"{name}-{sha256(text.encode()).hexdigest()[:8]}"
 
 
 def _check_importable(name: str, value: Any) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from infogan_lib._checks import check_name, describe, shorten
+from infogan_lib._checks import check_mapping, check_name, shorten
 from infogan_lib.checkpoints.json_file import read_object
 from infogan_lib.checkpoints.together import write_whole
 from infogan_lib.data.batch_images import to_tensor
@@ -30,8 +30,8 @@ ERROR = "error.txt"
 JOB = "job.json"
 """The file of what a run trains, by which another one under its name is noticed."""
 
-COLUMNS = ("run", "seed", "error")
-"""What tables have beside settings and metrics."""
+COLUMNS = frozenset({"run", "seed", "error"})
+"""The columns of the tables beside settings and metrics."""
 
 
 @dataclass(frozen=True)
@@ -149,12 +149,11 @@ def _train(job: Job) -> dict[str, float]:
 
 def _evaluated(job: Job, found: Any) -> dict[str, float]:
     """What `evaluate` returned, as metrics."""
-    if not isinstance(found, Mapping):
-        raise TypeError(f"evaluate must return {{name: number}}, but returned {describe(found)}")
-    for name in found:
-        if check_name("a metric of evaluate", name) in (*COLUMNS, *job.labels):
-            raise ValueError(f"evaluate returned a metric {name!r}, which the tables have as a column; rename it")
-    return {name: float(value) for name, value in found.items()}
+    metrics = dict(check_mapping("the result of evaluate", found))
+    for name in metrics:
+        if check_name("a metric of evaluate", name) in COLUMNS | job.labels.keys():
+            raise ValueError(f"evaluate: a metric must not be named {name!r}, as a column of the tables is")
+    return {name: float(value) for name, value in metrics.items()}
 
 
 def _stop_with_the_parent() -> None:

@@ -76,7 +76,7 @@ def check_showable(model: InfoGAN, images: Tensor | None) -> None:
 
 def read_engine(engine: str | os.PathLike[str]) -> dict[str, bytes]:
     """The engine's files to copy: none for "cdn", else those of a folder. Raises ValueError if one is missing."""
-    if engine == "cdn":
+    if isinstance(engine, str) and engine == "cdn":
         return {}
     folder = check_path("engine", engine)
     missing = [name for name in ENGINE_FILES if not (folder / name).is_file()]

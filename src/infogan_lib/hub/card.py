@@ -55,9 +55,10 @@ def _usage(model: InfoGAN, source: str, recipe: Recipe | None) -> str:
         lines.append(f"images = model.sample(16, {code}=0)")
     if code:
         lines.append(f"codes = model.encode(images)[{code!r}]")
+    alone = _on_one_line(f"from_pretrained({source!r}, generator=generator)")
     needed = "" if recipe else (
         "\n\n`generator` and `discriminator` are networks with the layers that were trained; "
-        f"`from_pretrained({source!r}, generator=generator)` gives samples without D."
+        f"`{alone}` gives samples without D."
     )  # fmt: skip
     return "## Use\n\n```bash\npip install 'infogan-lib[hub]'\n```\n\n```python\n" + "\n".join(lines) + f"\n```{needed}"
 

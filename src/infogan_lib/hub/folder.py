@@ -134,4 +134,4 @@ def _read_weights(path: Path, max_bytes: int) -> bytes:
     with file, os_errors_as_checkpoint_errors(path, "reading"):
         if size > max_bytes:
             raise CheckpointError(path, f"it has {size:,} bytes, and these networks need at most {max_bytes:,}")
-        return file.read(max_bytes)
+        return file.read(size)  # a larger number would be asked for as memory

@@ -24,6 +24,7 @@ from infogan_lib._checks import (
     check_dense,
     check_device,
     check_float,
+    check_floats,
     check_int,
     check_rng,
     check_rows,
@@ -145,7 +146,7 @@ class LatentVariable(ABC):
         dim = check_int("dim", dim, minimum=0)
         if dim >= self.width:
             raise ValueError(f"dim must be from 0 to {self.width - 1} for {self!r}, but got {dim}")
-        check_tensor("base", base, (self.width,))
+        check_floats("base", check_tensor("base", base, (self.width,)))
         default_low, default_high = self.traversal_range
         start = default_low if low is None else check_float("low", low)
         stop = default_high if high is None else check_float("high", high)
@@ -294,8 +295,6 @@ def sample_each(variables: Sequence[LatentVariable]) -> Sampler:
 def sampling_device(rng: torch.Generator | None, device: torch.device | str | None) -> torch.device:
     """The given device, else that of the random generator, else torch's default. Raises TypeError or ValueError."""
     check_rng("rng", rng)
-    if isinstance(device, torch.device):
-        return device
     if device is not None:
         return check_device("device", device)
     return rng.device if rng is not None else torch.get_default_device()

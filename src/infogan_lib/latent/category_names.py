@@ -64,7 +64,7 @@ def categorical_code(latent: LatentSpec, code: str | None) -> str:
     """
     categorical = categorical_names(latent)
     if code is not None:
-        if code not in categorical:
+        if not isinstance(code, str) or code not in categorical:
             variable = latent[code]  # raises for a name that is not in the latent
             raise TypeError(f"code {code!r} is {variable!r}, which has no categories to name")
         return code

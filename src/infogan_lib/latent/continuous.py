@@ -60,8 +60,11 @@ class Uniform(VectorCode):
             object.__setattr__(self, end, check_float(end, getattr(self, end)))
         if self.low >= self.high:
             raise ValueError(f"low must be below high in Uniform, but got low={self.low} and high={self.high}")
-        if not math.isfinite(self.high - self.low):
-            raise ValueError(f"high - low must be finite in Uniform, but got low={self.low} and high={self.high}")
+        if max(self.high, -self.low, self.high - self.low) > torch.finfo(torch.float32).max:
+            raise ValueError(
+                f"low, high and high - low must be finite in Uniform, in float32 too, but got low={self.low} and "
+                f"high={self.high}"
+            )
         super().__post_init__()
 
     @property

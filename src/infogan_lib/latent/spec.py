@@ -23,6 +23,7 @@ from typing_extensions import override
 from infogan_lib._checks import (
     check_dense,
     check_dtype,
+    check_floats,
     check_mapping,
     check_name,
     check_rows,
@@ -223,11 +224,11 @@ class LatentSpec(Traversable):
         if set(check_mapping("parts", parts)) != set(self):
             raise ValueError(f"join needs exactly the parts {join_names(self)}, but got {join_names(parts)}")
         for name, variable in self.items():
-            check_type(f"part {name!r}", parts[name], Tensor)
-            if parts[name].ndim != 2 or parts[name].shape[1] != variable.width:
-                raise ValueError(
-                    f"part {name!r} must have shape (N, {variable.width}), but got {tuple(parts[name].shape)}"
-                )
+            part = check_dense(f"part {name!r}", check_type(f"part {name!r}", parts[name], Tensor))
+            if part.ndim != 2 or part.shape[1] != variable.width:
+                raise ValueError(f"part {name!r} must have shape (N, {variable.width}), but got {tuple(part.shape)}")
+        if len(set(map(len, parts.values()))) > 1:
+            raise ValueError(f"all parts must have as many rows, but got {[len(part) for part in parts.values()]}")
         return torch.cat([parts[name] for name in self], dim=1)
 
     def nll(self, outputs: Tensor, latent: Tensor) -> Tensor:
@@ -245,6 +246,8 @@ class LatentSpec(Traversable):
         """
         self._check_width(latent)
         self._check_outputs(outputs)
+        if len(outputs) != len(latent):
+            raise ValueError(f"outputs and latent must have as many rows, but got {len(outputs)} and {len(latent)}")
         return self._loss(outputs, latent)
 
     @cached_property
@@ -279,7 +282,7 @@ class LatentSpec(Traversable):
         """
         self._check_width(latent)
         check_mapping("values", values)
-        latent = check_dense("latent", latent).clone()
+        latent = check_floats("latent", latent).clone()
         for name, value in values.items():
             variable = self[name]
             try:
@@ -309,8 +312,8 @@ class LatentSpec(Traversable):
             raise ValueError(f"a latent of this spec has shape (N, {self.width}), but got {tuple(latent.shape)}")
 
     def _check_outputs(self, outputs: Tensor) -> None:
-        check_dense("outputs", check_type("outputs", outputs, Tensor))
-        if outputs.ndim != 2 or outputs.shape[1] != self.num_outputs:
+        check_floats("outputs", check_dense("outputs", check_type("outputs", outputs, Tensor)))
+        if outputs.ndim != 2 or outputs.shape[1] != self.num_outputs or len(outputs) == 0:
             needs = ", ".join(f"{name} {code.num_outputs}" for name, code in self.codes.items())
             raise ValueError(
                 f"outputs: Q must give shape (N, {self.num_outputs}) for these codes ({needs}), "

@@ -17,6 +17,9 @@ FloatArray = NDArray[np.float64]
 
 IntArray = NDArray[np.int64]
 
+MAX_BINS = 2**16
+"""The most bins of a histogram: more are a typing error, and might not fit into memory."""
+
 
 def make_rng(seed: int) -> np.random.Generator:
     """A random number generator seeded with an int of at least 0."""

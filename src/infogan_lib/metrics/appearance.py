@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from infogan_lib._checks import check_float, check_tensor, require_eval
-from infogan_lib.data.pixels import PixelRange, as_unit, check_finite_images
+from infogan_lib.data.pixels import PixelRange, as_unit, check_dtype, check_finite_images
 from infogan_lib.data.pixels import pixel_range as checked_range
 
 UNITS: Mapping[str, str] = {
@@ -41,9 +41,10 @@ def measure_images(images: Tensor, *, pixel_range: PixelRange, background: float
         NaN.
 
     Raises:
+        TypeError: If images are neither floats nor uint8.
         ValueError: If images do not have shape (N, C, H, W), or some values are not finite.
     """
-    check_tensor("images", images)
+    check_dtype(check_tensor("images", images))
     pixel_range = checked_range(pixel_range)
     if background is not None:
         background = check_float("background", background)

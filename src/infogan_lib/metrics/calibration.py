@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from infogan_lib._checks import check_int, describe
-from infogan_lib.metrics._arrays import FloatArray, IntArray, to_floats
+from infogan_lib.metrics._arrays import MAX_BINS, FloatArray, IntArray, to_floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,11 +45,11 @@ def reliability(confidence: ArrayLike, correct: ArrayLike, *, bins: int = 10) ->
         raise ValueError(
             f"confidence and correct must both have shape (N,), but got {probability.shape} and {hit.shape}"
         )
-    if not ((hit >= 0) & (hit <= 1)).all():
+    if not ((hit == 0) | (hit == 1)).all():
         raise ValueError(f"correct must be true or false for each prediction, but got {describe(correct)}")
     if not ((probability >= 0) & (probability <= 1 + 1e-6)).all():
         raise ValueError(f"confidence must lie between 0 and 1, but got {probability.min():g} to {probability.max():g}")
-    bins = check_int("bins", bins, minimum=1)
+    bins = check_int("bins", bins, minimum=1, maximum=MAX_BINS)
     edges = np.linspace(0, 1, bins + 1)
     indices = np.clip(np.searchsorted(edges, probability, side="right") - 1, 0, bins - 1)
     counts = np.bincount(indices, minlength=bins)
@@ -87,8 +87,8 @@ def coverage(quantiles: ArrayLike, *, levels: int = 10) -> Coverage:
     values = to_floats("quantiles", quantiles).ravel()
     if len(values) == 0 or not ((values >= 0) & (values <= 1)).all():
         raise ValueError(f"quantiles must be numbers between 0 and 1, at least one, but got {len(values)} of them")
-    nominal = np.linspace(0, 1, check_int("levels", levels, minimum=1) + 2)[1:-1]
-    covered = (2 * np.abs(values - 0.5) <= nominal[:, None] + 1e-12).mean(axis=1)
+    nominal = np.linspace(0, 1, check_int("levels", levels, minimum=1, maximum=MAX_BINS) + 2)[1:-1]
+    covered = np.searchsorted(np.sort(2 * np.abs(values - 0.5)), nominal + 1e-12, side="right") / len(values)
     return Coverage(nominal, covered, float(np.abs(covered - nominal).mean()))
 
 

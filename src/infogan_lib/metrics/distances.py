@@ -25,6 +25,9 @@ from infogan_lib.metrics._arrays import FloatArray, IntArray, to_floats
 _CHUNK = 1024
 """Rows per block of a kernel matrix, to bound memory."""
 
+_MAX_FEATURE = 1e45
+"""The largest absolute value whose sixth power, summed over pairs, is finite."""
+
 
 def frechet_distance(real: ArrayLike, generated: ArrayLike) -> float:
     """The squared Frechet distance of the normal distributions fitted to real and generated features.
@@ -185,4 +188,7 @@ def _check_features(real: ArrayLike, generated: ArrayLike) -> tuple[FloatArray, 
             "features of real and generated images must be finite, but some are NaN or infinite; check the extractor "
             "and the images"
         )
+    largest = max(np.abs(r).max(initial=0), np.abs(g).max(initial=0))
+    if largest > _MAX_FEATURE:
+        raise ValueError(f"features must be at most {_MAX_FEATURE:g}, but got {largest:g}; check the extractor")
     return r, g

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from infogan_lib._checks import check_int
-from infogan_lib.metrics._arrays import FloatArray, IntArray, check_samples
+from infogan_lib.metrics._arrays import MAX_BINS, FloatArray, IntArray, check_samples
 
 
 def mig(codes: ArrayLike | Tensor, factors: ArrayLike | Tensor, *, bins: int = 20) -> float:
@@ -130,7 +130,7 @@ def _check_table(information: ArrayLike) -> FloatArray:
 
 
 def _information(codes: FloatArray, factors: IntArray, bins: int) -> FloatArray:
-    bins = check_int("bins", bins, minimum=2)
+    bins = check_int("bins", bins, minimum=2, maximum=MAX_BINS)
     binned = [_bin(column, bins) for column in codes.T]
     return np.array([[_mutual_information(code, factor) for factor in factors.T] for code in binned])
 

@@ -25,6 +25,9 @@ from infogan_lib.metrics._arrays import FloatArray, IntArray, check_codes, make_
 Encoder = Callable[[Tensor], ArrayLike | Tensor]
 """From images (n, *) to codes (n, D)."""
 
+_MAX_FACTORS = 2**26
+"""The most numbers that the factors of a score's images have, half a GiB."""
+
 
 @dataclass(frozen=True, eq=False)
 class FactorGrid:
@@ -93,7 +96,8 @@ def factor_vae_score(
     """
     check_function("encode", encode, "a function from images to codes", 1)
     num_votes, group_size = _check_counts(grid, "num_votes", num_votes, group_size)
-    num_samples, rng = check_int("num_samples", num_samples, minimum=2), make_rng(seed)
+    num_samples = check_int("num_samples", num_samples, minimum=2, maximum=_MAX_FACTORS // len(grid.sizes))
+    rng = make_rng(seed)
     fixed = np.arange(2 * num_votes) % len(grid.sizes)
     groups = _sample_factors(grid, (2 * num_votes, group_size), rng)
     rows = np.arange(len(fixed))
@@ -217,7 +221,9 @@ def _check_counts(grid: FactorGrid, name: str, count: int, group_size: int) -> t
     check_type("grid", grid, FactorGrid)
     if len(grid.sizes) < 2:
         raise ValueError("this score compares factors, so the grid needs at least 2 of them, but it has 1")
-    return check_int(name, count, minimum=len(grid.sizes)), check_int("group_size", group_size, minimum=2)
+    k = len(grid.sizes)
+    count = check_int(name, count, minimum=k, maximum=max(k, _MAX_FACTORS // (2 * k)))
+    return count, check_int("group_size", group_size, minimum=2, maximum=max(2, _MAX_FACTORS // (count * k)))
 
 
 def _sample_factors(grid: FactorGrid, shape: tuple[int, ...], rng: np.random.Generator) -> IntArray:

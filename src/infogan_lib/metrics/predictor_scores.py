@@ -120,7 +120,7 @@ def dci(
     with require_eval("dci"):
         from sklearn.ensemble import RandomForestClassifier
     codes, factors = check_samples(codes, factors, min_codes=2, min_factors=2)
-    num_trees = check_int("num_trees", num_trees, minimum=1)
+    num_trees = check_int("num_trees", num_trees, minimum=1, maximum=10_000)
     min_samples_leaf = check_int("min_samples_leaf", min_samples_leaf, minimum=1)
     rng = make_rng(seed)
     part = split(standardize(codes), factors, rng)

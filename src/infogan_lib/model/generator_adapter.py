@@ -82,8 +82,7 @@ def infer_generator_adapter(
         ValueError: it runs in none of them, and the message says how each failed; or its images have no gradients, or
             do not depend on one of the codes.
     """
-    if input != "auto":
-        check_choice("generator_input", input, ("auto", *GENERATOR_INPUTS))
+    check_choice("generator_input", input, ("auto", *GENERATOR_INPUTS))
     n = batch_size or (2 if spec.width != 2 else 3)
     latent, fresh = _latents(spec, n, generator)
     failures = []

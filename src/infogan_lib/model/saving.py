@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from infogan_lib._checks import check_path, join_names, shorten
 from infogan_lib._schema import MAX_INT
@@ -238,9 +239,9 @@ def max_weight_bytes(networks: Iterable[nn.Module]) -> int:
 
 
 def size_in_bytes(module: nn.Module) -> int:
-    """The size of all parameters and buffers."""
-    tensors = module.state_dict().values()
-    return sum(value.numel() * value.element_size() for value in tensors if isinstance(value, Tensor))
+    """The size of all parameters and buffers; those of a lazy module have none yet."""
+    tensors = [value for value in module.state_dict().values() if isinstance(value, Tensor) and not is_lazy(value)]
+    return sum(value.numel() * value.element_size() for value in tensors)
 
 
 def check_finite_weights(model: nn.Module) -> None:

@@ -46,7 +46,7 @@ def all_digits(name: str) -> dict[str, Any]:
     Raises:
         ValueError: If no such settings are known for the recipe.
     """
-    if name == "default":
+    if isinstance(name, str) and name == "default":
         return {}
     if not isinstance(name, str) or name not in _OPTIMIZERS:
         raise ValueError(

@@ -88,7 +88,8 @@ class Recipe:
         check_type("engine", self.engine, Engine)
         if self.decay_start is not None and check_float("decay_start", self.decay_start, minimum=0) >= 1:
             raise ValueError(f"decay_start must be below 1, but got {self.decay_start}")
-        check_type("trainer_kwargs", self.trainer_kwargs, dict)
+        for key in check_type("trainer_kwargs", self.trainer_kwargs, dict):
+            check_type("a name in trainer_kwargs", key, str)
 
     def images(self, images: Tensor) -> Tensor:
         """Resize images to the recipe's size, as `resize_images` does.

@@ -120,7 +120,7 @@ class RealImageInformation(RealImageRegularizer):
 def check_categorical(term: str, latent: LatentSpec, code: str) -> None:
     """Raise ValueError, naming the term, unless a latent has a categorical code of this name."""
     categorical = categorical_names(latent)
-    if code not in categorical:
+    if not isinstance(code, str) or code not in categorical:
         raise ValueError(
             f"{term} needs the name of a Categorical code; this latent has {join_names(categorical)}, but got "
             f"{shorten(code)}"

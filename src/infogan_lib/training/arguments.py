@@ -7,7 +7,7 @@ from inspect import Parameter, signature
 from typing import Any, NoReturn
 
 from infogan_lib import losses
-from infogan_lib._checks import check_instance, describe, join_names
+from infogan_lib._checks import check_instance, describe, join_names, shorten
 from infogan_lib.losses import AdversarialLoss, NonSaturating, PairedAdversarialLoss
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.training.engine import Engine
@@ -121,7 +121,7 @@ def check_optimizers(value: Any) -> Optimizers:
     """
     if value is None or isinstance(value, Optimizers) or value is Optimizers:
         return check_instance("optimizers", value, Optimizers) or Optimizers()
-    given = f"{value}" if isinstance(value, (int, float)) else "..."
+    given = shorten(value) if isinstance(value, (int, float)) else "..."
     raise TypeError(
         f"optimizers must be of type Optimizers, but got {describe(value)}; write Optimizers(g={given}, d={given}), "
         "each a rate, an optimizer, or a function of a list of parameters that makes one"

@@ -155,10 +155,13 @@ def running_mean(values: Sequence[float] | NDArray[np.float64], width: int) -> N
     width, numbers = check_int("width", width, minimum=1), to_floats("values", values)
     if numbers.ndim != 1:
         raise ValueError(f"values must have shape (N,), but got {numbers.shape}")
-    sums = np.concatenate([[0.0], np.cumsum(numbers)])
-    ends = np.arange(1, len(numbers) + 1)
-    starts = np.maximum(ends - width, 0)
-    return (sums[ends] - sums[starts]) / (ends - starts)
+    # A window is the end of one block and the start of the next, so that a NaN or a huge value is in no other's sum.
+    width = max(1, min(width, len(numbers)))
+    blocks = np.concatenate([np.zeros(width), numbers, np.zeros(-len(numbers) % width)]).reshape(-1, width)
+    ends = blocks[:-1, ::-1].cumsum(axis=1)[:, -2::-1]
+    sums = blocks[1:].cumsum(axis=1)
+    sums[:, :-1] += ends
+    return sums.ravel()[: len(numbers)] / np.minimum(np.arange(1, len(numbers) + 1), width)
 
 
 def _format(axes: "Axes", ylabel: str) -> None:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from infogan_lib._checks import check_int, check_path, check_tensor, check_text, describe
+from infogan_lib._checks import check_int, check_path, check_tensor, check_text, describe, one_line
 from infogan_lib.checkpoints.together import write_whole
 from infogan_lib.data.pixels import PixelRange, as_unit, check_dtype
 from infogan_lib.data.pixels import pixel_range as checked_range
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _GAP = 2
+
+_MAX_SIDE, _MAX_PIXELS = 1100, 2**26
+"""The most rows and columns of a figure (matplotlib draws 2**16 pixels), and the most pixels of a row of images."""
 
 
 def image_grid(images: Tensor, columns: int, *, pixel_range: PixelRange) -> NDArray[np.float32]:
@@ -36,12 +39,14 @@ def image_grid(images: Tensor, columns: int, *, pixel_range: PixelRange) -> NDAr
     Raises:
         ValueError: If `images` is empty or has another shape.
     """
-    columns, pixel_range = check_int("columns", columns, minimum=1), checked_range(pixel_range)
+    pixel_range = checked_range(pixel_range)
     check_dtype(check_tensor("images", images))
     if images.ndim != 4 or images.shape[1] not in (1, 3) or len(images) == 0:
         raise ValueError(
             f"a picture needs images of shape (N, 1 or 3, H, W) with N >= 1, but got {tuple(images.shape)}"
         )
+    most = max(len(images), _MAX_PIXELS // max(images[0, 0].numel(), 1))
+    columns = check_int("columns", columns, minimum=1, maximum=most)
     unit = as_unit(images, (0.0, 255.0) if images.dtype == torch.uint8 else pixel_range)
     return tile(unit.cpu().expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy(), columns, gap=_GAP)
 
@@ -84,9 +89,10 @@ def plot_grid(
     """
     texts = {"title": title, "xlabel": xlabel, "ylabel": ylabel}
     title, xlabel, ylabel = (escape_math(check_text(name, text, lines=True)) for name, text in texts.items())
+    columns = check_side("columns", columns)
     grid = image_grid(images, columns, pixel_range=pixel_range)
     height, width = images.shape[2:]
-    rows = -(-len(images) // columns)
+    rows = check_side("the rows of images", -(-len(images) // columns))
     figure = new_figure((max(3.0, 0.52 * columns + 0.9), max(1.5, 0.52 * rows * height / width + 1.0)))
     axes = figure.add_subplot()
     axes.imshow(grid, interpolation="nearest")
@@ -102,16 +108,19 @@ def plot_grid(
 
 
 def save_png(pixels: NDArray[np.float32], path: str | Path) -> None:
-    """Write an (H, W, 3) array in [0, 1] as a PNG file, creating its folder. Needs matplotlib."""
+    """Write an (H, W, 3) array in [0, 1], or of bytes, as a PNG file, creating its folder. Needs matplotlib."""
     require_matplotlib()
     path, array = check_path("path", path), to_floats("pixels", pixels)
     if array.ndim != 3 or 0 in array.shape or array.shape[2] != 3 or not np.isfinite(array).all():
         raise ValueError(f"pixels must be finite numbers of shape (H, W, 3), but got {describe(pixels)}")
-    write_whole(path, png_bytes(pixels))
+    is_bytes = str(getattr(pixels, "dtype", "")).endswith("uint8")
+    if not is_bytes and not 0 <= array.min() <= array.max() <= 1:
+        raise ValueError(f"pixels must be from 0 to 1, or bytes, but are from {array.min():g} to {array.max():g}")
+    write_whole(path, png_bytes(array.astype(np.uint8 if is_bytes else np.float32)))
 
 
-def png_bytes(pixels: NDArray[np.float32]) -> bytes:
-    """An (H, W, 3) array in [0, 1] as a PNG. Needs matplotlib."""
+def png_bytes(pixels: NDArray[Any]) -> bytes:
+    """An (H, W, 3) array in [0, 1], or of bytes, as a PNG. Needs matplotlib."""
     require_matplotlib()
     from matplotlib.image import imsave
 
@@ -126,8 +135,13 @@ def save_figure(figure: "Figure", path: str | Path) -> None:
     if not hasattr(figure, "savefig"):
         raise TypeError(f"figure must be a matplotlib Figure, but got {describe(figure)}")
     file = io.BytesIO()
-    path = path if path.suffix else path.with_name(f"{path.name}.png")
-    figure.savefig(file, dpi=110, format=path.suffix.removeprefix("."))
+    try:
+        path = path if path.suffix else path.with_name(f"{path.name}.png")
+        figure.savefig(file, dpi=110, format=path.suffix.removeprefix("."))
+    except ValueError as error:
+        raise ValueError(
+            f"path must end as a figure does, such as .png, but got {describe(str(path))}: {one_line(error, 200)}"
+        ) from error
     write_whole(path, file.getvalue())
 
 
@@ -145,6 +159,11 @@ def require_matplotlib() -> None:
         import matplotlib  # noqa: F401
     except ImportError as error:
         raise ImportError("pictures need matplotlib: pip install 'infogan-lib[viz]'") from error
+
+
+def check_side(name: str, value: object) -> int:
+    """Return a number of rows or columns of a figure as an int, or raise an error that names the argument."""
+    return check_int(name, value, minimum=1, maximum=_MAX_SIDE)
 
 
 def escape_math(text: str) -> str:

@@ -13,7 +13,7 @@ from infogan_lib.training.callbacks import Callback
 from infogan_lib.training.display import history_html
 from infogan_lib.training.progress import in_notebook
 from infogan_lib.training.trainer import InfoGANTrainer
-from infogan_lib.viz.grids import image_grid, png_bytes
+from infogan_lib.viz.grids import check_side, image_grid, png_bytes
 from infogan_lib.viz.sample_grid import fixed_latents
 
 
@@ -31,7 +31,7 @@ class LivePreview(Callback):
 
     def __init__(self, *, every: int = 100, rows: int = 4, seed: int = 0) -> None:
         self.every = check_int("every", every, minimum=1)
-        self.rows = check_int("rows", rows, minimum=1)
+        self.rows = check_side("rows", rows)
         self.seed = check_seed(seed)
         self._latents: Tensor | None = None
         self._columns = 0

@@ -3,17 +3,21 @@
 import io
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
-from infogan_lib._checks import check_float, check_int, check_path, check_seed, describe
+from infogan_lib._checks import check_float, check_int, check_path, check_seed, describe, one_line
 from infogan_lib.checkpoints.together import write_whole
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.training.callbacks import Callback
 from infogan_lib.training.trainer import InfoGANTrainer
-from infogan_lib.viz.grids import image_grid, require_matplotlib, save_png
+from infogan_lib.viz.grids import check_side, image_grid, require_matplotlib, save_png
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 class SampleGrid(Callback):
@@ -35,7 +39,7 @@ class SampleGrid(Callback):
     def __init__(self, folder: str | Path, *, every: int = 500, rows: int = 10, seed: int = 0) -> None:
         self.folder = check_path("folder", folder)
         self.every = check_int("every", every, minimum=1)
-        self.rows = check_int("rows", rows, minimum=1)
+        self.rows = check_side("rows", rows)
         self.seed = check_seed(seed)
         self.latents: Tensor | None = None
         self.columns: int | None = None
@@ -69,6 +73,10 @@ def fixed_latents(latent: LatentSpec, rows: int, seed: int) -> tuple[Tensor, int
     return latent.grid(rows=rows, columns=code, rng=rng, device="cpu")
 
 
+_MAX_SECONDS = 100
+"""The longest time of a picture: the last one's, five times as long, is one of two bytes in a GIF file."""
+
+
 def animate_folder(folder: str | Path, path: str | Path, *, seconds: float = 0.3) -> int:
     """Write an animated GIF of the pictures step_*.png in a folder, in the order of their steps.
 
@@ -81,10 +89,13 @@ def animate_folder(folder: str | Path, path: str | Path, *, seconds: float = 0.3
         The number of pictures.
 
     Raises:
-        ValueError: If there are no pictures, their sizes differ, or the path does not end as an animation does.
+        ValueError: If there are no pictures, one cannot be read, their sizes differ, the path does not end as an
+            animation does, or `seconds` is above 100.
         ImportError: If pillow is not installed.
     """
     seconds = check_float("seconds", seconds, above=0)
+    if seconds > _MAX_SECONDS:
+        raise ValueError(f"seconds must be at most {_MAX_SECONDS}, but got {seconds:g}")
     try:
         from PIL import Image
     except ImportError as error:
@@ -93,10 +104,11 @@ def animate_folder(folder: str | Path, path: str | Path, *, seconds: float = 0.3
     kind = Image.registered_extensions().get(path.suffix.lower())
     if kind is None or kind not in Image.SAVE_ALL:  # such as .psd, which is only read
         raise ValueError(f"path must end as an animation does, such as .gif, but got {describe(str(path))}")
-    files = sorted(folder.glob("step_*.png"))
+    found = (file for file in folder.glob("step_*.png") if file.is_file())
+    files = sorted(found, key=lambda file: (len(file.name), file.name))
     if not files:
         raise ValueError(f"there is no picture step_*.png in {folder}; SampleGrid writes them")
-    frames = [Image.open(file).convert("RGB") for file in files]
+    frames = [_read_png(file) for file in files]
     sizes = {frame.size for frame in frames}
     if len(sizes) > 1:
         raise ValueError(f"the pictures in {folder} have different sizes, {sorted(sizes)}; use one folder per run")
@@ -106,3 +118,13 @@ def animate_folder(folder: str | Path, path: str | Path, *, seconds: float = 0.3
     frames[0].save(file, kind, save_all=True, append_images=frames[1:], duration=durations, loop=0)
     write_whole(path, file.getvalue())
     return len(frames)
+
+
+def _read_png(file: Path) -> "Image.Image":
+    from PIL import Image
+
+    try:
+        with Image.open(file, formats=["PNG"]) as picture:  # whatever it is named; Pillow runs Ghostscript for others
+            return picture.convert("RGB")
+    except Exception as error:  # the decoders of Pillow raise errors of many kinds
+        raise ValueError(f"{file} is no picture that can be read: {one_line(error, 200)}; remove it") from error

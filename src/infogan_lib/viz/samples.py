@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from infogan_lib._checks import check_int, check_names, check_seed, check_text, check_type
+from infogan_lib._checks import check_names, check_seed, check_text, check_type
 from infogan_lib.latent.base import LatentCode
 from infogan_lib.latent.category_names import categorical_code
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.model.infogan import InfoGAN
-from infogan_lib.viz.grids import plot_grid
+from infogan_lib.viz.grids import check_side, plot_grid
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,7 +40,7 @@ def plot_categories(
     seed, title = check_seed(seed), check_text("title", title, lines=True)
     if not _is_discrete(model, code):
         raise ValueError(f"plot_categories shows a code with finitely many values; for {code!r} use plot_traversal")
-    rows = check_int("rows", rows, minimum=1)
+    rows = check_side("rows", rows)
     images = model.traverse(code, dim=dim, n=rows, seed=seed, codes=codes)
     columns = len(images) // rows
     return _plot(
@@ -89,7 +89,7 @@ def plot_fixed_category(
         ValueError: If there is no such category, or `code` is None and there is not exactly one categorical code.
     """
     code, seed = categorical_code(_latent(model), code), check_seed(seed)
-    columns, rows = check_int("columns", columns, minimum=1), check_int("rows", rows, minimum=1)
+    columns, rows = check_side("columns", columns), check_side("rows", rows)
     values: dict[str, Any] = {code: category}
     images = model.sample(columns * rows, seed=seed, codes=values)
     return _plot(model, images, columns, title=f"{code} = {category}, random noise and other codes")
@@ -112,7 +112,7 @@ def plot_requests(
         ValueError: If no category has a requested name; see `InfoGAN.set_category_names`.
     """
     code, seed = categorical_code(_latent(model), code), check_seed(seed)
-    requests, rows = check_names("requests", requests), check_int("rows", rows, minimum=1)
+    requests, rows = check_names("requests", requests), check_side("rows", rows)
     if not requests:
         raise ValueError("requests must name at least one category, but got none")
     values: dict[str, Any] = {code: requests * rows}
@@ -153,14 +153,14 @@ def plot_traversal(
         ValueError: If the code is discrete, or has no such dimension.
     """
     seed, title = check_seed(seed), check_text("title", title, lines=True)
-    steps = check_int("steps", steps, minimum=1)
+    steps = check_side("steps", steps)
     if _is_discrete(model, code):
         raise ValueError(f"plot_traversal moves a continuous code; for {code!r} use plot_categories")
     if isinstance(columns, str):
         bases = model.latent.traverse(columns, steps=model.latent.traversal_steps(columns, steps))
         xlabel, labels = f"{columns}, zero noise", category_labels(model, columns, len(bases))
     else:
-        columns = check_int("columns", columns, minimum=1)
+        columns = check_side("columns", columns)
         bases = model.latent.sample(columns, rng=torch.Generator().manual_seed(seed), device="cpu")
         xlabel, labels = "random noise and other codes per column", None
     latents = model.latent.traverse(code, dim=dim, steps=steps, base=bases)

@@ -18,7 +18,7 @@ from infogan_lib.checkpoints.together import write_whole
 from infogan_lib.data.pixels import is_showable
 from infogan_lib.training.callbacks import Callback
 from infogan_lib.training.trainer import InfoGANTrainer
-from infogan_lib.viz.grids import image_grid
+from infogan_lib.viz.grids import check_side, image_grid
 from infogan_lib.viz.sample_grid import fixed_latents
 
 
@@ -34,7 +34,7 @@ class _Tracking(Callback):
     def __init__(self, every: int, images_every: int, rows: int, seed: int) -> None:
         self.every = check_int("every", every, minimum=1)
         self.images_every = check_int("images_every", images_every, minimum=1)
-        self.rows, self.seed = check_int("rows", rows, minimum=1), check_seed(seed)
+        self.rows, self.seed = check_side("rows", rows), check_seed(seed)
         self._latents, self._columns = torch.empty(0), 1
         self._can_show = False
 
