@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.optim.lr_scheduler import LRScheduler
 
-from infogan_lib._schema import MAX_STEPS, Int, Record
+from infogan_lib._schema import MAX_STEPS, Int, ListOf, Nullable, Plain, Record, Text
 from infogan_lib._version import __version__
 from infogan_lib._warnings import warn
 from infogan_lib.checkpoints.bundle import read_bundle, write_bundle
@@ -25,20 +25,37 @@ from infogan_lib.checkpoints.run_folder import (
     read_checkpoint,
     remove_unnamed_segments,
 )
-from infogan_lib.checkpoints.segments import from_manifest, make_segment_folder
+from infogan_lib.checkpoints.segments import MANIFEST_FIELD, from_manifest, make_segment_folder
 from infogan_lib.checkpoints.state import CompositeState, OptimizerState, Stateful, StateList, check_schema
 from infogan_lib.data.rng import RandomStreams
 from infogan_lib.data.stream import Position
-from infogan_lib.model.fingerprint import Fingerprint, warn_if_changed
+from infogan_lib.model.fingerprint import FINGERPRINT, Fingerprint, warn_if_changed
 from infogan_lib.training.config import check_config
 from infogan_lib.training.history import History
-from infogan_lib.training.run_metadata import RUN_METADATA
 
 _FORMAT = 2
 """The version of a run's state and settings; 0.1 wrote none, which is 1."""
 
 FIT_PARTS = ("data", "callbacks")
 """The parts of a run's state that belong to one call of `fit`."""
+
+_FIELDS = {
+    "step": Int(high=MAX_STEPS),
+    "epoch": Int(high=MAX_STEPS),
+    "library": Text(),
+    "torch": Text(),
+    "id": Text(),
+    "parent_checkpoint": Nullable(Text()),
+    "parent_path": Nullable(Text()),
+    "branch_differences": ListOf(Text()),
+    "run_format": Int(),
+    "settings": Plain(),  # compared with those of the trainer
+    "fingerprint": FINGERPRINT,
+    "history": MANIFEST_FIELD,
+}
+
+RUN_METADATA = Record(_FIELDS, optional=frozenset({"fingerprint", "branch_differences", "parent_path"}))
+"""The fields of `RunLedger.metadata`."""
 
 
 class RunLedger:
