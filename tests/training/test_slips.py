@@ -33,7 +33,7 @@ SLIPS = [
     (lambda: Optimizers(lr=1e-3), "Optimizers got .* 'lr'; the rates are g=1e-3, d=2e-4 and q="),
     (lambda: Optimizers(beta=(0.5, 0.9)), "Optimizers got .* 'beta'; did you mean betas=?"),
     (lambda: Engine(amp=True), r"Engine got .* 'amp'; did you mean precision=\"bf16\"\?"),
-    (lambda: Engine(zzz=1), "'zzz'; there are 'device', .* and 'sync_batchnorm'$"),
+    (lambda: Engine(zzz=1), "'zzz'; there are 'device', .* and 'graph'$"),
     (lambda: Checkpoints(path="runs/a"), "Checkpoints got .* 'path'; did you mean folder=?"),
     (lambda: Checkpoints("runs/a", save_every=5), "did you mean every=?"),
     (lambda: LinearDecay(total_steps=5), "LinearDecay got .* 'total_steps'; did you mean steps=?"),
