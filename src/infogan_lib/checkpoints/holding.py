@@ -25,14 +25,8 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EI
 def hold_for_writing(folder: Path) -> Iterator[bool]:
     """Hold an existing folder for writing. The operating system frees it when the process ends, however it ends.
 
-    Args:
-        folder: The folder.
-
-    Yields:
-        Whether it is held; False where a folder cannot be locked (Windows, some network file systems).
-
-    Raises:
-        CheckpointError: Another process has held it for a minute, or an error of the disk.
+    Yields whether it is held; False where a folder cannot be locked (Windows, some network file systems). Raises
+    CheckpointError if another process has held it for a minute, or for an error of the disk.
     """
     if os.name == "nt":
         yield False

@@ -71,11 +71,7 @@ if hasattr(os, "register_at_fork"):
 class RunLock:
     """Holds a run folder while the context lasts. The operating system frees it when the process ends, however it ends.
 
-    Args:
-        folder: The run's folder; RUN/checkpoints is made where there is none.
-
-    Raises:
-        CheckpointError: another trainer holds it; the message says which process.
+    RUN/checkpoints is made where there is none. Raises CheckpointError, which says which process holds the folder.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -58,12 +58,9 @@ class _Statistics(Function):
 
 
 class BatchLayers(TorchFunctionMode):
-    """A context in which layers that look at a batch look at the rows of all processes.
+    """A context in which layers that look at a batch, of so many rows of all processes, look at all of them.
 
-    Args:
-        processes: The processes.
-        count: The number of rows of all of them.
-        sync_batchnorm: Whether BatchNorm normalizes by the mean and variance of all rows, and not of a process's own.
+    Without `sync_batchnorm` BatchNorm normalizes by the mean and variance of a process's own rows.
     """
 
     def __init__(self, processes: Processes, count: int, *, sync_batchnorm: bool = True) -> None:

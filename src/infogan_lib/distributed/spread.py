@@ -17,10 +17,7 @@ _WRAPPERS = ("DistributedDataParallel", "DataParallel", "FullyShardedDataParalle
 def spread(function: _Function, processes: Processes, *, sync_batchnorm: bool = True) -> _Function:
     """A function of a batch (N, *), whose processes each compute their rows of it; itself on one process.
 
-    Args:
-        function: A function from a batch to a tensor or a NamedTuple of tensors with as many rows, None for some.
-        processes: The processes.
-        sync_batchnorm: Whether BatchNorm normalizes by the mean and variance of all rows; see `BatchLayers`.
+    It makes a tensor or a NamedTuple of tensors with as many rows, None for some. `BatchLayers` has `sync_batchnorm`.
     """
     if processes.world_size == 1:
         return function
@@ -48,11 +45,7 @@ def _gather(own: Tensor, processes: Processes, count: int) -> Tensor:
 
 
 def check_bare(*networks: nn.Module | None) -> None:
-    """Check that networks are in no wrapper that averages gradients or holds parts of the weights.
-
-    Raises:
-        TypeError: One is.
-    """
+    """Check that networks are in no wrapper that averages gradients or holds parts of the weights. Raises TypeError."""
     for network in networks:
         for module in [] if network is None else network.modules():
             kinds = {kind.__name__ for kind in type(module).__mro__}

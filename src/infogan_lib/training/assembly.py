@@ -29,11 +29,7 @@ from infogan_lib.training.step import InfoGANStep
 def as_model(
     generator: nn.Module | InfoGAN, discriminator: nn.Module | None, latent: LatentSpec | None, *, seed: int
 ) -> InfoGAN:
-    """An `InfoGAN`, given as one or as its three parts.
-
-    Raises:
-        TypeError: an InfoGAN beside parts, or parts missing.
-    """
+    """An `InfoGAN`, given as one or as its three parts. Raises TypeError for one beside parts, or parts missing."""
     if isinstance(generator, InfoGAN):
         if discriminator is not None or latent is not None:
             raise TypeError("an InfoGAN holds its discriminator and latent already; give it alone")
@@ -44,16 +40,10 @@ def as_model(
 
 
 def prepare_regularizers(regularizers: Any, model: InfoGAN, *, seed: int) -> tuple[Regularizer, ...]:
-    """The regularizers of a trainer, checked, and their networks built on the model's device.
+    """The regularizers of a trainer, checked, with their networks on the model's device; the default ones for None.
 
-    Args:
-        regularizers: What the trainer was given; None for the default terms.
-        model: The model.
-        seed: The trainer's seed, from which those of the networks derive.
-
-    Raises:
-        TypeError: something that is no regularizer.
-        ValueError: a term that is not defined for this model, or that another trainer has.
+    Raises TypeError for something that is no regularizer, and ValueError for a term that is not defined for this model
+    or that another trainer has.
     """
     if regularizers is None:
         regularizers = default_regularizers(model.latent, model.image_shape)
@@ -67,8 +57,7 @@ def prepare_regularizers(regularizers: Any, model: InfoGAN, *, seed: int) -> tup
 def add_ema(model: InfoGAN, decay: float | None) -> None:
     """Give a model an average of G's weights, unless it has one already or none is wanted.
 
-    Raises:
-        ValueError: a decay outside (0, 1), or another one than that of the average there is.
+    Raises ValueError for a decay outside (0, 1), or another one than that of the average there is.
     """
     if decay is not None:
         check_ema(model.ema_generator, decay)
@@ -76,12 +65,7 @@ def add_ema(model: InfoGAN, decay: float | None) -> None:
 
 
 def settle_pixel_range(model: InfoGAN, images: Tensor) -> None:
-    """Warn of images outside of the generator's range; where that is not known, take it from the images.
-
-    Args:
-        model: The model, whose `pixel_range` is set where it is not known yet.
-        images: Real images (N, *), as floats or uint8.
-    """
+    """Warn of images (N, *) outside of the generator's range; where `pixel_range` is not known, take it from them."""
     if model.pixel_range is None and images.dtype == torch.uint8:
         warn_unknown_range()
         model.pixel_range = UNKNOWN_RANGE

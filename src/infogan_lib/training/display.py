@@ -24,12 +24,7 @@ def metrics_text(metrics: Mapping[str, float]) -> str:
 
 
 def history_text(history: "History", steps: int) -> str:
-    """A history in a line: how long it is, and its losses and bounds, each the mean of its last values.
-
-    Args:
-        history: The history.
-        steps: The number of its last step.
-    """
+    """A history in a line: its number of steps, and its losses and bounds, each the mean of its last values."""
     if not history:
         return "History(no steps yet)"
     names = [name for name in history if name in ("loss/d", "loss/g") or name.startswith(("bound/", "mse/"))]
@@ -38,12 +33,7 @@ def history_text(history: "History", steps: int) -> str:
 
 
 def history_html(history: "History", *, names: list[str] | None = None) -> str:
-    """A history as a table of HTML: each metric with the mean of its last values, and its curve.
-
-    Args:
-        history: The history.
-        names: The metrics to show; all if None.
-    """
+    """A history as a table of HTML: each metric, or those named, with the mean of its last values, and its curve."""
     rows = [
         [name, f"{history.last(name, _RECENT).mean():.4g}", sparkline(history[name])]
         for name in (history if names is None else names)

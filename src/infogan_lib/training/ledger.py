@@ -127,18 +127,10 @@ class RunLedger:
         return now | identity | run | {"history": self.history.seal(segments)}
 
     def check(self, path: Path, metadata: Mapping[str, Any], *, allow_branch: bool = False) -> list[str]:
-        """Check that a checkpoint can be resumed.
+        """Check that a checkpoint can be resumed, or that a branch, which may differ in part, can begin from it.
 
-        Args:
-            path: The checkpoint, for messages.
-            metadata: Its metadata.
-            allow_branch: Whether a new run begins from it, in which some settings may differ.
-
-        Returns:
-            The settings that differ, in words; none unless it is a branch.
-
-        Raises:
-            CheckpointError: Another version of the library, settings that differ, or metadata that is not a run's.
+        Returns the settings that differ, in words; none unless it is a branch. Raises CheckpointError for another
+        version of the library, settings that differ, or metadata that is not a run's.
         """
         if (run_format := metadata.get("run_format", 1)) != _FORMAT:
             age = "an older" if isinstance(run_format, int) and run_format < _FORMAT else "another"
@@ -158,16 +150,7 @@ class RunLedger:
         return differences
 
     def check_counts(self, path: Path, metadata: Mapping[str, Any], state: Any) -> None:
-        """Check that the counts of steps and epochs in a checkpoint agree with each other.
-
-        Args:
-            path: The checkpoint, for messages.
-            metadata: Its metadata, which was checked.
-            state: Its state.
-
-        Raises:
-            CheckpointError: They do not.
-        """
+        """Check that the counts of steps and epochs in a checkpoint agree with each other; its metadata was checked."""
         try:
             step, position = state["step"], state["position"]
         except (TypeError, KeyError) as error:
@@ -192,14 +175,6 @@ class RunLedger:
 
         Random generators of another kind of device cannot be restored: the branch has streams of its own, whose seeds
         derive from the trainer's and from the step. A loss scale belongs to its precision.
-
-        Args:
-            path: The checkpoint that the branch begins from.
-            metadata: Its metadata, which was checked.
-            state: Its state.
-
-        Raises:
-            CheckpointError: The state is not that of a run.
         """
         before = metadata["settings"]
         try:
@@ -238,13 +213,9 @@ class RunLedger:
                 remove_unnamed_segments(folder)
 
     def load(self, folder: Path) -> None:
-        """Load the state in a folder, written by `save` or by a fit.
+        """Load the state in a folder, written by `save` or by a fit, a run folder or a checkpoint of it.
 
-        Args:
-            folder: The folder, or a run folder or checkpoint.
-
-        Raises:
-            CheckpointError: A state that is damaged or does not fit; the trainer is as it was.
+        Raises CheckpointError for a state that is damaged or does not fit; the trainer is then as it was.
         """
         if is_run_folder(folder):
             folder, metadata, state = read_checkpoint(folder, max_bytes=self.max_bytes, check=self.check_state)

@@ -16,10 +16,6 @@ _MAX_PENDING = 2
 class StepQueue:
     """Launches steps and reads them in order, into a history.
 
-    Args:
-        step: The step.
-        history: Receives the metrics of each step that is read.
-
     Attributes:
         last_batch: The real images of the last step read; None before the first.
     """
@@ -35,11 +31,7 @@ class StepQueue:
         return self._step.count - len(self._pending)
 
     def launch(self, real: Batch, draw: Callable[[int], Tensor]) -> None:
-        """Launch a step; see `InfoGANStep.launch`.
-
-        Raises:
-            RuntimeError: two steps are waiting to be read already.
-        """
+        """Launch a step; see `InfoGANStep.launch`. Raises RuntimeError if two steps are waiting to be read already."""
         if len(self._pending) == _MAX_PENDING:
             raise RuntimeError("two steps were launched and not read; call read() first")
         self._step.launch(real, draw, self._pending)
@@ -68,11 +60,7 @@ class StepQueue:
         return metrics
 
     def roll_back(self, number: int) -> None:
-        """Roll back the steps that were launched and not read.
-
-        Args:
-            number: The number of the first step to roll back, from 0.
-        """
+        """Roll back the steps that were launched and not read, from the one of this number on."""
         while self._pending and self._pending[-1].number >= number:
             self._step.roll_back(self._pending[-1])
             self._pending.pop()

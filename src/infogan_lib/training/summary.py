@@ -11,20 +11,14 @@ from infogan_lib.training.step import InfoGANStep
 
 
 def summarize(step: InfoGANStep, optimizers: Mapping[str, Optimizer], device: torch.device) -> str:
-    """The summary of a trainer; see `InfoGANTrainer.summary`. The arguments are those of `summary_rows`."""
+    """The summary of a trainer; see `InfoGANTrainer.summary`."""
     rows = summary_rows(step, optimizers, device)
     width = max(map(len, rows))
     return "\n".join(f"{name:<{width}}  {text}" for name, text in rows.items())
 
 
 def summary_rows(step: InfoGANStep, optimizers: Mapping[str, Optimizer], device: torch.device) -> dict[str, str]:
-    """The rows of a trainer's summary, by name.
-
-    Args:
-        step: The step, with the model, the losses and the precision.
-        optimizers: The optimizers by name.
-        device: The device.
-    """
+    """The rows of a trainer's summary, by name."""
     model = step.model
     sizes = {part: sum(p.numel() for p in group) for part, group in model.parameter_groups().items()}
     trunk, d_head = sizes["trunk"], sizes["d_head"]

@@ -25,12 +25,6 @@ from infogan_lib.training.step_graphs import StepGraphs
 class WholeStep(Described):
     """What a step is beside its two equations, which a subclass has in `_updates`.
 
-    Args:
-        model: The InfoGAN.
-        guard: Copies and restores what a step changes.
-        precision: The precision of the forward passes.
-        labels: The names of the terms, for messages.
-
     Attributes:
         count: The number of steps launched.
         graphs: The graphs that steps are captured in; None for none.
@@ -108,19 +102,11 @@ class WholeStep(Described):
         self.count = step.number
 
     def check_weights(self, steps: int) -> None:
-        """Check that the weights are finite after a number of steps.
-
-        Raises:
-            NonFiniteLossError: one of them is not, though each step has left them so.
-        """
+        """Check that the weights are finite after a number of steps, each of which has left them so."""
         self._guard.check_weights(steps)
 
     def check_state(self, path: Path, state: Any) -> None:
-        """Check that the weights in a run's state are finite.
-
-        Raises:
-            CheckpointError: one of them is not.
-        """
+        """Check that the weights in a run's state are finite. Raises CheckpointError."""
         if isinstance(state, dict):
             model = state.get("model")
             tensors = model.get("tensors") if isinstance(model, dict) else None
