@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from infogan_lib.checkpoints.disk import fsync_dir, makedirs_synced, write_aside
-from infogan_lib.checkpoints.holding import hold_for_writing
+from infogan_lib.checkpoints.lock import hold_for_writing
 
 _DRAFT, _SINGLE_DRAFT = ".together-", ".whole-"  # the first are removed by whoever holds the folder
 

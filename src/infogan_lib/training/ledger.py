@@ -14,7 +14,7 @@ from infogan_lib._warnings import warn
 from infogan_lib.checkpoints.bundle import read_bundle, write_bundle
 from infogan_lib.checkpoints.compare import known_fields
 from infogan_lib.checkpoints.disk import CheckpointError, makedirs_synced, os_errors_as_checkpoint_errors
-from infogan_lib.checkpoints.holding import hold_for_writing
+from infogan_lib.checkpoints.lock import hold_for_writing
 from infogan_lib.checkpoints.run_folder import (
     KIND,
     TRAINER_STATE,
