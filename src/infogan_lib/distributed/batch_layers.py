@@ -26,7 +26,6 @@ from torch.overrides import TorchFunctionMode
 from typing_extensions import override
 
 from infogan_lib.distributed.processes import Processes
-from infogan_lib.distributed.rows import Total
 
 _SIGNATURES = {f: inspect.signature(f) for f in (F.batch_norm, F.dropout, F.dropout1d, F.dropout2d, F.dropout3d)}
 
@@ -55,6 +54,23 @@ class _Statistics(Function):
         n, per_channel = x.numel() // x.shape[1], (1, -1, *[1] * (x.ndim - 2))
         slope = gradients[0][1] * (2 / n)
         return torch.addcmul((gradients[0][0] / n - slope * mean).view(per_channel), x, slope.view(per_channel))
+
+
+class Total(Function):
+    """The sum over the processes of a tensor that each has computed from its rows."""
+
+    @staticmethod
+    @override
+    def forward(ctx: Any, part: Tensor, processes: Processes) -> Tensor:
+        ctx.processes = processes
+        total = part.clone(memory_format=torch.contiguous_format)
+        processes.all_reduce(total)
+        return total
+
+    @staticmethod
+    @override
+    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor, None]:
+        return Total.apply(gradients[0], ctx.processes), None
 
 
 class BatchLayers(TorchFunctionMode):

@@ -13,7 +13,7 @@ from infogan_lib.data.labels import Batch, LabeledBatch
 from infogan_lib.data.rng import TorchRng
 from infogan_lib.distributed import ProcessError, Processes
 from infogan_lib.distributed.processes import digest
-from infogan_lib.distributed.spread import check_bare, spread
+from infogan_lib.distributed.rows import check_bare, spread
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.training.precision import Precision
 from infogan_lib.training.snapshot import Snapshot
