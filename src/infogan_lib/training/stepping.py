@@ -23,14 +23,14 @@ from infogan_lib.distributed import Processes
 from infogan_lib.losses import AdversarialLoss, PairedAdversarialLoss
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.training.assembly import count_frozen, settle_pixel_range
+from infogan_lib.training.display import summarize, summary_rows
 from infogan_lib.training.ledger import RunLedger
 from infogan_lib.training.optimizers import Part
 from infogan_lib.training.precision import ContextState
 from infogan_lib.training.replicas import check_first_batch
 from infogan_lib.training.step import InfoGANStep
-from infogan_lib.training.step_queue import StepQueue
-from infogan_lib.training.summary import summarize, summary_rows
 from infogan_lib.training.supervision import MissingLabels
+from infogan_lib.training.whole_step import StepQueue
 
 
 class Stepper(ABC):

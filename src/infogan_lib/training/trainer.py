@@ -61,9 +61,9 @@ from infogan_lib.training.replicas import begin_alike, check_networks
 from infogan_lib.training.resume import FitSession
 from infogan_lib.training.step import InfoGANStep
 from infogan_lib.training.step_graphs import step_graphs
-from infogan_lib.training.step_queue import StepQueue
 from infogan_lib.training.stepping import Stepper
 from infogan_lib.training.supervision import MissingLabels
+from infogan_lib.training.whole_step import StepQueue
 
 STREAMS = ("latents", "augmentation", "discriminator_augmentation", "regularization")
 """The names of the trainer's streams of random numbers."""
