@@ -192,12 +192,12 @@ class InfoGANTrainer(Stepper):
         self._ledger = make_ledger(
             self._step,
             self.optimizers,
-            terms,
             self.streams,
             self._position,
             self.history,
             steps=lambda: self.steps,
-            config={"seed": self._seed, "augmented": augmented},
+            augmented=augmented,
+            seed=self._seed,
         )
         begin_alike(self.distributed, [self.model, self._step.networks], self._ledger.settings, self.device)
 
