@@ -18,12 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from infogan_lib.checkpoints.disk import (
-    NO_FOLLOW,
-    CheckpointError,
-    makedirs_synced,
-    os_errors_as_checkpoint_errors,
-)
+from infogan_lib.checkpoints.disk import NO_FOLLOW, CheckpointError, makedirs_synced, os_errors_as_checkpoint_errors
 
 if os.name == "nt":
     import msvcrt

@@ -84,8 +84,9 @@ def _check_part(path: Path, name: str, part: Stateful, state: Any) -> None:
     if isinstance(part, Described):
         check_schema(path, name, state, part.schema)
     if isinstance(part, nn.Module):
-        check_names(path, name, state, part.state_dict())
-        check_tensors(path, name, state, part.state_dict())
+        own = part.state_dict()
+        check_names(path, name, state, own)
+        check_tensors(path, name, state, own)
 
 
 def check_schema(path: Path, name: str, saved: Any, schema: Kind) -> None:

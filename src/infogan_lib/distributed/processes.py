@@ -86,8 +86,7 @@ class Processes:
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Average the gradients of parameters over the processes."""
-        if self.world_size > 1:
-            self.average([parameter.grad for parameter in parameters if parameter.grad is not None])
+        self.average(parameter.grad for parameter in parameters if parameter.grad is not None)
 
     @torch.no_grad()
     def average(self, tensors: Iterable[Tensor]) -> None:
@@ -150,9 +149,8 @@ class Processes:
 
     def exchange(self, value: _Result) -> list[_Result]:
         """What each process gives, in the order of their ranks. Raises ProcessError if one of them has failed."""
-        return [value] if self.world_size == 1 else self._exchange(value)
-
-    def _exchange(self, value: Any) -> list[Any]:
+        if self.world_size == 1:
+            return [value]
         with self._connection():
             given = self._all_gather_objects(value)
         for rank, failure in enumerate(given):
@@ -240,8 +238,6 @@ class Processes:
 
     def check_replicas(self, tensors: Mapping[str, Tensor]) -> None:
         """Check that all processes hold the same tensors, bit by bit. Raises ProcessError."""
-        if self.world_size == 1:
-            return
         digests = self.exchange({name: digest(tensor) for name, tensor in tensors.items()})
         for rank, others in enumerate(digests):
             for name, expected in digests[0].items():

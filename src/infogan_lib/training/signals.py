@@ -64,19 +64,11 @@ class StopSignals:
         else:
             os._exit(128 + number)
 
-    def wait(self, seconds: float) -> bool:
-        """Wait for a signal.
-
-        Args:
-            seconds: The longest time to wait.
-
-        Returns:
-            Whether a signal was received, now or before.
-        """
+    def wait(self, seconds: float) -> None:
+        """Wait for a signal, unless one was received before."""
         deadline = time.monotonic() + seconds
         while self.received is None and time.monotonic() < deadline:
             time.sleep(0.01)
-        return self.received is not None
 
     def exit(self, message: str) -> None:
         """End the program as the received signal asks, once all is saved; the message is logged after its name.

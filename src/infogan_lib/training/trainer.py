@@ -33,13 +33,7 @@ from infogan_lib.training.arguments import (
     refuse_unknown_of_fit,
     refuse_unknown_of_trainer,
 )
-from infogan_lib.training.assembly import (
-    add_ema,
-    as_model,
-    make_ledger,
-    prepare_regularizers,
-    settle_pixel_range,
-)
+from infogan_lib.training.assembly import add_ema, as_model, make_ledger, prepare_regularizers, settle_pixel_range
 from infogan_lib.training.callbacks import Callback, check_callbacks, stateful_among
 from infogan_lib.training.calls import Augment
 from infogan_lib.training.checkpoint_settings import Checkpoints, as_checkpoints
