@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from infogan_lib import CheckpointError, InfoGAN
-from infogan_lib.checkpoints import holding, together
+from infogan_lib.checkpoints import lock, together
 from infogan_lib.checkpoints.together import write_together, write_whole
 from infogan_lib.experiments import compare
 from infogan_lib.training.history import History
@@ -99,9 +99,9 @@ def test_what_a_dead_process_left_is_removed(tmp_path):
 
 
 def test_one_file_waits_for_nobody_and_leaves_the_drafts_of_others(tmp_path, monkeypatch):
-    monkeypatch.setattr(holding, "_MAX_WAIT", 0.0)
+    monkeypatch.setattr(lock, "_MAX_WAIT", 0.0)
     (tmp_path / ".together-0123").write_bytes(b"half")
-    with holding.hold_for_writing(tmp_path):
+    with lock.hold_for_writing(tmp_path):
         write_whole(tmp_path / "a", b"new")
     assert files(tmp_path) == {"a": b"new", ".together-0123": b"half"}
 

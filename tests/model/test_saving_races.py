@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import infogan_lib as ig
-from infogan_lib.checkpoints import bundle, holding
-from infogan_lib.checkpoints.holding import hold_for_writing
+from infogan_lib.checkpoints import bundle, lock
+from infogan_lib.checkpoints.lock import hold_for_writing
 from toys import LATENT, dense_discriminator, dense_generator
 
 WRITER = """
@@ -106,7 +106,7 @@ def test_a_missing_state_is_named_at_once(tmp_path):
 
 def test_a_save_waits_for_another_process_and_then_gives_up(tmp_path, monkeypatch):
     model().save(tmp_path)
-    monkeypatch.setattr(holding, "_MAX_WAIT", 0.1)
+    monkeypatch.setattr(lock, "_MAX_WAIT", 0.1)
     with (
         hold_for_writing(tmp_path) as is_held,
         pytest.raises(ig.CheckpointError, match="another process has been saving into it for"),
@@ -121,7 +121,7 @@ def test_a_killed_process_holds_nothing_and_its_files_are_removed(tmp_path):
     model().save(tmp_path)
     code = (
         "import os, sys, time\nfrom pathlib import Path\n"
-        "from infogan_lib.checkpoints.holding import hold_for_writing\n"
+        "from infogan_lib.checkpoints.lock import hold_for_writing\n"
         "with hold_for_writing(Path(sys.argv[1])):\n"
         "    Path(sys.argv[1], 'state-of-the-dead.safetensors').write_text('half')\n"
         "    print('held', flush=True)\n    time.sleep(60)\n"

@@ -63,7 +63,7 @@ def saves_model(t, folder):
 
 @pytest.mark.parametrize("save", [saves_state, saves_model])
 def test_nothing_is_saved_among_the_checkpoints_of_a_run_and_nobody_waits(tmp_path, monkeypatch, save):
-    monkeypatch.setattr("infogan_lib.checkpoints.holding._MAX_WAIT", 0.0)
+    monkeypatch.setattr("infogan_lib.checkpoints.lock._MAX_WAIT", 0.0)
     with pytest.raises(ig.CheckpointError, match="these are the checkpoints of a run; give the .* a folder of its own"):
         fit(trainer(), callbacks=[Does(lambda t: save(t, tmp_path / "checkpoints"))], checkpoints=tmp_path)
 

@@ -110,14 +110,9 @@ def verify_bundle(folder: Path, kind: str) -> dict[str, Any]:
 
 
 def read_metadata(folder: Path, *kinds: str) -> dict[str, Any]:
-    """The metadata of a bundle, whose state is not looked at.
+    """The metadata of a bundle of one of these kinds, whose state is not looked at.
 
-    Args:
-        folder: The folder.
-        *kinds: The kinds of bundle that are accepted.
-
-    Raises:
-        CheckpointError: a manifest that is missing or damaged, or of a bundle of another kind.
+    Raises CheckpointError for a manifest that is missing or damaged, or of a bundle of another kind.
     """
     return _metadata(_read_manifest(folder, *kinds))
 
@@ -145,14 +140,9 @@ def read_bundle(folder: Path, *kinds: str, max_bytes: int) -> tuple[dict[str, An
 
 
 def check_replaceable(folder: Path, kind: str) -> None:
-    """Check that a bundle of some kind overwrites nothing but one of the same kind, damaged or not.
+    """Check that a bundle overwrites nothing but one of the same kind, damaged or not; the folder may not exist yet.
 
-    Args:
-        folder: The folder, which may not exist yet.
-        kind: What is to be saved, such as "model".
-
-    Raises:
-        CheckpointError: the folder holds something else that was saved, or that cannot be read.
+    Raises CheckpointError if the folder holds something else that was saved, or that cannot be read.
     """
     if not os.path.lexists(folder / MANIFEST):
         return

@@ -39,16 +39,7 @@ def known_fields(path: Path, name: str, saved: Mapping[str, Any], schema: Record
     """The fields of a description among saved ones, so that older and newer files can be read.
 
     An optional field may be missing. A field that is not known here is ignored with a warning, unless the file
-    lists it under "required".
-
-    Args:
-        path: Where they were saved, for messages.
-        name: What they are called in messages.
-        saved: The saved fields.
-        schema: The description.
-
-    Raises:
-        CheckpointError: a field that is missing, or an unknown one that is required.
+    lists it under "required". Raises CheckpointError for that, and for a field that is missing.
     """
     known, required = schema.fields, saved.get("required", [])
     missing = [field for field in known if field not in saved and field not in schema.optional]
@@ -114,12 +105,7 @@ def without_wrappers(name: str) -> str:
 def renamed_like(saved: Mapping[str, Any], own: Collection[str]) -> dict[str, Any]:
     """Saved values under a module's own names, where the names differ by wrappers such as torch.compile's only.
 
-    Args:
-        saved: Values by name.
-        own: The module's names.
-
-    Returns:
-        The values by the module's names; as they were saved where the names fit already, or do not fit so either.
+    They stay as they were saved where the names fit already, or do not fit so either.
     """
     if set(saved) == set(own):
         return dict(saved)

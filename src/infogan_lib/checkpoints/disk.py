@@ -41,11 +41,9 @@ class CheckpointError(RuntimeError):
 
 @contextmanager
 def os_errors_as_checkpoint_errors(path: Path, action: str) -> Iterator[None]:
-    """Turn an `OSError` into a `CheckpointError` that says what failed, why, and what may help.
+    """Turn an `OSError` into a `CheckpointError` that says what action failed, why, and what may help.
 
-    Args:
-        path: The file or folder, for errors that name none.
-        action: What is being done, such as "saving".
+    The path is for errors that name none.
     """
     try:
         yield
@@ -85,13 +83,9 @@ def makedirs_synced(folder: Path) -> None:
 
 
 def atomic_write(path: Path, data: bytes) -> None:
-    """Write a synced file that appears under its name as a whole or not at all.
+    """Write a synced file that appears under its name as a whole or not at all; one that exists is replaced.
 
     The folder is not synced; call `fsync_dir` once all its files are written.
-
-    Args:
-        path: The file; one that exists is replaced.
-        data: Its content.
     """
     draft = write_aside(path, data)
     try:
@@ -103,16 +97,9 @@ def atomic_write(path: Path, data: bytes) -> None:
 
 
 def write_aside(path: Path, data: bytes, prefix: str = _DRAFT_FILE, mode: int | None = None) -> Path:
-    """Write a synced file under a hidden name beside the path that it is for.
+    """Write a synced file under a hidden name beside the path that it is for, and return its path.
 
-    Args:
-        path: The path that it is for.
-        data: Its content.
-        prefix: The beginning of the hidden name.
-        mode: Its permissions; None for those of a new file.
-
-    Returns:
-        The path of the hidden file.
+    The permissions are those of a new file if `mode` is None.
     """
     draft = path.with_name(f"{prefix}{secrets.token_hex(6)}")
     try:
@@ -144,11 +131,7 @@ _CHUNK = 1 << 26
 def atomic_folder(path: Path) -> Iterator[Path]:
     """A new folder to write into, which appears under its name once the context ends without an error.
 
-    Args:
-        path: The folder; one that exists is removed first.
-
-    Yields:
-        A hidden folder beside it; what is written into it must be synced.
+    Yields a hidden folder beside it; what is written into that must be synced. One that exists is removed at the end.
     """
     draft = path.with_name(f"{_DRAFT_FOLDER}{secrets.token_hex(6)}")
     try:
@@ -179,19 +162,10 @@ def fsync_dir(folder: Path) -> None:
 
 
 def open_regular(path: Path, *, follow: bool = False) -> tuple[BufferedReader, int]:
-    """Open a regular file for reading. Links, pipes and devices are refused, not opened.
+    """Open a regular file for reading, and return it with its size in bytes. Links, pipes and devices are refused.
 
-    The one link that is followed is that of the Hugging Face hub's cache, from a snapshot to its own blobs.
-
-    Args:
-        path: The file.
-        follow: Whether every link is followed, for files that decide nothing but what is shown.
-
-    Returns:
-        The open file and its size in bytes.
-
-    Raises:
-        CheckpointError: no such file, or not a regular one.
+    The one link that is followed is that of the Hugging Face hub's cache, from a snapshot to its own blobs; every link
+    is with `follow`, for files that decide nothing but what is shown. Raises CheckpointError.
     """
     with os_errors_as_checkpoint_errors(path, "reading"):
         try:

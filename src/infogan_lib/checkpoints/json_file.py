@@ -18,14 +18,9 @@ def read_object(path: Path, *, follow: bool = False) -> dict[str, Any]:
 
 
 def read_json(path: Path, *, follow: bool = False) -> Any:
-    """What a JSON file of at most 16 MiB holds.
+    """What a JSON file of at most 16 MiB holds; `follow` is that of `open_regular`.
 
-    Args:
-        path: The file.
-        follow: As for `open_regular`.
-
-    Raises:
-        CheckpointError: No such file, not a regular one, or one that is no JSON.
+    Raises CheckpointError for no such file, one that is not regular, or one that is no JSON.
     """
     file, size = open_regular(path, follow=follow)
     with file, os_errors_as_checkpoint_errors(path, "reading"):

@@ -17,11 +17,7 @@ from torch import Tensor
 
 
 def decode_pickle(data: bytes) -> Any:
-    """The plain data and tensors in a torch file.
-
-    Raises:
-        ValueError: a file that holds anything else.
-    """
+    """The plain data and tensors in a torch file. Raises ValueError for one that holds anything else."""
     _check_pickle(_pickle_in(data))
     state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     _check_plain(state)

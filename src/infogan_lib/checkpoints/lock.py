@@ -1,8 +1,11 @@
-"""One process at a time in a run folder: a lock that dies with the process that holds it.
+"""One process at a time in a folder, by locks that die with the process that holds them.
 
-What is locked is the directory RUN/checkpoints itself, by whatever path or link it is reached and whatever becomes of
-the file RUN/lock. That file says who holds the folder. It is locked as well, for systems that cannot lock a directory
-(Windows, some network file systems).
+A run holds RUN/checkpoints from its beginning to its end. What is locked is this directory itself, by whatever path or
+link it is reached and whatever becomes of the file RUN/lock. That file says who holds the folder. It is locked as well,
+for systems that cannot lock a directory (Windows, some network file systems).
+
+A model is saved into its folder in a moment, so that another process waits, and its model then replaces the first one's
+whole. Readers do not wait; they find the old model or the new one (`bundle`).
 """
 
 import errno
@@ -11,15 +14,11 @@ import socket
 import stat
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from infogan_lib.checkpoints.disk import (
-    NO_FOLLOW,
-    CheckpointError,
-    makedirs_synced,
-    os_errors_as_checkpoint_errors,
-)
+from infogan_lib.checkpoints.disk import NO_FOLLOW, CheckpointError, makedirs_synced, os_errors_as_checkpoint_errors
 
 if os.name == "nt":
     import msvcrt
@@ -44,6 +43,9 @@ _IN_USE = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 
 _NO_LOCKS = (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 """The errors of a file system that cannot lock a directory."""
+
+_MAX_WAIT = 60.0
+"""The seconds to wait for another process that is saving."""
 
 _OWNER, _MAX_OWNER_BYTES = b"process ", 500
 """How the text in a lock file begins, and its greatest length."""
@@ -71,11 +73,7 @@ if hasattr(os, "register_at_fork"):
 class RunLock:
     """Holds a run folder while the context lasts. The operating system frees it when the process ends, however it ends.
 
-    Args:
-        folder: The run's folder; RUN/checkpoints is made where there is none.
-
-    Raises:
-        CheckpointError: another trainer holds it; the message says which process.
+    RUN/checkpoints is made where there is none. Raises CheckpointError, which says which process holds the folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -209,3 +207,44 @@ def _close(descriptors: list[int]) -> None:
     while descriptors:
         with suppress(OSError):
             os.close(descriptors.pop())
+
+
+@contextmanager
+def hold_for_writing(folder: Path) -> Iterator[bool]:
+    """Hold an existing folder for writing. The operating system frees it when the process ends, however it ends.
+
+    Yields whether it is held; False where a folder cannot be locked (Windows, some network file systems). Raises
+    CheckpointError if another process has held it for a minute, or for an error of the disk.
+    """
+    if os.name == "nt":
+        yield False
+        return
+    with os_errors_as_checkpoint_errors(folder, "opening the folder"):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with os_errors_as_checkpoint_errors(folder, "locking the folder"):
+            is_held = _wait_for(descriptor, folder)
+        yield is_held
+    finally:
+        os.close(descriptor)
+
+
+def _wait_for(descriptor: int, folder: Path) -> bool:
+    deadline = time.monotonic() + _MAX_WAIT
+    while True:
+        try:
+            _acquire(descriptor)
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                return False
+            if error.errno not in _IN_USE:
+                raise
+        else:
+            return True
+        if time.monotonic() > deadline:
+            raise CheckpointError(
+                folder,
+                f"another process has been saving into it for {_MAX_WAIT:.0f} seconds; wait until it ends, stop it, or "
+                "give another folder",
+            )
+        time.sleep(0.002)

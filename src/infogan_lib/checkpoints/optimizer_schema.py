@@ -44,11 +44,7 @@ _MOVING = {
 
 
 def optimizer_schema(optimizer: Optimizer) -> Record:
-    """The description of what `optimizer.load_state_dict` may be given.
-
-    Args:
-        optimizer: The optimizer.
-    """
+    """The description of what `optimizer.load_state_dict` may be given."""
     base = _torch_class(optimizer)
     state: dict[int, Kind] = {}
     groups: list[Kind] = []
@@ -67,13 +63,7 @@ def optimizer_schema(optimizer: Optimizer) -> Record:
 
 
 def misfits(optimizer: Optimizer, saved: Any, schema: Record) -> Iterator[tuple[nn.Parameter, str, Tensor]]:
-    """Parameter, name and value of every saved moment that has another shape than the description says.
-
-    Args:
-        optimizer: The optimizer.
-        saved: The moments by the number of the parameter.
-        schema: What `optimizer_schema` returned.
-    """
+    """Parameter, name and value of every saved moment that has another shape than `optimizer_schema` says."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     of_parameters: Any = schema.fields["state"]
     for number, parameter in enumerate(parameters):
@@ -133,12 +123,9 @@ def _setting(name: str, value: Any) -> Kind:
 
 
 def scheduler_schema(own: Mapping[str, Any]) -> Record:
-    """The description of what the `load_state_dict` of a scheduler of torch may be given.
+    """The description, from its `state_dict`, of what the `load_state_dict` of a scheduler of torch may be given.
 
     It would take any attribute, also in place of the scheduler's own methods.
-
-    Args:
-        own: The scheduler's `state_dict`.
     """
     return Record({name: _scheduled(name, value) for name, value in own.items()})
 

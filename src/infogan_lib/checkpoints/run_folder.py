@@ -64,10 +64,10 @@ class Checkpoint(NamedTuple):
 
 
 class RunFolder:
-    """The folder of a run, held by this process alone while the context lasts.
+    """The folder of a run, held by this process alone while the context lasts; it is made where there is none.
 
     Args:
-        folder: Made where there is none.
+        folder: The folder.
         keep: How many checkpoints to keep. Where none of them verifies, the newest one that does is kept as well; and
             so is the one that was last saved or loaded.
         max_bytes: The largest state of this run.
@@ -124,27 +124,14 @@ class RunFolder:
         return self.checkpoints / f"step_{step:010d}"
 
     def check_held(self) -> None:
-        """Check that this process still holds the folder.
-
-        Raises:
-            CheckpointError: it does not, and must not write anything into it.
-        """
+        """Check that this process still holds the folder, without which it must not write anything into it."""
         self._lock.check()
 
     def save(self, step: int, metadata: dict[str, Any], state: Any) -> Path:
         """Write the checkpoint of a step, in place of an old one, and remove those that are no longer kept.
 
-        Args:
-            step: The step.
-            metadata: JSON data for the manifest.
-            state: Plain data and tensors, as `to_plain_data` returns them.
-
-        Returns:
-            The checkpoint's folder.
-
-        Raises:
-            CheckpointError: an error of the disk, a folder that this process does not hold any longer, or more steps
-                than a name has digits for. Older checkpoints are still there.
+        Returns the checkpoint's folder. Raises CheckpointError for an error of the disk, a folder that this process no
+        longer holds, or more steps than a name has digits for. Older checkpoints are then still there.
         """
         self.check_held()
         if step > MAX_STEPS:
@@ -160,9 +147,6 @@ class RunFolder:
         """Remove old checkpoints, and the segments that none of the others names.
 
         All but the newest and the one last saved or loaded are old, once one of those that stay is known to be good.
-
-        Raises:
-            CheckpointError: this process does not hold the folder any longer.
         """
         self.check_held()
         good = False
@@ -182,16 +166,7 @@ class RunFolder:
 def latest_checkpoint(run: Path, *, max_bytes: int, check: Check | None = None) -> Checkpoint | None:
     """The newest checkpoint of a run that can be used; those that cannot are named in warnings.
 
-    Args:
-        run: The run's folder.
-        max_bytes: The largest state that is accepted.
-        check: Checks a state beyond its checksums.
-
-    Returns:
-        The checkpoint, or None if the run has none at all.
-
-    Raises:
-        CheckpointError: there are checkpoints, but none can be used.
+    None if the run has none at all; CheckpointError if it has some, but none can be used.
     """
     damage = None
     for _, path in _list_steps(run / "checkpoints"):
@@ -212,16 +187,7 @@ def latest_checkpoint(run: Path, *, max_bytes: int, check: Check | None = None) 
 
 
 def read_checkpoint(path: Path, *, max_bytes: int, check: Check | None = None) -> Checkpoint:
-    """A checkpoint, or the latest one of a run folder.
-
-    Args:
-        path: The checkpoint's folder, or the run's.
-        max_bytes: The largest state that is accepted.
-        check: Checks a state beyond its checksums.
-
-    Raises:
-        CheckpointError: it is damaged, or not a checkpoint at all.
-    """
+    """A checkpoint, or the latest one of a run folder. Raises CheckpointError if it is damaged, or none at all."""
     if is_run_folder(path):
         checkpoint = latest_checkpoint(path, max_bytes=max_bytes, check=check)
         if checkpoint is None:
@@ -251,14 +217,7 @@ def _check_name(path: Path, metadata: dict[str, Any]) -> None:
 
 
 def latest_metadata(run: Path) -> tuple[Path, dict[str, Any]] | None:
-    """The newest checkpoint of a run whose manifest can be read, and its metadata; its state is not looked at.
-
-    Args:
-        run: The run's folder.
-
-    Returns:
-        The checkpoint's folder and its metadata, or None if there is none.
-    """
+    """The newest checkpoint of a run with a readable manifest, and its metadata; None if there is none."""
     for _, path in _list_steps(run / "checkpoints"):
         with suppress(CheckpointError):
             return path, read_metadata(path, KIND)
@@ -266,11 +225,7 @@ def latest_metadata(run: Path) -> tuple[Path, dict[str, Any]] | None:
 
 
 def remove_unnamed_segments(run: Path) -> None:
-    """Remove the segments of the history that no checkpoint names.
-
-    Args:
-        run: A run folder, or the folder of a trainer's state.
-    """
+    """Remove the segments of the history, in a run folder or that of a trainer's state, that no checkpoint names."""
     manifests = [path for _, path in _list_steps(run / "checkpoints")]
     if bundle_kind(run) is not None:
         manifests.append(run)
@@ -281,12 +236,8 @@ def remove_unnamed_segments(run: Path) -> None:
 def check_free(folder: Path, kind: str) -> None:
     """Check that saving into a folder overwrites nothing but a bundle of the same kind, damaged or not.
 
-    Args:
-        folder: The folder, which may not exist yet.
-        kind: What is to be saved, such as "model".
-
-    Raises:
-        CheckpointError: it is the folder of a run, or holds something else that was saved or cannot be read.
+    The folder may not exist yet. Raises CheckpointError for that of a run, and one that holds something else that was
+    saved, or cannot be read.
     """
     if _list_steps(folder / "checkpoints"):
         raise CheckpointError(folder, f"this is a run folder; give the {kind} a folder of its own")
@@ -296,11 +247,7 @@ def check_free(folder: Path, kind: str) -> None:
 
 
 def _check_is_no_part(folder: Path) -> None:
-    """Check that a folder is not part of another run, where a second run would begin by mistake.
-
-    Raises:
-        CheckpointError: it is a checkpoint, the folder of the checkpoints, or the folder of something else saved.
-    """
+    """Check that a folder is not part of another run, where a second run would begin by mistake."""
     if _list_steps(folder / "checkpoints"):
         return
     kind = bundle_kind(folder)

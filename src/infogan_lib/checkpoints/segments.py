@@ -63,11 +63,7 @@ class Segment:
         return self.folder / _file_name(self.digest)
 
     def check_presence(self) -> None:
-        """Check that there is a file of this name and size, without reading it.
-
-        Raises:
-            CheckpointError: There is none.
-        """
+        """Check that there is a file of this name and size, without reading it. Raises CheckpointError."""
         try:
             status = self.path.lstat()
         except OSError:
@@ -77,11 +73,7 @@ class Segment:
         self._check_size(status.st_size)
 
     def read(self) -> Any:
-        """The values.
-
-        Raises:
-            CheckpointError: The file is missing or damaged.
-        """
+        """The values. Raises CheckpointError if the file is missing or damaged."""
         data = self._read_bytes()
         try:
             return decode(data)
@@ -91,9 +83,7 @@ class Segment:
     def in_folder(self, folder: Path) -> "Segment":
         """The same segment in another folder, linked into it or copied.
 
-        Raises:
-            CheckpointError: The file is missing or damaged.
-            OSError: An error of the disk.
+        Raises CheckpointError if the file is missing or damaged, and OSError for an error of the disk.
         """
         moved = replace(self, folder=folder)
         with suppress(CheckpointError):
@@ -123,18 +113,7 @@ class Segment:
 
 
 def write_segment(folder: Path, state: Any, names: Iterable[str], first: int, last: int) -> Segment:
-    """Write a synced file; the folder is yet to be synced.
-
-    Args:
-        folder: The folder of segments.
-        state: Plain data and tensors.
-        names: The names of the metrics in it.
-        first: The first step in it.
-        last: The last step in it.
-
-    Raises:
-        OSError: An error of the disk.
-    """
+    """Write plain data and tensors into a synced file; the folder is yet to be synced."""
     data = encode(state)
     segment = Segment(hashlib.sha256(data).hexdigest(), len(data), first, last, tuple(names), folder)
     atomic_write(segment.path, data)
@@ -144,8 +123,7 @@ def write_segment(folder: Path, state: Any, names: Iterable[str], first: int, la
 def make_segment_folder(run: Path) -> Path:
     """The folder of a run's segments, made where there is none; what a process that died has left is removed.
 
-    Raises:
-        CheckpointError: An error of the disk, or a link, as another run may be using what it leads to.
+    Raises CheckpointError for an error of the disk, or for a link, as another run may be using what it leads to.
     """
     folder = run / FOLDER
     with os_errors_as_checkpoint_errors(folder, "making the folder of the history"):
@@ -170,14 +148,9 @@ def to_manifest(segments: Iterable[Segment]) -> dict[str, Any]:
 
 
 def from_manifest(checkpoint: Path, metadata: Mapping[str, Any]) -> list[Segment]:
-    """The segments that a checkpoint names, unread.
+    """The segments, unread, that a checkpoint names; they are in its folder, or beside the checkpoints of its run.
 
-    Args:
-        checkpoint: The checkpoint's folder. Its segments are in it, or beside the checkpoints of its run.
-        metadata: The metadata of its manifest.
-
-    Raises:
-        CheckpointError: The manifest does not name segments.
+    Raises CheckpointError if the metadata of its manifest names none.
     """
     beside, inside = checkpoint.absolute().parent.parent / FOLDER, checkpoint.absolute() / FOLDER
     folder = inside if inside.is_dir() else beside
@@ -205,14 +178,9 @@ def spans(segments: Sequence[Segment]) -> str:
 
 
 def remove_unnamed(folder: Path, manifests: Iterable[Mapping[str, Any]]) -> None:
-    """Remove the segments that no checkpoint names.
+    """Remove the segments in a folder that no checkpoint, of those that are kept, names in its metadata.
 
-    Args:
-        folder: The folder of segments.
-        manifests: The metadata of all checkpoints that are kept.
-
-    Raises:
-        CheckpointError: A manifest does not name segments.
+    Raises CheckpointError for metadata that does not name segments.
     """
     named = {_file_name(segment.digest) for metadata in manifests for segment in from_manifest(folder, metadata)}
     with suppress(OSError):

@@ -41,23 +41,11 @@ class Checkable(ABC):
 
     @abstractmethod
     def check(self, path: Path, state: Any) -> None:
-        """Check that a state fits.
-
-        Args:
-            path: Where it was saved, for messages.
-            state: The saved state.
-
-        Raises:
-            CheckpointError: it does not.
-        """
+        """Check that a state fits. Raises CheckpointError, with the path where it was saved."""
 
 
 class CompositeState:
-    """Named parts as one state.
-
-    Args:
-        **parts: The parts; their names are those in a checkpoint.
-    """
+    """Named parts as one state; their names are those in a checkpoint."""
 
     def __init__(self, **parts: Stateful) -> None:
         self._parts = parts
@@ -69,12 +57,7 @@ class CompositeState:
     def load(self, path: Path, state: Any) -> None:
         """Restore a saved state.
 
-        Args:
-            path: Where it was saved, for messages.
-            state: As `state_dict` returned it.
-
-        Raises:
-            CheckpointError: a part that is missing, unknown or does not fit; nothing is changed then.
+        Raises CheckpointError for a part that is missing, unknown or does not fit; nothing is changed then.
         """
         check_names(path, "state", state, self._parts)
         for name, part in self._parts.items():
@@ -101,22 +84,13 @@ def _check_part(path: Path, name: str, part: Stateful, state: Any) -> None:
     if isinstance(part, Described):
         check_schema(path, name, state, part.schema)
     if isinstance(part, nn.Module):
-        check_names(path, name, state, part.state_dict())
-        check_tensors(path, name, state, part.state_dict())
+        own = part.state_dict()
+        check_names(path, name, state, own)
+        check_tensors(path, name, state, own)
 
 
 def check_schema(path: Path, name: str, saved: Any, schema: Kind) -> None:
-    """Check saved data against its description.
-
-    Args:
-        path: Where it was saved, for messages.
-        name: What it is called in messages.
-        saved: The data.
-        schema: The description.
-
-    Raises:
-        CheckpointError: a field that is missing, unknown, of another type or out of bounds.
-    """
+    """Check saved data against its description. Raises CheckpointError."""
     try:
         schema.check(saved, name)
     except ValueError as error:
@@ -139,11 +113,7 @@ def clone(state: Any) -> Any:
 
 
 class OptimizerState(Checkable):
-    """The states of several optimizers.
-
-    Args:
-        optimizers: The optimizers, D's first.
-    """
+    """The states of several optimizers, D's first."""
 
     def __init__(self, optimizers: Sequence[Optimizer]) -> None:
         self._optimizers = optimizers
@@ -154,15 +124,7 @@ class OptimizerState(Checkable):
 
     @override
     def check(self, path: Path, state: Any) -> None:
-        """Check the numbers of optimizers and parameters, and every moment and setting, before torch loads them unseen.
-
-        Args:
-            path: Where the state was saved, for messages.
-            state: The saved state.
-
-        Raises:
-            CheckpointError: a number, shape or setting that does not fit.
-        """
+        """Check the numbers of parameters, and every moment and setting, before torch loads them unseen."""
         self._check_sizes(path, state)
         for number, (optimizer, saved) in enumerate(zip(self._optimizers, state, strict=True)):
             schema = optimizer_schema(optimizer)
@@ -175,14 +137,9 @@ class OptimizerState(Checkable):
             check_schema(path, f"optimizers[{number}]", saved, schema)
 
     def check_savable(self, path: Path, states: Sequence[dict[str, Any]]) -> None:
-        """Check that what is to be saved can be loaded again, and trained with.
+        """Check that what `state_dict` returned can be loaded again, and trained with.
 
-        Args:
-            path: Where it is to be saved, for messages.
-            states: What `state_dict` returned.
-
-        Raises:
-            CheckpointError: a moment that is NaN, or a setting that `check` would refuse.
+        Raises CheckpointError for a moment that is NaN, or a setting that `check` would refuse.
         """
         for number, (optimizer, state) in enumerate(zip(self._optimizers, states, strict=True)):
             name = f"optimizers[{number}]"
@@ -226,12 +183,7 @@ class OptimizerState(Checkable):
     def with_current_param_groups(self, path: Path, state: dict[str, Any]) -> dict[str, Any]:
         """A run's state with the optimizers' current settings, for a branch that changes their rates.
 
-        Args:
-            path: Where the state was saved, for messages.
-            state: The state of the whole run.
-
-        Raises:
-            CheckpointError: the state of other optimizers.
+        Raises CheckpointError for the state of other optimizers.
         """
         self._check_sizes(path, state.get("optimizers"))
         states = [
@@ -262,11 +214,7 @@ def _group_sizes(state: dict[str, Any]) -> list[int]:
 
 
 class StateList(Checkable):
-    """Several parts of one kind, in order.
-
-    Args:
-        parts: The parts, told apart by their classes.
-    """
+    """Several parts of one kind, in order, told apart by their classes."""
 
     def __init__(self, parts: Sequence[Stateful]) -> None:
         self._parts = parts
@@ -278,15 +226,7 @@ class StateList(Checkable):
 
     @override
     def check(self, path: Path, state: Any) -> None:
-        """Check the classes of the parts, and the state of each as far as it is known what fits.
-
-        Args:
-            path: Where the state was saved, for messages.
-            state: The saved state.
-
-        Raises:
-            CheckpointError: the states of other parts, in another order, or of another form.
-        """
+        """Check the classes of the parts, and the state of each as far as it is known what fits."""
         check_schema(path, "parts", state, ListOf(Items((Text(), Plain()))))
         saved = [name for name, _ in state]
         if saved != self._names:
@@ -306,8 +246,7 @@ class StateList(Checkable):
     def take_over(self, before: "StateList") -> None:
         """Give parts that were made anew, as by a notebook's cell, the states of those of their classes before.
 
-        Args:
-            before: The parts before; where a state cannot be taken over, a warning says so.
+        Where a state cannot be taken over, a warning says so.
         """
         left = [part for part in before._parts if not any(part is own for own in self._parts)]
         for part in self._parts:

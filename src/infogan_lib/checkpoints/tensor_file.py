@@ -51,12 +51,7 @@ _MAX_HEADER_BYTES, _MAX_CONTAINERS = 1 << 26, 1 << 20
 def to_plain_data(state: Any, name: str = "state") -> Any:
     """A state as it can be saved: dicts made plain, tensors on the CPU.
 
-    Args:
-        state: Tensors, numbers, strings, None, and lists, tuples and dicts of them.
-        name: What the state is called in messages.
-
-    Raises:
-        TypeError: something that is neither a tensor nor plain data; the message says where.
+    Raises TypeError for what is neither a tensor nor plain data: numbers, strings, None, and lists, tuples and dicts.
     """
     if isinstance(state, Tensor):
         return _to_cpu(state, name)
@@ -89,14 +84,7 @@ def _to_cpu(tensor: Tensor, name: str) -> Tensor:
 
 
 def encode(state: Any) -> bytes:
-    """The bytes of a state.
-
-    Args:
-        state: Plain data, as `to_plain_data` returns it.
-
-    Raises:
-        ValueError: so much data outside of tensors that `decode` would refuse it.
-    """
+    """The bytes of a state that `to_plain_data` made plain. Raises ValueError for one that `decode` would refuse."""
     tensors: dict[str, Tensor] = {}
     tree = _to_tree(state, (), tensors)
     header: dict[str, Any] = {"__metadata__": {"tree": json.dumps(tree)}}
@@ -119,11 +107,7 @@ def encode(state: Any) -> bytes:
 
 
 def decode(data: bytes) -> Any:
-    """The state that `encode` wrote; its tensors have memory of their own.
-
-    Raises:
-        ValueError: bytes that are anything else.
-    """
+    """The state that `encode` wrote; its tensors have memory of their own. Raises ValueError for other bytes."""
     start = 8 + int.from_bytes(data[:8], "little")
     if len(data) < 8 or start > min(len(data), 8 + _MAX_HEADER_BYTES):
         raise ValueError("it is not in the layout of safetensors")

@@ -15,17 +15,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from infogan_lib.checkpoints.disk import fsync_dir, makedirs_synced, write_aside
-from infogan_lib.checkpoints.holding import hold_for_writing
+from infogan_lib.checkpoints.lock import hold_for_writing
 
 _DRAFT, _SINGLE_DRAFT = ".together-", ".whole-"  # the first are removed by whoever holds the folder
 
 
 def write_together(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write files into a folder, one process at a time; those that exist are replaced.
-
-    Args:
-        folder: The folder, made where there is none.
-        files: The contents by path in the folder.
+    """Write files by their paths in a folder, one process at a time; the folder is made, existing files are replaced.
 
     Raises:
         OSError: A file cannot be written; the others are then as they were.
@@ -41,14 +37,10 @@ def write_together(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file that appears as a whole or not at all, and the folder that it is in.
+    """Write a file that appears as a whole or not at all, and the folder that it is in; an existing one is replaced.
 
-    Args:
-        path: The file; one that exists is replaced. No lock is needed, as the last of several writers wins.
-        data: Its content.
-
-    Raises:
-        OSError: It cannot be written; an existing file is then as it was.
+    No lock is needed, as the last of several writers wins. Raises OSError if the file cannot be written; an existing
+    one is then as it was.
     """
     _write({path: data}, _SINGLE_DRAFT)
 

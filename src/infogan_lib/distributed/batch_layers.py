@@ -26,7 +26,6 @@ from torch.overrides import TorchFunctionMode
 from typing_extensions import override
 
 from infogan_lib.distributed.processes import Processes
-from infogan_lib.distributed.rows import Total
 
 _SIGNATURES = {f: inspect.signature(f) for f in (F.batch_norm, F.dropout, F.dropout1d, F.dropout2d, F.dropout3d)}
 
@@ -57,13 +56,27 @@ class _Statistics(Function):
         return torch.addcmul((gradients[0][0] / n - slope * mean).view(per_channel), x, slope.view(per_channel))
 
 
-class BatchLayers(TorchFunctionMode):
-    """A context in which layers that look at a batch look at the rows of all processes.
+class Total(Function):
+    """The sum over the processes of a tensor that each has computed from its rows."""
 
-    Args:
-        processes: The processes.
-        count: The number of rows of all of them.
-        sync_batchnorm: Whether BatchNorm normalizes by the mean and variance of all rows, and not of a process's own.
+    @staticmethod
+    @override
+    def forward(ctx: Any, part: Tensor, processes: Processes) -> Tensor:
+        ctx.processes = processes
+        total = part.clone(memory_format=torch.contiguous_format)
+        processes.all_reduce(total)
+        return total
+
+    @staticmethod
+    @override
+    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor, None]:
+        return Total.apply(gradients[0], ctx.processes), None
+
+
+class BatchLayers(TorchFunctionMode):
+    """A context in which layers that look at a batch, of so many rows of all processes, look at all of them.
+
+    Without `sync_batchnorm` BatchNorm normalizes by the mean and variance of a process's own rows.
     """
 
     def __init__(self, processes: Processes, count: int, *, sync_batchnorm: bool = True) -> None:

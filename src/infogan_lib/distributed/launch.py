@@ -28,13 +28,10 @@ _PAUSE_SECONDS = 0.02
 
 
 def init_group() -> bool:
-    """Make a process group if a launcher has started this process as one of several; it ends with the program.
+    """Make a process group, which ends with the program, if a launcher has started this process as one of several.
 
-    Returns:
-        Whether there is a group now.
-
-    Raises:
-        RuntimeError: A launcher that has not said all that a process group needs, or a process that does not come.
+    Returns whether there is a group now. Raises RuntimeError for a launcher that has not said all that a process group
+    needs, or a process that does not come.
     """
     size = launched_size()
     if size <= 1:
@@ -67,19 +64,12 @@ def launched_size() -> int:
 
 
 def agree_on_name(store: Any, rank: int, world_size: int, timeout: timedelta = _MEETING_TIME) -> str:
-    """A name that these processes agree on, and no others that have used the store.
+    """A name that these processes agree on, and no others that have left anything in the store.
 
     Each process asks with a word that nobody has used, so that only process 0 of now can have answered it. The count of
     restarts that torchrun gives will not do, as each machine counts its own.
 
-    Args:
-        store: The `torch.distributed.Store`, in which earlier processes may have left anything.
-        rank: The rank of this process.
-        world_size: The number of processes.
-        timeout: How long to wait for the last of them.
-
-    Raises:
-        RuntimeError: Not all of them have come in time; it names those.
+    Raises RuntimeError, with their ranks, if not all of them have come in time.
     """
     own, deadline = uuid4().hex, time.monotonic() + timeout.total_seconds()
     if rank != 0:

@@ -15,10 +15,7 @@ _TAG = 2**31 - 25  # of a message that is never sent
 class Notices:
     """A notice for each process, in the store in which the processes have met.
 
-    Args:
-        rank: The number of this process.
-        world_size: The number of processes.
-        name: A name that these processes agree on, and no earlier ones have used.
+    The name is one that these processes agree on, and no earlier ones have used.
     """
 
     def __init__(self, rank: int, world_size: int, name: str) -> None:
@@ -59,9 +56,6 @@ def hang_up(rank: int) -> None:
     """Close this process's connections of the default group, so that nobody waits for it any longer.
 
     Gloo closes all of them when a message has not come in time, and only then or when the process ends.
-
-    Args:
-        rank: The number of this process.
     """
     default = distributed.group.WORLD
     with suppress(RuntimeError):

@@ -44,11 +44,6 @@ class _Failure(NamedTuple):
 class Processes:
     """The processes that train together. Of one process alone every method is the identity.
 
-    Args:
-        rank: The number of this process, from 0.
-        world_size: The number of processes.
-        host_group: The group for messages between hosts; None for one process.
-
     Attributes:
         rank: The number of this process, from 0.
         world_size: The number of processes.
@@ -78,12 +73,7 @@ class Processes:
         return self.rank == 0
 
     def rows(self, count: int, rank: int | None = None) -> slice:
-        """The rows of a batch that are a process's own, this one's by default; as `torch.tensor_split` splits it.
-
-        Args:
-            count: The number of rows of the batch.
-            rank: The number of the process.
-        """
+        """The rows of a batch that are a process's own, this one's by default; as `torch.tensor_split` splits it."""
         rank = self.rank if rank is None else rank
         size, larger = divmod(count, self.world_size)
         start = rank * size + min(rank, larger)
@@ -96,8 +86,7 @@ class Processes:
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Average the gradients of parameters over the processes."""
-        if self.world_size > 1:
-            self.average([parameter.grad for parameter in parameters if parameter.grad is not None])
+        self.average(parameter.grad for parameter in parameters if parameter.grad is not None)
 
     @torch.no_grad()
     def average(self, tensors: Iterable[Tensor]) -> None:
@@ -150,8 +139,7 @@ class Processes:
     def alone(self, name: str) -> Iterator[None]:
         """A context of process 0, in which a message to the others is an error.
 
-        Args:
-            name: What process 0 calls there, for the message; empty for what all call.
+        The name is that of what process 0 calls there, for the message; empty for what all call.
         """
         self._called_alone = name
         try:
@@ -160,14 +148,9 @@ class Processes:
             self._called_alone = ""
 
     def exchange(self, value: _Result) -> list[_Result]:
-        """What each process gives, in the order of their ranks.
-
-        Raises:
-            ProcessError: One of them has failed.
-        """
-        return [value] if self.world_size == 1 else self._exchange(value)
-
-    def _exchange(self, value: Any) -> list[Any]:
+        """What each process gives, in the order of their ranks. Raises ProcessError if one of them has failed."""
+        if self.world_size == 1:
+            return [value]
         with self._connection():
             given = self._all_gather_objects(value)
         for rank, failure in enumerate(given):
@@ -236,12 +219,7 @@ class Processes:
         return made  # type: ignore[return-value]
 
     def send(self, tensors: list[Tensor] | None, source: int) -> list[Tensor]:
-        """Tensors of one process for all of them, on the CPU.
-
-        Args:
-            tensors: The tensors; not looked at in the other processes.
-            source: The rank of the process.
-        """
+        """The tensors of one process for all of them, on the CPU; those of the others are not looked at."""
         own = [tensor.detach().cpu().contiguous() for tensor in tensors or []] if self.rank == source else []
         kinds = self.exchange([(tensor.dtype, tuple(tensor.shape)) for tensor in own])[source]
         sent = own if self.rank == source else [torch.empty(shape, dtype=dtype) for dtype, shape in kinds]
@@ -259,13 +237,7 @@ class Processes:
                 tensor.copy_(value)
 
     def check_replicas(self, tensors: Mapping[str, Tensor]) -> None:
-        """Check that all processes hold the same tensors, bit by bit.
-
-        Raises:
-            ProcessError: They do not; it names the first one.
-        """
-        if self.world_size == 1:
-            return
+        """Check that all processes hold the same tensors, bit by bit. Raises ProcessError."""
         digests = self.exchange({name: digest(tensor) for name, tensor in tensors.items()})
         for rank, others in enumerate(digests):
             for name, expected in digests[0].items():
@@ -276,15 +248,7 @@ class Processes:
                     )
 
     def check_settings(self, what: str, settings: Mapping[str, Any]) -> None:
-        """Check that all processes have the same settings.
-
-        Args:
-            what: What the settings are of, for the message.
-            settings: The settings, as JSON data.
-
-        Raises:
-            ProcessError: They do not; it names the first one that differs.
-        """
+        """Check that all processes have the same settings, JSON data. Raises ProcessError."""
         if self.world_size == 1:
             return
         given = self.exchange(json.loads(json.dumps(settings, default=str)))
@@ -298,11 +262,7 @@ class Processes:
                     )
 
     def check_device(self, device: torch.device) -> None:
-        """Check that no other process trains on the same accelerator.
-
-        Raises:
-            ProcessError: One does.
-        """
+        """Check that no other process trains on the same accelerator. Raises ProcessError."""
         places = self.exchange((socket.gethostname(), str(device)))
         if self.world_size > 1 and device.type != "cpu" and len(set(places)) < len(places):
             raise ProcessError(
@@ -315,10 +275,8 @@ class Processes:
 def join() -> Processes:
     """The processes of the program's process group, or of the launcher that started it; else this process alone.
 
-    A group that is made here ends with the program. The CUDA device becomes that of LOCAL_RANK.
-
-    Raises:
-        RuntimeError: A launcher that has not said all that a process group needs, or a process that does not come.
+    A group that is made here ends with the program. The CUDA device becomes that of LOCAL_RANK. Raises RuntimeError for
+    a launcher that has not said all that a process group needs, or a process that does not come.
     """
     if not distributed.is_available() or not (distributed.is_initialized() or init_group()):
         return Processes()

@@ -16,14 +16,20 @@ Parameters that the loss depends on outside of f, such as those of a regularizer
 and in the mean.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import Function
 from typing_extensions import override
 
+from infogan_lib.distributed.batch_layers import BatchLayers
 from infogan_lib.distributed.processes import Processes
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+_WRAPPERS = ("DistributedDataParallel", "DataParallel", "FullyShardedDataParallel", "_FabricModule")
 
 
 class Own(Function):
@@ -62,18 +68,44 @@ class Gather(Function):
         return Own.apply(gradients[0], ctx.processes) * ctx.processes.world_size, None, None
 
 
-class Total(Function):
-    """The sum over the processes of a tensor that each has computed from its rows."""
+def spread(function: _Function, processes: Processes, *, sync_batchnorm: bool = True) -> _Function:
+    """A function of a batch (N, *), whose processes each compute their rows of it; itself on one process.
 
-    @staticmethod
-    @override
-    def forward(ctx: Any, part: Tensor, processes: Processes) -> Tensor:
-        ctx.processes = processes
-        total = part.clone(memory_format=torch.contiguous_format)
-        processes.all_reduce(total)
-        return total
+    It makes a tensor or a NamedTuple of tensors with as many rows, None for some. `BatchLayers` has `sync_batchnorm`.
+    """
+    if processes.world_size == 1:
+        return function
 
-    @staticmethod
-    @override
-    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor, None]:
-        return Total.apply(gradients[0], ctx.processes), None
+    def call(batch: Tensor, **options: Any) -> Any:
+        count = len(batch)
+        if count < processes.world_size:
+            raise ValueError(
+                f"{count} rows cannot be spread over {processes.world_size} processes; give a larger batch_size, fewer "
+                "micro-batches or fewer processes"
+            )
+        with BatchLayers(processes, count, sync_batchnorm=sync_batchnorm):
+            result = function(Own.apply(batch, processes), **options)
+        if isinstance(result, Tensor):
+            return _gather(result, processes, count)
+        return type(result)(*(None if part is None else _gather(part, processes, count) for part in result))
+
+    return call  # type: ignore[return-value]
+
+
+def _gather(own: Tensor, processes: Processes, count: int) -> Tensor:
+    if len(own) != processes.row_count(count):
+        raise ValueError(f"a network made {len(own)} rows of {processes.row_count(count)}; it must keep their number")
+    return Gather.apply(own, processes, count)
+
+
+def check_bare(*networks: nn.Module | None) -> None:
+    """Check that networks are in no wrapper that averages gradients or holds parts of the weights. Raises TypeError."""
+    for network in networks:
+        for module in [] if network is None else network.modules():
+            kinds = {kind.__name__ for kind in type(module).__mro__}
+            if kinds & {*_WRAPPERS, "FSDPModule"}:
+                raise TypeError(
+                    f"networks must be given as they are, but one is in a {type(module).__name__}: InfoGANTrainer "
+                    "averages the gradients over the processes by itself; give the module that was wrapped, and leave "
+                    "out DistributedDataParallel, fully_shard, fabric.setup or accelerator.prepare"
+                )

@@ -24,7 +24,7 @@ from infogan_lib.checkpoints.compare import (
     without_wrappers,
 )
 from infogan_lib.checkpoints.disk import CheckpointError, makedirs_synced, os_errors_as_checkpoint_errors
-from infogan_lib.checkpoints.holding import hold_for_writing
+from infogan_lib.checkpoints.lock import hold_for_writing
 from infogan_lib.checkpoints.run_folder import check_free
 from infogan_lib.checkpoints.state import check_schema
 from infogan_lib.checkpoints.tensor_file import to_plain_data

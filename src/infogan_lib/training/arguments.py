@@ -55,16 +55,7 @@ _LOSS_NAMES = {
 
 
 def refuse_unknown_of_trainer(trainer: type, fit: Callable[..., object], given: Iterable[str]) -> None:
-    """Refuse keyword arguments that the trainer does not have.
-
-    Args:
-        trainer: The class of the trainer.
-        fit: Its method, whose arguments it may have been given.
-        given: The names of the arguments.
-
-    Raises:
-        TypeError: There are some; the message says where the first of them belongs.
-    """
+    """Refuse keyword arguments that the trainer does not have. Raises TypeError, which says where the first belongs."""
     if given:
         advice = dict.fromkeys(signature(fit).parameters, _FIT) | _OF_TRAINER
         refuse_unknown("InfoGANTrainer", given, _named(trainer), advice)
@@ -82,11 +73,7 @@ def _named(function: Callable[..., object]) -> list[str]:
 
 
 def refuse_positional(values: tuple[object, ...]) -> NoReturn:
-    """Refuse what `fit` got by position beside the data.
-
-    Raises:
-        TypeError: Always.
-    """
+    """Refuse what `fit` got by position beside the data. Raises TypeError."""
     number = values[0] if isinstance(values[0], int) else 20
     labels = "" if isinstance(values[0], int) else "; for the labels of a Label code data is (images, labels)"
     raise TypeError(
@@ -96,11 +83,7 @@ def refuse_positional(values: tuple[object, ...]) -> NoReturn:
 
 
 def check_adversarial(value: Any) -> AdversarialLoss | PairedAdversarialLoss:
-    """The adversarial loss, `NonSaturating()` for None.
-
-    Raises:
-        TypeError: Anything else; the message names the loss that a string probably means.
-    """
+    """The adversarial loss, `NonSaturating()` for None. Raises TypeError, with the loss that a name may mean."""
     if isinstance(value, str):
         names = [name for name in losses.__all__ if _is_adversarial(getattr(losses, name))]
         wanted = value.lower().replace("_", "").replace("-", "").replace(" ", "").removesuffix("loss")
@@ -114,11 +97,7 @@ def check_adversarial(value: Any) -> AdversarialLoss | PairedAdversarialLoss:
 
 
 def check_optimizers(value: Any) -> Optimizers:
-    """The optimizers' settings, `Optimizers()` for None.
-
-    Raises:
-        TypeError: Anything else, such as a rate or an optimizer itself.
-    """
+    """The optimizers' settings, `Optimizers()` for None. Raises TypeError for anything else, such as a rate."""
     if value is None or isinstance(value, Optimizers) or value is Optimizers:
         return check_instance("optimizers", value, Optimizers) or Optimizers()
     given = shorten(value) if isinstance(value, (int, float)) else "..."
@@ -129,11 +108,7 @@ def check_optimizers(value: Any) -> Optimizers:
 
 
 def check_engine(value: Any) -> Engine:
-    """The engine's settings, `Engine()` for None.
-
-    Raises:
-        TypeError: Anything else, such as the name of a device.
-    """
+    """The engine's settings, `Engine()` for None. Raises TypeError for anything else, such as the name of a device."""
     if value is None or isinstance(value, Engine) or value is Engine:
         return check_instance("engine", value, Engine) or Engine()
     raise TypeError(

@@ -1,6 +1,6 @@
 """The parts of a trainer: the model, its average, its regularizers, and what a checkpoint holds of all parts."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -9,15 +9,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from infogan_lib.checkpoints.compare import without_wrappers
-from infogan_lib.checkpoints.state import OptimizerState, StateList
+from infogan_lib.checkpoints.state import OptimizerState
 from infogan_lib.data.pixels import UNKNOWN_RANGE, known_range, warn_range_mismatch, warn_unknown_range
-from infogan_lib.data.rng import GlobalRng, RandomStreams, derive_seed
+from infogan_lib.data.rng import RandomStreams, derive_seed
 from infogan_lib.data.stream import Position
 from infogan_lib.latent import LatentSpec
 from infogan_lib.model.ema import check_ema, ema_decay, make_ema
-from infogan_lib.model.fingerprint import Fingerprint, model_fingerprint
 from infogan_lib.model.infogan import InfoGAN
-from infogan_lib.model.state import ModelState
 from infogan_lib.regularizers.base import Regularizer, check_regularizers
 from infogan_lib.regularizers.defaults import default_regularizers
 from infogan_lib.training.config import run_config
@@ -29,11 +27,7 @@ from infogan_lib.training.step import InfoGANStep
 def as_model(
     generator: nn.Module | InfoGAN, discriminator: nn.Module | None, latent: LatentSpec | None, *, seed: int
 ) -> InfoGAN:
-    """An `InfoGAN`, given as one or as its three parts.
-
-    Raises:
-        TypeError: an InfoGAN beside parts, or parts missing.
-    """
+    """An `InfoGAN`, given as one or as its three parts. Raises TypeError for one beside parts, or parts missing."""
     if isinstance(generator, InfoGAN):
         if discriminator is not None or latent is not None:
             raise TypeError("an InfoGAN holds its discriminator and latent already; give it alone")
@@ -44,16 +38,10 @@ def as_model(
 
 
 def prepare_regularizers(regularizers: Any, model: InfoGAN, *, seed: int) -> tuple[Regularizer, ...]:
-    """The regularizers of a trainer, checked, and their networks built on the model's device.
+    """The regularizers of a trainer, checked, with their networks on the model's device; the default ones for None.
 
-    Args:
-        regularizers: What the trainer was given; None for the default terms.
-        model: The model.
-        seed: The trainer's seed, from which those of the networks derive.
-
-    Raises:
-        TypeError: something that is no regularizer.
-        ValueError: a term that is not defined for this model, or that another trainer has.
+    Raises TypeError for something that is no regularizer, and ValueError for a term that is not defined for this model
+    or that another trainer has.
     """
     if regularizers is None:
         regularizers = default_regularizers(model.latent, model.image_shape)
@@ -67,8 +55,7 @@ def prepare_regularizers(regularizers: Any, model: InfoGAN, *, seed: int) -> tup
 def add_ema(model: InfoGAN, decay: float | None) -> None:
     """Give a model an average of G's weights, unless it has one already or none is wanted.
 
-    Raises:
-        ValueError: a decay outside (0, 1), or another one than that of the average there is.
+    Raises ValueError for a decay outside (0, 1), or another one than that of the average there is.
     """
     if decay is not None:
         check_ema(model.ema_generator, decay)
@@ -76,12 +63,7 @@ def add_ema(model: InfoGAN, decay: float | None) -> None:
 
 
 def settle_pixel_range(model: InfoGAN, images: Tensor) -> None:
-    """Warn of images outside of the generator's range; where that is not known, take it from the images.
-
-    Args:
-        model: The model, whose `pixel_range` is set where it is not known yet.
-        images: Real images (N, *), as floats or uint8.
-    """
+    """Warn of images (N, *) outside of the generator's range; where `pixel_range` is not known, take it from them."""
     if model.pixel_range is None and images.dtype == torch.uint8:
         warn_unknown_range()
         model.pixel_range = UNKNOWN_RANGE
@@ -107,45 +89,23 @@ def _tap_in_words(model: InfoGAN) -> str:
 def make_ledger(
     step: InfoGANStep,
     optimizers: Mapping[str, Optimizer],
-    regularizers: Sequence[Regularizer],
     streams: RandomStreams,
     position: Position,
     history: History,
     *,
     steps: Callable[[], int],
-    config: dict[str, Any],
+    augmented: Mapping[str, object],
+    seed: int,
 ) -> RunLedger:
-    """The record of a trainer's fits.
-
-    Args:
-        step: The step, with the model, the schedulers and the networks of regularizers.
-        optimizers: All optimizers by name, D's first.
-        regularizers: All regularizers.
-        streams: The streams of random numbers.
-        position: The position in the data.
-        history: The metrics so far.
-        steps: Returns the number of steps made.
-        config: Further settings that a resumed run must share.
-    """
-    model, device = step.model, next(step.model.parameters()).device
-    states = OptimizerState([*optimizers.values()])
-    parts: dict[str, Any] = {
-        "model": ModelState(model),
-        "optimizers": states,
-        "schedulers": StateList(step.schedulers),
-        "step": step,
-        "streams": streams,
-        "global_rng": GlobalRng(device),
-        "position": position,
-    }
-    if step.networks:
-        parts["regularizers"] = step.networks
+    """The record of a trainer's fits; see `RunLedger`. The optimizers are all by name, D's first."""
+    model = step.model
     settings = run_config(
         model.latent,
         step.adversarial,
         optimizers,
         step.schedulers,
-        regularizers,
+        step.regularizers,
+        augmented,
         tap=_tap_in_words(model),
         pixel_range=model.pixel_range,
         information_trains=sorted(step.information_trains),
@@ -157,27 +117,9 @@ def make_ledger(
         tf32=step.precision.tf32,
         sync_batchnorm=step.sync_batchnorm,
         frozen=count_frozen(model),
-        device=device.type,
+        device=next(model.parameters()).device.type,
         ema_decay=ema_decay(model.ema_generator),
-        **config,
+        seed=seed,
     )
-    held = [*model.parameters(), *model.buffers(), *step.networks.parameters(), *step.networks.buffers()]
-    size = sum(tensor.numel() * tensor.element_size() for tensor in held)
-
-    def fingerprint(runs: int) -> Fingerprint:
-        return model_fingerprint(model, config.get("augmented"), runs=runs)
-
-    return RunLedger(
-        parts,
-        position,
-        states,
-        step.schedulers,
-        streams,
-        history,
-        settings,
-        steps,
-        size,
-        step.check_weights,
-        step.check_state,
-        fingerprint,
-    )
+    states = OptimizerState([*optimizers.values()])
+    return RunLedger(step, states, streams, position, history, settings, steps=steps, augmented=augmented)

@@ -21,15 +21,8 @@ class Branch:
     Rates and schedules that differ are the branch's own, the schedules as after so many steps; a callback that the run
     did not have begins anew; and data in which the run's position makes no sense begins an epoch.
 
-    Args:
-        ledger: The record of the trainer.
-        stream: The data of the branch.
-        callbacks: Its callbacks that have a state.
-        path: The checkpoint, for messages.
-        differences: The settings that differ from those in the checkpoint, in words.
-
     Attributes:
-        differences: Those, with the callbacks and the data where they differ.
+        differences: The settings that differ from those in the checkpoint, in words, and callbacks and data that do.
     """
 
     def __init__(
@@ -42,12 +35,8 @@ class Branch:
     def adapt(self, state: dict[str, Any]) -> dict[str, Any]:
         """The state of a checkpoint as the branch loads it.
 
-        Args:
-            state: The state of the whole run.
-
-        Raises:
-            CheckpointError: Callbacks of another form; or schedules that differ, and a trainer that has made steps, or
-                a checkpoint of too many to advance them by.
+        Raises CheckpointError for callbacks of another form, and where schedules differ for a trainer that has made
+        steps, or a checkpoint of too many to advance them by.
         """
         if self._reschedules:
             self._check_steps(state["step"]["count"])

@@ -59,11 +59,7 @@ class Callback:
 
 
 def check_callbacks(callbacks: Any) -> tuple[Callback, ...]:
-    """The `callbacks` argument of `fit` as a tuple.
-
-    Raises:
-        TypeError: something that is no sequence of callbacks.
-    """
+    """The `callbacks` argument of `fit` as a tuple. Raises TypeError."""
     wanted = "callbacks must be Callback objects in a list, such as [ProgressBar()]"
     if isinstance(callbacks, Callback):
         raise TypeError(f"{wanted}, but got one by itself; give [{type(callbacks).__name__}(...)]")

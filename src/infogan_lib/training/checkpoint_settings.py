@@ -62,11 +62,7 @@ class Checkpoints:
 
 
 def as_checkpoints(value: object) -> Checkpoints | None:
-    """The `checkpoints` argument of `fit`: settings, a folder, or None.
-
-    Raises:
-        TypeError: Anything else.
-    """
+    """The `checkpoints` argument of `fit`: settings, a folder, or None. Raises TypeError for anything else."""
     if value is None or isinstance(value, Checkpoints):
         return value
     if not isinstance(value, (str, os.PathLike)):

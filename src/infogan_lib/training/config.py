@@ -31,17 +31,7 @@ def run_config(
     augmented: Mapping[str, object],
     **others: Any,
 ) -> dict[str, Any]:
-    """All settings that a resumed run must share.
-
-    Args:
-        latent: The variables.
-        adversarial: The adversarial loss.
-        optimizers: All optimizers by name, D's first.
-        schedulers: Their schedulers.
-        regularizers: All regularizers.
-        augmented: The augmentations by the name of their argument; None for none.
-        **others: Further settings, as JSON data.
-    """
+    """All settings that a resumed run must share; `others` are further ones, as JSON data."""
     return {
         "latent": _latent_config(latent),
         "order": list(latent),
@@ -119,19 +109,10 @@ _MAY_DIFFER_IN_BRANCH = re.compile(
 
 
 def check_config(path: Path, saved: Any, own: Mapping[str, Any], *, allow_branch: bool = False) -> list[str]:
-    """Compare the settings of a run with those of the trainer that is to resume it.
+    """Compare the settings of a run with those of the trainer that is to resume it, or to begin a branch from it.
 
-    Args:
-        path: The checkpoint, for messages.
-        saved: The settings of the run.
-        own: The settings of the trainer.
-        allow_branch: Whether a new run begins from the checkpoint, in which some may differ.
-
-    Returns:
-        What differs, in words; nothing unless it is a branch.
-
-    Raises:
-        CheckpointError: They differ more than they may; the first few differences are named.
+    Returns what differs, in words; nothing unless it is a branch. Raises CheckpointError if they differ more than they
+    may, and names the first few differences.
     """
     before, now = dict(_flatten(saved)), dict(_flatten(own))
     differences = [

@@ -15,10 +15,6 @@ class Ending:
 
     Of several processes a signal may reach one alone, and callbacks are called in one. They agree after each call of
     callbacks, so that all end after the same step.
-
-    Args:
-        trainer: The trainer, which a callback may have stopped.
-        signals: The signals received.
     """
 
     def __init__(self, trainer: "InfoGANTrainer", signals: StopSignals) -> None:
@@ -37,11 +33,7 @@ class Ending:
         return self._signals.received if self._is_alone else self._signal
 
     def agree(self) -> None:
-        """Give all processes the stop or signal of any, and torch's generators of process 0, which callbacks may use.
-
-        Raises:
-            ProcessError: One of them has failed.
-        """
+        """Give all processes the stop or signal of any, and process 0's global generators, which callbacks use."""
         if self._is_alone:
             return
         rng = TorchRng(self._trainer.device)

@@ -17,11 +17,7 @@ from infogan_lib.training.metrics import total_norm
 
 
 class FiniteWeights:
-    """The weights, running statistics and learned priors of several modules.
-
-    Args:
-        modules: The modules.
-    """
+    """The weights, running statistics and learned priors of several modules."""
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         self._modules = modules
@@ -40,15 +36,7 @@ class FiniteWeights:
         return _first_not_finite(self._named())
 
     def check_state(self, path: Path, states: Iterable[Any]) -> None:
-        """Check that saved weights are finite.
-
-        Args:
-            path: Where they were saved, for messages.
-            states: Tensors by name, for each module.
-
-        Raises:
-            CheckpointError: one of them is not.
-        """
+        """Check that saved weights, tensors by name for each module, are finite. Raises CheckpointError."""
         names = {without_wrappers(name) for name, _ in self._named()}
         for tensors in states:
             named = tensors.items() if isinstance(tensors, Mapping) else ()

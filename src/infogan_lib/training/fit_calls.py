@@ -13,12 +13,7 @@ from infogan_lib.data.stream import Target
 
 
 def as_target(epochs: object, steps: object) -> Target:
-    """How far a call of `fit` trains, checked.
-
-    Raises:
-        TypeError: What is given is no whole number.
-        ValueError: None or both of them, or less than one.
-    """
+    """How far a call of `fit` trains, checked. Raises TypeError or ValueError."""
     if (epochs is None) == (steps is None):
         raise ValueError(f"give either epochs or steps to fit, but got epochs={epochs} and steps={steps}")
     if steps is None:

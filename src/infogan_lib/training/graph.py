@@ -40,12 +40,7 @@ class CaptureError(RuntimeError):
 
 
 class CudaCapture:
-    """Capture on a CUDA device.
-
-    Args:
-        device: The device.
-        rngs: The generators that captured functions draw from, besides the device's global one.
-    """
+    """Capture on a CUDA device, of functions that draw from these generators and the device's global one."""
 
     def __init__(self, device: torch.device, rngs: Sequence[torch.Generator]) -> None:
         self._device = device
@@ -57,8 +52,7 @@ class CudaCapture:
     def warm_up(self, function: Callable[[], _Made], *, is_last: bool) -> _Made:
         """Call a function that will be captured, after the last such call.
 
-        Raises:
-            CaptureError: it waits for the device, which in a capture torch would not recover from.
+        Raises CaptureError if it waits for the device, which in a capture torch would not recover from.
         """
         computing, mode = torch.cuda.current_stream(self._device), torch.cuda.get_sync_debug_mode()
         self._stream.wait_stream(computing)
@@ -120,7 +114,7 @@ class Graphs:
 
     Args:
         capture: How work is captured.
-        state: The tensors of the state, as they are now.
+        state: Returns the tensors of the state, as they are now.
         capturing: The context of a capture.
 
     Attributes:
@@ -142,18 +136,9 @@ class Graphs:
         self._last_kind: Any = ()
 
     def __call__(self, function: Callable[[list[Tensor]], Row], inputs: list[Tensor], kind: Any) -> Row:
-        """Call a function, or launch the graph of its kind.
+        """Call a function, or launch the graph of its kind: all else that decides what it does, as a named tuple.
 
-        Args:
-            function: The function.
-            inputs: Its inputs.
-            kind: All else that decides what it does, as a named tuple.
-
-        Returns:
-            The row, which the next call may write anew.
-
-        Raises:
-            CaptureError: the function cannot be captured.
+        Returns the row, which the next call may write anew. Raises CaptureError if the function cannot be captured.
         """
         if not self._has(state := self._find_state()):
             self._made.clear()

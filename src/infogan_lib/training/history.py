@@ -53,12 +53,7 @@ class History(MetricTable):
         self._epochs = array("q")
 
     def record(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Add metrics of a step.
-
-        Args:
-            step: The number of the step, from 1.
-            metrics: The metrics, numbers by name.
-        """
+        """Add metrics, numbers by name, of a step, which counts from 1."""
         for name, value in metrics.items():
             check_metric(name, value)
             steps, values = self._steps.setdefault(name, array("q")), self._values.setdefault(name, array("d"))
@@ -67,11 +62,7 @@ class History(MetricTable):
             values.append(value)
 
     def truncate(self, step: int) -> None:
-        """Remove the metrics of later steps, which no checkpoint holds yet.
-
-        Args:
-            step: The last step to keep.
-        """
+        """Remove the metrics of the steps after a given one, which no checkpoint holds yet."""
         for name in list(self._values):
             steps, values = self._steps[name], self._values[name]
             while values and steps[len(values) - 1] > step:
@@ -81,19 +72,11 @@ class History(MetricTable):
                 del self._values[name], self._steps[name]
 
     def record_epoch(self, step: int) -> None:
-        """Add the end of an epoch.
-
-        Args:
-            step: The number of steps at its end.
-        """
+        """Add the end of an epoch, after so many steps."""
         self._epochs.append(step)
 
     def remove_epoch(self, step: int) -> None:
-        """Remove the end of an epoch that was not completed after all; no checkpoint holds it yet.
-
-        Args:
-            step: The number of steps at its end.
-        """
+        """Remove the end of an epoch that was not completed after all; no checkpoint holds it yet."""
         while self._epochs and self._epochs[-1] >= step:
             self._epochs.pop()
 
@@ -184,16 +167,10 @@ class History(MetricTable):
         self._epochs = array("q", state["epochs"])
 
     def seal(self, folder: Path) -> dict[str, Any]:
-        """Write what was recorded since the last call, and make all segments be in a folder.
+        """Write what was recorded since the last call, and make all segments be in a folder, which exists.
 
-        Args:
-            folder: An existing folder of segments.
-
-        Returns:
-            What the manifest of a checkpoint says of the history.
-
-        Raises:
-            CheckpointError: An error of the disk; the history is as it was.
+        Returns what the manifest of a checkpoint says of the history. Raises CheckpointError for an error of the disk;
+        the history is then as it was.
         """
         with os_errors_as_checkpoint_errors(folder, "saving the history"):
             segments = self._sealed(folder)
@@ -208,9 +185,7 @@ class History(MetricTable):
     def restore(self, segments: Sequence[Segment], checkpoint: Path | None = None) -> None:
         """Replace the history by that of a checkpoint. The newest segments are read, and older ones when asked for.
 
-        Args:
-            segments: The segments that the checkpoint names. A warning says which are missing or damaged.
-            checkpoint: The checkpoint, for the warning.
+        A warning names the checkpoint, and says which of its segments are missing or damaged.
         """
         self._segments, self._in_memory, self._lost = list(segments), {}, set()
         self._values, self._steps, self._epochs = {}, {}, array("q")

@@ -14,16 +14,13 @@ _Class = TypeVar("_Class", bound=type)
 def refuse_unknown(
     function: str, given: Iterable[str], known: Iterable[str], advice: Mapping[str, str] | None = None
 ) -> None:
-    """Refuse keyword arguments that a function does not have.
+    """Refuse keyword arguments that a function does not have. Raises TypeError.
 
     Args:
         function: The name of the function or class.
         given: The names of the arguments that it was given by keyword.
         known: The names of its parameters.
         advice: What to do instead, by the names of arguments that are often mistaken.
-
-    Raises:
-        TypeError: There are some; the message says what is meant by the first of them.
     """
     known = list(known)
     for name in given:
@@ -36,11 +33,7 @@ def refuse_unknown(
 
 
 def explains_arguments(**advice: str) -> Callable[[_Class], _Class]:
-    """A decorator of settings objects, whose constructors then refuse unknown arguments as `refuse_unknown` does.
-
-    Args:
-        **advice: What to do instead, by the names of arguments that are often mistaken.
-    """
+    """A decorator of settings objects, whose constructors then refuse unknown arguments as `refuse_unknown` does."""
 
     def decorate(kind: _Class) -> _Class:
         construct: Callable[..., None] = kind.__init__

@@ -1,12 +1,11 @@
 """A trainer's record of its run: the state that is saved, the calls of `fit` that were made, and where."""
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.optim.lr_scheduler import LRScheduler
 
 from infogan_lib._schema import MAX_STEPS, Int, ListOf, Nullable, Plain, Record, Text
 from infogan_lib._version import __version__
@@ -14,11 +13,10 @@ from infogan_lib._warnings import warn
 from infogan_lib.checkpoints.bundle import read_bundle, write_bundle
 from infogan_lib.checkpoints.compare import known_fields
 from infogan_lib.checkpoints.disk import CheckpointError, makedirs_synced, os_errors_as_checkpoint_errors
-from infogan_lib.checkpoints.holding import hold_for_writing
+from infogan_lib.checkpoints.lock import hold_for_writing
 from infogan_lib.checkpoints.run_folder import (
     KIND,
     TRAINER_STATE,
-    Check,
     Checkpoint,
     check_free,
     is_run_folder,
@@ -26,12 +24,14 @@ from infogan_lib.checkpoints.run_folder import (
     remove_unnamed_segments,
 )
 from infogan_lib.checkpoints.segments import MANIFEST_FIELD, from_manifest, make_segment_folder
-from infogan_lib.checkpoints.state import CompositeState, OptimizerState, Stateful, StateList, check_schema
-from infogan_lib.data.rng import RandomStreams
+from infogan_lib.checkpoints.state import CompositeState, OptimizerState, StateList, check_schema
+from infogan_lib.data.rng import GlobalRng, RandomStreams
 from infogan_lib.data.stream import Position
-from infogan_lib.model.fingerprint import FINGERPRINT, Fingerprint, warn_if_changed
+from infogan_lib.model.fingerprint import FINGERPRINT, Fingerprint, model_fingerprint, warn_if_changed
+from infogan_lib.model.state import ModelState
 from infogan_lib.training.config import check_config
 from infogan_lib.training.history import History
+from infogan_lib.training.step import InfoGANStep
 
 _FORMAT = 2
 """The version of a run's state and settings; 0.1 wrote none, which is 1."""
@@ -62,18 +62,14 @@ class RunLedger:
     """A trainer's record of its fits and their folders.
 
     Args:
-        parts: The trainer's own state, by name.
-        position: The part with the position in the data.
+        step: The step, with the model, the schedulers and the networks of regularizers.
         optimizers: The part with the optimizers.
-        schedulers: Their schedulers.
         streams: The part with the streams of random numbers.
+        position: The part with the position in the data.
         history: The metrics so far, which are saved beside the state.
         settings: The settings that a resumed run must share.
-        step: Returns the number of steps made.
-        size: The bytes of weights and buffers, which limit the size of a checkpoint that is read.
-        check_weights: Raises NonFiniteLossError if a weight is not finite after a number of steps.
-        check_state: Checks that the weights in a state are finite.
-        fingerprint: Returns what the networks compute now from fixed inputs, in so many runs.
+        steps: Returns the number of steps made.
+        augmented: The augmentations by the name of their argument, which the fingerprint is of as well.
 
     Attributes:
         completed_fits: The number of calls of `fit` in the run that were completed, by this program or an earlier one.
@@ -89,25 +85,35 @@ class RunLedger:
 
     def __init__(
         self,
-        parts: Mapping[str, Stateful],
-        position: Position,
+        step: InfoGANStep,
         optimizers: OptimizerState,
-        schedulers: Sequence[LRScheduler],
         streams: RandomStreams,
+        position: Position,
         history: History,
         settings: dict[str, Any],
-        step: Callable[[], int],
-        size: int,
-        check_weights: Callable[[int], None],
-        check_state: Check,
-        fingerprint: Callable[[int], Fingerprint],
+        *,
+        steps: Callable[[], int],
+        augmented: Mapping[str, Any],
     ) -> None:
-        self.fingerprint = fingerprint
-        self.check_weights, self.check_state = check_weights, check_state
-        self.parts, self.position, self.settings, self.step = parts, position, settings, step
-        self.size, self.max_bytes = size, 64 * size + 2**30
-        self.optimizers, self.schedulers = optimizers, schedulers
-        self.streams, self.history = streams, history
+        model, networks = step.model, step.networks
+        self.parts: dict[str, Any] = {
+            "model": ModelState(model),
+            "optimizers": optimizers,
+            "schedulers": StateList(step.schedulers),
+            "step": step,
+            "streams": streams,
+            "global_rng": GlobalRng(next(model.parameters()).device),
+            "position": position,
+        }
+        if networks:
+            self.parts["regularizers"] = networks
+        held = [*model.parameters(), *model.buffers(), *networks.parameters(), *networks.buffers()]
+        self.size = sum(tensor.numel() * tensor.element_size() for tensor in held)  # in bytes
+        self.max_bytes = 64 * self.size + 2**30
+        self.optimizers, self.schedulers, self.streams = optimizers, step.schedulers, streams
+        self.position, self.history, self.settings, self.step = position, history, settings, steps
+        self.check_weights, self.check_state = step.check_weights, step.check_state
+        self._model, self._augmented = model, augmented
         self.completed_fits = 0
         self.has_stepped = False
         self.folders: set[str] = set()
@@ -116,6 +122,10 @@ class RunLedger:
         self.parent_checkpoint: str | None = None
         self.parent_path: str | None = None
         self.branch_differences: list[str] = []
+
+    def fingerprint(self, runs: int) -> Fingerprint:
+        """What the networks and augmentations compute now from fixed inputs, in so many runs."""
+        return model_fingerprint(self._model, self._augmented, runs=runs)
 
     def metadata(self, segments: Path) -> dict[str, Any]:
         """The metadata of a checkpoint of now, for its manifest; the history is written into a folder of segments."""
@@ -127,18 +137,10 @@ class RunLedger:
         return now | identity | run | {"history": self.history.seal(segments)}
 
     def check(self, path: Path, metadata: Mapping[str, Any], *, allow_branch: bool = False) -> list[str]:
-        """Check that a checkpoint can be resumed.
+        """Check that a checkpoint can be resumed, or that a branch, which may differ in part, can begin from it.
 
-        Args:
-            path: The checkpoint, for messages.
-            metadata: Its metadata.
-            allow_branch: Whether a new run begins from it, in which some settings may differ.
-
-        Returns:
-            The settings that differ, in words; none unless it is a branch.
-
-        Raises:
-            CheckpointError: Another version of the library, settings that differ, or metadata that is not a run's.
+        Returns the settings that differ, in words; none unless it is a branch. Raises CheckpointError for another
+        version of the library, settings that differ, or metadata that is not a run's.
         """
         if (run_format := metadata.get("run_format", 1)) != _FORMAT:
             age = "an older" if isinstance(run_format, int) and run_format < _FORMAT else "another"
@@ -158,16 +160,7 @@ class RunLedger:
         return differences
 
     def check_counts(self, path: Path, metadata: Mapping[str, Any], state: Any) -> None:
-        """Check that the counts of steps and epochs in a checkpoint agree with each other.
-
-        Args:
-            path: The checkpoint, for messages.
-            metadata: Its metadata, which was checked.
-            state: Its state.
-
-        Raises:
-            CheckpointError: They do not.
-        """
+        """Check that the counts of steps and epochs in a checkpoint agree with each other; its metadata was checked."""
         try:
             step, position = state["step"], state["position"]
         except (TypeError, KeyError) as error:
@@ -192,14 +185,6 @@ class RunLedger:
 
         Random generators of another kind of device cannot be restored: the branch has streams of its own, whose seeds
         derive from the trainer's and from the step. A loss scale belongs to its precision.
-
-        Args:
-            path: The checkpoint that the branch begins from.
-            metadata: Its metadata, which was checked.
-            state: Its state.
-
-        Raises:
-            CheckpointError: The state is not that of a run.
         """
         before = metadata["settings"]
         try:
@@ -238,13 +223,9 @@ class RunLedger:
                 remove_unnamed_segments(folder)
 
     def load(self, folder: Path) -> None:
-        """Load the state in a folder, written by `save` or by a fit.
+        """Load the state in a folder, written by `save` or by a fit, a run folder or a checkpoint of it.
 
-        Args:
-            folder: The folder, or a run folder or checkpoint.
-
-        Raises:
-            CheckpointError: A state that is damaged or does not fit; the trainer is as it was.
+        Raises CheckpointError for a state that is damaged or does not fit; the trainer is then as it was.
         """
         if is_run_folder(folder):
             folder, metadata, state = read_checkpoint(folder, max_bytes=self.max_bytes, check=self.check_state)

@@ -26,12 +26,7 @@ def run_fit(
 ) -> None:
     """Resume a run where there is one, and train to the end of this call of `fit`.
 
-    Args:
-        trainer: The trainer, which makes the steps.
-        session: This call of `fit`, with its stream of batches.
-        callbacks: Called in order.
-        check: Checks the first batch of every epoch; None to check nothing.
-        target: How far this call trains.
+    The first batch of every epoch is checked, unless `check` is None.
     """
     if not session.resume(target):
         return
@@ -57,13 +52,6 @@ class FitLoop:
 
     The loop catches up, so that the model is as of the step last read, before anything that looks at the model: a
     callback that needs it, a checkpoint, the end of an epoch, a signal, the end of the fit.
-
-    Args:
-        trainer: The trainer, which launches, reads and counts the steps.
-        callbacks: Called in order.
-        session: This call of `fit`, which gives the batches and writes the checkpoints.
-        stop: The signals received.
-        check: Checks the first batch of every epoch; None to check nothing.
     """
 
     def __init__(
@@ -85,11 +73,7 @@ class FitLoop:
         self._called = called_here(callbacks, trainer.distributed)
 
     def run(self, last_step: int | None, last_epoch: int | None) -> None:
-        """Train until a number of steps or epochs were made, and save the end.
-
-        Args:
-            last_step: The number of steps, counted from the beginning of the run; None to count epochs.
-            last_epoch: The number of epochs, likewise; None to count steps.
+        """Train until so many steps or epochs were made, counted from the beginning of the run, and save the end.
 
         Raises:
             KeyboardInterrupt: SIGINT was received in a notebook, or nothing is saved; the step was finished.

@@ -25,8 +25,7 @@ PARTS: tuple[Part, ...] = ("generator", "q_head", "trunk")
 def check_information_trains(information_trains: Iterable[str] | None, model: InfoGAN) -> frozenset[Part]:
     """The parts that the information loss trains, checked; all there are if None is given.
 
-    Raises:
-        ValueError: an unknown part, or the trunk of a D that shares nothing with Q.
+    Raises ValueError for an unknown part, or the trunk of a D that shares nothing with Q.
     """
     shares = bool(model.parameter_groups()["trunk"])
     if information_trains is None:
@@ -209,12 +208,8 @@ def parameters_by_optimizer(
 ) -> dict[str, list[nn.Parameter]]:
     """The parameters of "d", "g" and "q", frozen ones too: an optimizer passes over what has no gradient.
 
-    So what is frozen now can be trained later, in the same optimizer and with the same scheduler.
-
-    Args:
-        model: The model.
-        information_trains: The parts that the information loss trains; without "q_head" Q is not among them.
-        networks: Networks of regularizers, which are trained with Q.
+    So what is frozen now can be trained later, in the same optimizer and with the same scheduler. Networks of
+    regularizers are trained with Q, whose own parameters are left out unless the information loss trains "q_head".
     """
     groups = model.parameter_groups(frozen=True)
     of_q = [*(groups["q_head"] if "q_head" in information_trains else [])]
@@ -245,13 +240,8 @@ def _add_frozen(parameters: Mapping[str, Sequence[nn.Parameter]], optimizers: Ma
 def check_held(parameters: Mapping[str, Sequence[nn.Parameter]], optimizers: Mapping[str, Optimizer]) -> None:
     """Check that the optimizers hold the parameters that require gradients by now.
 
-    Args:
-        parameters: The parameters by the name of their optimizer.
-        optimizers: The optimizers by name.
-
-    Raises:
-        ValueError: there are others: frozen ones at first, of an optimizer that was given ready-made and has a
-            scheduler, or those of a module that was put into the model since.
+    Raises ValueError if there are others: frozen ones at first, of an optimizer that was given ready-made and has a
+    scheduler, or those of a module that was put into the model since.
     """
     held = _held(optimizers)
     for name, group in parameters.items():
@@ -264,20 +254,14 @@ def check_held(parameters: Mapping[str, Sequence[nn.Parameter]], optimizers: Map
 
 
 def _held(optimizers: Mapping[str, Optimizer]) -> set[int]:
-    """The ids of the parameters that the optimizers hold."""
     return set().union(*map(_parameter_ids, optimizers.values()))
 
 
 def advance(schedulers: Iterable[LRScheduler], *, is_early: bool) -> None:
-    """Advance schedulers by a step.
+    """Advance schedulers by a step. Raises ValueError for a learning rate that is negative or not finite.
 
-    Args:
-        schedulers: The schedulers.
-        is_early: Whether an optimizer may not have made an update yet: that of G with `d_steps` above 1, or any whose
-            gradients overflowed in float16. Torch then warns of an order that the caller cannot change.
-
-    Raises:
-        ValueError: a learning rate that is negative or not finite.
+    Early on an optimizer may not have made an update yet: that of G with `d_steps` above 1, or any whose gradients
+    overflowed in float16. Torch then warns of an order that the caller cannot change.
     """
     with warnings.catch_warnings() if is_early else nullcontext():
         if is_early:

@@ -84,8 +84,7 @@ class Precision(Described):
     def tolerates_overflow(self, scale: object) -> bool:
         """Whether a gradient may have overflowed because of its scale alone, so that a smaller scale is the answer.
 
-        Args:
-            scale: The loss scale as a float; None where it is the initial one.
+        The scale is a float; None where it is the initial one.
         """
         return self.scaler.is_enabled() and (not isinstance(scale, float) or scale > 1)
 
@@ -106,11 +105,7 @@ class Precision(Described):
         return self.scale() if tracker is None else self.scale() | {"growth_tracker": tracker.clone()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Restore both, and drop what an interrupted step left in the scaler.
-
-        Raises:
-            ValueError: a loss scale where there is none in this precision.
-        """
+        """Restore both, and drop what an interrupted step left in the scaler. Raises ValueError in another one."""
         if state and not self.scaler.is_enabled():
             raise ValueError("it was saved in another precision")
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.scaler.is_enabled())
@@ -134,9 +129,6 @@ class ContextState:
 
     An interrupt may come inside the end of a context, which is then not ended: autocasting would go on, and its cache
     would keep weights of before.
-
-    Args:
-        device: The device whose autocasting is looked at.
     """
 
     def __init__(self, device: torch.device) -> None:

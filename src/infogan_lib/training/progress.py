@@ -110,12 +110,7 @@ class ProgressBar(Callback):
 
 
 def with_progress(callbacks: Sequence[Callback], shown: bool) -> Sequence[Callback]:
-    """The callbacks of a fit, with a progress bar among them.
-
-    Args:
-        callbacks: The user's own. The bar is called last, so that what they display stays above it.
-        shown: Whether to add a bar, unless one is there.
-    """
+    """Callbacks with a progress bar after them, so that what they print stays above it, unless there is one."""
     if not shown or any(isinstance(callback, ProgressBar) for callback in callbacks):
         return callbacks
     return [*callbacks, ProgressBar()]

@@ -81,22 +81,14 @@ def concatenate(parts: Sequence[Records]) -> Records:
 
 
 def write_records(folder: Path, records: Records) -> Segment:
-    """Write records that are not empty into a folder of segments, which is yet to be synced.
-
-    Raises:
-        OSError: An error of the disk.
-    """
+    """Write records that are not empty into a folder of segments, which is yet to be synced."""
     steps = [steps for steps in (*(table.steps for table in records.tables), records.epochs) if len(steps)]
     first, last = min(int(part[0]) for part in steps), max(int(part[-1]) for part in steps)
     return write_segment(folder, records.state_dict(), records.names, first, last)
 
 
 def read_records(segment: Segment) -> Records:
-    """The records in a segment.
-
-    Raises:
-        CheckpointError: The file is missing or damaged, or holds something else.
-    """
+    """The records in a segment. Raises CheckpointError if it is missing or damaged, or holds something else."""
     state = segment.read()
     try:
         CONTENT.check(state, "history")

@@ -13,7 +13,7 @@ from infogan_lib.data.labels import Batch, LabeledBatch
 from infogan_lib.data.rng import TorchRng
 from infogan_lib.distributed import ProcessError, Processes
 from infogan_lib.distributed.processes import digest
-from infogan_lib.distributed.spread import check_bare, spread
+from infogan_lib.distributed.rows import check_bare, spread
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.training.precision import Precision
 from infogan_lib.training.snapshot import Snapshot
@@ -33,9 +33,7 @@ _ROWS = 16
 def check_networks(processes: Processes, engine: "Engine", *networks: Any) -> None:
     """Check that networks can be trained by several processes.
 
-    Raises:
-        TypeError: networks in a wrapper.
-        ValueError: networks that are to be compiled.
+    Raises TypeError for networks in a wrapper, and ValueError for networks that are to be compiled.
     """
     if processes.world_size == 1:
         return
@@ -52,14 +50,7 @@ def begin_alike(
 ) -> None:
     """Check that all processes have the same code and settings, and give them the weights and generators of process 0.
 
-    Args:
-        processes: The processes.
-        modules: The modules that are trained.
-        settings: The trainer's settings.
-        device: The trainer's device.
-
-    Raises:
-        ProcessError: versions, code, settings or networks that differ.
+    Raises ProcessError for versions, code, settings or networks that differ.
     """
     if processes.world_size == 1:
         return
@@ -90,17 +81,10 @@ def _source_digest(kind: type) -> str:
 
 
 def check_first_batch(processes: Processes, model: InfoGAN, precision: Precision, real: Batch) -> None:
-    """Check that all processes have the same batch, and that the networks can be spread over them.
+    """Check that all processes have the same batch, the whole one, and that the networks can be spread over them.
 
-    Args:
-        processes: The processes.
-        model: The InfoGAN, in the mode that it is trained in.
-        precision: The precision of the forward passes.
-        real: Real images (N, *image_shape), the whole batch.
-
-    Raises:
-        ProcessError: batches that differ.
-        ValueError: a network with a layer that looks at other rows, in its running statistics too, and is no BatchNorm.
+    Raises ProcessError for batches that differ, and ValueError for a network with a layer that looks at other rows, in
+    its running statistics too, and is no BatchNorm.
     """
     images = real.images if isinstance(real, LabeledBatch) else real
     held = real.tensors if isinstance(real, LabeledBatch) else [real]

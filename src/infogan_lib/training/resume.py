@@ -32,12 +32,7 @@ _log = logging.getLogger(__name__)
 class FitSession:
     """One call of `fit`: a context that holds the run folder, if there is one.
 
-    Args:
-        ledger: The trainer's record of its fits.
-        settings: Where to save, and what to resume from; None to save nothing.
-        stream: The data of the fit.
-        callbacks: The callbacks that have a state.
-        processes: The processes that train together; process 0 holds the folder and writes for all.
+    Callbacks are those that have a state. Of several processes, process 0 holds the folder and writes for all.
 
     Attributes:
         is_over: Whether this is the run's last call, which `trainer.stop()` has ended: it is loaded, and makes no step.
@@ -120,16 +115,9 @@ class FitSession:
         return "" if self._folder is None else os.path.realpath(self._folder.folder)
 
     def resume(self, target: Target) -> bool:
-        """Load the state to resume from, if there is one.
+        """Load the state to resume from, if there is one, which CheckpointError refuses if this call cannot resume it.
 
-        Args:
-            target: How far this call of `fit` trains.
-
-        Returns:
-            False if this call of `fit` was completed before, and is to be skipped.
-
-        Raises:
-            CheckpointError: There is one that cannot be resumed by this call.
+        Returns False if this call of `fit` was completed before, and is to be skipped.
         """
         ledger, position, name = self._ledger, self._ledger.position, self._name()
         if ledger.interrupted is not None and ledger.interrupted[0] != name:
@@ -292,10 +280,7 @@ class FitSession:
         return target.end(self._ledger.position.begin_fit(self._index, self._ledger.step(), target))
 
     def save(self) -> Path | None:
-        """Write a checkpoint of now, if there is a folder for it.
-
-        Returns:
-            The checkpoint's folder.
+        """Write a checkpoint of now, if there is a folder for it; returns the checkpoint's folder.
 
         Raises:
             NonFiniteLossError: A weight is not finite; nothing was written or removed.
@@ -311,11 +296,7 @@ class FitSession:
         return self._folder.current
 
     def check_replicas(self) -> None:
-        """Check that all processes hold the same weights, optimizers and streams, bit by bit.
-
-        Raises:
-            ProcessError: They do not.
-        """
+        """Check that all processes hold the same weights, optimizers and streams, bit by bit. Raises ProcessError."""
         if self._processes.world_size > 1:
             parts = {name: part for name, part in self._ledger.parts.items() if name != "global_rng"}
             self._processes.check_replicas(dict(tensors_in(CompositeState(**parts).state_dict())))

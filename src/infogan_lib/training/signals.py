@@ -21,10 +21,7 @@ class StopSignals:
     """Records a signal, so that the step can be finished; a second one ends the process immediately.
 
     Handlers are installed in the main thread only, and not over a signal that is ignored or handled outside Python. The
-    previous handlers are restored at the end.
-
-    Args:
-        saves: Whether checkpoints are written. Without them only SIGINT is handled, to finish the step.
+    previous handlers are restored at the end. Without checkpoints only SIGINT is handled, to finish the step.
 
     Attributes:
         received: The signal that was received, or None.
@@ -67,25 +64,14 @@ class StopSignals:
         else:
             os._exit(128 + number)
 
-    def wait(self, seconds: float) -> bool:
-        """Wait for a signal.
-
-        Args:
-            seconds: The longest time to wait.
-
-        Returns:
-            Whether a signal was received, now or before.
-        """
+    def wait(self, seconds: float) -> None:
+        """Wait for a signal, unless one was received before."""
         deadline = time.monotonic() + seconds
         while self.received is None and time.monotonic() < deadline:
             time.sleep(0.01)
-        return self.received is not None
 
     def exit(self, message: str) -> None:
-        """End the program as the received signal asks, once all is saved.
-
-        Args:
-            message: Logged after the name of the signal.
+        """End the program as the received signal asks, once all is saved; the message is logged after its name.
 
         Raises:
             KeyboardInterrupt: SIGINT where nothing was saved, and in a notebook or at a prompt, where the trainer can

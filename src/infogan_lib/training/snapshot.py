@@ -2,25 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from operator import is_
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from infogan_lib.checkpoints.state import clone
-
-
-class Restorable(Protocol):
-    """Anything with a state that a step changes."""
-
-    def state_dict(self) -> Any:
-        """Its state."""
-        ...
-
-    def load_state_dict(self, state: Any, /) -> Any:
-        """Restore a state."""
-        ...
+from infogan_lib.checkpoints.state import Stateful, clone
 
 
 class Snapshot:
@@ -33,7 +21,7 @@ class Snapshot:
     """
 
     def __init__(
-        self, modules: Sequence[nn.Module], optimizers: Sequence[Optimizer] = (), parts: Sequence[Restorable] = ()
+        self, modules: Sequence[nn.Module], optimizers: Sequence[Optimizer] = (), parts: Sequence[Stateful] = ()
     ) -> None:
         self._optimizers, self._parts = optimizers, parts
         self._with_buffers = [m for module in modules for m in module.modules() if m._buffers]

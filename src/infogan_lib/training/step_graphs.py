@@ -46,13 +46,7 @@ class StepKind(NamedTuple):
 
 
 class StepGraphs:
-    """The graphs of a trainer's steps.
-
-    Args:
-        step: The step.
-        capture: How work is captured.
-        choice: Whether a step that cannot be captured is an error (True) or a plain step ("auto").
-    """
+    """The graphs of a trainer's steps; one that cannot be captured is an error (True) or a plain step ("auto")."""
 
     def __init__(self, step: "InfoGANStep", capture: CudaCapture, choice: Literal[True, "auto"]) -> None:
         self._step, self._choice = step, choice
@@ -76,15 +70,7 @@ class StepGraphs:
         return self._graphs.captured
 
     def __call__(self, compute: Callable[[Any], Row], real: Batch) -> Row:
-        """The row of a step, computed or replayed.
-
-        Args:
-            compute: Makes the updates of a step on a batch.
-            real: The batch.
-
-        Raises:
-            CaptureError: the step cannot be captured.
-        """
+        """The row of a step on a batch, computed or replayed. Raises CaptureError if the step cannot be captured."""
         groups = self._groups
         if self._failure is not None:
             raise self._failure
@@ -93,11 +79,7 @@ class StepGraphs:
         return self._graphs(lambda tensors: compute(batch_of(tensors)), tensors_of(real), self._kind(real))
 
     def give_up(self, error: CaptureError) -> None:
-        """Say why no step is captured from now on.
-
-        Raises:
-            RuntimeError: it was asked for.
-        """
+        """Say why no step is captured from now on. Raises RuntimeError if that was asked for."""
         self._failure = error
         _refuse(self._choice, RuntimeError, str(error), error)
 
@@ -157,13 +139,7 @@ class StepGraphs:
 def step_graphs(step: "InfoGANStep", engine: Engine, streams: RandomStreams) -> StepGraphs | None:
     """The graphs of a trainer's steps; None where there are none, with a warning if they were wanted.
 
-    Args:
-        step: The step.
-        engine: Where and how the networks run.
-        streams: The random streams that a step draws from.
-
-    Raises:
-        ValueError: graphs are asked for where steps cannot be captured.
+    Raises ValueError if they are asked for where steps cannot be captured.
     """
     if engine.graph is False:
         return None

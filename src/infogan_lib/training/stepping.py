@@ -23,14 +23,14 @@ from infogan_lib.distributed import Processes
 from infogan_lib.losses import AdversarialLoss, PairedAdversarialLoss
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.training.assembly import count_frozen, settle_pixel_range
+from infogan_lib.training.display import summarize, summary_rows
 from infogan_lib.training.ledger import RunLedger
 from infogan_lib.training.optimizers import Part
 from infogan_lib.training.precision import ContextState
 from infogan_lib.training.replicas import check_first_batch
 from infogan_lib.training.step import InfoGANStep
-from infogan_lib.training.step_queue import StepQueue
-from infogan_lib.training.summary import summarize, summary_rows
 from infogan_lib.training.supervision import MissingLabels
+from infogan_lib.training.whole_step import StepQueue
 
 
 class Stepper(ABC):
@@ -236,14 +236,9 @@ class Stepper(ABC):
             self._fitting_thread = None
 
     def _check_not_fitting(self, name: str, *, elsewhere: bool = False) -> None:
-        """Check that no callback or other thread interferes with a call of `fit`.
+        """Check that no callback or other thread interferes with a call of `fit`. Raises RuntimeError.
 
-        Args:
-            name: The method that was called.
-            elsewhere: Whether callbacks may call it, and only other threads may not, as they may come amid a step.
-
-        Raises:
-            RuntimeError: One is under way.
+        With `elsewhere` callbacks may call this method, and only other threads may not, as they may come amid a step.
         """
         if self._fitting_thread not in ((None, threading.get_ident()) if elsewhere else (None,)):
             raise RuntimeError(
@@ -252,11 +247,7 @@ class Stepper(ABC):
             )
 
     def _check_all_read(self) -> None:
-        """Check that no step is pending, which a checkpoint would hold in its weights and not in its count.
-
-        Raises:
-            RuntimeError: a step was launched and not read.
-        """
+        """Check that no step is pending, which a checkpoint would hold in its weights and not in its count."""
         if self.launched > self.steps:
             raise RuntimeError("a step was launched and not read; call read() or discard() first")
 

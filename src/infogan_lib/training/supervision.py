@@ -40,13 +40,7 @@ def label_images(labels: Tensor, images: Tensor | None, dtype: torch.dtype) -> L
 
 
 def supervised_nll(latent: LatentSpec, q_outputs: Tensor, labeled: LabeledImages) -> Tensor:
-    """E[-log Q(c = y | x)] of each label code, shape (L,), as far as these images contribute to it.
-
-    Args:
-        latent: The variables.
-        q_outputs: Q's outputs (N, R) for the labeled images.
-        labeled: Their labels.
-    """
+    """E[-log Q(c = y | x)] of each label code, shape (L,), as far as these images, with outputs (N, R), contribute."""
     means = []
     for (name, code), labels, shares in zip(latent.labels.items(), labeled.labels.t(), labeled.shares.t(), strict=True):
         is_label = labels[:, None] == torch.arange(code.k, device=labels.device)
@@ -62,11 +56,7 @@ def weighted_sum(latent: LatentSpec, nll: Tensor) -> Tensor:
 
 
 class MissingLabels:
-    """Warns, once, of label codes of which none of the first hundred batches has a label.
-
-    Args:
-        codes: The names of the label codes.
-    """
+    """Warns, once, of label codes of which none of the first hundred batches has a label."""
 
     def __init__(self, codes: Iterable[str]) -> None:
         self._codes, self._seen, self._batches = [*codes], set[str](), 0

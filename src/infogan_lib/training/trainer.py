@@ -33,13 +33,7 @@ from infogan_lib.training.arguments import (
     refuse_unknown_of_fit,
     refuse_unknown_of_trainer,
 )
-from infogan_lib.training.assembly import (
-    add_ema,
-    as_model,
-    make_ledger,
-    prepare_regularizers,
-    settle_pixel_range,
-)
+from infogan_lib.training.assembly import add_ema, as_model, make_ledger, prepare_regularizers, settle_pixel_range
 from infogan_lib.training.callbacks import Callback, check_callbacks, stateful_among
 from infogan_lib.training.calls import Augment
 from infogan_lib.training.checkpoint_settings import Checkpoints, as_checkpoints
@@ -61,9 +55,9 @@ from infogan_lib.training.replicas import begin_alike, check_networks
 from infogan_lib.training.resume import FitSession
 from infogan_lib.training.step import InfoGANStep
 from infogan_lib.training.step_graphs import step_graphs
-from infogan_lib.training.step_queue import StepQueue
 from infogan_lib.training.stepping import Stepper
 from infogan_lib.training.supervision import MissingLabels
+from infogan_lib.training.whole_step import StepQueue
 
 STREAMS = ("latents", "augmentation", "discriminator_augmentation", "regularization")
 """The names of the trainer's streams of random numbers."""
@@ -192,12 +186,12 @@ class InfoGANTrainer(Stepper):
         self._ledger = make_ledger(
             self._step,
             self.optimizers,
-            terms,
             self.streams,
             self._position,
             self.history,
             steps=lambda: self.steps,
-            config={"seed": self._seed, "augmented": augmented},
+            augmented=augmented,
+            seed=self._seed,
         )
         begin_alike(self.distributed, [self.model, self._step.networks], self._ledger.settings, self.device)
 

@@ -16,20 +16,17 @@ from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.regularizers.base import Regularizer, all_due
 from infogan_lib.training.graph import CaptureError
 from infogan_lib.training.guard import Guard, NonFiniteLossError, PendingStep
+from infogan_lib.training.history import History
 from infogan_lib.training.metrics import Row, Terms, step_metrics
 from infogan_lib.training.optimizers import advance
 from infogan_lib.training.precision import ContextState, Precision
 from infogan_lib.training.step_graphs import StepGraphs
 
+_MAX_PENDING = 2
+
 
 class WholeStep(Described):
     """What a step is beside its two equations, which a subclass has in `_updates`.
-
-    Args:
-        model: The InfoGAN.
-        guard: Copies and restores what a step changes.
-        precision: The precision of the forward passes.
-        labels: The names of the terms, for messages.
 
     Attributes:
         count: The number of steps launched.
@@ -108,19 +105,11 @@ class WholeStep(Described):
         self.count = step.number
 
     def check_weights(self, steps: int) -> None:
-        """Check that the weights are finite after a number of steps.
-
-        Raises:
-            NonFiniteLossError: one of them is not, though each step has left them so.
-        """
+        """Check that the weights are finite after a number of steps, each of which has left them so."""
         self._guard.check_weights(steps)
 
     def check_state(self, path: Path, state: Any) -> None:
-        """Check that the weights in a run's state are finite.
-
-        Raises:
-            CheckpointError: one of them is not.
-        """
+        """Check that the weights in a run's state are finite. Raises CheckpointError."""
         if isinstance(state, dict):
             model = state.get("model")
             tensors = model.get("tensors") if isinstance(model, dict) else None
@@ -152,3 +141,56 @@ class WholeStep(Described):
         """Restore both."""
         self.precision.load_state_dict(state["precision"])
         self.count = int(state["count"])
+
+
+class StepQueue:
+    """Launches steps and reads them in order, into a history.
+
+    Attributes:
+        last_batch: The real images of the last step read; None before the first.
+    """
+
+    def __init__(self, step: WholeStep, history: History) -> None:
+        self._step, self._history = step, history
+        self._pending: deque[PendingStep] = deque()
+        self.last_batch: Tensor | None = None
+
+    @property
+    def steps(self) -> int:
+        """How many steps have been made and read."""
+        return self._step.count - len(self._pending)
+
+    def launch(self, real: Batch, draw: Callable[[int], Tensor]) -> None:
+        """Launch a step; see `WholeStep.launch`. Raises RuntimeError if two steps are waiting to be read already."""
+        if len(self._pending) == _MAX_PENDING:
+            raise RuntimeError("two steps were launched and not read; call read() first")
+        self._step.launch(real, draw, self._pending)
+
+    def read(self) -> dict[str, float]:
+        """The metrics of the earliest step; see `InfoGANTrainer.read`."""
+        if not self._pending:
+            raise RuntimeError("no step was launched that was not read; call launch(batch) first")
+        step, number = self._pending[0], self.steps
+        try:
+            metrics = self._step.read(step)
+            self._history.record(number + 1, metrics)
+            self._pending.popleft()
+            self.last_batch = step.real
+        except NonFiniteLossError as error:
+            self._pending.clear()
+            if not step.real.isfinite().all():
+                raise ValueError(
+                    f"the batch of step {error.step} holds NaN or infinite values; clean the data"
+                ) from error
+            raise
+        except BaseException:
+            if self._pending and self._pending[0] is step:
+                self._history.truncate(number)  # it will be read again
+            raise
+        return metrics
+
+    def roll_back(self, number: int) -> None:
+        """Roll back the steps that were launched and not read, from the one of this number on."""
+        while self._pending and self._pending[-1].number >= number:
+            self._step.roll_back(self._pending[-1])
+            self._pending.pop()
