@@ -69,7 +69,8 @@ class CudaCapture:
                     torch.cuda.set_sync_debug_mode("warn")
                 made = function()
             finally:
-                torch.cuda.set_sync_debug_mode(mode)
+                if is_last:  # setting it warns
+                    torch.cuda.set_sync_debug_mode(mode)
                 computing.wait_stream(self._stream)
         for warning in caught or ():
             if "called a synchronizing" in str(warning.message):
@@ -107,6 +108,7 @@ class CudaCapture:
                 rng.graphsafe_set_state(rng.clone_state())
         with suppress(RuntimeError):  # the capture was valid, and has ended
             torch._C._cuda_endAllocateToPool(self._device.index, pool)
+            torch._C._cuda_releasePool(self._device.index, pool)
 
 
 class _Graph(NamedTuple):
