@@ -357,13 +357,21 @@ def test_torch_notes_waits_in_the_last_call_before_a_capture_only(monkeypatch):
     assert modes == ["warn", 0]
 
 
-def test_memory_of_an_invalid_capture_is_released(monkeypatch):
+@pytest.mark.parametrize("is_valid", [True, False])
+def test_what_an_invalid_capture_leaves_is_ended(monkeypatch, is_valid):
+    """One that was valid has left nothing, and graphs of other trainers draw from the device's generator as it is."""
     calls = []
-    for name in ("_cuda_endAllocateToPool", "_cuda_releasePool"):
-        monkeypatch.setattr(torch._C, name, lambda *of, name=name: calls.append((name, *of)), raising=False)
+
+    def end(*of):
+        if is_valid:
+            raise RuntimeError("not currently recording")
+
+    monkeypatch.setattr(torch._C, "_cuda_endAllocateToPool", end)
+    monkeypatch.setattr(torch._C, "_cuda_releasePool", lambda *of: calls.append(of))
     monkeypatch.setattr(torch.cuda, "Stream", lambda device: None)
-    CudaCapture(torch.device("cpu", 0), [])._recover((0, 1))
-    assert calls == [("_cuda_endAllocateToPool", 0, (0, 1)), ("_cuda_releasePool", 0, (0, 1))]
+    rng = SimpleNamespace(clone_state=lambda: "clone", graphsafe_set_state=calls.append)
+    CudaCapture(torch.device("cpu", 0), [rng])._recover((0, 1))
+    assert calls == ([] if is_valid else [(0, (0, 1)), "clone"])
 
 
 class FalseGraph:
