@@ -7,7 +7,7 @@ import random
 import re
 import sys
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -21,7 +21,7 @@ import infogan_lib as ig
 from graph_recorder import Recorder, record_graphs
 from infogan_lib.regularizers import R1, Contrastive, GeneratorRegularizer, ModeSeeking
 from infogan_lib.training import graph
-from infogan_lib.training.graph import WARM_UP
+from infogan_lib.training.graph import WARM_UP, CudaCapture
 from infogan_lib.training.step_graphs import _obstacle
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
@@ -326,6 +326,8 @@ def test_graphs_on_a_cpu_are_refused_or_left_out_with_a_warning():
         ({"g_optimizer": lambda p: torch.optim.Adam(p)}, {}, "Adam.*counts steps on the host.*capturable=True"),
         ({"g_optimizer": lambda p: torch.optim.Adagrad(p)}, {}, "Adagrad.*counts steps on the host"),
         ({"g_optimizer": lambda p: torch.optim.SGD(p, 0.1), "precision": "fp16"}, {}, "SGD.*waits.*fused=True"),
+        ({"g_optimizer": lambda p: torch.optim.SGD(p, 0.1), **SCHEDULE}, {}, "SGD.*schedule's rates.*fused=True"),
+        ({"g_optimizer": lambda p: torch.optim.SGD(p, 0.1, fused=True), **SCHEDULE}, {}, None),
         ({}, {"processes": SimpleNamespace(world_size=2)}, "several processes"),
         ({"engine": ig.Engine(compile=True)}, {}, "engine.compile is True"),
     ],
@@ -339,6 +341,37 @@ def test_what_cannot_be_captured_is_known_before_the_first_step(settings, change
         assert found is None
     else:
         assert re.search(reason, found)
+
+
+def test_torch_notes_waits_in_the_last_call_before_a_capture_only(monkeypatch):
+    """Torch warns of every change of this mode, also to what it was."""
+    modes, stream = [], SimpleNamespace(wait_stream=lambda other: None)
+    answers = {"Stream": stream, "current_stream": stream, "stream": nullcontext(), "get_sync_debug_mode": 0}
+    for name, answer in answers.items():
+        monkeypatch.setattr(torch.cuda, name, lambda *_, answer=answer: answer)
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
+    capture = CudaCapture(torch.device("cpu"), [])
+    capture.warm_up(lambda: None, is_last=False)
+    assert not modes
+    capture.warm_up(lambda: None, is_last=True)
+    assert modes == ["warn", 0]
+
+
+@pytest.mark.parametrize("is_valid", [True, False])
+def test_what_an_invalid_capture_leaves_is_ended(monkeypatch, is_valid):
+    """One that was valid has left nothing, and graphs of other trainers draw from the device's generator as it is."""
+    calls = []
+
+    def end(*of):
+        if is_valid:
+            raise RuntimeError("not currently recording")
+
+    monkeypatch.setattr(torch._C, "_cuda_endAllocateToPool", end)
+    monkeypatch.setattr(torch._C, "_cuda_releasePool", lambda *of: calls.append(of))
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: None)
+    rng = SimpleNamespace(clone_state=lambda: "clone", graphsafe_set_state=calls.append)
+    CudaCapture(torch.device("cpu", 0), [rng])._recover((0, 1))
+    assert calls == ([] if is_valid else [(0, (0, 1)), "clone"])
 
 
 class FalseGraph:

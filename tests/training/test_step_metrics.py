@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import infogan_lib as ig
+from infogan_lib.training.metrics import Row
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer, stream
 
 
@@ -75,3 +76,20 @@ def test_models_with_an_average_and_errors_can_be_pickled():
     twin.ema_generator.update_parameters(twin.generator)
     error = pickle.loads(pickle.dumps(ig.NonFiniteLossError("loss", 3, float("nan"))))
     assert (error.term, error.step) == ("loss", 3)
+
+
+def test_a_row_stays_on_a_device_that_has_no_event_to_wait_for():
+    """A copy to the host that nothing waits for would be read too early."""
+    row = Row([{"loss": torch.zeros((), device="meta")}])
+    assert row.to_host()._host.device.type == "meta"
+
+
+@pytest.mark.cuda
+def test_a_row_is_waited_for_on_its_own_device(monkeypatch):
+    """Torch takes the current device, if it is not told."""
+    recorded = []
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device=None: device)
+    monkeypatch.setattr(torch.cuda.Event, "record", lambda event, stream=None: recorded.append(stream))
+    row = torch.zeros((), device="cuda")
+    Row([{"loss": row}]).to_host()
+    assert recorded == [row.device]

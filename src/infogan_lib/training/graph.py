@@ -63,7 +63,8 @@ class CudaCapture:
                     torch.cuda.set_sync_debug_mode("warn")
                 made = function()
             finally:
-                torch.cuda.set_sync_debug_mode(mode)
+                if is_last:  # setting it warns
+                    torch.cuda.set_sync_debug_mode(mode)
                 computing.wait_stream(self._stream)
         for warning in caught or ():
             if "called a synchronizing" in str(warning.message):
@@ -96,11 +97,14 @@ class CudaCapture:
 
     def _recover(self, pool: Any) -> None:
         """End what the end of an invalid capture leaves: generators and an allocator that take it to be under way."""
+        try:
+            torch._C._cuda_endAllocateToPool(self._device.index, pool)
+        except RuntimeError:
+            return  # the capture was valid, and has ended
+        torch._C._cuda_releasePool(self._device.index, pool)
         for rng in self._rngs:
             with suppress(RuntimeError):
                 rng.graphsafe_set_state(rng.clone_state())
-        with suppress(RuntimeError):  # the capture was valid, and has ended
-            torch._C._cuda_endAllocateToPool(self._device.index, pool)
 
 
 class _Graph(NamedTuple):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.optim import SGD, Optimizer
+from torch.optim import SGD, Adadelta, Optimizer, RMSprop
 
 from infogan_lib._checks import describe
 from infogan_lib._warnings import warn
@@ -158,9 +158,12 @@ def _obstacle(step: "InfoGANStep", engine: Engine, device: torch.device) -> str 
         return "several processes train together"
     if engine.compile:
         return "engine.compile is True, and compiled networks are not captured"
+    scheduled = [scheduler.optimizer for scheduler in step.schedulers]
     for optimizer in (*step.d_optimizers, *step.g_optimizers):
         if not _is_capturable(optimizer):
             return f"{describe(optimizer)} counts steps on the host; make it with capturable=True or fused=True"
+        if optimizer in scheduled and isinstance(optimizer, (SGD, RMSprop, Adadelta)) and not _is_fused(optimizer):
+            return f"{describe(optimizer)} reads a schedule's rates on the host; make it with fused=True, or take Adam"
         if step.precision.scaler.is_enabled() and not getattr(optimizer, "_step_supports_amp_scaling", False):
             return f"{describe(optimizer)} waits for the device in fp16; make it with fused=True"
     return None
@@ -170,8 +173,12 @@ def _is_capturable(optimizer: Optimizer) -> bool:
     """Whether an optimizer says so, or is one of torch's that keeps all it changes on the device."""
     groups = optimizer.param_groups
     is_of_torch = type(optimizer).__module__.startswith("torch.optim.")
-    on_device = type(optimizer) is SGD or all(group.get("fused") for group in groups)
+    on_device = type(optimizer) is SGD or _is_fused(optimizer)
     return all(group.get("capturable") for group in groups) or (is_of_torch and on_device)
+
+
+def _is_fused(optimizer: Optimizer) -> bool:
+    return all(group.get("fused") for group in optimizer.param_groups)
 
 
 def _refuse(choice: object, error: type[Exception], reason: str, cause: Exception | None = None) -> None:
