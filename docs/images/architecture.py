@@ -201,7 +201,7 @@ def draw() -> str:
             label(
                 middle, low + BOX * 0.76, "__init__.py" if room == FACE else room, 12.5, color, weight="bold", zorder=5
             )
-            label(middle, low + BOX * 0.46, PURPOSE[room], 9.4, zorder=5)
+            label(middle, low + BOX * 0.46, PURPOSE[room], 7.6, zorder=5)
             label(middle, low + BOX * 0.18, count(rooms_files[room]), 8, SOFT, zorder=5)
 
     shape = "round,pad=0,rounding_size=0.06"
