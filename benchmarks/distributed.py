@@ -40,7 +40,7 @@ OF_FEATURE = (
     "data/shared_source.py",
     "data/sharded*.py",
     "training/ending.py",
-    "training/replicas.py",
+    "step/replicas.py",
 )
 """The files that are of several processes only."""
 ELEMENT_BYTES, GPUS = 4, 128

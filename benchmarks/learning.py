@@ -47,7 +47,7 @@ from infogan_lib import (
     Uniform,
     recipes,
 )
-from infogan_lib.training.display import metrics_text
+from infogan_lib.history.display import metrics_text
 from meter.data import LabeledImages, Select, available, default_cache, load
 from meter.figures import measure
 from meter.networks import INITS, NETWORKS, make_pair

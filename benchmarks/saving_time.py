@@ -22,7 +22,7 @@ import infogan_lib as ig
 from infogan_lib import Checkpoints
 from infogan_lib.recipes.architectures import paper_discriminator, paper_generator
 from infogan_lib.regularizers import RealImageInformation
-from infogan_lib.training.resume import FitSession
+from infogan_lib.resume.session import FitSession
 
 
 class Clock(ig.Callback):

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from infogan_lib import Engine, InfoGAN, InfoGANTrainer, Optimizers, recipes
-from infogan_lib.training.precision import PrecisionName
+from infogan_lib.step.precision import PrecisionName
 from textbook import (
     LATENT,
     POINTS,

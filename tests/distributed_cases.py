@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 import infogan_lib as ig
 from infogan_lib import losses, regularizers
 from infogan_lib.data.augmentation import RandomAffine, Translation
-from infogan_lib.training.replicas import tensors_in
+from infogan_lib.step.replicas import tensors_in
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
 SGD = {"g_optimizer": torch.optim.SGD, "d_optimizer": torch.optim.SGD, "q_optimizer": torch.optim.SGD}

@@ -37,9 +37,9 @@ from infogan_lib import (
     regularizers,
     viz,
 )
+from infogan_lib.history.metric_table import MetricTable
 from infogan_lib.latent.traversal import Traversable
 from infogan_lib.model.networks import Networks
-from infogan_lib.training.metric_table import MetricTable
 from infogan_lib.training.stepping import Stepper
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 

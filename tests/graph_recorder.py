@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from infogan_lib.training.graph import CudaCapture
-from infogan_lib.training.step_graphs import StepGraphs
+from infogan_lib.step.graph import CudaCapture
+from infogan_lib.step.step_graphs import StepGraphs
 
 REFUSED = ("_local_scalar_dense", "nonzero", "equal", "masked_select")
 

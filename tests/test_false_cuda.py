@@ -108,12 +108,12 @@ def test_a_read_in_the_step_is_counted_by_its_line(monkeypatch):
     t.launch(real)
     assert [kind for kind, _ in false_cuda.WAITS.elements()] == ["item"]
     (line,) = (line for _, line in false_cuda.WAITS)
-    assert line.startswith("training/step.py:")
+    assert line.startswith("step/step.py:")
 
 
 def test_a_row_that_is_read_too_early_stops_the_step(monkeypatch):
     from infogan_lib import NonFiniteLossError
-    from infogan_lib.training import metrics
+    from infogan_lib.step import metrics
 
     t = trained()
     monkeypatch.setattr(metrics.torch.cuda.Event, "synchronize", lambda self: None)

@@ -133,7 +133,7 @@ def tests(sizes: Sizes) -> dict[str, Any]:
     """The project's tests that need CUDA."""
     if importlib.util.find_spec("pytest") is None or importlib.util.find_spec("hypothesis") is None:
         return {"skipped": "pytest and hypothesis are not installed here"}
-    what = sizes.of(["tests"], ["tests/training/test_precision.py"])
+    what = sizes.of(["tests"], ["tests/step/test_precision.py"])
     command = [sys.executable, "-m", "pytest", "-q", "-m", "cuda", "-W", "default", "-p", "no:cacheprovider", *what]
     paths = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(

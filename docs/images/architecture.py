@@ -32,7 +32,10 @@ PURPOSE = {
     "evaluation": "what a model or a run is worth",
     "recipes": "networks and settings to start from",
     "__init__": "the names users import",
-    "training": "the step, and the trainer around it",
+    "training": "the trainer, its loop and its callbacks",
+    "resume": "runs in folders, and how they go on",
+    "step": "L_D and L_G, made whole or not at all",
+    "history": "the metrics of a run, step by step",
     "model": "G, D and Q as one module",
     "regularizers": "further terms of L_D and L_G",
     "latent": "noise, codes and LatentSpec",
@@ -43,13 +46,14 @@ PURPOSE = {
     "distributed": "rows of a batch on several processes",
     "_checks": "arguments: received, expected, what to change",
     "_messages": "values and names as error messages show them",
+    "_keywords": "arguments that a function does not have",
     "_html": "what results show of themselves in a notebook",
     "_schema": "saved data: the type and the bounds of every field",
     "_version": "one number",
     "_warnings": "warnings that point at the user's line",
 }
 FACE = "__init__"  # hands on names from everywhere: it has a place, and no arrows
-GROUND = {"_checks", "_html", "_messages", "_schema", "_version", "_warnings"}  # under every room
+GROUND = {"_checks", "_html", "_keywords", "_messages", "_schema", "_version", "_warnings"}  # under every room
 
 Arrow = tuple[str, str]
 

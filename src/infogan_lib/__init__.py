@@ -11,18 +11,12 @@ Name what the generator should learn to control, bring a generator and a discrim
 from infogan_lib._version import __version__ as __version__
 from infogan_lib.checkpoints import CheckpointError
 from infogan_lib.experiments import sweep
+from infogan_lib.history import History
 from infogan_lib.latent import Bernoulli, Categorical, Gaussian, Label, LatentCode, LatentSpec, Noise, Uniform
 from infogan_lib.model import InfoGAN, QHead, Tap
-from infogan_lib.training import (
-    Callback,
-    Checkpoints,
-    Engine,
-    History,
-    InfoGANTrainer,
-    LinearDecay,
-    NonFiniteLossError,
-    Optimizers,
-)
+from infogan_lib.resume import Checkpoints
+from infogan_lib.step import Engine, LinearDecay, NonFiniteLossError, Optimizers
+from infogan_lib.training import Callback, InfoGANTrainer
 
 __all__ = [
     "Bernoulli",

@@ -14,7 +14,7 @@ from infogan_lib import CheckpointError, InfoGAN
 from infogan_lib.checkpoints import lock, together
 from infogan_lib.checkpoints.together import write_together, write_whole
 from infogan_lib.experiments import compare
-from infogan_lib.training.history import History
+from infogan_lib.history.history import History
 from infogan_lib.viz import animate_folder, plot_history, save_figure, save_png, write_report
 from toys import LATENT, dense_discriminator, dense_generator, images
 

@@ -18,7 +18,7 @@ from infogan_lib import recipes
 from infogan_lib.commands import info, main, reporting
 from infogan_lib.commands.data import load
 from infogan_lib.recipes import load_run
-from infogan_lib.training import NonFiniteLossError
+from infogan_lib.step import NonFiniteLossError
 from toys import images, make_trainer
 
 ROOT = Path(__file__).parents[2]

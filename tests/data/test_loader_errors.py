@@ -6,7 +6,7 @@ from torch.utils.data import DataLoader, RandomSampler, Sampler
 
 from infogan_lib import Checkpoints
 from infogan_lib.data.sources import LoaderSource
-from infogan_lib.training.calls import Calls
+from infogan_lib.step.calls import Calls
 from resume_toys import Noisy, StopsAt, fit, same_run, trainer
 
 STEPS = 7  # of five batches of eight an epoch

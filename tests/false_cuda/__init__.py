@@ -1,7 +1,7 @@
 """A pytest plugin that puts a false CUDA device into a CPU build of torch.
 
     PYTHONPATH=tests pytest -p false_cuda -m cuda
-    PYTHONPATH=tests INFOGAN_TEST_DEVICE=cuda pytest -p false_cuda tests/training
+    PYTHONPATH=tests INFOGAN_TEST_DEVICE=cuda pytest -p false_cuda tests/step tests/training
 
 From then on `torch.cuda.is_available()` is true, and the library's CUDA path runs: its branches, autocast, GradScaler,
 pinned memory. Refused as on CUDA: tensors of two devices in one operator. `WAITS` counts every wait of the host by the

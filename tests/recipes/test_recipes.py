@@ -6,7 +6,7 @@ from torch import nn
 
 import infogan_lib as ig
 from infogan_lib import recipes
-from infogan_lib.training.optimizers import PARTS, check_information_trains
+from infogan_lib.step.optimizers import PARTS, check_information_trains
 
 NAMES = recipes.available()
 CPU = ig.Engine("cpu")

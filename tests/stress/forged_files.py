@@ -41,11 +41,11 @@ from infogan_lib.checkpoints.tensor_file import encode
 from infogan_lib.data.sources import make_source
 from infogan_lib.data.stream import DataStream, Position
 from infogan_lib.evaluation.collapse_monitor import CollapseMonitor
+from infogan_lib.history.records import CONTENT, Records, read_records
 from infogan_lib.hub.folder import CONFIG, OWN_FIELDS, WEIGHTS
 from infogan_lib.model.plan import PLAN, VERSIONS
 from infogan_lib.model.state import MODEL_STATE
-from infogan_lib.training.ledger import RUN_METADATA
-from infogan_lib.training.records import CONTENT, Records, read_records
+from infogan_lib.resume.ledger import RUN_METADATA
 
 MAX_BYTES = 1 << 28
 

@@ -22,7 +22,7 @@ from small_run import Kind, comparable, images, last_checkpoint, last_state, sam
 
 import infogan_lib as ig
 from infogan_lib.checkpoints.segments import from_manifest
-from infogan_lib.training.resume import FitSession
+from infogan_lib.resume.session import FitSession
 
 CALLS = ("mkdir", "open", "write", "fsync", "replace", "rename", "unlink", "rmdir")
 FAULTS = ("ENOSPC", "EIO", "killed", "killed halfway")

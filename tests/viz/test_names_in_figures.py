@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from infogan_lib import Categorical, InfoGAN, LatentSpec, Noise, Uniform
+from infogan_lib.history.history import History
 from infogan_lib.metrics import match_categories, reliability
-from infogan_lib.training.history import History
 from infogan_lib.viz import plot_calibration, plot_categories, plot_confusion, plot_grid, plot_history, write_report
 from toys import dense_discriminator, dense_generator, images
 

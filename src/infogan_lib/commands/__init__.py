@@ -17,7 +17,7 @@ from infogan_lib.commands.arguments import SCREEN, Parser, path
 from infogan_lib.explorer import __main__ as explorer
 from infogan_lib.export import ExportError, export_onnx
 from infogan_lib.recipes import load_run
-from infogan_lib.training import NonFiniteLossError
+from infogan_lib.step import NonFiniteLossError
 
 __all__ = ["main"]
 

@@ -14,7 +14,8 @@ from infogan_lib.commands.fitting import fit_recipe
 from infogan_lib.experiments.run_metrics import RESULT, match_metrics, training_metrics
 from infogan_lib.latent.category_names import categorical_names
 from infogan_lib.recipes import Recipe
-from infogan_lib.training import Engine, InfoGANTrainer
+from infogan_lib.step import Engine
+from infogan_lib.training import InfoGANTrainer
 from infogan_lib.viz import write_report
 from infogan_lib.viz.grids import require_matplotlib
 

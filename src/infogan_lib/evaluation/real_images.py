@@ -34,7 +34,7 @@ from infogan_lib.model.introspection import device_and_dtype, eval_mode
 from infogan_lib.regularizers.defaults import default_regularizers
 from infogan_lib.regularizers.real_information import log_posterior
 from infogan_lib.regularizers.virtual_adversarial import distance_between_images
-from infogan_lib.training.snapshot import Snapshot
+from infogan_lib.step.snapshot import Snapshot
 
 MAX_IMAGES, MIN_IMAGES, MIN_IMAGES_PER_CATEGORY = 256, 16, 4
 """Images that are looked at; fewer are not judged. The evenness of k categories takes a few images for each."""

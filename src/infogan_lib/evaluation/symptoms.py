@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from infogan_lib._checks import join_names
 from infogan_lib.evaluation.probe import ProbeResult
+from infogan_lib.history.history import History
 from infogan_lib.latent import LatentCode, LatentSpec
 from infogan_lib.latent.loss_code import VectorCode
 from infogan_lib.losses import AdversarialLoss, NormalNLL, PairedAdversarialLoss
 from infogan_lib.metrics.sensitivity import merged_categories, unused_categories
 from infogan_lib.model.infogan import Part
-from infogan_lib.training.history import History
 
 
 @dataclass(frozen=True)

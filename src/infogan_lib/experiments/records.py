@@ -13,8 +13,8 @@ from infogan_lib.checkpoints.json_file import parse_json, read_object
 from infogan_lib.checkpoints.run_folder import latest_metadata
 from infogan_lib.checkpoints.segments import from_manifest
 from infogan_lib.experiments.run_metrics import RESULT, training_metrics
+from infogan_lib.history.history import History
 from infogan_lib.recipes import RunError
-from infogan_lib.training.history import History
 
 _RECIPE, _LINES = "recipe.json", "metrics.jsonl"
 

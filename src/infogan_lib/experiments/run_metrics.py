@@ -2,11 +2,11 @@
 
 from torch import Tensor
 
+from infogan_lib.history.history import History
 from infogan_lib.latent.category_names import categorical_names
 from infogan_lib.metrics.clustering import CategoryMatch
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.naming import match_labels
-from infogan_lib.training.history import History
 
 RESULT = "result.json"
 """The file of these metrics, which a run leaves once it is finished."""

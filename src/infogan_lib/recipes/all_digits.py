@@ -22,7 +22,7 @@ from typing import Any
 from infogan_lib._checks import join_names, shorten
 from infogan_lib.recipes.mnist28 import latent_with_light_styles
 from infogan_lib.regularizers.real_information import RealImageInformation
-from infogan_lib.training import Optimizers
+from infogan_lib.step import Optimizers
 
 _OPTIMIZERS = {
     "lab64-frontend": Optimizers(g=1e-3, d=2e-4, betas=(0.5, 0.99)),

@@ -21,7 +21,7 @@ from infogan_lib.recipes.architectures import (
     scale_channels,
 )
 from infogan_lib.recipes.recipe import Recipe, register
-from infogan_lib.training import Optimizers
+from infogan_lib.step import Optimizers
 
 
 class ConvQHead(nn.Module):

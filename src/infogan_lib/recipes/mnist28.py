@@ -11,7 +11,7 @@ from infogan_lib.recipes.architectures import (
 )
 from infogan_lib.recipes.recipe import Recipe, register
 from infogan_lib.regularizers import RealImageInformation, VirtualAdversarial
-from infogan_lib.training import Engine, Optimizers
+from infogan_lib.step import Engine, Optimizers
 
 
 def latent_with_light_styles() -> LatentSpec:

@@ -29,7 +29,8 @@ from infogan_lib.data.pixels import check_dtype
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.model import InfoGAN, Tap
 from infogan_lib.model.q_head import QHeadFactory
-from infogan_lib.training import Engine, InfoGANTrainer, LinearDecay, Optimizers
+from infogan_lib.step import Engine, LinearDecay, Optimizers
+from infogan_lib.training import InfoGANTrainer
 
 
 @dataclass(kw_only=True)

@@ -7,7 +7,7 @@ from infogan_lib.latent import LatentSpec, Noise, Uniform
 from infogan_lib.losses.information import NormalNLL
 from infogan_lib.recipes.architectures import init_paper, scale_channels
 from infogan_lib.recipes.recipe import Recipe, register
-from infogan_lib.training import Optimizers
+from infogan_lib.step import Optimizers
 
 
 @register("sprites")

@@ -8,11 +8,11 @@ from typing import Any, NoReturn
 
 from infogan_lib import losses
 from infogan_lib._checks import check_instance, describe, join_names, shorten
+from infogan_lib._keywords import refuse_unknown
 from infogan_lib.losses import AdversarialLoss, NonSaturating, PairedAdversarialLoss
 from infogan_lib.model.infogan import InfoGAN
-from infogan_lib.training.engine import Engine
-from infogan_lib.training.keywords import refuse_unknown
-from infogan_lib.training.optimizers import Optimizers
+from infogan_lib.step.engine import Engine
+from infogan_lib.step.optimizers import Optimizers
 
 _OPTIMIZERS = "rates and optimizers are in optimizers=Optimizers(g=1e-3, d=2e-4)"
 _ENGINE = "it is in engine=Engine({}=...)"

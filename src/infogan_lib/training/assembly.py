@@ -13,15 +13,15 @@ from infogan_lib.checkpoints.state import OptimizerState
 from infogan_lib.data.pixels import UNKNOWN_RANGE, known_range, warn_range_mismatch, warn_unknown_range
 from infogan_lib.data.rng import RandomStreams, derive_seed
 from infogan_lib.data.stream import Position
+from infogan_lib.history.history import History
 from infogan_lib.latent import LatentSpec
 from infogan_lib.model.ema import check_ema, ema_decay, make_ema
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.regularizers.base import Regularizer, check_regularizers
 from infogan_lib.regularizers.defaults import default_regularizers
-from infogan_lib.training.config import run_config
-from infogan_lib.training.history import History
-from infogan_lib.training.ledger import RunLedger
-from infogan_lib.training.step import InfoGANStep
+from infogan_lib.resume.config import run_config
+from infogan_lib.resume.ledger import RunLedger
+from infogan_lib.step.step import InfoGANStep
 
 
 def as_model(

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from typing_extensions import override
 
 from infogan_lib._checks import check_choice, check_float, check_int, check_name, join_names
+from infogan_lib._keywords import explains_arguments
 from infogan_lib._schema import Described, Float, Int, Kind, Nullable, Record
 from infogan_lib._warnings import warn
 from infogan_lib.training.callbacks import Callback
-from infogan_lib.training.keywords import explains_arguments
 
 if TYPE_CHECKING:
     from infogan_lib.training.trainer import InfoGANTrainer

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 from typing_extensions import override
 
 from infogan_lib._checks import check_float, check_int, describe
+from infogan_lib.history.display import metrics_text
 from infogan_lib.training.callbacks import Callback
-from infogan_lib.training.display import metrics_text
 
 if TYPE_CHECKING:
     from infogan_lib.training.trainer import InfoGANTrainer

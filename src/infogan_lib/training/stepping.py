@@ -22,15 +22,15 @@ from infogan_lib.data.validation import BatchLimits, check_shape_and_dtype
 from infogan_lib.distributed import Processes
 from infogan_lib.losses import AdversarialLoss, PairedAdversarialLoss
 from infogan_lib.model.infogan import InfoGAN
+from infogan_lib.resume.ledger import RunLedger
+from infogan_lib.step.optimizers import Part
+from infogan_lib.step.precision import ContextState
+from infogan_lib.step.replicas import check_first_batch
+from infogan_lib.step.step import InfoGANStep
+from infogan_lib.step.supervision import MissingLabels
+from infogan_lib.step.whole_step import StepQueue
 from infogan_lib.training.assembly import count_frozen, settle_pixel_range
-from infogan_lib.training.display import summarize, summary_rows
-from infogan_lib.training.ledger import RunLedger
-from infogan_lib.training.optimizers import Part
-from infogan_lib.training.precision import ContextState
-from infogan_lib.training.replicas import check_first_batch
-from infogan_lib.training.step import InfoGANStep
-from infogan_lib.training.supervision import MissingLabels
-from infogan_lib.training.whole_step import StepQueue
+from infogan_lib.training.summary import summarize, summary_rows
 
 
 class Stepper(ABC):

@@ -20,11 +20,31 @@ from infogan_lib.data.stream import DataStream, Position
 from infogan_lib.data.transfer import Transfer
 from infogan_lib.data.validation import BatchLimits, check_images, check_last_batch
 from infogan_lib.distributed import join
+from infogan_lib.history.history import History
 from infogan_lib.latent import LatentSpec
 from infogan_lib.losses import AdversarialLoss, PairedAdversarialLoss
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.introspection import device_and_dtype, has_batch_norm
 from infogan_lib.regularizers.base import Regularizer
+from infogan_lib.resume.checkpoint_settings import Checkpoints, as_checkpoints
+from infogan_lib.resume.fit_calls import as_target
+from infogan_lib.resume.session import FitSession
+from infogan_lib.step.calls import Augment
+from infogan_lib.step.engine import Engine
+from infogan_lib.step.optimizers import (
+    Optimizers,
+    Part,
+    check_held,
+    check_information_trains,
+    check_trainable,
+    parameters_by_optimizer,
+)
+from infogan_lib.step.precision import Precision
+from infogan_lib.step.replicas import begin_alike, check_networks
+from infogan_lib.step.step import InfoGANStep
+from infogan_lib.step.step_graphs import step_graphs
+from infogan_lib.step.supervision import MissingLabels
+from infogan_lib.step.whole_step import StepQueue
 from infogan_lib.training.arguments import (
     check_adversarial,
     check_engine,
@@ -35,29 +55,9 @@ from infogan_lib.training.arguments import (
 )
 from infogan_lib.training.assembly import add_ema, as_model, make_ledger, prepare_regularizers, settle_pixel_range
 from infogan_lib.training.callbacks import Callback, check_callbacks, stateful_among
-from infogan_lib.training.calls import Augment
-from infogan_lib.training.checkpoint_settings import Checkpoints, as_checkpoints
-from infogan_lib.training.engine import Engine
-from infogan_lib.training.fit_calls import as_target
-from infogan_lib.training.history import History
 from infogan_lib.training.loop import run_fit
-from infogan_lib.training.optimizers import (
-    Optimizers,
-    Part,
-    check_held,
-    check_information_trains,
-    check_trainable,
-    parameters_by_optimizer,
-)
-from infogan_lib.training.precision import Precision
 from infogan_lib.training.progress import with_progress
-from infogan_lib.training.replicas import begin_alike, check_networks
-from infogan_lib.training.resume import FitSession
-from infogan_lib.training.step import InfoGANStep
-from infogan_lib.training.step_graphs import step_graphs
 from infogan_lib.training.stepping import Stepper
-from infogan_lib.training.supervision import MissingLabels
-from infogan_lib.training.whole_step import StepQueue
 
 STREAMS = ("latents", "augmentation", "discriminator_augmentation", "regularization")
 """The names of the trainer's streams of random numbers."""

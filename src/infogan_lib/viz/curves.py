@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infogan_lib._checks import check_bool, check_float, check_int, check_mapping, check_type
+from infogan_lib.history.history import History
 from infogan_lib.metrics._arrays import to_floats
-from infogan_lib.training.history import History
 from infogan_lib.viz.grids import escape_math, new_figure
 
 if TYPE_CHECKING:

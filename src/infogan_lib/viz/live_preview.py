@@ -9,8 +9,8 @@ from typing_extensions import override
 
 from infogan_lib._checks import check_int, check_seed
 from infogan_lib._warnings import warn
+from infogan_lib.history.display import history_html
 from infogan_lib.training.callbacks import Callback
-from infogan_lib.training.display import history_html
 from infogan_lib.training.progress import in_notebook
 from infogan_lib.training.trainer import InfoGANTrainer
 from infogan_lib.viz.grids import check_side, image_grid, png_bytes

@@ -23,9 +23,9 @@ from infogan_lib._checks import (
 from infogan_lib.checkpoints.together import write_together
 from infogan_lib.data.pixels import check_real_images
 from infogan_lib.evaluation.symptoms import Symptom
+from infogan_lib.history.history import History
 from infogan_lib.latent.category_names import LabelNames
 from infogan_lib.model.infogan import InfoGAN
-from infogan_lib.training.history import History
 from infogan_lib.viz import html
 from infogan_lib.viz import report_sections as sections
 from infogan_lib.viz.curves import plot_history

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import infogan_lib as ig
-from infogan_lib.training.metrics import Row
+from infogan_lib.step.metrics import Row
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer, stream
 
 

@@ -15,11 +15,11 @@ from infogan_lib.distributed import ProcessError, Processes
 from infogan_lib.distributed.processes import digest
 from infogan_lib.distributed.rows import check_bare, spread
 from infogan_lib.model.infogan import InfoGAN
-from infogan_lib.training.precision import Precision
-from infogan_lib.training.snapshot import Snapshot
+from infogan_lib.step.precision import Precision
+from infogan_lib.step.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from infogan_lib.training.engine import Engine
+    from infogan_lib.step.engine import Engine
 
 _TOLERANCES = {torch.float64: 1e-8, torch.float32: 1e-2}
 """The relative difference between two ways to compute a batch that is rounding, with TF32 where a device has it."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from infogan_lib._checks import check_int, check_path, describe
-from infogan_lib.training.keywords import explains_arguments
+from infogan_lib._keywords import explains_arguments
 
 Resume = Literal["auto", False] | str | os.PathLike[str]
 

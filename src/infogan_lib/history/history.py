@@ -22,9 +22,9 @@ from infogan_lib._warnings import warn
 from infogan_lib.checkpoints.disk import CheckpointError, fsync_dir, os_errors_as_checkpoint_errors
 from infogan_lib.checkpoints.segments import MAX_BYTES, Segment, spans, to_manifest
 from infogan_lib.checkpoints.tensor_file import encode
-from infogan_lib.training.display import history_html, history_text
-from infogan_lib.training.metric_table import MetricTable, check_metric
-from infogan_lib.training.records import EPOCH, STEPS, Column, Records, concatenate, read_records, write_records
+from infogan_lib.history.display import history_html, history_text
+from infogan_lib.history.metric_table import MetricTable, check_metric
+from infogan_lib.history.records import EPOCH, STEPS, Column, Records, concatenate, read_records, write_records
 
 _SEGMENT_BYTES = 2**23
 """The size up to which segments are merged; more in a history of which this is less than a thousandth."""

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from infogan_lib._checks import check_choice
 from infogan_lib._schema import Array, Described, Kind, Plain, Record
-from infogan_lib.training.metrics import total_norm
+from infogan_lib.step.metrics import total_norm
 
 PrecisionName = Literal["fp32", "bf16", "fp16"]
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from infogan_lib.checkpoints.compare import without_wrappers
 from infogan_lib.checkpoints.disk import CheckpointError
 from infogan_lib.model.priors import LearnedPriors
-from infogan_lib.training.metrics import total_norm
+from infogan_lib.step.metrics import total_norm
 
 
 class FiniteWeights:

@@ -8,8 +8,8 @@ from infogan_lib._schema import Items, ListOf, Plain, Text
 from infogan_lib.checkpoints.disk import CheckpointError
 from infogan_lib.checkpoints.state import CompositeState, StateList, check_schema
 from infogan_lib.data.stream import DataStream
-from infogan_lib.training.ledger import RunLedger
-from infogan_lib.training.optimizers import advance
+from infogan_lib.resume.ledger import RunLedger
+from infogan_lib.step.optimizers import advance
 
 MAX_RESCHEDULED_STEPS = 10**7
 """The most steps that schedules are advanced by, one after the other, which takes minutes."""

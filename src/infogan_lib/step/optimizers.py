@@ -14,8 +14,8 @@ from torch.optim import Adam, Optimizer, SparseAdam
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from infogan_lib._checks import check_float, check_function, check_int, check_pair, describe, join_names
+from infogan_lib._keywords import explains_arguments
 from infogan_lib.model.infogan import InfoGAN
-from infogan_lib.training.keywords import explains_arguments
 
 Part = Literal["generator", "q_head", "trunk"]
 

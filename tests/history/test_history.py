@@ -23,7 +23,7 @@ from infogan_lib.checkpoints.segments import (
     write_segment,
 )
 from infogan_lib.data.stream import DataStream
-from infogan_lib.training import history as history_module
+from infogan_lib.history import history as history_module
 from resume_toys import StopsAt, fit, same_run, trainer, weights
 from toys import images
 

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from infogan_lib.data.rng import device_rng, preserve_rng
-from infogan_lib.training.metrics import Row
+from infogan_lib.step.metrics import Row
 
 WARM_UP = 3
 """The number of plain calls of a kind before it is captured: moments are made, and libraries choose their kernels."""

@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import StepLR
 import infogan_lib as ig
 from infogan_lib import Checkpoints, LinearDecay, losses
 from infogan_lib.callbacks import EarlyStopping, JSONLLogger
-from infogan_lib.training import branch
+from infogan_lib.resume import branch
 from resume_toys import fit, lines_in, same_run, trainer
 from toys import dense_discriminator, dense_generator, images, make_trainer
 

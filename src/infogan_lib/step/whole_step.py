@@ -12,15 +12,15 @@ from typing_extensions import override
 
 from infogan_lib._schema import Described, Int, Kind, Record
 from infogan_lib.data.labels import Batch, images_of
+from infogan_lib.history.history import History
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.regularizers.base import Regularizer, all_due
-from infogan_lib.training.graph import CaptureError
-from infogan_lib.training.guard import Guard, NonFiniteLossError, PendingStep
-from infogan_lib.training.history import History
-from infogan_lib.training.metrics import Row, Terms, step_metrics
-from infogan_lib.training.optimizers import advance
-from infogan_lib.training.precision import ContextState, Precision
-from infogan_lib.training.step_graphs import StepGraphs
+from infogan_lib.step.graph import CaptureError
+from infogan_lib.step.guard import Guard, NonFiniteLossError, PendingStep
+from infogan_lib.step.metrics import Row, Terms, step_metrics
+from infogan_lib.step.optimizers import advance
+from infogan_lib.step.precision import ContextState, Precision
+from infogan_lib.step.step_graphs import StepGraphs
 
 _MAX_PENDING = 2
 

@@ -20,9 +20,9 @@ from torch.optim.lr_scheduler import LinearLR
 import infogan_lib as ig
 from graph_recorder import Recorder, record_graphs
 from infogan_lib.regularizers import R1, Contrastive, GeneratorRegularizer, ModeSeeking
-from infogan_lib.training import graph
-from infogan_lib.training.graph import WARM_UP, CudaCapture
-from infogan_lib.training.step_graphs import _obstacle
+from infogan_lib.step import graph
+from infogan_lib.step.graph import WARM_UP, CudaCapture
+from infogan_lib.step.step_graphs import _obstacle
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
 FIRST = WARM_UP + 2  # of so many steps the last is launched as a graph; the first makes the moments

@@ -15,7 +15,7 @@ from infogan_lib import Checkpoints
 from infogan_lib.checkpoints.lock import RunLock
 from infogan_lib.checkpoints.run_folder import RunFolder, read_checkpoint
 from infogan_lib.distributed import Processes
-from infogan_lib.training.resume import FitSession
+from infogan_lib.resume.session import FitSession
 from resume_toys import fit, same_run, trainer
 
 

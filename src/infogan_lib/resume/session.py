@@ -20,11 +20,11 @@ from infogan_lib.checkpoints.state import CompositeState, Stateful, StateList
 from infogan_lib.data.stream import DataStream, Target
 from infogan_lib.distributed import Processes
 from infogan_lib.model.fingerprint import warn_if_changed
-from infogan_lib.training.branch import Branch
-from infogan_lib.training.checkpoint_settings import Checkpoints
-from infogan_lib.training.fit_calls import find_call
-from infogan_lib.training.ledger import FIT_PARTS, RunLedger, without_fit_parts
-from infogan_lib.training.replicas import tensors_in
+from infogan_lib.resume.branch import Branch
+from infogan_lib.resume.checkpoint_settings import Checkpoints
+from infogan_lib.resume.fit_calls import find_call
+from infogan_lib.resume.ledger import FIT_PARTS, RunLedger, without_fit_parts
+from infogan_lib.step.replicas import tensors_in
 
 _log = logging.getLogger(__name__)
 

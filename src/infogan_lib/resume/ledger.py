@@ -27,11 +27,11 @@ from infogan_lib.checkpoints.segments import MANIFEST_FIELD, from_manifest, make
 from infogan_lib.checkpoints.state import CompositeState, OptimizerState, StateList, check_schema
 from infogan_lib.data.rng import GlobalRng, RandomStreams
 from infogan_lib.data.stream import Position
+from infogan_lib.history.history import History
 from infogan_lib.model.fingerprint import FINGERPRINT, Fingerprint, model_fingerprint, warn_if_changed
 from infogan_lib.model.state import ModelState
-from infogan_lib.training.config import check_config
-from infogan_lib.training.history import History
-from infogan_lib.training.step import InfoGANStep
+from infogan_lib.resume.config import check_config
+from infogan_lib.step.step import InfoGANStep
 
 _FORMAT = 2
 """The version of a run's state and settings; 0.1 wrote none, which is 1."""

@@ -7,8 +7,8 @@ import torch
 
 import infogan_lib as ig
 from infogan_lib import losses
+from infogan_lib.step.engine import cpu_computes_bf16
 from infogan_lib.training.callbacks import JSONLLogger
-from infogan_lib.training.engine import cpu_computes_bf16
 from toys import images, make_trainer
 
 
@@ -107,7 +107,7 @@ def test_samples_of_a_seed_are_the_same_on_both_devices():
 @pytest.mark.cpu
 @pytest.mark.parametrize(("computes", "expected"), [(True, "bf16"), (False, "fp32")])
 def test_auto_is_bf16_where_the_cpu_computes_in_it(monkeypatch, computes, expected):
-    monkeypatch.setattr("infogan_lib.training.engine.cpu_computes_bf16", lambda: computes)
+    monkeypatch.setattr("infogan_lib.step.engine.cpu_computes_bf16", lambda: computes)
     assert ig.Engine("cpu", precision="auto").precision_on(torch.device("cpu")) == expected
     assert ig.Engine("cpu", precision="fp16").precision_on(torch.device("cpu")) == "fp16"
     seen = set()

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from infogan_lib._checks import check_bool, check_choice, check_int, describe, shorten
+from infogan_lib._keywords import explains_arguments
 from infogan_lib.model.introspection import has_float64
-from infogan_lib.training.keywords import explains_arguments
-from infogan_lib.training.precision import PrecisionName
+from infogan_lib.step.precision import PrecisionName
 
 
 @explains_arguments(**dict.fromkeys(("amp", "autocast", "dtype"), 'did you mean precision="bf16"?'))

@@ -18,8 +18,8 @@ from infogan_lib.data.rng import RandomStreams
 from infogan_lib.data.sources import TensorSource
 from infogan_lib.losses import Hinge, NonSaturating, RelativisticPair, Wasserstein
 from infogan_lib.regularizers import R1, Consistency, GradientPenalty, ModeSeeking, RealImageInformation
-from infogan_lib.training.precision import Precision
-from infogan_lib.training.step import InfoGANStep
+from infogan_lib.step.precision import Precision
+from infogan_lib.step.step import InfoGANStep
 from infogan_lib.training.trainer import STREAMS
 from toys import LATENT, TupleDiscriminator, dense_discriminator, dense_generator, images, make_trainer
 

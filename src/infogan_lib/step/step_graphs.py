@@ -17,12 +17,12 @@ from infogan_lib._warnings import warn
 from infogan_lib.data.labels import Batch, batch_of, tensors_of
 from infogan_lib.data.rng import RandomStreams
 from infogan_lib.regularizers.base import all_due
-from infogan_lib.training.engine import Engine
-from infogan_lib.training.graph import CaptureError, CudaCapture, Graphs
-from infogan_lib.training.metrics import Row
+from infogan_lib.step.engine import Engine
+from infogan_lib.step.graph import CaptureError, CudaCapture, Graphs
+from infogan_lib.step.metrics import Row
 
 if TYPE_CHECKING:
-    from infogan_lib.training.step import InfoGANStep
+    from infogan_lib.step.step import InfoGANStep
 
 
 class StepKind(NamedTuple):
