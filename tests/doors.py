@@ -39,7 +39,7 @@ from infogan_lib import (
 )
 from infogan_lib.history.metric_table import MetricTable
 from infogan_lib.latent.traversal import Traversable
-from infogan_lib.model.networks import Networks
+from infogan_lib.model.module import Networks
 from infogan_lib.training.stepping import Stepper
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
 from infogan_lib import Categorical, InfoGAN, LatentSpec, Noise, Uniform
-from infogan_lib.model.ema import make_ema
+from infogan_lib.networks.ema import make_ema
 from toys import PartsGenerator, dense_discriminator
 
 STROKES = {

@@ -14,6 +14,7 @@ FLOORS = [  # lowest first; the rooms of one floor do not import one another
     {"distributed"},
     {"losses", "checkpoints", "data"},
     {"history", "latent", "metrics"},
+    {"networks"},
     {"model", "regularizers"},
     {"step"},
     {"resume"},

@@ -79,7 +79,7 @@ def test_codes_are_drawn_anew_in_every_step():
 
 def test_batch_norm_keeps_its_eps_and_momentum():
     """`BatchNorm2d(n, 0.8)` sets eps."""
-    from infogan_lib.model import BatchNormQHead
+    from infogan_lib.networks import BatchNormQHead
     from infogan_lib.recipes.architectures import paper_discriminator, paper_generator
 
     networks = paper_generator(74), paper_discriminator(), BatchNormQHead((16,), 8)

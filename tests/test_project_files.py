@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "docs" / "decisions" / "README.md", *DECISIONS]
 # Their public names are in infogan_lib itself.
-INTERNAL = {"checkpoints", "commands", "history", "latent", "model", "resume", "step", "training"}
+INTERNAL = {"checkpoints", "commands", "history", "latent", "model", "networks", "resume", "step", "training"}
 BASES = [  # what CONTRIBUTING.md says how to add
     infogan_lib.LatentCode,
     losses.InformationLoss,

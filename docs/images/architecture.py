@@ -37,6 +37,7 @@ PURPOSE = {
     "step": "L_D and L_G, made whole or not at all",
     "history": "the metrics of a run, step by step",
     "model": "G, D and Q as one module",
+    "networks": "G and D of any kind, and Q's heads",
     "regularizers": "further terms of L_D and L_G",
     "latent": "noise, codes and LatentSpec",
     "metrics": "pure functions of arrays",

@@ -13,7 +13,8 @@ from infogan_lib.checkpoints import CheckpointError
 from infogan_lib.experiments import sweep
 from infogan_lib.history import History
 from infogan_lib.latent import Bernoulli, Categorical, Gaussian, Label, LatentCode, LatentSpec, Noise, Uniform
-from infogan_lib.model import InfoGAN, QHead, Tap
+from infogan_lib.model import InfoGAN
+from infogan_lib.networks import QHead, Tap
 from infogan_lib.resume import Checkpoints
 from infogan_lib.step import Engine, LinearDecay, NonFiniteLossError, Optimizers
 from infogan_lib.training import Callback, InfoGANTrainer

@@ -11,7 +11,7 @@ import infogan_lib as ig
 from infogan_lib import Tap, losses
 from infogan_lib.evaluation import CollapseMonitor
 from infogan_lib.evaluation.probe import Probe
-from infogan_lib.model import BatchNormQHead
+from infogan_lib.networks import BatchNormQHead
 from toys import make_trainer
 
 

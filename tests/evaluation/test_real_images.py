@@ -18,7 +18,7 @@ from infogan_lib.evaluation.real_images import (
     real_posterior,
     small_change,
 )
-from infogan_lib.model.tap import Tap
+from infogan_lib.networks.tap import Tap
 from toys import dense_discriminator
 
 K = 4

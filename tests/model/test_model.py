@@ -10,7 +10,7 @@ from torch import nn
 
 from infogan_lib import Categorical, InfoGAN, LatentSpec, Noise, Tap, Uniform
 from infogan_lib.losses import MSE, PointEstimate
-from infogan_lib.model.ema import make_ema
+from infogan_lib.networks.ema import make_ema
 from toys import LATENT, PartsGenerator, TupleDiscriminator, dense_discriminator, dense_generator, images
 
 

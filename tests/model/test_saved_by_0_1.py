@@ -30,7 +30,7 @@ from torch import nn
 
 from infogan_lib import InfoGAN, Tap
 from infogan_lib.checkpoints import read_bundle, write_bundle
-from infogan_lib.model.ema import ema_decay
+from infogan_lib.networks.ema import ema_decay
 from toys import LATENT, PartsGenerator, TupleDiscriminator, dense_discriminator, dense_generator, images
 
 DATA = Path(__file__).parent / "data" / "saved_by_0_1"

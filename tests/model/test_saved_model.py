@@ -12,7 +12,7 @@ from torch import nn
 import infogan_lib as ig
 from infogan_lib import CheckpointError, InfoGAN, QHead
 from infogan_lib.checkpoints import read_bundle, write_bundle
-from infogan_lib.model import BatchNormQHead
+from infogan_lib.networks import BatchNormQHead
 from toys import LATENT, PartsGenerator, TupleDiscriminator, dense_discriminator, dense_generator, images, make_trainer
 
 

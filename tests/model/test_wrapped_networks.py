@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import infogan_lib as ig
-from infogan_lib.model.ema import make_ema
+from infogan_lib.networks.ema import make_ema
 from toys import LATENT, TupleDiscriminator, dense_discriminator, dense_generator, images, make_trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch.compile's

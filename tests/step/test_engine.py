@@ -8,7 +8,7 @@ from infogan_lib import Checkpoints, Engine
 from infogan_lib.data.rng import TorchRng, device_rng, seed_all
 from infogan_lib.data.sources import make_source
 from infogan_lib.data.transfer import fits
-from infogan_lib.model.introspection import widest_float
+from infogan_lib.networks.introspection import widest_float
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
 MPS, XPU = torch.device("mps"), torch.device("xpu")

@@ -14,7 +14,7 @@ from infogan_lib.latent.loss_code import VectorCode
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.metrics.sensitivity import between_image_variance, confusion, squared_difference, total_effects
 from infogan_lib.model.infogan import InfoGAN
-from infogan_lib.model.introspection import device_and_dtype, eval_mode, has_batch_norm
+from infogan_lib.networks.introspection import device_and_dtype, eval_mode, has_batch_norm
 from infogan_lib.step.snapshot import Snapshot
 
 MAX_BATCHES = 16

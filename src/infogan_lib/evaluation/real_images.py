@@ -30,7 +30,7 @@ from infogan_lib.evaluation.symptoms import Symptom
 from infogan_lib.latent.category_names import categorical_names
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.model.infogan import InfoGAN
-from infogan_lib.model.introspection import device_and_dtype, eval_mode
+from infogan_lib.networks.introspection import device_and_dtype, eval_mode
 from infogan_lib.regularizers.defaults import default_regularizers
 from infogan_lib.regularizers.real_information import log_posterior
 from infogan_lib.regularizers.virtual_adversarial import distance_between_images

@@ -17,7 +17,7 @@ from infogan_lib.data.pixels import UNKNOWN_RANGE, as_float, check_real_images
 from infogan_lib.evaluation.features import Features
 from infogan_lib.metrics.distances import frechet_distance, kernel_distance, precision_recall
 from infogan_lib.model.infogan import InfoGAN
-from infogan_lib.model.introspection import device_and_dtype, eval_mode
+from infogan_lib.networks.introspection import device_and_dtype, eval_mode
 
 
 @dataclass(frozen=True)

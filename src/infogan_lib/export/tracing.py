@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from infogan_lib._checks import require
 from infogan_lib.model.infogan import InfoGAN
-from infogan_lib.model.introspection import eager, eval_mode
+from infogan_lib.networks.introspection import eager, eval_mode
 
 TOLERANCE = 1e-5
 """The largest difference between onnxruntime and torch, relative to the largest value where that is above 1."""

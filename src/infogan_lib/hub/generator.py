@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from infogan_lib.checkpoints.compare import check_tensors, renamed_like, with_module_versions
 from infogan_lib.checkpoints.disk import CheckpointError
 from infogan_lib.model.fingerprint import fingerprint, warn_if_changed
-from infogan_lib.model.generator_adapter import GeneratorAdapter, GeneratorOutput, infer_generator_adapter
-from infogan_lib.model.introspection import device_and_dtype
 from infogan_lib.model.pretrained import PretrainedGenerator
 from infogan_lib.model.saving import SavedModel, check_values, tensors_of
+from infogan_lib.networks.generator_adapter import GeneratorAdapter, GeneratorOutput, infer_generator_adapter
+from infogan_lib.networks.introspection import device_and_dtype
 
 
 def load_generator(saved: SavedModel, generator: nn.Module, output: GeneratorOutput | None) -> PretrainedGenerator:

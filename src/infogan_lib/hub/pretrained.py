@@ -28,9 +28,9 @@ from infogan_lib.hub.folder import CONFIG, WEIGHTS, Config, read_config, read_pr
 from infogan_lib.hub.generator import load_generator
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.pretrained import PretrainedGenerator
-from infogan_lib.model.q_head import QHeadFactory
 from infogan_lib.model.saving import GivenNetworks, assemble_model, check_finite_weights, max_weight_bytes
-from infogan_lib.model.validation import check_modules, check_reader_functions
+from infogan_lib.networks.q_head import QHeadFactory
+from infogan_lib.networks.validation import check_modules, check_reader_functions
 from infogan_lib.recipes.recipe import Recipe, available, check_weights_fit, get
 
 Reader = Callable[[Any], Any]

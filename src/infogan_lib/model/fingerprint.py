@@ -18,7 +18,7 @@ from infogan_lib._checks import join_names
 from infogan_lib._schema import Float, Kind, ListOf, MapOf, Nullable, Record, Text
 from infogan_lib._warnings import warn
 from infogan_lib.data.rng import preserve_rng, seed_all
-from infogan_lib.model.introspection import device_and_dtype, eager, eval_mode, restored_buffers
+from infogan_lib.networks.introspection import device_and_dtype, eager, eval_mode, restored_buffers
 
 if TYPE_CHECKING:
     from infogan_lib.model.infogan import InfoGAN

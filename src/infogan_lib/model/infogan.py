@@ -16,16 +16,16 @@ from infogan_lib.latent.category_names import CategoryNames, LabelNames, categor
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.metrics.clustering import CategoryMatch
 from infogan_lib.model import sampling
-from infogan_lib.model.discriminator_adapter import DiscriminatorOutput, FeatureReader, OutputReader
-from infogan_lib.model.generator_adapter import GeneratorInput, GeneratorOutput
-from infogan_lib.model.introspection import Part
+from infogan_lib.model.module import Networks
 from infogan_lib.model.naming import match_labels, names_from_labels
-from infogan_lib.model.networks import Networks
 from infogan_lib.model.plan import QKind, q_kind
-from infogan_lib.model.q_head import QHeadFactory
 from infogan_lib.model.saving import GivenNetworks, load_model, save_model
-from infogan_lib.model.tap import Tap
-from infogan_lib.model.validation import check_reader_functions
+from infogan_lib.networks.discriminator_adapter import DiscriminatorOutput, FeatureReader, OutputReader
+from infogan_lib.networks.generator_adapter import GeneratorInput, GeneratorOutput
+from infogan_lib.networks.introspection import Part
+from infogan_lib.networks.q_head import QHeadFactory
+from infogan_lib.networks.tap import Tap
+from infogan_lib.networks.validation import check_reader_functions
 
 __all__ = ["InfoGAN", "Part"]
 

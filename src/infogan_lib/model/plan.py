@@ -17,12 +17,12 @@ from infogan_lib.checkpoints.disk import CheckpointError
 from infogan_lib.data.pixels import PixelRange, pixel_range
 from infogan_lib.latent.category_names import CategoryNames
 from infogan_lib.latent.spec import LatentSpec
-from infogan_lib.model.discriminator_adapter import DiscriminatorOutput
-from infogan_lib.model.ema import ema_decay
 from infogan_lib.model.fingerprint import FINGERPRINT, Fingerprint, model_fingerprint
-from infogan_lib.model.generator_adapter import GENERATOR_INPUTS, GeneratorInput
-from infogan_lib.model.q_head import is_library_head
-from infogan_lib.model.tap import Tap
+from infogan_lib.networks.discriminator_adapter import DiscriminatorOutput
+from infogan_lib.networks.ema import ema_decay
+from infogan_lib.networks.generator_adapter import GENERATOR_INPUTS, GeneratorInput
+from infogan_lib.networks.q_head import is_library_head
+from infogan_lib.networks.tap import Tap
 
 if TYPE_CHECKING:
     from infogan_lib.model.infogan import InfoGAN

@@ -11,9 +11,9 @@ from infogan_lib.data.pixels import PixelRange
 from infogan_lib.latent.category_names import CategoryNames
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.model import sampling
-from infogan_lib.model.fast_cpu import fast_cpu, has_convolutions
-from infogan_lib.model.generator_adapter import GeneratorAdapter
 from infogan_lib.model.priors import LearnedPriors
+from infogan_lib.networks.fast_cpu import fast_cpu, has_convolutions
+from infogan_lib.networks.generator_adapter import GeneratorAdapter
 
 
 class PretrainedGenerator(nn.Module):

@@ -13,7 +13,7 @@ from infogan_lib._checks import check_int, check_rng, check_rows, check_seed, ch
 from infogan_lib.data.pixels import as_float, check_finite_images, check_real_images
 from infogan_lib.distributed import Processes
 from infogan_lib.latent.category_names import code_values
-from infogan_lib.model.introspection import device_and_dtype, eval_mode
+from infogan_lib.networks.introspection import device_and_dtype, eval_mode
 
 if TYPE_CHECKING:
     from infogan_lib.model.infogan import InfoGAN

@@ -28,13 +28,13 @@ from infogan_lib.checkpoints.lock import hold_for_writing
 from infogan_lib.checkpoints.run_folder import check_free
 from infogan_lib.checkpoints.state import check_schema
 from infogan_lib.checkpoints.tensor_file import to_plain_data
-from infogan_lib.model.ema import make_ema
 from infogan_lib.model.fingerprint import model_fingerprint, warn_if_changed
-from infogan_lib.model.introspection import device_and_dtype
 from infogan_lib.model.plan import VERSIONS, ModelPlan, q_kind
 from infogan_lib.model.priors import is_prior
-from infogan_lib.model.q_head import LIBRARY_HEADS, QHeadFactory, saved_head
-from infogan_lib.model.validation import check_modules
+from infogan_lib.networks.ema import make_ema
+from infogan_lib.networks.introspection import device_and_dtype
+from infogan_lib.networks.q_head import LIBRARY_HEADS, QHeadFactory, saved_head
+from infogan_lib.networks.validation import check_modules
 
 if TYPE_CHECKING:
     from infogan_lib.model.infogan import InfoGAN

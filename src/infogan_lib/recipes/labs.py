@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from infogan_lib.latent import Categorical, LatentSpec, Noise, Uniform
 from infogan_lib.losses.information import MSE, NormalNLL
-from infogan_lib.model import BatchNormQHead, Tap
+from infogan_lib.networks import BatchNormQHead, Tap
 from infogan_lib.recipes.architectures import (
     SeparateArguments,
     dcgan_discriminator,

@@ -2,7 +2,7 @@
 
 from infogan_lib.latent import Categorical, LatentSpec, Noise, Uniform
 from infogan_lib.losses.information import NormalNLL
-from infogan_lib.model import BatchNormQHead, Tap
+from infogan_lib.networks import BatchNormQHead, Tap
 from infogan_lib.recipes.architectures import (
     late_norm_discriminator,
     paper_discriminator,

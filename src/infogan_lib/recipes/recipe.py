@@ -27,8 +27,9 @@ from infogan_lib._checks import (
 from infogan_lib.checkpoints.disk import CheckpointError
 from infogan_lib.data.pixels import check_dtype
 from infogan_lib.latent.spec import LatentSpec
-from infogan_lib.model import InfoGAN, Tap
-from infogan_lib.model.q_head import QHeadFactory
+from infogan_lib.model import InfoGAN
+from infogan_lib.networks import Tap
+from infogan_lib.networks.q_head import QHeadFactory
 from infogan_lib.step import Engine, LinearDecay, Optimizers
 from infogan_lib.training import InfoGANTrainer
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from infogan_lib._checks import check_bool, check_choice, check_int, describe, shorten
 from infogan_lib._keywords import explains_arguments
-from infogan_lib.model.introspection import has_float64
+from infogan_lib.networks.introspection import has_float64
 from infogan_lib.step.precision import PrecisionName
 
 

@@ -15,8 +15,8 @@ from infogan_lib.data.rng import RandomStreams, derive_seed
 from infogan_lib.data.stream import Position
 from infogan_lib.history.history import History
 from infogan_lib.latent import LatentSpec
-from infogan_lib.model.ema import check_ema, ema_decay, make_ema
 from infogan_lib.model.infogan import InfoGAN
+from infogan_lib.networks.ema import check_ema, ema_decay, make_ema
 from infogan_lib.regularizers.base import Regularizer, check_regularizers
 from infogan_lib.regularizers.defaults import default_regularizers
 from infogan_lib.resume.config import run_config

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from infogan_lib.data.labels import Batch
 from infogan_lib.data.stream import Target
-from infogan_lib.model.introspection import train_unfrozen
+from infogan_lib.networks.introspection import train_unfrozen
 from infogan_lib.resume.session import FitSession
 from infogan_lib.training.callbacks import Callback, call, called_here
 from infogan_lib.training.ending import Ending

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch.optim import Optimizer
 
-from infogan_lib.model.ema import ema_decay
 from infogan_lib.model.infogan import InfoGAN
+from infogan_lib.networks.ema import ema_decay
 from infogan_lib.step.step import InfoGANStep
 
 

@@ -24,7 +24,7 @@ from infogan_lib.history.history import History
 from infogan_lib.latent import LatentSpec
 from infogan_lib.losses import AdversarialLoss, PairedAdversarialLoss
 from infogan_lib.model.infogan import InfoGAN
-from infogan_lib.model.introspection import device_and_dtype, has_batch_norm
+from infogan_lib.networks.introspection import device_and_dtype, has_batch_norm
 from infogan_lib.regularizers.base import Regularizer
 from infogan_lib.resume.checkpoint_settings import Checkpoints, as_checkpoints
 from infogan_lib.resume.fit_calls import as_target

@@ -15,7 +15,7 @@ from infogan_lib.latent import Bernoulli, Categorical, Gaussian, Noise, Uniform
 from infogan_lib.latent.loss_code import VectorCode
 from infogan_lib.metrics.appearance import Effect
 from infogan_lib.model.infogan import InfoGAN
-from infogan_lib.model.introspection import device_and_dtype
+from infogan_lib.networks.introspection import device_and_dtype
 from infogan_lib.viz import html
 from infogan_lib.viz.findings import Findings, continuous_dimensions
 from infogan_lib.viz.grids import plot_grid

@@ -11,9 +11,9 @@ from infogan_lib._checks import check_function, describe, join_names
 from infogan_lib.latent.loss_code import LossCode
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.latent.vectorized import adjacent_slices
-from infogan_lib.model.activations import Operation, column_operations
-from infogan_lib.model.introspection import describe_output, device_and_dtype, reachable_parameters
-from infogan_lib.model.tap import Tap
+from infogan_lib.networks.activations import Operation, column_operations
+from infogan_lib.networks.introspection import describe_output, device_and_dtype, reachable_parameters
+from infogan_lib.networks.tap import Tap
 
 
 def check_arguments(generator: Any, discriminator: Any, latent: Any, q_head: Any, q_network: Any, tap: Any) -> None:

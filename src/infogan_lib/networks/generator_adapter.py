@@ -16,7 +16,7 @@ from infogan_lib._checks import check_choice
 from infogan_lib.data.rng import seed_all
 from infogan_lib.latent.discrete import Categorical
 from infogan_lib.latent.spec import LatentSpec
-from infogan_lib.model.introspection import apply_reader, describe_output, device_and_dtype, dry_run
+from infogan_lib.networks.introspection import apply_reader, describe_output, device_and_dtype, dry_run
 
 GeneratorInput = Literal["flat", "1d", "2d", "3d", "separate", "indices"]
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from infogan_lib.model import activations
-from infogan_lib.model.activations import column_operations, final_operation, reachable_interval
-from infogan_lib.model.introspection import eager
+from infogan_lib.networks import activations
+from infogan_lib.networks.activations import column_operations, final_operation, reachable_interval
+from infogan_lib.networks.introspection import eager
 
 
 class Then(nn.Module):

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from infogan_lib._checks import describe
 from infogan_lib.latent.spec import LatentSpec
-from infogan_lib.model.activations import probed_outputs
-from infogan_lib.model.discriminator_adapter import HOW_TO_READ, DiscriminatorAdapter, OutputReader
-from infogan_lib.model.introspection import SharedNames, apply_reader, dry_run, parameters_read_by_q
-from infogan_lib.model.q_head import QHeadFactory, flat_outputs, outputs_in_order, proportionate_head
-from infogan_lib.model.validation import check_is_tensors, check_num_outputs, check_q_gradients, check_reach
+from infogan_lib.networks.activations import probed_outputs
+from infogan_lib.networks.discriminator_adapter import HOW_TO_READ, DiscriminatorAdapter, OutputReader
+from infogan_lib.networks.introspection import SharedNames, apply_reader, dry_run, parameters_read_by_q
+from infogan_lib.networks.q_head import QHeadFactory, flat_outputs, outputs_in_order, proportionate_head
+from infogan_lib.networks.validation import check_is_tensors, check_num_outputs, check_q_gradients, check_reach
 
 
 def attach_q(

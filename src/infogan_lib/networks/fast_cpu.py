@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from typing_extensions import override
 
-from infogan_lib.model.subpixel import is_subpixel, subpixel_convolution
+from infogan_lib.networks.subpixel import is_subpixel, subpixel_convolution
 
 
 def has_convolutions(*networks: nn.Module | None) -> bool:

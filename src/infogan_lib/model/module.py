@@ -18,9 +18,10 @@ from typing_extensions import override
 from infogan_lib._checks import check_bool, check_int, check_seed
 from infogan_lib.data.pixels import PixelRange
 from infogan_lib.latent.spec import LatentSpec
-from infogan_lib.model.activations import measured_range, reachable_interval
-from infogan_lib.model.attach import attach_q
-from infogan_lib.model.discriminator_adapter import (
+from infogan_lib.model.priors import LearnedPriors
+from infogan_lib.networks.activations import measured_range, reachable_interval
+from infogan_lib.networks.attach import attach_q
+from infogan_lib.networks.discriminator_adapter import (
     OTHER_SIZES,
     DiscriminatorOutput,
     DiscriminatorResult,
@@ -28,14 +29,13 @@ from infogan_lib.model.discriminator_adapter import (
     OutputReader,
     infer_discriminator_adapter,
 )
-from infogan_lib.model.ema import MovingAverage
-from infogan_lib.model.fast_cpu import fast_cpu, has_convolutions
-from infogan_lib.model.generator_adapter import GeneratorInput, GeneratorOutput, infer_generator_adapter
-from infogan_lib.model.introspection import Part, device_and_dtype, dry_run, group_parameters
-from infogan_lib.model.priors import LearnedPriors
-from infogan_lib.model.q_head import QHeadFactory, flat_outputs
-from infogan_lib.model.tap import FeatureHook, Tap, capture_features
-from infogan_lib.model.validation import check_arguments, check_no_shared_parameters, check_readers
+from infogan_lib.networks.ema import MovingAverage
+from infogan_lib.networks.fast_cpu import fast_cpu, has_convolutions
+from infogan_lib.networks.generator_adapter import GeneratorInput, GeneratorOutput, infer_generator_adapter
+from infogan_lib.networks.introspection import Part, device_and_dtype, dry_run, group_parameters
+from infogan_lib.networks.q_head import QHeadFactory, flat_outputs
+from infogan_lib.networks.tap import FeatureHook, Tap, capture_features
+from infogan_lib.networks.validation import check_arguments, check_no_shared_parameters, check_readers
 
 
 class Networks(nn.Module):

@@ -27,7 +27,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from infogan_lib._checks import check_choice, describe, shorten
 from infogan_lib.checkpoints.compare import without_wrappers
 from infogan_lib.data.rng import preserve_rng, seed_all
-from infogan_lib.model.introspection import device_and_dtype, restored_buffers, set_mode
+from infogan_lib.networks.introspection import device_and_dtype, restored_buffers, set_mode
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from infogan_lib import InfoGAN, Tap
-from infogan_lib.model.tap import default_tap
+from infogan_lib.networks.tap import default_tap
 from toys import LATENT, dense_discriminator, dense_generator, images
 
 

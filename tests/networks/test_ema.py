@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from infogan_lib.model.ema import make_ema
+from infogan_lib.networks.ema import make_ema
 from toys import LATENT, images, make_trainer
 
 

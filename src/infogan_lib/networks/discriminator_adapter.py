@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from infogan_lib._checks import check_choice
-from infogan_lib.model.activations import Interval, final_operation, measured_interval, probed_outputs
-from infogan_lib.model.introspection import apply_reader, describe_output, dry_run, reachable_parameters
-from infogan_lib.model.sigmoids import RecordSigmoids, SigmoidCall, find_call, logits_of
-from infogan_lib.model.tap import FeatureHook, Tap, capture_features, default_tap
+from infogan_lib.networks.activations import Interval, final_operation, measured_interval, probed_outputs
+from infogan_lib.networks.introspection import apply_reader, describe_output, dry_run, reachable_parameters
+from infogan_lib.networks.sigmoids import RecordSigmoids, SigmoidCall, find_call, logits_of
+from infogan_lib.networks.tap import FeatureHook, Tap, capture_features, default_tap
 
 DiscriminatorOutput = Literal["logits", "probabilities"]
 

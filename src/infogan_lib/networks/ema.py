@@ -28,7 +28,7 @@ from torch.optim.swa_utils import AveragedModel
 from typing_extensions import override
 
 from infogan_lib._checks import check_float
-from infogan_lib.model.introspection import device_and_dtype, has_float64, set_mode, widest_float
+from infogan_lib.networks.introspection import device_and_dtype, has_float64, set_mode, widest_float
 
 
 class MovingAverage(AveragedModel):

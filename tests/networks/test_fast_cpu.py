@@ -7,14 +7,14 @@ from torch import nn
 from torch.autograd import gradcheck, gradgradcheck
 
 from fast_cpu_networks import Viewing, discriminator, generator
-from infogan_lib.model import fast_cpu as module
-from infogan_lib.model.fast_cpu import (
+from infogan_lib.networks import fast_cpu as module
+from infogan_lib.networks.fast_cpu import (
     FastCPU,
     _convolution,
     _is_channels_last,
     _transposed_convolution,
 )
-from infogan_lib.model.subpixel import is_subpixel, subpixel_convolution
+from infogan_lib.networks.subpixel import is_subpixel, subpixel_convolution
 from toys import LATENT, images, make_trainer
 
 CONVS = {1: (nn.Conv1d, nn.ConvTranspose1d), 2: (nn.Conv2d, nn.ConvTranspose2d), 3: (nn.Conv3d, nn.ConvTranspose3d)}

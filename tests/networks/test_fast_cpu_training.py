@@ -11,7 +11,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 import infogan_lib as ig
 from fast_cpu_networks import Viewing, discriminator, generator
 from infogan_lib import recipes
-from infogan_lib.model.fast_cpu import (
+from infogan_lib.networks.fast_cpu import (
     FastCPU,
     _is_channels_last,
     has_convolutions,

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from infogan_lib import Categorical, InfoGAN, LatentSpec, Noise, QHead
-from infogan_lib.model.q_head import LEAST_WIDTH, SMALL_HEAD, WIDTH, proportionate_head
+from infogan_lib.networks.q_head import LEAST_WIDTH, SMALL_HEAD, WIDTH, proportionate_head
 
 LATENT = LatentSpec(z=Noise(6), digit=Categorical(10))
 

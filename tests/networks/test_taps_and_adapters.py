@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from infogan_lib import InfoGAN, QHead, Tap
-from infogan_lib.model import BatchNormQHead
-from infogan_lib.model.discriminator_adapter import DiscriminatorAdapter, infer_discriminator_adapter
-from infogan_lib.model.generator_adapter import infer_generator_adapter
-from infogan_lib.model.introspection import eval_mode
-from infogan_lib.model.tap import capture_features
+from infogan_lib.networks import BatchNormQHead
+from infogan_lib.networks.discriminator_adapter import DiscriminatorAdapter, infer_discriminator_adapter
+from infogan_lib.networks.generator_adapter import infer_generator_adapter
+from infogan_lib.networks.introspection import eval_mode
+from infogan_lib.networks.tap import capture_features
 from toys import LATENT, PartsGenerator, TupleDiscriminator, dense_discriminator, dense_generator, images
 
 
