@@ -145,7 +145,7 @@ def _badness(order: list[list[str]], ways: list[list[str]], changed: int, trial:
     return crossings, sideways
 
 
-WIDTH, MARGIN, PITCH, BOX, GAP, LANE = 12.0, 0.95, 1.42, 0.84, 0.42, 0.5
+WIDTH, MARGIN, PITCH, BOX, GAP, LANE = 13.0, 0.95, 1.42, 0.84, 0.42, 0.5
 COLORS = ["#64748b", "#0f766e", "#0369a1", "#4338ca", "#a21caf", "#be123c", "#b45309"]  # lowest floor first
 INK, SOFT, PAPER = "#1e293b", "#64748b", "#fcfcfb"
 
@@ -179,8 +179,9 @@ def draw() -> str:
     everything = [path for paths in rooms_files.values() for path in paths]
     label(WIDTH / 2, top + 0.30, f"{count(everything)}; imports go down only", 10.5, SOFT)
 
-    widest = max(sum(">" not in room for room in rooms) for rooms in order)
-    box_width = min(3.0, (WIDTH - 2 * MARGIN - GAP * (widest - 1)) / widest)
+    lanes = [sum(">" in room for room in rooms) for rooms in order]
+    free = [WIDTH - 2 * MARGIN - GAP * (len(rooms) - 1) - LANE * n for rooms, n in zip(order, lanes, strict=True)]
+    box_width = min(3.0, *(width / (len(rooms) - n) for width, rooms, n in zip(free, order, lanes, strict=True)))
     x_of: dict[tuple[int, str], float] = {}
     for i, rooms in enumerate(order):
         y = ground + PITCH * i
@@ -212,7 +213,7 @@ def draw() -> str:
     shape = "round,pad=0,rounding_size=0.06"
     axes.add_patch(FancyBboxPatch((0.25, 0.2), WIDTH - 0.5, ground - 0.2, boxstyle=shape, color="#dfe5ec", zorder=1))
     label(0.6, (ground + 0.2) / 2, "1", 21, "#94a3b8", weight="bold")
-    names = " and ".join(f"{room}.py" for room in sorted(GROUND))
+    names = ", ".join(f"{room}.py" for room in sorted(GROUND))
     label(WIDTH / 2, ground * 0.74, names, 12.5, COLORS[0], weight="bold")
     label(WIDTH / 2, ground * 0.45, f"{PURPOSE['_checks']}; every room may import them", 9.4)
 
