@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.masked import masked_tensor
 
 import infogan_lib as ig
 from infogan_lib import (
@@ -172,8 +173,10 @@ class Failing:
 NAN, INF = float("nan"), float("inf")
 SPARSE, META = torch.ones(2, 3).to_sparse(), torch.ones(2, 3, device="meta")
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # torch says that nested tensors are a prototype
+    warnings.simplefilter("ignore")  # torch says that nested, masked and lazy tensors are prototypes
     NESTED = torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])
+    MASKED = masked_tensor(torch.ones(2, 3), torch.tensor([[True, False, True]] * 2))
+    LAZY = nn.LazyLinear(3).weight
 DEEP: list[Any] = []
 for _ in range(3000):
     DEEP = [DEEP]
@@ -186,7 +189,7 @@ WEIGHT = [*NUMBER, -0.5]
 POSITIVE = [*WEIGHT, 0]
 BOOL = [None, 0, 1, "yes", [True], Nothing()]
 OBJECT = [3, "text", [1], {"a": 1}, NESTED, Nothing(), Failing()]
-TENSOR = [None, 3, "text", [1], np.ones(3), SPARSE, META, NESTED, Nothing()]
+TENSOR = [None, 3, "text", [1], np.ones(3), SPARSE, META, NESTED, MASKED, LAZY, Nothing()]
 PATH = ["", "a\0b", "~nobody-of-that-name/x", "\ud800", "x" * 300, "y" * 4000, "a/" * 2000, b"bytes", 3, [1], Nothing()]
 NAME = ["", " ", "\n", "a\nb", "a\0b", "\x1b[31m", "\ud800", "a" * 10**5, 3, b"bytes", [1], Nothing()]
 TEXT = ["a\0b", "\x1b[31m", "\ud800", 3, b"bytes", [1], None, Nothing()]
@@ -214,7 +217,7 @@ DEVICE = [3.5, "gpu", "cuda:99", "meta", "x" * 10**5, [1], NESTED, Nothing()]
 DEVICE += [torch.device("cuda:99"), torch.device("meta"), torch.device("mps:99")]
 DTYPE = [3, "float32", torch.int64, [1], Nothing()]
 LABELS = ["abc", ["a"] * 16, torch.full((16,), NAN), torch.zeros(16), torch.full((16,), -1), torch.zeros(15).long(), 3]
-LABELS += [torch.zeros(16, 2).long(), SPARSE, META, NESTED, DEEP, {"a": 1}, [[1], [1, 2]], Nothing()]
+LABELS += [torch.zeros(16, 2).long(), SPARSE, META, NESTED, MASKED, LAZY, DEEP, {"a": 1}, [[1], [1, 2]], Nothing()]
 IMAGES = [
     *TENSOR,
     torch.zeros(()),
@@ -226,7 +229,9 @@ IMAGES = [
 ]
 IMAGES += [images(16).to_sparse(), images(16).to("meta")]
 LATENTS = [*TENSOR, torch.zeros(3, 5), torch.zeros(LATENT.width), torch.zeros(0, LATENT.width)]
-ARRAY = ["text", ["a", "b"], [[1], [1, 2]], {"a": 1}, None, Nothing(), SPARSE, META, np.ones((4, 2, 2))]
+MISSING = np.ma.masked_array(np.ones((80, 2)), np.arange(160).reshape(80, 2) == 7)
+ARRAY = ["text", ["a", "b"], [[1], [1, 2]], {"a": 1}, None, Nothing(), SPARSE, META, MASKED, LAZY, MISSING]
+ARRAY += [torch.ones(80, 2, dtype=torch.uint8).view(torch.bits8), range(10**18), np.ones((4, 2, 2))]
 RANGE = [3, "ab", (0,), (1, 0), (1, 1), (0, NAN), None, Nothing()]
 
 
@@ -505,7 +510,8 @@ rows(
     discriminator_output=FUNCTION_OF_ONE,
     q_output=FUNCTION_OF_ONE,
 )
-GIVEN = [None, "x", NAN, [1, 2, 3, 4], SPARSE, META, NESTED, DEEP, "x" * 10**5, 10**5000, {"a": 1}, Nothing()]
+GIVEN = [None, "x", NAN, [1, 2, 3, 4], SPARSE, META, NESTED, MASKED, LAZY, DEEP, "x" * 10**5, 10**5000]
+GIVEN += [{"a": 1}, Nothing()]
 rows(
     "InfoGAN.sample",
     lambda n, **arguments: model().sample(n, **arguments),

@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.masked import MaskedTensor
+from torch.nn.parameter import is_lazy
 
 from infogan_lib._messages import MAX_NAME as MAX_NAME
 from infogan_lib._messages import describe as describe
@@ -206,11 +208,13 @@ def check_shape(name: str, value: object) -> tuple[int, ...]:
 
 def check_dense(name: str, tensor: Tensor) -> Tensor:
     """Return a tensor that holds its values, which a sparse, quantized or meta tensor does not, or raise naming it."""
-    kinds = {"sparse": tensor.layout is not torch.strided, "quantized": tensor.is_quantized, "meta": tensor.is_meta}
-    kind = "nested" if tensor.is_nested else next((kind for kind, is_kind in kinds.items() if is_kind), None)
+    kinds = {"uninitialized": is_lazy(tensor), "nested": tensor.is_nested, "masked": isinstance(tensor, MaskedTensor)}
+    kinds |= {"sparse": tensor.layout is not torch.strided, "quantized": tensor.is_quantized, "meta": tensor.is_meta}
+    kind = next((kind for kind, is_kind in kinds.items() if is_kind), None)
     if kind is not None:
-        advice = "give the values themselves" if kind == "meta" else "convert it, for instance with .to_dense()"
-        shape = "" if kind == "nested" else f" of shape {tuple(tensor.shape)}"  # that has none
+        has_values = kind not in ("meta", "uninitialized")
+        advice = "convert it, for instance with .to_dense()" if has_values else "give the values themselves"
+        shape = "" if kind in ("nested", "uninitialized") else f" of shape {tuple(tensor.shape)}"  # that have none
         raise TypeError(f"{name} must be a dense Tensor, but got a {kind} one{shape}; {advice}")
     return tensor
 

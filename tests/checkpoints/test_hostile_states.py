@@ -147,6 +147,19 @@ def test_a_state_that_does_not_fit_changes_nothing(tmp_path, path, value, messag
     assert twin.step(images(8, seed=6)) == metrics
 
 
+@pytest.mark.parametrize("state", [torch.zeros(3, 2, dtype=torch.complex64), [], (1, 2), "position", 7, None], ids=str)
+def test_a_state_without_parts_is_refused(tmp_path, state):
+    trainer().fit(images(16), steps=2, batch_size=8, checkpoints=tmp_path / "run")
+    checkpoint = read_checkpoint(tmp_path / "run", max_bytes=MAX_BYTES)
+    folder = forge(tmp_path / "forged", encode(state), metadata=checkpoint.metadata)
+    for load in (
+        trainer().load_checkpoint,
+        lambda path: trainer().fit(images(16), steps=2, batch_size=8, checkpoints=Checkpoints(None, resume=path)),
+    ):
+        with pytest.raises(ig.CheckpointError, match="its state is not that of a run"):
+            load(folder)
+
+
 STATES_OF_THE_FOLDER = [  # which a run that begins from another one may have
     (("data", "source", "length"), 17, "the run's data had length 17, and this data has 16"),
     (("callbacks",), [["JSONLLogger", {}]], "here are none"),

@@ -9,9 +9,10 @@ import sys
 import pytest
 
 from infogan_lib.callbacks import JSONLLogger
-from infogan_lib.experiments import Spread, compare
+from infogan_lib.experiments import Spread, compare, records
 from infogan_lib.experiments.records import flatten, read_run
 from infogan_lib.recipes import RunError
+from memory import bounded_memory
 from toys import images, make_trainer
 
 
@@ -229,3 +230,45 @@ def test_more_metrics_than_a_run_has_are_refused(tmp_path):
         (tmp_path / "result.json").write_text(json.dumps(content))
         with pytest.raises(RunError, match="at most 10,000 metrics"):
             read_run(tmp_path)
+
+
+LONG = "a" * 10**5
+NESTED = {"a": 1}
+for _ in range(70):
+    NESTED = {LONG[:10]: NESTED}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({LONG: dict.fromkeys(map(str, range(10_001)), 0)}, "at most 10,000 settings"),
+        (NESTED, "nested at most 64 deep"),
+        ({LONG: {LONG + str(i): LONG for i in range(5)}}, None),
+    ],
+    ids=["many", "deep", "long"],
+)
+@pytest.mark.parametrize("kind", ["result", "manifest"])
+def test_settings_with_long_names_take_little_memory(tmp_path, monkeypatch, settings, message, kind):
+    if kind == "result":
+        (tmp_path / "result.json").write_text(json.dumps({"metrics": {}, "settings": settings}))
+    else:
+        metadata = {"settings": settings, "history": {"columns": [], "segments": []}}
+        monkeypatch.setattr(records, "latest_metadata", lambda run: (tmp_path, metadata))
+    with bounded_memory(100):
+        if message is None:
+            record = read_run(tmp_path)
+            assert max(len(text) for pair in record.settings.items() for text in pair) <= 1003
+        else:
+            with pytest.raises(RunError, match=f"cannot be read: .*{message}"):
+                read_run(tmp_path)
+
+
+def test_a_log_whose_steps_go_back_all_the_time_does_not_take_hours(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "_MAX_LOOKED_AT", 2000)
+    first = json.dumps({"step": 1} | {f"m{i}": 0.5 for i in range(100)}) + "\n"
+    for times in (20, 30):
+        (tmp_path / "metrics.jsonl").write_text(first + '{"step": 2, "m1": 1}\n' * times)
+        if times == 20:
+            assert len(read_run(tmp_path).history["m1"]) == 2
+    with pytest.raises(RunError, match="line 23: its steps go back too often"):
+        read_run(tmp_path)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from infogan_lib.recipes import RunError
 _RECIPE, _LINES = "recipe.json", "metrics.jsonl"
 
 _LONGEST_LINE, _LONGEST_SETTING, _MAX_METRICS = 2**20, 1000, 10_000
+
+_MAX_LOOKED_AT = 10**7
+"""The most metrics that are looked at, all lines together that go back, so that no log takes hours."""
 
 _RESULT = Record(
     {"metrics": MapOf(Plain()), "settings": MapOf(Plain()), "seed": Plain(), "symptoms": ListOf(Text())},
@@ -76,7 +80,7 @@ def read_run(folder: Path) -> RunRecord:
     found = latest_metadata(folder)
     if found is not None:
         path, metadata = found
-        settings |= dict(flatten(metadata.get("settings", {})))
+        settings |= _flat_settings(path, metadata.get("settings", {}))
         try:
             history.restore(from_manifest(path, metadata), path)
         except CheckpointError as error:
@@ -89,7 +93,7 @@ def read_run(folder: Path) -> RunRecord:
             continue
         content = read_result(path)
         if "metrics" in content:
-            settings |= dict(flatten({**content.get("settings", {}), "seed": content.get("seed", "")}))
+            settings |= _flat_settings(path, {**content.get("settings", {}), "seed": content.get("seed", "")})
             metrics |= content["metrics"]
             symptoms = content.get("symptoms")
             continue
@@ -112,6 +116,17 @@ def read_result(path: Path) -> dict[str, Any]:
     return content
 
 
+def _flat_settings(path: Path, settings: Any) -> dict[str, str]:
+    """Settings from a file as `flatten` gives them. Raises RunError for too many, or for those nested too deep."""
+    try:
+        MapOf(Plain()).check(settings, "settings")
+        found = list(islice(flatten(settings), _MAX_METRICS + 1))
+        _check_count(found, "settings")
+    except ValueError as error:
+        raise _unreadable(path, error) from error
+    return dict(found)
+
+
 def flatten(settings: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
     """Nested settings, as a checkpoint keeps them, as text by names with dots; a prefix ends in a dot.
 
@@ -120,14 +135,14 @@ def flatten(settings: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(settings, Mapping):
         for name, value in settings.items():
             if not (name == "name" and prefix):
-                yield from flatten(value, f"{prefix}{name}.")
+                yield from flatten(value, f"{prefix}{_as_text(name)}.")
     elif isinstance(settings, Sequence) and settings and all(isinstance(item, Mapping) for item in settings):
         for i, item in enumerate(settings):
-            own = item.get("name", i)
+            own = _as_text(item.get("name", i))
             is_only = len(settings) == 1 and "name" not in item and prefix.count(".") > 1
             yield from flatten(item, f"{prefix[:-1].rpartition('.')[0]}." if is_only else f"{prefix}{own}.")
     else:
-        yield prefix.rstrip("."), _as_text(settings)
+        yield _as_text(prefix.rstrip(".")), _as_text(settings)
 
 
 def differing(records: Sequence[RunRecord]) -> list[str]:
@@ -145,7 +160,7 @@ def _read_lines(path: Path, history: History) -> None:
 
     A line takes the place of those before it of its step and later ones, which a run has left that was begun again.
     """
-    names, last = set[str](), -1
+    names, last, looked_at = set[str](), -1, 0
     try:
         file, _ = open_regular(path, follow=True)
         with file:
@@ -161,6 +176,9 @@ def _read_lines(path: Path, history: History) -> None:
                     step = row.pop("step")
                     metrics = {name: math.nan if value is None else value for name, value in row.items()}
                     if step <= last:
+                        looked_at += len(names)
+                        if looked_at > _MAX_LOOKED_AT:
+                            raise ValueError("its steps go back too often")
                         history.truncate(step - 1)
                     history.record(step, _check_metrics(metrics))
                     last = step
@@ -181,10 +199,10 @@ def _check_metrics(metrics: dict[str, Any]) -> dict[str, float]:
     return metrics
 
 
-def _check_count(names: Collection[str]) -> None:
-    """Check that there are not too many metrics for a page."""
+def _check_count(names: Collection[Any], kind: str = "metrics") -> None:
+    """Check that there are not too many metrics, or others, for a page."""
     if len(names) > _MAX_METRICS:
-        raise ValueError(f"it must hold at most {_MAX_METRICS:,} metrics, but holds more")
+        raise ValueError(f"it must hold at most {_MAX_METRICS:,} {kind}, but holds more")
 
 
 def _is_number(value: object) -> bool:

@@ -7,7 +7,6 @@ no sum overflows, however large they are.
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
@@ -29,11 +28,13 @@ def make_rng(seed: int) -> np.random.Generator:
 def to_array(name: str, values: ArrayLike | Tensor) -> NDArray[Any]:
     """Convert to an array, or raise an error that names it; a tensor may be on any device and require gradients."""
     if isinstance(values, Tensor):
-        dense = check_dense(name, values).detach().cpu()
-        return (dense.float() if dense.dtype == torch.bfloat16 else dense).numpy()
+        values = check_dense(name, values).detach().cpu().resolve_conj().resolve_neg()
+        values = values.float() if values.is_floating_point() and values.itemsize < 4 else values
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name} must have no masked values; leave out the rows that have some")
     try:
         return np.asarray(values)
-    except (TypeError, ValueError) as error:  # rows of different lengths
+    except (TypeError, ValueError, MemoryError) as error:  # rows of different lengths, or a dtype that numpy has not
         raise TypeError(f"{name} must be an array of numbers, but got {describe(values)}") from error
 
 

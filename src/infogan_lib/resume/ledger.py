@@ -163,7 +163,7 @@ class RunLedger:
         """Check that the counts of steps and epochs in a checkpoint agree with each other; its metadata was checked."""
         try:
             step, position = state["step"], state["position"]
-        except (TypeError, KeyError) as error:
+        except (TypeError, LookupError) as error:
             raise CheckpointError(path, f"its state is not that of a run: {error!r}") from error
         check_schema(path, "step", step, Record({"count": Int(high=MAX_STEPS)}, is_open=True))
         check_schema(path, "position", position, self.position.schema)

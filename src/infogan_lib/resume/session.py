@@ -232,7 +232,7 @@ class FitSession:
         segments = from_manifest(path, checkpoint.metadata)
         try:
             position, _, _ = (state[name] for name in ("position", *FIT_PARTS))
-        except (TypeError, KeyError) as error:
+        except (TypeError, LookupError) as error:
             raise CheckpointError(path, f"its state is not that of a run: {error!r}") from error
         ledger.check_counts(path, checkpoint.metadata, state)
         try:
