@@ -121,7 +121,7 @@ def test_the_last_values_are_read_without_those_before(tmp_path, folder, monkeyp
     monkeypatch.setattr(history_module, "_MEMORY_BYTES", 0)
     again, read = restored(tmp_path, history.seal(folder)), []
     real = Segment.read
-    monkeypatch.setattr(Segment, "read", lambda self: read.append(self.first) or real(self))
+    monkeypatch.setattr(Segment, "read", lambda self, held=None: read.append(self.first) or real(self, held))
     again.record(11, {"loss/d": 11.0})
     assert again.last("loss/d", count).tolist() == [float(step) for step in range(1, 12)][-count:]
     assert len(read) == min(count, 11) - 1

@@ -4,6 +4,8 @@ import pytest
 
 import infogan_lib as ig
 from infogan_lib import Checkpoints
+from infogan_lib.checkpoints import run_folder
+from infogan_lib.experiments.records import read_run
 from resume_toys import StopsAt, fit, same_run, trainer
 from toys import images
 
@@ -125,3 +127,45 @@ def test_a_branch_does_not_begin_in_the_folder_of_another_run(tmp_path):
     with pytest.raises(ig.CheckpointError, match="it holds another run at step 3, which would be lost"):
         fit(trainer(), checkpoints=Checkpoints(tmp_path / "b", resume=tmp_path / "a"))
     assert fit(trainer(), steps=3, checkpoints=tmp_path / "b").steps == 3
+
+
+@pytest.mark.parametrize("moment", ["read_metadata", "hold", "read_bundle"])
+@pytest.mark.parametrize("use", ["branch", "load", "record"])
+def test_a_run_that_goes_on_while_it_is_read_loses_nothing(tmp_path, monkeypatch, use, moment):
+    """The run saves twice, and removes what it had, just before or just after one of the parts is read."""
+    run = tmp_path / "run"
+    live = fit(trainer(), steps=2, checkpoints=Checkpoints(run, every=1, keep=1))
+    read, calls = getattr(run_folder, moment), []
+
+    def goes_on():
+        if not calls:
+            calls.append(moment)
+            with monkeypatch.context() as undone:
+                undone.setattr(run_folder, moment, read)
+                fit(live, steps=2, checkpoints=Checkpoints(run, every=1, keep=1))
+
+    def before_and_after(path, *args, **options):
+        is_first = path.name == "step_0000000002" and goes_first
+        if is_first:
+            goes_on()
+        result = read(path, *args, **options)
+        if not is_first:
+            goes_on()
+        return result
+
+    for goes_first in (True, False):
+        calls.clear()
+        monkeypatch.setattr(run_folder, moment, before_and_after)
+        if use == "record":
+            history = read_run(run).history
+        else:
+            t = trainer()
+            if use == "load":
+                t.load_checkpoint(run)
+            else:
+                fit(t, steps=1, checkpoints=Checkpoints(tmp_path / f"branch{goes_first}", resume=run))
+            history = t.history
+        steps = history.steps("loss/d").tolist()
+        assert steps == list(range(1, len(steps) + 1))
+        assert len(steps) >= 2
+        monkeypatch.setattr(run_folder, moment, read)

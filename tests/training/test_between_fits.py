@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.optim.lr_scheduler import CyclicLR
 from torch.utils.data import DataLoader, TensorDataset
 
 import infogan_lib as ig
@@ -81,3 +82,35 @@ def test_a_call_after_one_that_was_stopped_begins_with_its_data_and_callbacks(tm
     with pytest.raises(KeyError):
         stopped_and_next(tmp_path, killed=True)
     assert same_run(stopped_and_next(tmp_path), stopped_and_next(None))
+
+
+class Total(ig.Callback):
+    """Keeps the tensor that it is given, and adds to it in place."""
+
+    def __init__(self):
+        self.total = torch.zeros(())
+
+    def on_step_end(self, trainer, metrics):
+        self.total += trainer.steps
+        trainer.history.record(trainer.steps, {"total": float(self.total)})
+
+    def state_dict(self):
+        return {"total": self.total}
+
+    def load_state_dict(self, state):
+        self.total = state["total"]
+
+
+def test_a_state_that_is_loaded_twice_is_the_same_twice(tmp_path):
+    """A later call's checkpoint is loaded by the calls before it too; CyclicLR removes an entry of what it loads."""
+
+    def run(folder, killed_at=None):
+        t = trainer(scheduler=lambda o: CyclicLR(o, 1e-4, 1e-2, 3, cycle_momentum=False))
+        for _ in range(2):
+            callbacks = [StopsAt(killed_at), Total()]
+            fit(t, steps=4, callbacks=callbacks, checkpoints=folder and Checkpoints(folder, every=1))
+        return t
+
+    with pytest.raises(KeyError):
+        run(tmp_path, killed_at=7)
+    assert same_run(run(tmp_path), run(None))

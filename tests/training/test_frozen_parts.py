@@ -217,3 +217,29 @@ def test_a_run_with_an_optimizer_of_the_users_resumes_after_unfreezing(tmp_path,
     resumed, whole = run(Checkpoints(tmp_path, every=1)), run(None)
     for name, tensor in whole.model.state_dict().items():
         assert torch.equal(resumed.model.state_dict()[name], tensor), name
+
+
+@pytest.mark.parametrize("calls", [1, 2])
+def test_what_a_callback_has_frozen_is_frozen_in_the_resumed_run(tmp_path, calls):
+    class Freezes(Callback):
+        def on_step_end(self, trainer, metrics):
+            if trainer.steps == 2:
+                trainer.model.generator[0].requires_grad_(False)
+
+    class Stops(Callback):
+        def on_step_end(self, trainer, metrics):
+            if trainer.steps == 4 * calls - 1:
+                raise KeyError("stopped")
+
+    def run(checkpoints, *others):
+        t = trainer_of(model())
+        for _ in range(calls):
+            t.fit(images(16), steps=4, batch_size=8, callbacks=[Freezes(), *others], checkpoints=checkpoints)
+        return t
+
+    with pytest.raises(KeyError):
+        run(Checkpoints(tmp_path, every=1), Stops())
+    resumed, whole = run(Checkpoints(tmp_path, every=1)), run(None)
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(resumed.model.state_dict()[name], tensor), name
+    assert not any(p.requires_grad for p in resumed.model.generator[0].parameters())

@@ -9,6 +9,7 @@ and whose name is that of the step in it. What a process that died has left behi
 holds the lock and so is alone.
 """
 
+import os
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -34,7 +35,7 @@ from infogan_lib.checkpoints.disk import (
     remove_leftovers,
 )
 from infogan_lib.checkpoints.lock import RunLock
-from infogan_lib.checkpoints.segments import FOLDER, make_segment_folder, remove_unnamed
+from infogan_lib.checkpoints.segments import FOLDER, hold, make_segment_folder, remove_unnamed
 
 KIND, TRAINER_STATE = "checkpoint", "trainer state"
 
@@ -45,11 +46,12 @@ Check = Callable[[Path, Any], None]
 
 
 class Checkpoint(NamedTuple):
-    """A checkpoint that was read: its folder, its metadata and its state."""
+    """A checkpoint that was read: its folder, its metadata, its state, and its newest segments by digest."""
 
     path: Path
     metadata: dict[str, Any]
     state: Any
+    held: dict[str, bytes]
 
     @property
     def step(self) -> int:
@@ -168,13 +170,17 @@ def latest_checkpoint(run: Path, *, max_bytes: int, check: Check | None = None) 
 
     None if the run has none at all; CheckpointError if it has some, but none can be used.
     """
-    damage = None
-    for _, path in _list_steps(run / "checkpoints"):
+    damage, left = None, _list_steps(run / "checkpoints")
+    while left:
+        _, path = left.pop(0)
         try:
             if path.is_symlink():
                 raise CheckpointError(path, "it is a symbolic link, and links are not followed here")
             return _read(path, max_bytes, check)
         except CheckpointError as error:
+            if not os.path.lexists(path) and (now := _list_steps(run / "checkpoints")):
+                left, damage = now, None  # the run goes on, and has removed it
+                continue
             warn(f"{error}; trying an earlier one")
             damage = error
     if damage is not None:
@@ -198,8 +204,21 @@ def read_checkpoint(path: Path, *, max_bytes: int, check: Check | None = None) -
     return _read(path, max_bytes, check)
 
 
+def read_with_history(path: Path, *kinds: str, max_bytes: int) -> Checkpoint:
+    """A checkpoint or a trainer's state, with its newest segments. Raises CheckpointError if it is damaged.
+
+    A run that goes on removes an old checkpoint first and then its segments, so these are read first.
+    """
+    while True:
+        named = read_metadata(path, *kinds)
+        held = hold(path, named)
+        metadata, state = read_bundle(path, *kinds, max_bytes=max_bytes)
+        if metadata == named:
+            return Checkpoint(path, metadata, state, held)
+
+
 def _read(path: Path, max_bytes: int, check: Check | None) -> Checkpoint:
-    checkpoint = Checkpoint(path, *read_bundle(path, KIND, max_bytes=max_bytes))
+    checkpoint = read_with_history(path, KIND, max_bytes=max_bytes)
     _check_name(path, checkpoint.metadata)
     if check is not None:
         check(path, checkpoint.state)
@@ -216,11 +235,18 @@ def _check_name(path: Path, metadata: dict[str, Any]) -> None:
         )
 
 
-def latest_metadata(run: Path) -> tuple[Path, dict[str, Any]] | None:
-    """The newest checkpoint of a run with a readable manifest, and its metadata; None if there is none."""
-    for _, path in _list_steps(run / "checkpoints"):
+def latest_metadata(run: Path) -> Checkpoint | None:
+    """The newest checkpoint of a run with a readable manifest, without its state; None if there is none."""
+    left = _list_steps(run / "checkpoints")
+    while left:
+        _, path = left.pop(0)
         with suppress(CheckpointError):
-            return path, read_metadata(path, KIND)
+            metadata = read_metadata(path, KIND)
+            held = hold(path, metadata)
+            if os.path.lexists(path):
+                return Checkpoint(path, metadata, None, held)
+        if not os.path.lexists(path):
+            left = _list_steps(run / "checkpoints")  # the run goes on, and has removed it
     return None
 
 

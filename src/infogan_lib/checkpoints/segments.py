@@ -33,6 +33,9 @@ from infogan_lib.checkpoints.tensor_file import decode, encode
 MAX_BYTES = 2**31
 """The largest file of a segment that is read, as a whole."""
 
+HELD_BYTES = 2**26
+"""The size of the segments that are read with a checkpoint, and that a history keeps in memory."""
+
 FOLDER = "history"
 """The name of the folder of segments, beside the checkpoints of a run or inside a checkpoint that stands alone."""
 
@@ -72,9 +75,9 @@ class Segment:
             raise CheckpointError(self.path, "this is not a regular file")
         self._check_size(status.st_size)
 
-    def read(self) -> Any:
-        """The values. Raises CheckpointError if the file is missing or damaged."""
-        data = self._read_bytes()
+    def read(self, held: Mapping[str, bytes] | None = None) -> Any:
+        """The values, held or in the file. Raises CheckpointError if the file is missing or damaged."""
+        data = (held or {}).get(self.digest) or self.read_bytes()
         try:
             return decode(data)
         except ValueError as error:
@@ -93,10 +96,11 @@ class Segment:
         with suppress(OSError):
             os.link(self.path, moved.path, follow_symlinks=False)
             return moved
-        atomic_write(moved.path, self._read_bytes())  # another disk, or one without links
+        atomic_write(moved.path, self.read_bytes())  # another disk, or one without links
         return moved
 
-    def _read_bytes(self) -> bytes:
+    def read_bytes(self) -> bytes:
+        """The bytes of the file. Raises CheckpointError if it is missing or damaged."""
         file, size = open_regular(self.path)
         with file, os_errors_as_checkpoint_errors(self.path, "reading"):
             self._check_size(size)
@@ -164,6 +168,17 @@ def from_manifest(checkpoint: Path, metadata: Mapping[str, Any]) -> list[Segment
         ]
     except (KeyError, ValueError, IndexError) as error:
         raise CheckpointError(checkpoint, f"its manifest does not name a history: {error!r}") from error
+
+
+def hold(checkpoint: Path, metadata: Mapping[str, Any]) -> dict[str, bytes]:
+    """The bytes of the newest segments that a checkpoint names, by digest, as far as they can be read."""
+    held, free = dict[str, bytes](), HELD_BYTES
+    with suppress(CheckpointError):  # it names none
+        for segment in reversed(from_manifest(checkpoint, metadata)):
+            if (free := free - segment.size) >= 0:
+                with suppress(CheckpointError):
+                    held[segment.digest] = segment.read_bytes()
+    return held
 
 
 def spans(segments: Sequence[Segment]) -> str:

@@ -241,7 +241,7 @@ class StateList(Checkable):
     def load_state_dict(self, states: Sequence[Sequence[Any]]) -> None:
         """Restore the state of each, as `state_dict` returned them and `check` has seen them."""
         for part, (_, state) in zip(self._parts, states, strict=True):
-            part.load_state_dict(state)
+            part.load_state_dict(clone(state))  # which the part may keep and change, and CyclicLR takes apart
 
     def take_over(self, before: "StateList") -> None:
         """Give parts that were made anew, as by a notebook's cell, the states of those of their classes before.

@@ -79,10 +79,10 @@ def read_run(folder: Path) -> RunRecord:
     settings, metrics, history, symptoms = dict[str, str](), dict[str, float](), History(), None
     found = latest_metadata(folder)
     if found is not None:
-        path, metadata = found
+        path, metadata, _, held = found
         settings |= _flat_settings(path, metadata.get("settings", {}))
         try:
-            history.restore(from_manifest(path, metadata), path)
+            history.restore(from_manifest(path, metadata), path, held)
         except CheckpointError as error:
             raise RunError(str(error)) from error
     elif (folder / _LINES).exists():

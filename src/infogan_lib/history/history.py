@@ -20,7 +20,7 @@ from infogan_lib._checks import check_int, join_names, shorten
 from infogan_lib._schema import Array, ListOf, MapOf, Record
 from infogan_lib._warnings import warn
 from infogan_lib.checkpoints.disk import CheckpointError, fsync_dir, os_errors_as_checkpoint_errors
-from infogan_lib.checkpoints.segments import MAX_BYTES, Segment, spans, to_manifest
+from infogan_lib.checkpoints.segments import HELD_BYTES, MAX_BYTES, Segment, spans, to_manifest
 from infogan_lib.checkpoints.tensor_file import encode
 from infogan_lib.history.display import history_html, history_text
 from infogan_lib.history.metric_table import MetricTable, check_metric
@@ -29,7 +29,7 @@ from infogan_lib.history.records import EPOCH, STEPS, Column, Records, concatena
 _SEGMENT_BYTES = 2**23
 """The size up to which segments are merged; more in a history of which this is less than a thousandth."""
 
-_MEMORY_BYTES = 2**26
+_MEMORY_BYTES = HELD_BYTES
 """The size of the segments that stay in memory."""
 
 _STATE = Record({"values": MapOf(Array(torch.float64, (None,))), "steps": MapOf(STEPS), "epochs": ListOf(EPOCH)})
@@ -182,8 +182,15 @@ class History(MetricTable):
         self._trim()
         return to_manifest(kept)
 
-    def restore(self, segments: Sequence[Segment], checkpoint: Path | None = None) -> None:
+    def restore(
+        self,
+        segments: Sequence[Segment],
+        checkpoint: Path | None = None,
+        held: Mapping[str, bytes] | None = None,
+    ) -> None:
         """Replace the history by that of a checkpoint. The newest segments are read, and older ones when asked for.
+
+        Those that are held were read with the checkpoint, and the run may have removed them since.
 
         A warning names the checkpoint, and says which of its segments are missing or damaged.
         """
@@ -194,7 +201,7 @@ class History(MetricTable):
             free -= segment.size
             try:
                 if free >= 0:
-                    self._in_memory[segment.digest] = read_records(segment)
+                    self._in_memory[segment.digest] = read_records(segment, held)
                 else:
                     segment.check_presence()
             except CheckpointError as error:

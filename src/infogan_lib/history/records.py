@@ -87,9 +87,9 @@ def write_records(folder: Path, records: Records) -> Segment:
     return write_segment(folder, records.state_dict(), records.names, first, last)
 
 
-def read_records(segment: Segment) -> Records:
+def read_records(segment: Segment, held: Mapping[str, bytes] | None = None) -> Records:
     """The records in a segment. Raises CheckpointError if it is missing or damaged, or holds something else."""
-    state = segment.read()
+    state = segment.read(held)
     try:
         CONTENT.check(state, "history")
     except ValueError as error:

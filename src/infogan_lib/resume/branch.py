@@ -42,7 +42,8 @@ class Branch:
             self._check_steps(state["step"]["count"])
             state = self._with_own_schedules(state)
         check_schema(self._path, "data", state["data"], self._stream.schema)
-        state = state | {"callbacks": self._with_own_callbacks(state["callbacks"])}
+        step = {name: value for name, value in state["step"].items() if name != "frozen"}
+        state = state | {"callbacks": self._with_own_callbacks(state["callbacks"]), "step": step}
         if (reason := self._misfit_of_data(state)) is not None:
             self.differences.append(f"the data is another: {reason}")
             position = dict(state["position"])

@@ -10,7 +10,7 @@ import torch
 from infogan_lib._schema import MAX_STEPS, Int, ListOf, Nullable, Plain, Record, Text
 from infogan_lib._version import __version__
 from infogan_lib._warnings import warn
-from infogan_lib.checkpoints.bundle import read_bundle, write_bundle
+from infogan_lib.checkpoints.bundle import write_bundle
 from infogan_lib.checkpoints.compare import known_fields
 from infogan_lib.checkpoints.disk import CheckpointError, makedirs_synced, os_errors_as_checkpoint_errors
 from infogan_lib.checkpoints.lock import hold_for_writing
@@ -21,6 +21,7 @@ from infogan_lib.checkpoints.run_folder import (
     check_free,
     is_run_folder,
     read_checkpoint,
+    read_with_history,
     remove_unnamed_segments,
 )
 from infogan_lib.checkpoints.segments import MANIFEST_FIELD, from_manifest, make_segment_folder
@@ -228,15 +229,16 @@ class RunLedger:
         Raises CheckpointError for a state that is damaged or does not fit; the trainer is then as it was.
         """
         if is_run_folder(folder):
-            folder, metadata, state = read_checkpoint(folder, max_bytes=self.max_bytes, check=self.check_state)
+            read = read_checkpoint(folder, max_bytes=self.max_bytes, check=self.check_state)
         else:
-            metadata, state = read_bundle(folder, TRAINER_STATE, KIND, max_bytes=self.max_bytes)
+            read = read_with_history(folder, TRAINER_STATE, KIND, max_bytes=self.max_bytes)
+        folder, metadata, state, held = read
         self.check(folder, metadata)
         self.check_state(folder, state)
         self.check_counts(folder, metadata, state)
         segments = from_manifest(folder, metadata)
         CompositeState(**self.parts).load(folder, without_fit_parts(state))
-        self.history.restore(segments, folder)
+        self.history.restore(segments, folder, held)
         warn_if_changed(folder, metadata.get("fingerprint"), self.fingerprint(2))
         self.has_stepped = True
         self.completed_fits = len(self.position.fit_starts)

@@ -172,7 +172,7 @@ class FitSession:
                 "the run resumes at step %d; %d steps made since it was loaded are dropped", checkpoint.step, extra
             )
         self._state.load(path, checkpoint.state)
-        ledger.history.restore(from_manifest(path, checkpoint.metadata), path)
+        ledger.history.restore(from_manifest(path, checkpoint.metadata), path, checkpoint.held)
         ledger.pending = None
         if self._folder is not None and path.parent == self._folder.checkpoints:
             self._folder.current = path
@@ -255,7 +255,7 @@ class FitSession:
         else:
             self._state.load(path, state)
             ledger.pending, self.is_over = None, index is None
-        ledger.history.restore(segments, path)
+        ledger.history.restore(segments, path, checkpoint.held)
         warn_if_changed(path, checkpoint.metadata.get("fingerprint"), ledger.fingerprint(2))
         if self._folder is not None and is_inside:
             self._folder.current, ledger.parent_checkpoint = path, checkpoint.metadata.get("parent_checkpoint")

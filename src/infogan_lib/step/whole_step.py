@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import override
 
-from infogan_lib._schema import Described, Int, Kind, Record
+from infogan_lib._schema import Described, Int, Kind, ListOf, Record
 from infogan_lib.data.labels import Batch, images_of
 from infogan_lib.history.history import History
 from infogan_lib.model.infogan import InfoGAN
@@ -130,17 +130,21 @@ class WholeStep(Described):
     @property
     @override
     def schema(self) -> Kind:
-        """A count, and the state of the loss scale."""
-        return Record({"count": Int(), "precision": self.precision.schema})
+        """A count, the state of the loss scale, and the numbers of the frozen parameters."""
+        frozen = ListOf(Int(high=len(self._guard.updated) - 1))
+        return Record({"count": Int(), "precision": self.precision.schema, "frozen": frozen}, frozenset({"frozen"}))
 
     def state_dict(self) -> dict[str, Any]:
-        """The number of steps made, and the state of the loss scale."""
-        return {"count": self.count, "precision": self.precision.state_dict()}
+        """The number of steps made, the state of the loss scale, and what a callback may have frozen by now."""
+        frozen = [i for i, parameter in enumerate(self._guard.updated) if not parameter.requires_grad]
+        return {"count": self.count, "precision": self.precision.state_dict(), "frozen": frozen}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore both."""
+        """Restore these; what is frozen stays as it is where the state does not tell, as in a branch."""
         self.precision.load_state_dict(state["precision"])
         self.count = int(state["count"])
+        for i, parameter in enumerate(self._guard.updated if "frozen" in state else ()):
+            parameter.requires_grad_(i not in state["frozen"])
 
 
 class StepQueue:
