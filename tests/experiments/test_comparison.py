@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from infogan_lib.callbacks import JSONLLogger
+from infogan_lib.checkpoints.run_folder import Checkpoint
 from infogan_lib.experiments import Spread, compare, records
 from infogan_lib.experiments.records import flatten, read_run
 from infogan_lib.recipes import RunError
@@ -253,7 +254,7 @@ def test_settings_with_long_names_take_little_memory(tmp_path, monkeypatch, sett
         (tmp_path / "result.json").write_text(json.dumps({"metrics": {}, "settings": settings}))
     else:
         metadata = {"settings": settings, "history": {"columns": [], "segments": []}}
-        monkeypatch.setattr(records, "latest_metadata", lambda run: (tmp_path, metadata))
+        monkeypatch.setattr(records, "latest_metadata", lambda run: Checkpoint(tmp_path, metadata, None, {}))
     with bounded_memory(100):
         if message is None:
             record = read_run(tmp_path)
