@@ -329,14 +329,13 @@ def test_graphs_on_a_cpu_are_refused_or_left_out_with_a_warning():
         ({"g_optimizer": lambda p: torch.optim.SGD(p, 0.1), **SCHEDULE}, {}, "SGD.*schedule's rates.*fused=True"),
         ({"g_optimizer": lambda p: torch.optim.SGD(p, 0.1, fused=True), **SCHEDULE}, {}, None),
         ({}, {"processes": SimpleNamespace(world_size=2)}, "several processes"),
-        ({"engine": ig.Engine(compile=True)}, {}, "engine.compile is True"),
+        ({}, {"engine": ig.Engine(compile=True)}, "engine.compile is True"),
     ],
 )
 def test_what_cannot_be_captured_is_known_before_the_first_step(settings, changes, reason):
-    engine = settings.get("engine", ig.Engine())
-    step = trainer(**{name: value for name, value in settings.items() if name != "engine"})._step
+    step = trainer(**settings)._step
     vars(step).update(changes)
-    found = _obstacle(step, engine, torch.device("cuda"))
+    found = _obstacle(step, torch.device("cuda"))
     if reason is None:
         assert found is None
     else:

@@ -18,7 +18,7 @@ from infogan_lib.data.rng import RandomStreams
 from infogan_lib.data.sources import TensorSource
 from infogan_lib.losses import Hinge, NonSaturating, RelativisticPair, Wasserstein
 from infogan_lib.regularizers import R1, Consistency, GradientPenalty, ModeSeeking, RealImageInformation
-from infogan_lib.step.precision import Precision
+from infogan_lib.step.engine import Engine
 from infogan_lib.step.step import InfoGANStep
 from infogan_lib.training.trainer import STREAMS
 from toys import LATENT, TupleDiscriminator, dense_discriminator, dense_generator, images, make_trainer
@@ -240,11 +240,13 @@ def test_a_whole_step_is_one_graph(discriminator, adversarial, joint):
             groups = model.parameter_groups()
             made = InfoGANStep(
                 model,
-                [torch.optim.SGD(groups["trunk"] + groups["d_head"], 0.1)],
-                [torch.optim.SGD(groups["generator"] + groups["q_head"], 0.1)],
+                {
+                    "d": torch.optim.SGD(groups["trunk"] + groups["d_head"], 0.1),
+                    "g": torch.optim.SGD(groups["generator"] + groups["q_head"], 0.1),
+                },
                 adversarial=adversarial,
                 information_trains=frozenset(["generator", "q_head", "trunk"]),
-                precision=Precision("fp32", torch.device("cpu")),
+                engine=Engine("cpu"),
                 streams=RandomStreams(0, torch.device("cpu"), STREAMS),
                 joint_batches=joint,
             )

@@ -17,7 +17,6 @@ from infogan_lib._warnings import warn
 from infogan_lib.data.labels import Batch, batch_of, tensors_of
 from infogan_lib.data.rng import RandomStreams
 from infogan_lib.regularizers.base import all_due
-from infogan_lib.step.engine import Engine
 from infogan_lib.step.graph import CaptureError, CudaCapture, Graphs
 from infogan_lib.step.metrics import Row
 
@@ -136,27 +135,28 @@ class StepGraphs:
                 group.update(settings)
 
 
-def step_graphs(step: "InfoGANStep", engine: Engine, streams: RandomStreams) -> StepGraphs | None:
+def step_graphs(step: "InfoGANStep", streams: RandomStreams) -> StepGraphs | None:
     """The graphs of a trainer's steps; None where there are none, with a warning if they were wanted.
 
     Raises ValueError if they are asked for where steps cannot be captured.
     """
-    if engine.graph is False:
+    choice = step.engine.graph
+    if choice is False:
         return None
     device = next(step.model.parameters()).device
-    if (reason := _obstacle(step, engine, device)) is not None:
-        _refuse(engine.graph, ValueError, reason)
+    if (reason := _obstacle(step, device)) is not None:
+        _refuse(choice, ValueError, reason)
         return None
-    return StepGraphs(step, CudaCapture(device, [streams[name] for name in streams.state_dict()]), engine.graph)
+    return StepGraphs(step, CudaCapture(device, [streams[name] for name in streams.state_dict()]), choice)
 
 
-def _obstacle(step: "InfoGANStep", engine: Engine, device: torch.device) -> str | None:
+def _obstacle(step: "InfoGANStep", device: torch.device) -> str | None:
     """Why steps cannot be captured, as far as it is known before there is one; None where they can."""
     if device.type != "cuda":
         return f"the device is {str(device)!r}, not CUDA"
     if step.processes.world_size > 1:
         return "several processes train together"
-    if engine.compile:
+    if step.engine.compile:
         return "engine.compile is True, and compiled networks are not captured"
     scheduled = [scheduler.optimizer for scheduler in step.schedulers]
     for optimizer in (*step.d_optimizers, *step.g_optimizers):

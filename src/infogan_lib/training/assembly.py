@@ -115,7 +115,7 @@ def make_ledger(
         accumulation_steps=step.accumulation_steps,
         precision=step.precision.name,
         tf32=step.precision.tf32,
-        sync_batchnorm=step.sync_batchnorm,
+        sync_batchnorm=step.engine.sync_batchnorm,
         frozen=count_frozen(model),
         device=next(model.parameters()).device.type,
         ema_decay=ema_decay(model.ema_generator),

@@ -39,7 +39,6 @@ from infogan_lib.step.optimizers import (
     check_trainable,
     parameters_by_optimizer,
 )
-from infogan_lib.step.precision import Precision
 from infogan_lib.step.replicas import begin_alike, check_networks
 from infogan_lib.step.step import InfoGANStep
 from infogan_lib.step.step_graphs import step_graphs
@@ -151,24 +150,20 @@ class InfoGANTrainer(Stepper):
         augmented = {"augment": augment, "discriminator_augment": discriminator_augment}
         self._step = InfoGANStep(
             self.model,
-            [optimizer for name, optimizer in self.optimizers.items() if name == "d"],
-            [optimizer for name, optimizer in self.optimizers.items() if name != "d"],
+            self.optimizers,
             adversarial=game,
             information_trains=trains,
-            precision=Precision(engine_settings.precision_on(self.device), self.device, tf32=engine_settings.tf32),
+            engine=engine_settings,
             d_steps=d_steps,
             g_steps=g_steps,
             joint_batches=joint_batches,
-            accumulation_steps=engine_settings.accumulation_steps,
             regularizers=terms,
             streams=self.streams,
             **augmented,
-            compiled=engine_settings.compile,
             schedulers=self.schedulers,
             processes=self.distributed,
-            sync_batchnorm=engine_settings.sync_batchnorm,
         )
-        self._step.graphs = step_graphs(self._step, engine_settings, self.streams)
+        self._step.graphs = step_graphs(self._step, self.streams)
         self._dtype = device_and_dtype(self.model.generator)[1]
         self._label_sizes = {name: code.k for name, code in self.model.latent.labels.items()}
         self._read_batch = batch_reader(self._label_sizes)
