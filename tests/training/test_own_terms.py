@@ -83,3 +83,18 @@ def test_a_part_of_the_loss_that_trains_nothing_is_refused():
     refused(message, adversarial=own())
     kind = regularizers.DiscriminatorRegularizer
     refused(message, regularizers=[term(kind, lambda x: torch.zeros(()))])
+
+
+CHANGES = [*RETURNED, lambda x: x[:, :, 1:], lambda x: torch.cat([x, x]), lambda x: x.double(), lambda x: x.to_sparse()]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("Consistency", regularizers.Consistency),
+        ("RealImageInformation", lambda augment: regularizers.RealImageInformation("digit", augment=augment)),
+    ],
+)
+def test_what_the_augmentation_of_a_term_returns_is_checked(name, make, change):
+    refused(f"augment of {name} (must|returns)", regularizers=[make(lambda x, rng: change(x))])

@@ -198,12 +198,12 @@ def check_regularizers(regularizers: Any, latent: LatentSpec) -> tuple[Regulariz
                 f"but got {describe(regularizer)}{hint}"
             )
         label = type(regularizer).__name__
-        check_name(f"name of {label}", getattr(regularizer, "name", None))
         check_float(f"weight of {label}", getattr(regularizer, "weight", None), minimum=0)
         check_int(f"after of {label}", regularizer.after, minimum=0)
         check_int(f"every of {label}", regularizer.every, minimum=1)
         check_int(f"min_batch_size of {label}", regularizer.min_batch_size, minimum=1)
-        regularizer.check(latent)
+        regularizer.check(latent)  # a name may be that of a code, which is wrong then
+        check_name(f"name of {label}", getattr(regularizer, "name", None))
         if names.count(regularizer.name) > 1:
             raise ValueError(f"two regularizers are named {regularizer.name!r}; give one of them another name")
     return result
