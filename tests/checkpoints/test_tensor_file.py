@@ -156,6 +156,8 @@ BROKEN = {
     "no dtype": file_of({"a": {}} | tree({"tensor": "a"}), bytes(8)),
     "a larger shape than data": file_of(tensor(shape=(1 << 40,)), bytes(8)),
     "a smaller shape than data": file_of(tensor(shape=(1,)), bytes(8)),
+    "more sides than torch computes with": file_of(tensor(shape=(1,) * 65 + (2,)), bytes(8)),
+    "a shape whose product overflows": file_of(tensor(shape=(1 << 62, 4, 0), offsets=(0, 0)), b""),
     "a negative shape": file_of(tensor(shape=(-1, -2)), bytes(8)),
     "a fractional shape": file_of(tensor(shape=(2.0,)), bytes(8)),
     "a shape that is true": file_of(tensor(shape=(True, 2)), bytes(8)),

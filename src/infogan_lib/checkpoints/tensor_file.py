@@ -45,6 +45,9 @@ _DTYPES = {
 
 _DTYPE_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 
+MAX_SIDES = 64
+"""The most sides of a tensor: torch holds tensors of more, and cannot compute with them."""
+
 _MAX_HEADER_BYTES, _MAX_CONTAINERS = 1 << 26, 1 << 20
 """The most bytes outside of tensors, and the most lists and dicts, which take up to thirty times as much memory."""
 
@@ -125,7 +128,7 @@ def decode(data: bytes) -> Any:
         tree = _parse(header.pop("__metadata__")["tree"].encode(errors="surrogatepass"))
         tensors = dict(_read_tensors(header, memoryview(data)[start:]))
         state = _from_tree(tree, tensors)
-    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise ValueError(f"its header is not that of a state: {shorten(error, 200)}") from error
     if tensors:
         raise ValueError(f"its tensor {shorten(next(iter(tensors)))} is not part of the state")
@@ -149,7 +152,7 @@ def _read_tensors(header: dict[str, Any], data: memoryview) -> Iterator[tuple[st
     end = 0
     for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         dtype, shape, offsets = _DTYPES[entry["dtype"]], entry["shape"], entry["data_offsets"]
-        if not all(number >= 0 for number in (*shape, *offsets)):
+        if len(shape) > MAX_SIDES or not all(number >= 0 for number in (*shape, *offsets)):
             raise ValueError(f"its tensor {shorten(name)} has the shape {shorten(shape)} at {shorten(offsets)}")
         start, stop = offsets
         if start != end or stop > len(data) or stop - start != math.prod(shape) * dtype.itemsize:
