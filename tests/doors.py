@@ -637,7 +637,7 @@ rows(
     engine=[*OBJECT, ig.Engine, "cpu"],
     adversarial=[*OBJECT, "hinge", losses.Hinge],
     regularizers=[3, "r1", ["r1"], [regularizers.RealImageInformation], torch.tensor(1.0), np.array("a"), NESTED],
-    information_trains=[3, "all", [], ["generator", "d_head"], [[1]]],
+    information_trains=[3, "all", [], ["generator", "d_head"], [[1]], itertools.repeat("all"), LAZY],
     d_steps=[*COUNT, None],
     g_steps=[*COUNT, None],
     joint_batches=BOOL,

@@ -9,6 +9,7 @@ import torch
 
 import infogan_lib as ig
 from doors import CALLED_BY_THE_LIBRARY, OWN_ERRORS, ROWS, cases, find_doors, is_called_by_the_library
+from infogan_lib._messages import shorten
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
 CASES = list(cases())
@@ -28,10 +29,7 @@ def test_every_argument_of_every_door_has_a_row():
 
 
 def name_of(row, value):
-    try:
-        return f"{row.door}({row.argument}={value!r:.25})"
-    except RuntimeError:
-        return f"{row.door}({row.argument}=failing)"
+    return f"{row.door}({row.argument}={shorten(value, 25)})"
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -27,6 +27,10 @@ MAX_STEPS = 10**10 - 1
 """The largest number of steps, epochs or batches: checkpoints have ten digits in their names."""
 
 
+MAX_DEPTH = 64
+"""The most lists and dicts inside one another in a saved state."""
+
+
 class Kind(ABC):
     """What a value may be."""
 
@@ -225,7 +229,7 @@ class Array(Kind):
 class Plain(Kind):
     """Plain data and tensors of any form: what a user's own object keeps. Only its depth is bounded."""
 
-    deepest: int = 64
+    deepest: int = MAX_DEPTH
 
     @override
     def check(self, value: Any, name: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 from contextlib import suppress
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.masked import masked_tensor
 
 from infogan_lib.checkpoints import tensor_file
 from infogan_lib.checkpoints.tensor_file import decode, encode, to_plain_data
@@ -103,7 +105,10 @@ def test_what_is_no_plain_data_is_refused_by_its_place():
         to_plain_data({"a": [1, {2}]})
     with pytest.raises(TypeError, match="a key must be a string or an integer, but got 1.5"):
         to_plain_data({1.5: 0})
-    for tensor in (torch.zeros(3, device="meta"), torch.eye(3).to_sparse()):
+    with warnings.catch_warnings(action="ignore"):  # torch says that these are prototypes
+        masked = masked_tensor(torch.ones(2), torch.tensor([True, False]))
+        others = [masked, torch.nested.nested_tensor([torch.ones(2)]), torch.nn.LazyLinear(3).weight]
+    for tensor in (torch.zeros(3, device="meta"), torch.eye(3).to_sparse(), *others):
         with pytest.raises(TypeError, match=r"state\[0\] cannot be saved: it is a tensor that is sparse"):
             to_plain_data([tensor])
 
@@ -151,6 +156,8 @@ BROKEN = {
     "no dtype": file_of({"a": {}} | tree({"tensor": "a"}), bytes(8)),
     "a larger shape than data": file_of(tensor(shape=(1 << 40,)), bytes(8)),
     "a smaller shape than data": file_of(tensor(shape=(1,)), bytes(8)),
+    "more sides than torch computes with": file_of(tensor(shape=(1,) * 65 + (2,)), bytes(8)),
+    "a shape whose product overflows": file_of(tensor(shape=(1 << 62, 4, 0), offsets=(0, 0)), b""),
     "a negative shape": file_of(tensor(shape=(-1, -2)), bytes(8)),
     "a fractional shape": file_of(tensor(shape=(2.0,)), bytes(8)),
     "a shape that is true": file_of(tensor(shape=(True, 2)), bytes(8)),

@@ -88,3 +88,17 @@ def test_a_transform_of_ones_own_is_named():
 def test_options_that_do_not_fit(options, message):
     with pytest.raises(ValueError, match=message):
         Features(nn.Flatten(), **options)
+
+
+@pytest.mark.parametrize(
+    "change", [torch.Tensor.to_sparse, lambda x: x.to("meta"), lambda x: x + 1j, lambda x: x[:, :0]]
+)
+def test_features_that_are_no_numbers_are_refused(change):
+    with pytest.raises((TypeError, ValueError), match="the extractor (gives )?must (be|give)"):
+        extract_features(lambda x: change(x.flatten(1)), images(4))
+
+
+@pytest.mark.parametrize("returned", [None, 0.5, [1.0], np.ones((4, 3))])
+def test_what_preprocess_returns_is_a_tensor(returned):
+    with pytest.raises(TypeError, match="what preprocess returns must be a Tensor"):
+        Features(nn.Flatten(), preprocess=lambda x: returned)(images(4))

@@ -109,6 +109,17 @@ def test_a_request_that_is_not_sent_to_its_end_is_dropped(page, monkeypatch, sen
         assert slow.recv(1) == b""  # the server closes the connection
 
 
+def test_a_burst_of_connections_does_not_lock_the_page_out(page):
+    started, address = time.monotonic(), ("127.0.0.1", urlsplit(page.url).port)
+    connections = [socket.create_connection(address, timeout=30) for _ in range(60)]
+    try:
+        assert request(page.url + "plan.json")[0] == 200
+        assert time.monotonic() - started < 4
+    finally:
+        for connection in connections:
+            connection.close()
+
+
 def test_nothing_is_printed_of_a_browser_that_leaves(page, capsys):
     address = urlsplit(page.url)
     start = f"POST /decode HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: "

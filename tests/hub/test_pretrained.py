@@ -1,5 +1,6 @@
 """Models as folders and as repositories: what comes back, on the cache of links too, and what is refused."""
 
+import hashlib
 import json
 import re
 import sys
@@ -165,6 +166,23 @@ def edit(folder, **fields):
     config = json.loads((folder / "config.json").read_text())
     assert set(fields) <= set(config)
     (folder / "config.json").write_text(json.dumps(config | fields))
+
+
+def test_weights_of_more_sides_than_torch_computes_with_are_refused(tmp_path):
+    save_pretrained(model(), tmp_path)
+    path = tmp_path / "model.safetensors"
+    data = path.read_bytes()
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
+    name = next(name for name in header if name.endswith("num_batches_tracked"))
+    header[name]["shape"] = [1] * 65
+    text = json.dumps(header).encode()
+    forged = len(text).to_bytes(8, "little") + text + data[start:]
+    path.write_bytes(forged)
+    edit(tmp_path, weights_sha256=hashlib.sha256(forged).hexdigest())
+    for given in (networks(), {"generator": networks()["generator"]}):
+        with pytest.raises(CheckpointError, match="one of its tensors has more than 64 sides"):
+            from_pretrained(tmp_path, **given)
 
 
 def test_a_config_may_be_edited(tmp_path):

@@ -118,3 +118,43 @@ def test_outputs_of_another_batch_are_refused():
 
     with pytest.raises(ValueError, match=r"Q gave raw outputs of shape \(1, 8\) for a batch of 2"):
         model(q_head=Halves())
+
+
+class Change(nn.Module):
+    """A layer behind Q's last one, or behind D's features."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+FLAT = [lambda x: x[:, 0], lambda x: x[0], lambda x: x.mean()]
+
+
+@pytest.mark.parametrize("change", FLAT)
+def test_outputs_without_columns_are_refused(change):
+    message = r"Q must give raw outputs \(N, columns\), but gave \((2,|8,|)\) for 2 images"
+    with pytest.raises(ValueError, match=message):
+        model(q_network=nn.Sequential(nn.Flatten(), nn.Linear(16, 8), Change(change)))
+    with pytest.raises(ValueError, match=message):
+        model(q_head=nn.Sequential(nn.Linear(16, 8), Change(change)))
+    with pytest.raises(ValueError, match=message):
+        model(q_output=change)
+
+
+@pytest.mark.parametrize("change", [*FLAT, lambda x: x > 0, lambda x: x + 0j])
+def test_features_that_no_head_can_read_are_refused(change):
+    with pytest.raises(
+        ValueError, match=r"tap=, a function, returned .*, but Q's head takes features \(N, \*\) of floats"
+    ):
+        model(tap=change)
+
+
+@pytest.mark.parametrize("change", [lambda x: x[:, 0], lambda x: x.mean()])
+def test_a_tapped_layer_gives_rows(change):
+    layers = [nn.Flatten(), nn.Linear(16, 16), Change(change), Change(lambda x: torch.ones(2, 1) * x.sum())]
+    with pytest.raises(ValueError, match="the tapped layer .*, but Q's head takes features"):
+        InfoGAN(dense_generator(), nn.Sequential(*layers), LATENT, tap="2")

@@ -309,6 +309,11 @@ def unprepared():
 ONE = ig.LatentSpec(z=ig.Noise(2), tilt=ig.Uniform())
 
 
+class Whole(nn.Module):
+    def forward(self, x):
+        return x.long()
+
+
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
@@ -330,7 +335,12 @@ ONE = ig.LatentSpec(z=ig.Noise(2), tilt=ig.Uniform())
         (
             lambda: prepared(Contrastive(nn.Sequential(nn.Flatten(), nn.Linear(32, 3)))),
             ValueError,
-            r"must map pairs \(2, 2, 4, 4\) to .* shape \(2, 2\), but gave \(2, 3\)",
+            r"must map pairs \(2, 2, 4, 4\) to .* shape \(2, 2\), but gave a Tensor of shape \(2, 3\)",
+        ),
+        (
+            lambda: prepared(Contrastive(nn.Sequential(nn.Flatten(), nn.Linear(32, 2), Whole()))),
+            ValueError,
+            r"must map pairs .* floats of shape \(2, 2\), but gave a Tensor of shape \(2, 2\) and torch.int64",
         ),
         (lambda: prepared(prepared(Contrastive())), ValueError, "already belongs to a trainer; make a new one"),
         (unprepared, RuntimeError, r"no classifier yet; call prepare\(...\)"),

@@ -161,6 +161,32 @@ def test_a_callback_with_a_state_that_cannot_be_saved_is_named(tmp_path):
         fit(trainer(), callbacks=[Odd()], checkpoints=tmp_path)
 
 
+@pytest.mark.parametrize("depth", [61, 62, 500, None])
+def test_a_state_that_is_nested_too_deep_to_be_loaded_is_not_saved(tmp_path, depth):
+    state = []
+    if depth is None:
+        state.append(state)
+    for _ in range((depth or 1) - 1):
+        state = [state]
+
+    class Deep(ig.Callback):
+        def state_dict(self):
+            return state
+
+        def load_state_dict(self, saved):
+            assert saved == state
+
+    def run(steps):
+        return fit(trainer(), steps=steps, callbacks=[Deep()], checkpoints=tmp_path)
+
+    if depth == 61:
+        run(1)
+        assert run(2).steps == 2
+        return
+    with pytest.raises(TypeError, match=r"state\['callbacks'\].* cannot be saved: a state is nested at most 64 deep"):
+        run(1)
+
+
 def test_callbacks_of_ones_own_keep_their_state(tmp_path):
     class Sum(ig.Callback):
         total = 0.0

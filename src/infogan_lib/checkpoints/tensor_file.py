@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from infogan_lib._checks import shorten
+from infogan_lib._checks import check_dense, shorten
+from infogan_lib._schema import MAX_DEPTH
 
 _DTYPES = {
     "F64": torch.float64,
@@ -44,24 +45,30 @@ _DTYPES = {
 
 _DTYPE_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 
+MAX_SIDES = 64
+"""The most sides of a tensor: torch holds tensors of more, and cannot compute with them."""
+
 _MAX_HEADER_BYTES, _MAX_CONTAINERS = 1 << 26, 1 << 20
 """The most bytes outside of tensors, and the most lists and dicts, which take up to thirty times as much memory."""
 
 
-def to_plain_data(state: Any, name: str = "state") -> Any:
+def to_plain_data(state: Any, name: str = "state", deepest: int = MAX_DEPTH) -> Any:
     """A state as it can be saved: dicts made plain, tensors on the CPU.
 
-    Raises TypeError for what is neither a tensor nor plain data: numbers, strings, None, and lists, tuples and dicts.
+    Raises TypeError for what is neither a tensor nor plain data: numbers, strings, None, and lists, tuples and dicts;
+    and for data that is nested deeper than is loaded.
     """
+    if deepest == 0 and isinstance(state, (dict, list, tuple)):
+        raise TypeError(f"{name} cannot be saved: a state is nested at most {MAX_DEPTH} deep, and this is deeper")
     if isinstance(state, Tensor):
         return _to_cpu(state, name)
     if isinstance(state, dict):
         for key in state:
             if not isinstance(key, (str, int)) or isinstance(key, bool):
                 raise TypeError(f"{name} cannot be saved: a key must be a string or an integer, but got {shorten(key)}")
-        return {key: to_plain_data(value, f"{name}[{key!r}]") for key, value in state.items()}
+        return {key: to_plain_data(value, f"{name}[{key!r}]", deepest - 1) for key, value in state.items()}
     if isinstance(state, (list, tuple)):
-        items = [to_plain_data(value, f"{name}[{i}]") for i, value in enumerate(state)]
+        items = [to_plain_data(value, f"{name}[{i}]", deepest - 1) for i, value in enumerate(state)]
         return tuple(items) if isinstance(state, tuple) else items
     if state is None or isinstance(state, bool):
         return state
@@ -77,8 +84,13 @@ def to_plain_data(state: Any, name: str = "state") -> Any:
 
 
 def _to_cpu(tensor: Tensor, name: str) -> Tensor:
-    if tensor.layout != torch.strided or tensor.device.type == "meta" or tensor.dtype not in _DTYPE_NAMES:
-        raise TypeError(f"{name} cannot be saved: it is a tensor that is sparse, quantized or without data")
+    reason = f"{name} cannot be saved: it is a tensor that is sparse, quantized or without data"
+    try:
+        check_dense(name, tensor)
+    except TypeError as error:
+        raise TypeError(reason) from error
+    if tensor.dtype not in _DTYPE_NAMES:
+        raise TypeError(reason)
     tensor = tensor.detach().resolve_conj().resolve_neg().cpu()
     return tensor if type(tensor) is Tensor else tensor.as_subclass(Tensor)
 
@@ -116,7 +128,7 @@ def decode(data: bytes) -> Any:
         tree = _parse(header.pop("__metadata__")["tree"].encode(errors="surrogatepass"))
         tensors = dict(_read_tensors(header, memoryview(data)[start:]))
         state = _from_tree(tree, tensors)
-    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise ValueError(f"its header is not that of a state: {shorten(error, 200)}") from error
     if tensors:
         raise ValueError(f"its tensor {shorten(next(iter(tensors)))} is not part of the state")
@@ -140,7 +152,7 @@ def _read_tensors(header: dict[str, Any], data: memoryview) -> Iterator[tuple[st
     end = 0
     for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         dtype, shape, offsets = _DTYPES[entry["dtype"]], entry["shape"], entry["data_offsets"]
-        if not all(number >= 0 for number in (*shape, *offsets)):
+        if len(shape) > MAX_SIDES or not all(number >= 0 for number in (*shape, *offsets)):
             raise ValueError(f"its tensor {shorten(name)} has the shape {shorten(shape)} at {shorten(offsets)}")
         start, stop = offsets
         if start != end or stop > len(data) or stop - start != math.prod(shape) * dtype.itemsize:

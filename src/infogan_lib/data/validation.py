@@ -1,12 +1,12 @@
 """Checks of images before they are trained on."""
 
 from collections.abc import Sized
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader
 
-from infogan_lib._checks import check_dense
+from infogan_lib._checks import check_dense, describe
 from infogan_lib.data.pixels import check_dtype, shape_hint
 
 
@@ -29,6 +29,27 @@ def check_shape_and_dtype(images: Tensor, image_shape: tuple[int, ...]) -> None:
             f"{shape_hint(tuple(images.shape), image_shape)}"
         )
     check_dtype(images)
+
+
+def check_augmented(name: str, images: Tensor, augmented: Any, step: int | None = None) -> Tensor:
+    """What an augmentation, in a step where that is known, returned for a batch, if it is a batch of the same kind.
+
+    Raises TypeError or ValueError naming the augmentation.
+    """
+    got, when = describe(augmented), "" if step is None else f" in step {step}"
+    if not isinstance(augmented, Tensor):
+        raise TypeError(f"{name} must return the images that it has changed, but{when} it returned {got}")
+    check_dense(f"what {name} returns{when}", augmented)
+    if augmented.shape != images.shape:
+        raise ValueError(
+            f"{name} must keep the shape of the images, but{when} it returned {got} for {describe(images)}"
+        )
+    if augmented.dtype != images.dtype or augmented.device != images.device:
+        raise ValueError(
+            f"{name} must keep the dtype and device of the images, {images.dtype} on {images.device}, but{when} it "
+            f"returned {augmented.dtype} on {augmented.device}; convert them with .to(images)"
+        )
+    return augmented
 
 
 class BatchLimits(NamedTuple):

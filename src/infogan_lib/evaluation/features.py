@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from infogan_lib._checks import check_bool, check_choice, check_function, check_int, check_pair, describe
+from infogan_lib._checks import check_bool, check_choice, check_function, check_int, check_pair, check_tensor, describe
 from infogan_lib.data.pixels import PixelRange
 
 
@@ -112,7 +112,7 @@ class Features:
         if not isinstance(images, Tensor) or images.ndim != 4:
             raise ValueError(f"images must be a Tensor (n, C, H, W), but got {describe(images)}")
         if self._preprocess is not None:
-            return self._preprocess(images)
+            return check_tensor("what preprocess returns", self._preprocess(images))
         result = images.float()
         if self._size is not None and tuple(result.shape[2:]) != (self._size, self._size):
             sides = (self._size, self._size)

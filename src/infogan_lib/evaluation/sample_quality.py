@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from infogan_lib._checks import check_function, check_name, check_seed, check_type, describe
+from infogan_lib._checks import check_dense, check_function, check_name, check_seed, check_type, describe
 from infogan_lib.data.pixels import UNKNOWN_RANGE, as_float, check_real_images
 from infogan_lib.evaluation.features import Features
 from infogan_lib.metrics.distances import frechet_distance, kernel_distance, precision_recall
@@ -107,5 +107,8 @@ def extract_features(
             if not isinstance(features, Tensor) or features.ndim < 2 or len(features) != len(batch):
                 result = tuple(features.shape) if isinstance(features, Tensor) else describe(features)
                 raise ValueError(f"the extractor must give features (N, *) for {len(batch)} images, but gave {result}")
+            check_dense("what the extractor gives", features)
+            if features.is_complex() or features.numel() == 0:
+                raise ValueError(f"the extractor must give real numbers for each image, but gave {describe(features)}")
             rows.append(features.flatten(1).cpu().double())
     return torch.cat(rows).numpy()

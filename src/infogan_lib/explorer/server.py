@@ -130,6 +130,7 @@ class _Server(ThreadingHTTPServer):
 
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 128  # of five, another site's burst of requests would leave none for the page
 
     def __init__(self, model: InfoGAN, plan: bytes, port: int) -> None:
         self.model, self.lock = model, threading.Lock()

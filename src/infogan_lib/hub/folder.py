@@ -21,6 +21,7 @@ from infogan_lib.checkpoints.compare import module_versions
 from infogan_lib.checkpoints.disk import CheckpointError, open_regular, os_errors_as_checkpoint_errors
 from infogan_lib.checkpoints.json_file import read_object
 from infogan_lib.checkpoints.state import check_schema
+from infogan_lib.checkpoints.tensor_file import MAX_SIDES
 from infogan_lib.checkpoints.together import write_together
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.model.plan import VERSIONS, ModelPlan
@@ -120,7 +121,10 @@ def read_pretrained(folder: Path, config: Config, max_bytes: int) -> SavedModel:
     else:
         raise CheckpointError(folder, f"it was replaced {_MAX_TRIES} times while it was read; read it when it is saved")
     try:
-        return SavedModel(folder, config.plan, safetensors.load(data), config.versions)
+        tensors = safetensors.load(data)
+        if any(tensor.ndim > MAX_SIDES for tensor in tensors.values()):
+            raise ValueError(f"one of its tensors has more than {MAX_SIDES} sides")
+        return SavedModel(folder, config.plan, tensors, config.versions)
     except Exception as error:  # safetensors' errors have no common class of Python's
         raise CheckpointError(path, f"it cannot be read: {str(error)[:200]}") from error
 

@@ -26,9 +26,11 @@ from infogan_lib._checks import (
     check_float,
     check_floats,
     check_int,
+    check_pair,
     check_rng,
     check_rows,
     check_tensor,
+    check_type,
     describe,
 )
 from infogan_lib.losses.information import InformationLoss
@@ -147,7 +149,8 @@ class LatentVariable(ABC):
         if dim >= self.width:
             raise ValueError(f"dim must be from 0 to {self.width - 1} for {self!r}, but got {dim}")
         check_floats("base", check_tensor("base", base, (self.width,)))
-        default_low, default_high = self.traversal_range
+        wanted = "two finite numbers (low, high)"
+        default_low, default_high = check_pair(f"traversal_range of {self!r}", self.traversal_range, wanted)
         start = default_low if low is None else check_float("low", low)
         stop = default_high if high is None else check_float("high", high)
         for end, given in (("low", start), ("high", stop)):
@@ -272,24 +275,48 @@ class LatentCode(LatentVariable):
         Returns:
             Shape (N,).
         """
-        return -self.posterior(outputs).log_prob(value)
+        return -posterior_of(self, outputs).log_prob(value)
 
     def batched_loss(self) -> InformationLoss | None:
         """The loss that scores all codes of one shape as one tensor; None if this code is scored by its own `nll`."""
         return None
 
 
-def limits_around(low: float, high: float) -> tuple[float, float]:
-    """Limits that leave room for extrapolation: a hundred times the range of the prior to either side of its middle."""
-    middle, room = (low + high) / 2, 100 * (high - low)
-    return middle - room, middle + room
-
-
 def sample_each(variables: Sequence[LatentVariable]) -> Sampler:
     """A sampler that calls the `sample` of each variable in turn."""
-    return lambda n, rng, device, dtype: torch.cat(
-        [v.sample(n, rng=rng, device=device, dtype=dtype) for v in variables], dim=1
-    )
+
+    def sample(n: int, rng: torch.Generator | None, device: torch.device, dtype: torch.dtype) -> Tensor:
+        samples = ((v, v.sample(n, rng=rng, device=device, dtype=dtype)) for v in variables)
+        return torch.cat([check_rows_of(v, "sample", rows, n).to(dtype) for v, rows in samples], dim=1)
+
+    return sample
+
+
+def check_rows_of(variable: LatentVariable, method: str, rows: Any, n: int | str) -> Tensor:
+    """Return what a method of a variable returned if it is rows (n, width) of real numbers, or raise naming both."""
+    name = f"what {type(variable).__name__}.{method} returns"
+    if check_tensor(name, rows, (n, variable.width)).is_complex():
+        raise TypeError(f"{name} must be real numbers, but got {describe(rows)}")
+    return rows
+
+
+def check_numbers(name: str, variable: LatentVariable) -> None:
+    """Check the numbers of columns and outputs, and the entropy, of a named variable, or raise naming it."""
+    check_int(f"width of {name}", variable.width, minimum=1)
+    if isinstance(variable, LatentCode):
+        check_int(f"num_outputs of {name}", variable.num_outputs, minimum=1)
+        check_float(f"entropy of {name}", variable.entropy)
+
+
+def posterior_of(code: LatentCode, outputs: Tensor) -> Distribution:
+    """Q(c|x) of a code for outputs (N, num_outputs), or an error that names the code."""
+    posterior, name = code.posterior(outputs), f"what {type(code).__name__}.posterior returns"
+    check_type(name, posterior, Distribution)
+    if len(posterior.batch_shape) == 0 or posterior.batch_shape[0] != len(outputs):
+        raise ValueError(
+            f"{name} must have the batch shape ({len(outputs)},) of its outputs, but got {tuple(posterior.batch_shape)}"
+        )
+    return posterior
 
 
 def sampling_device(rng: torch.Generator | None, device: torch.device | str | None) -> torch.device:

@@ -10,8 +10,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from infogan_lib._checks import check_choice, check_float, check_int
-from infogan_lib.latent.base import MAX_WIDTH, LatentVariable, Sampler, limits_around
-from infogan_lib.latent.loss_code import VectorCode, gaussian_sampler, sample_one, uniform_sampler
+from infogan_lib.latent.base import MAX_WIDTH, LatentVariable, Sampler
+from infogan_lib.latent.loss_code import VectorCode, gaussian_sampler, limits_around, sample_one, uniform_sampler
 from infogan_lib.losses.information import Domain, InformationLoss, NormalNLL
 
 

@@ -107,6 +107,12 @@ def sample_one(
     return sampler(n, rng, sampling_device(rng, device), check_dtype("dtype", dtype))
 
 
+def limits_around(low: float, high: float) -> tuple[float, float]:
+    """Limits that leave room for extrapolation: a hundred times the range of the prior to either side of its middle."""
+    middle, room = (low + high) / 2, 100 * (high - low)
+    return middle - room, middle + room
+
+
 def gaussian_sampler(width: int) -> Sampler:
     """Samples `width` columns from N(0, 1)."""
     return lambda n, rng, device, dtype: torch.randn(n, width, generator=rng, device=device, dtype=dtype)

@@ -32,7 +32,15 @@ from infogan_lib._checks import (
     join_names,
     shorten,
 )
-from infogan_lib.latent.base import MAX_WIDTH, LatentCode, LatentVariable, sampling_device
+from infogan_lib.latent.base import (
+    MAX_WIDTH,
+    LatentCode,
+    LatentVariable,
+    check_numbers,
+    check_rows_of,
+    posterior_of,
+    sampling_device,
+)
 from infogan_lib.latent.discrete import Categorical, sample_categories
 from infogan_lib.latent.label import Label
 from infogan_lib.latent.serialization import from_dict, parse_object, to_dict
@@ -257,7 +265,7 @@ class LatentSpec(Traversable):
     def posteriors(self, outputs: Tensor) -> dict[str, Distribution]:
         """Q(c|x) of each code, of batch shape (N,), from Q's outputs, shape (N, num_outputs)."""
         self._check_outputs(outputs)
-        return {name: code.posterior(outputs[:, self.output_slices[name]]) for name, code in self.codes.items()}
+        return {name: posterior_of(code, outputs[:, self.output_slices[name]]) for name, code in self.codes.items()}
 
     def center(self, n: int = 1, *, device: torch.device | str | None = None) -> Tensor:
         """n latents with zero noise, first categories and continuous codes in mid-range, shape (n, width)."""
@@ -277,8 +285,7 @@ class LatentSpec(Traversable):
 
         Raises:
             KeyError: There is no variable of that name.
-            TypeError: A value has a type that the variable does not take.
-            ValueError: A value is out of range or of another shape.
+            TypeError, ValueError: A value has a type, range or shape that the variable does not take.
         """
         self._check_width(latent)
         check_mapping("values", values)
@@ -289,7 +296,7 @@ class LatentSpec(Traversable):
                 rows = variable.as_rows(value, len(latent))
             except (TypeError, ValueError) as error:
                 raise type(error)(f"{name}: {error}") from error
-            latent[:, self.slices[name]] = rows.to(latent)
+            latent[:, self.slices[name]] = check_rows_of(variable, "as_rows", rows, len(latent)).to(latent)
         return latent
 
     def to_json(self) -> str:
@@ -300,8 +307,7 @@ class LatentSpec(Traversable):
     def from_json(cls, text: str) -> Self:
         """The spec that `to_json` wrote. Import the modules that define your own codes before.
 
-        Raises:
-            ValueError: The text is no such JSON, has a name twice or an unknown kind, or a kind refuses its settings.
+        Raises ValueError for no such JSON, a name twice, an unknown kind, or settings that a kind refuses.
         """
         variables = parse_object(text, "a LatentSpec")
         return cls({name: from_dict(LatentVariable, data, name) for name, data in variables.items()})
@@ -335,6 +341,7 @@ def _check_variable(name: object, variable: object) -> None:
     if not isinstance(variable, LatentVariable):
         hint = f"; did you mean {variable.__name__}(...)?" if isinstance(variable, type) else ""
         raise TypeError(f"{name} must be a latent variable such as Categorical(10), but got {describe(variable)}{hint}")
+    check_numbers(name, variable)
 
 
 def _check_unique(first: Mapping[str, Any], second: Mapping[str, Any]) -> None:

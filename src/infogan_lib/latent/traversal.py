@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from infogan_lib._checks import check_rows, check_tensor, describe
-from infogan_lib.latent.base import LatentCode, LatentVariable
+from infogan_lib.latent.base import LatentCode, LatentVariable, check_rows_of
 
 
 class Traversable(Mapping[str, LatentVariable]):
@@ -58,7 +58,7 @@ class Traversable(Mapping[str, LatentVariable]):
         latents = []
         for row in bases:
             values = variable.traverse(row[columns], dim=dim, steps=steps, low=low, high=high)
-            rows = row.repeat(len(values), 1)
+            rows = row.repeat(len(check_rows_of(variable, "traverse", values, "steps")), 1)
             rows[:, columns] = values
             latents.append(rows)
         return torch.cat(latents)

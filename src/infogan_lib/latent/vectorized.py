@@ -11,6 +11,7 @@ from itertools import accumulate, pairwise
 import torch
 from torch import Tensor
 
+from infogan_lib._checks import check_floats, check_type
 from infogan_lib.latent.base import LatentCode, LatentVariable, Sampler, sample_each
 from infogan_lib.losses.information import InformationLoss, at_least_float32
 
@@ -103,6 +104,8 @@ class VectorizedLoss:
                 losses.append(loss(gather_outputs(outputs, loss.padding or 0.0), gather_values(latent, 0.0)))
                 continue
             nll = code.nll(gather_outputs(outputs, 0.0)[0].t(), gather_values(latent, 0.0)[0].t())
+            name = f"what {type(code).__name__}.nll returns"
+            check_floats(name, check_type(name, nll, Tensor))
             if nll.shape != outputs.shape[1:]:
                 raise ValueError(
                     f"nll of {code!r} must return one number per sample, shape {tuple(outputs.shape[1:])}, but "

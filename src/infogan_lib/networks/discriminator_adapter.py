@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from infogan_lib._checks import check_choice
+from infogan_lib._checks import check_choice, describe
 from infogan_lib.networks.activations import Interval, final_operation, measured_interval, probed_outputs
 from infogan_lib.networks.introspection import apply_reader, describe_output, dry_run, reachable_parameters
 from infogan_lib.networks.sigmoids import RecordSigmoids, SigmoidCall, find_call, logits_of
@@ -97,6 +97,8 @@ def _check_features(source: str, features: Any) -> Tensor:
             f"{source} {type(features).__name__} instead of a Tensor in this forward pass; tap a layer that always "
             "runs, outside of compiled modules, and handles one tensor"
         )
+    if features.ndim < 2 or not features.is_floating_point():
+        raise ValueError(f"{source} {describe(features)}, but Q's head takes features (N, *) of floats")
     return features
 
 

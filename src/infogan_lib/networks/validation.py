@@ -123,6 +123,9 @@ def check_num_outputs(parts: Sequence[Tensor], latent: LatentSpec, batch_size: i
     Raises ValueError, with a hint of what to do where their number is wrong.
     """
     needs = ", ".join(f"{name} {code.num_outputs}" for name, code in latent.codes.items())
+    if any(part.ndim < 2 for part in parts):
+        shapes = " and ".join(str(tuple(part.shape)) for part in parts)
+        raise ValueError(f"Q must give raw outputs (N, columns), but gave {shapes} for {batch_size} images{hint}")
     widths = [part.flatten(1).shape[1] for part in parts]
     if sum(widths) != latent.num_outputs or any(len(part) != batch_size for part in parts):
         shapes = " and ".join(str((len(part), width)) for part, width in zip(parts, widths, strict=True))

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from infogan_lib._checks import check_float, check_int, check_items, describe
+from infogan_lib._checks import check_float, check_int, check_items, check_name, describe
 from infogan_lib.latent.spec import LatentSpec
 
 
@@ -198,10 +198,12 @@ def check_regularizers(regularizers: Any, latent: LatentSpec) -> tuple[Regulariz
                 f"but got {describe(regularizer)}{hint}"
             )
         label = type(regularizer).__name__
-        check_float(f"weight of {label}", regularizer.weight, minimum=0)
+        check_float(f"weight of {label}", getattr(regularizer, "weight", None), minimum=0)
         check_int(f"after of {label}", regularizer.after, minimum=0)
         check_int(f"every of {label}", regularizer.every, minimum=1)
-        regularizer.check(latent)
+        check_int(f"min_batch_size of {label}", regularizer.min_batch_size, minimum=1)
+        regularizer.check(latent)  # a name may be that of a code, which is wrong then
+        check_name(f"name of {label}", getattr(regularizer, "name", None))
         if names.count(regularizer.name) > 1:
             raise ValueError(f"two regularizers are named {regularizer.name!r}; give one of them another name")
     return result

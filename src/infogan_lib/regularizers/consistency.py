@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from infogan_lib._checks import check_bool, check_function
 from infogan_lib.data.augmentation import Augmentation, Translation
+from infogan_lib.data.validation import check_augmented
 from infogan_lib.losses.information import at_least_float32
 from infogan_lib.regularizers.base import DiscriminatorRegularizer
 
@@ -58,7 +59,8 @@ class Consistency(DiscriminatorRegularizer):
         self, real: Tensor, fake: Tensor, discriminate: Callable[[Tensor], Tensor], rng: torch.Generator
     ) -> Tensor:
         def inconsistency(images: Tensor) -> Tensor:
-            logits, augmented = discriminate(images), discriminate(self.augment(images, rng))
+            changed = check_augmented("augment of Consistency", images, self.augment(images, rng))
+            logits, augmented = discriminate(images), discriminate(changed)
             return (at_least_float32(logits) - at_least_float32(augmented)).square().mean()
 
         term = inconsistency(real)

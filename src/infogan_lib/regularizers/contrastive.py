@@ -232,10 +232,10 @@ def _check_outputs(network: nn.Module, image_shape: tuple[int, ...], count: int,
         for module, mode in modes:
             module.training = mode
     shape = tuple(getattr(logits, "shape", ()))
-    if shape != (2, count):
+    if shape != (2, count) or not isinstance(logits, Tensor) or not logits.is_floating_point():
         raise ValueError(
-            f"network of Contrastive must map pairs {tuple(pairs.shape)} to one logit per dimension, shape (2, {count})"
-            f", but gave {shape or describe(logits)}"
+            f"network of Contrastive must map pairs {tuple(pairs.shape)} to one logit per dimension, floats of shape "
+            f"(2, {count}), but gave {describe(logits)}"
         )
 
 

@@ -24,6 +24,7 @@ from typing_extensions import override
 
 from infogan_lib._checks import check_float, check_function, check_int, join_names, shorten
 from infogan_lib.data.augmentation import Augmentation, RandomAffine
+from infogan_lib.data.validation import check_augmented
 from infogan_lib.latent.category_names import categorical_names
 from infogan_lib.latent.discrete import Categorical
 from infogan_lib.latent.spec import LatentSpec
@@ -107,7 +108,8 @@ class RealImageInformation(RealImageRegularizer):
         term = self.information * (entropy - self._beta(latent) * balance(latent, self.code, marginal))
         if self.augment is None:
             return term
-        views = torch.cat([self.augment(real, rng) for _ in range(self.views)])
+        name = "augment of RealImageInformation"
+        views = torch.cat([check_augmented(name, real, self.augment(real, rng)) for _ in range(self.views)])
         return term + self.views * cross_entropy(posterior, log_posterior(latent, self.code, q(views)))
 
     def _beta(self, latent: LatentSpec) -> float:

@@ -46,6 +46,12 @@ class Precision(Described):
 
     def backward(self, loss: Tensor, parameters: list[nn.Parameter], *, retain_graph: bool = False) -> None:
         """Add the gradient of a loss to these parameters and to no others."""
+        if parameters and not loss.requires_grad:
+            raise ValueError(
+                "a part of the loss has no gradient with respect to what it trains: an adversarial loss or a "
+                "regularizer returns a value that does not depend on the networks' outputs; take its detach(), item() "
+                "or no_grad() out"
+            )
         if parameters:
             self.scaler.scale(loss).backward(inputs=parameters, retain_graph=retain_graph)
 

@@ -6,8 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
+from infogan_lib._checks import check_instance
 from infogan_lib.checkpoints.compare import without_wrappers
 from infogan_lib.checkpoints.state import OptimizerState
 from infogan_lib.data.pixels import UNKNOWN_RANGE, known_range, warn_range_mismatch, warn_unknown_range
@@ -49,6 +51,9 @@ def prepare_regularizers(regularizers: Any, model: InfoGAN, *, seed: int) -> tup
     device = next(model.parameters()).device
     for term in terms:
         term.prepare(model.latent, model.image_shape, device, derive_seed(seed, "regularizer", term.name))
+        network = check_instance(f"network of {type(term).__name__}", term.network, nn.Module)
+        if network is not None and any(map(is_lazy, network.parameters())):
+            raise ValueError(f"network of {type(term).__name__} must have its shapes; call it once in prepare()")
     return terms
 
 
