@@ -1,6 +1,8 @@
 """A call of `fit` that failed and is made again in the same process, as a notebook's cell is, and perhaps killed."""
 
+import copy
 import os
+import pickle
 
 import pytest
 import torch
@@ -9,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 import infogan_lib as ig
 from infogan_lib import Checkpoints
 from infogan_lib.callbacks import EarlyStopping
-from resume_toys import StopsAt, fit, same_run, trainer
+from resume_toys import StopsAt, all_equal, fit, same_run, trainer, weights
 from toys import images
 
 
@@ -142,3 +144,32 @@ def test_a_call_that_fails_leaves_gradients_recorded(tmp_path):
         assert torch.is_grad_enabled()
     finally:
         torch.set_grad_enabled(True)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))], ids=["copy", "pickle"])
+@pytest.mark.parametrize("settings", [{}, {"ema_decay": 0.9, "accumulation_steps": 2}], ids=["plain", "averaged"])
+def test_a_copy_of_a_trainer_is_a_trainer_of_its_own(tmp_path, settings, copied):
+    t = fit(trainer(**settings), steps=5)
+    other = copied(t)
+    torch.manual_seed(3)
+    fit(t, steps=4)
+    before = [tensor.clone() for tensor in weights(t).values()]
+    torch.manual_seed(3)
+    fit(other, steps=4, checkpoints=tmp_path)
+    assert same_run(t, other)
+    fit(other, steps=2, checkpoints=tmp_path)
+    assert all_equal(before, list(weights(t).values()))
+    loaded = trainer(**settings)
+    loaded.load_checkpoint(tmp_path)
+    assert (loaded.steps, t.steps) == (11, 9)
+    assert same_run(loaded, other)
+
+
+def test_a_copy_that_a_callback_made_can_be_trained():
+    class Copies(ig.Callback):
+        def on_step_end(self, trainer, metrics):
+            self.copy = copy.deepcopy(trainer)
+
+    copies = Copies()
+    fit(trainer(), steps=3, callbacks=[copies])
+    assert fit(copies.copy, steps=2).steps == 5

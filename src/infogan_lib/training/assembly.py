@@ -1,6 +1,6 @@
 """The parts of a trainer: the model, its average, its regularizers, and what a checkpoint holds of all parts."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from infogan_lib.training.config import run_config
 from infogan_lib.training.history import History
 from infogan_lib.training.ledger import RunLedger
 from infogan_lib.training.step import InfoGANStep
+from infogan_lib.training.whole_step import StepQueue
 
 
 def as_model(
@@ -93,7 +94,7 @@ def make_ledger(
     position: Position,
     history: History,
     *,
-    steps: Callable[[], int],
+    queue: StepQueue,
     augmented: Mapping[str, object],
     seed: int,
 ) -> RunLedger:
@@ -122,4 +123,4 @@ def make_ledger(
         seed=seed,
     )
     states = OptimizerState([*optimizers.values()])
-    return RunLedger(step, states, streams, position, history, settings, steps=steps, augmented=augmented)
+    return RunLedger(step, states, streams, position, history, settings, queue=queue, augmented=augmented)

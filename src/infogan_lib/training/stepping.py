@@ -235,6 +235,10 @@ class Stepper(ABC):
         finally:
             self._fitting_thread = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What is copied and pickled: all but the call of `fit` under way, which a callback may copy the trainer in."""
+        return self.__dict__ | {"_fitting_thread": None}
+
     def _check_not_fitting(self, name: str, *, elsewhere: bool = False) -> None:
         """Check that no callback or other thread interferes with a call of `fit`. Raises RuntimeError.
 

@@ -189,7 +189,7 @@ class InfoGANTrainer(Stepper):
             self.streams,
             self._position,
             self.history,
-            steps=lambda: self.steps,
+            queue=self._queue,
             augmented=augmented,
             seed=self._seed,
         )
