@@ -190,6 +190,9 @@ class DataStream(Described):
             if self._batches is None:
                 self._batches = self._enter_epoch()
             batch = next(self._batches, None)
+            if batch is None and self.source.is_stateful and self.position.batch_index == 0:
+                self._batches = self._enter_epoch()  # the call of `fit` before had left it at the end of an epoch
+                batch = next(self._batches, None)
             if batch is None:
                 self._check_end()
                 return None

@@ -180,6 +180,8 @@ class Stepper(ABC):
         """Train what requires gradients now, which may have changed since the last step."""
         flags = [parameter.requires_grad for parameter in self._parameters]
         if flags != self._required_grad:
+            if self._fitting_thread is None:  # what a callback freezes is frozen by the run itself
+                self._count_frozen()
             self._train_what_learns()
             self._required_grad = flags
 
