@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 import infogan_lib as ig
 from infogan_lib import Checkpoints
 from infogan_lib.callbacks import EarlyStopping
+from infogan_lib.checkpoints.run_folder import RunFolder
 from resume_toys import StopsAt, all_equal, fit, same_run, trainer, weights
 from toys import images
 
@@ -49,6 +50,58 @@ def test_no_batch_of_a_stream_is_lost_where_a_rerun_is_killed(tmp_path):
     interrupted_at(t, data, 6, checkpoints=checkpoints)  # the checkpoint that it begins with is all that a kill leaves
     again = fit(trainer(), OwnPosition(), checkpoints=checkpoints)
     assert same_run(again, fit(trainer(), OwnPosition()))
+
+
+class Epochs(OwnPosition):
+    """Epochs of four batches; the last one is known to be the last once another one is asked for."""
+
+    def __iter__(self):
+        while self.index % 5 < 4:
+            self.index += 1
+            yield images(8, seed=self.index)
+        self.index += 1
+
+
+@pytest.mark.parametrize("callback", [StopsAt, StopsQuietlyAt])
+@pytest.mark.parametrize("step", [3, 4, 5])
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_an_epoch_that_ends_where_a_call_fails_is_counted(tmp_path, callback, step, is_killed):
+    t, data, checkpoints = trainer(), Epochs(), Checkpoints(tmp_path, every=50)
+    interrupted_at(t, data, step, callback, checkpoints=checkpoints)
+    if is_killed:
+        interrupted_at(t, data, step + 1, checkpoints=checkpoints)
+        t, data = trainer(), Epochs()
+    assert same_run(fit(t, data, checkpoints=checkpoints), fit(trainer(), Epochs()))
+
+
+class Ends8(ig.Callback):
+    def on_step_end(self, trainer, metrics):
+        if trainer.steps >= 8:
+            trainer.stop()
+
+
+def test_a_call_that_was_stopped_and_whose_end_was_not_saved_makes_no_more_steps(tmp_path, monkeypatch):
+    t = trainer()
+    with monkeypatch.context() as full:
+        full.setattr(RunFolder, "save", fails_at_step(8))
+        with pytest.raises(ig.CheckpointError, match="full"):
+            fit(t, callbacks=[Ends8()], checkpoints=tmp_path)
+    fit(t, callbacks=[Ends8()], checkpoints=tmp_path)
+    assert t.steps == 8
+    assert fit(trainer(), callbacks=[Ends8()], checkpoints=tmp_path).steps == 8
+    fit(t, steps=9, checkpoints=tmp_path)
+    assert t.steps == 17
+
+
+def fails_at_step(number):
+    save = RunFolder.save
+
+    def fails(self, step, *state):
+        if step == number:
+            raise ig.CheckpointError(self.folder, "the disk is full")
+        return save(self, step, *state)
+
+    return fails
 
 
 def test_a_loader_draws_no_more_where_a_call_fails_at_the_end_of_an_epoch(tmp_path):

@@ -19,7 +19,7 @@ from typing_extensions import override
 from infogan_lib._checks import check_int, join_names, shorten
 from infogan_lib._schema import Array, ListOf, MapOf, Record
 from infogan_lib._warnings import warn
-from infogan_lib.checkpoints.disk import CheckpointError, fsync_dir, os_errors_as_checkpoint_errors
+from infogan_lib.checkpoints.disk import CheckpointError, fsync_dir, makedirs_synced, os_errors_as_checkpoint_errors
 from infogan_lib.checkpoints.segments import HELD_BYTES, MAX_BYTES, Segment, spans, to_manifest
 from infogan_lib.checkpoints.tensor_file import encode
 from infogan_lib.training.display import history_html, history_text
@@ -170,12 +170,13 @@ class History(MetricTable):
         self._epochs = array("q", state["epochs"])
 
     def seal(self, folder: Path) -> dict[str, Any]:
-        """Write what was recorded since the last call, and make all segments be in a folder, which exists.
+        """Write what was recorded since the last call, and make all segments be in a folder.
 
         Returns what the manifest of a checkpoint says of the history. Raises CheckpointError for an error of the disk;
         the history is then as it was.
         """
         with os_errors_as_checkpoint_errors(folder, "saving the history"):
+            makedirs_synced(folder)  # again where it was removed, which costs what was in it and no more
             segments = self._sealed(folder)
             kept = [segment if segment.folder == folder else self._moved(segment, folder) for segment in segments]
             if kept != self._segments:
