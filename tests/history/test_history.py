@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import threading
+import time
 import warnings
 from array import array
 from itertools import pairwise
@@ -543,3 +545,45 @@ def test_a_segment_that_no_history_writes_is_not_read(tmp_path):
         file.truncate(MAX_BYTES + 1)  # a hole, which takes no place on the disk
     with pytest.raises(CheckpointError, match="no segment is larger than 2,147,483,648"):
         segment.read()
+
+
+def test_a_history_is_read_by_a_thread_while_another_one_trains(tmp_path, monkeypatch):
+    """Deterministically: the other thread's part comes between two lines of the reading one."""
+    history = ig.History()
+    for step in (1, 2, 3):
+        history.record(step, {"loss/d": float(step)})
+    recent, sealed = ig.History._recent, []
+
+    def sealed_after(self, name):
+        column = recent(self, name)
+        if not sealed:
+            sealed.append(True)
+            history.seal(tmp_path)
+        return column
+
+    monkeypatch.setattr(ig.History, "_recent", sealed_after)
+    assert history.steps("loss/d").tolist() == [1, 2, 3]
+    assert history.last("loss/d", 9).tolist() == [1, 2, 3]
+
+
+def test_a_thread_that_reads_a_history_does_not_end_the_one_that_trains():
+    history, ends = ig.History(), threading.Event()
+    for step in range(1, 100_001):
+        history.record(step, {"loss/d": 1.0})
+
+    def read():
+        while not ends.is_set():
+            assert len(history.steps("loss/d")) >= 100_000
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    deadline, step = time.monotonic() + 0.3, 100_000
+    try:
+        while time.monotonic() < deadline:
+            history.record(step := step + 1, {"loss/d": 1.0})
+    finally:
+        ends.set()
+        for reader in readers:
+            reader.join()
+    assert history.steps("loss/d").tolist() == list(range(1, step + 1))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import StepLR
+from torch.optim.lr_scheduler import ChainedScheduler, ConstantLR, StepLR
 
 import infogan_lib as ig
 from infogan_lib import Checkpoints, LinearDecay, losses
@@ -114,7 +114,27 @@ def test_callbacks_that_stay_keep_their_state_beside_added_ones(tmp_path):
         fit(trainer(), steps=8, checkpoints=Checkpoints(tmp_path / "c", resume=tmp_path / "b"))
 
 
-@pytest.mark.parametrize("schedule", [LinearDecay(12, start=0.25), lambda o: StepLR(o, 3, 0.5)])
+def test_a_log_of_the_run_keeps_its_lines_where_a_branch_adds_to_it(tmp_path, recwarn):
+    logs = [tmp_path / "log.jsonl", tmp_path / "own.jsonl"]
+    fit(trainer(), steps=6, callbacks=[JSONLLogger(logs[0])], checkpoints=Checkpoints(tmp_path / "a", every=3, keep=9))
+    start = tmp_path / "a/checkpoints/step_0000000003"
+    for i, log in enumerate(logs):
+        for steps in (4, 5):  # the second call resumes the branch
+            settings = Checkpoints(tmp_path / f"b{i}", resume=start)
+            fit(trainer(), steps=steps, callbacks=[JSONLLogger(log)], checkpoints=settings)
+    assert lines_in(logs[0]) == [1, 2, 3, 4, 5, 6, 4, 5]
+    assert lines_in(logs[1]) == [4, 5]
+    assert not recwarn
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        LinearDecay(12, start=0.25),
+        lambda o: StepLR(o, 3, 0.5),
+        lambda o: ChainedScheduler([StepLR(o, 3, 0.5), ConstantLR(o, 0.1, 5)]),
+    ],
+)
 def test_a_schedule_with_another_rate_goes_on_from_the_same_step(tmp_path, schedule):
     def rates(t):
         return [o.param_groups[0]["lr"] for o in t.optimizers.values()]

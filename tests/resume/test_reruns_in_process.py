@@ -1,6 +1,8 @@
 """A call of `fit` that failed and is made again in the same process, as a notebook's cell is, and perhaps killed."""
 
+import copy
 import os
+import pickle
 
 import pytest
 import torch
@@ -9,7 +11,8 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 import infogan_lib as ig
 from infogan_lib import Checkpoints
 from infogan_lib.callbacks import EarlyStopping
-from resume_toys import StopsAt, fit, same_run, trainer
+from infogan_lib.checkpoints.run_folder import RunFolder
+from resume_toys import StopsAt, all_equal, fit, same_run, trainer, weights
 from toys import images
 
 
@@ -47,6 +50,58 @@ def test_no_batch_of_a_stream_is_lost_where_a_rerun_is_killed(tmp_path):
     interrupted_at(t, data, 6, checkpoints=checkpoints)  # the checkpoint that it begins with is all that a kill leaves
     again = fit(trainer(), OwnPosition(), checkpoints=checkpoints)
     assert same_run(again, fit(trainer(), OwnPosition()))
+
+
+class Epochs(OwnPosition):
+    """Epochs of four batches; the last one is known to be the last once another one is asked for."""
+
+    def __iter__(self):
+        while self.index % 5 < 4:
+            self.index += 1
+            yield images(8, seed=self.index)
+        self.index += 1
+
+
+@pytest.mark.parametrize("callback", [StopsAt, StopsQuietlyAt])
+@pytest.mark.parametrize("step", [3, 4, 5])
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_an_epoch_that_ends_where_a_call_fails_is_counted(tmp_path, callback, step, is_killed):
+    t, data, checkpoints = trainer(), Epochs(), Checkpoints(tmp_path, every=50)
+    interrupted_at(t, data, step, callback, checkpoints=checkpoints)
+    if is_killed:
+        interrupted_at(t, data, step + 1, checkpoints=checkpoints)
+        t, data = trainer(), Epochs()
+    assert same_run(fit(t, data, checkpoints=checkpoints), fit(trainer(), Epochs()))
+
+
+class Ends8(ig.Callback):
+    def on_step_end(self, trainer, metrics):
+        if trainer.steps >= 8:
+            trainer.stop()
+
+
+def test_a_call_that_was_stopped_and_whose_end_was_not_saved_makes_no_more_steps(tmp_path, monkeypatch):
+    t = trainer()
+    with monkeypatch.context() as full:
+        full.setattr(RunFolder, "save", fails_at_step(8))
+        with pytest.raises(ig.CheckpointError, match="full"):
+            fit(t, callbacks=[Ends8()], checkpoints=tmp_path)
+    fit(t, callbacks=[Ends8()], checkpoints=tmp_path)
+    assert t.steps == 8
+    assert fit(trainer(), callbacks=[Ends8()], checkpoints=tmp_path).steps == 8
+    fit(t, steps=9, checkpoints=tmp_path)
+    assert t.steps == 17
+
+
+def fails_at_step(number):
+    save = RunFolder.save
+
+    def fails(self, step, *state):
+        if step == number:
+            raise ig.CheckpointError(self.folder, "the disk is full")
+        return save(self, step, *state)
+
+    return fails
 
 
 def test_a_loader_draws_no_more_where_a_call_fails_at_the_end_of_an_epoch(tmp_path):
@@ -142,3 +197,32 @@ def test_a_call_that_fails_leaves_gradients_recorded(tmp_path):
         assert torch.is_grad_enabled()
     finally:
         torch.set_grad_enabled(True)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))], ids=["copy", "pickle"])
+@pytest.mark.parametrize("settings", [{}, {"ema_decay": 0.9, "accumulation_steps": 2}], ids=["plain", "averaged"])
+def test_a_copy_of_a_trainer_is_a_trainer_of_its_own(tmp_path, settings, copied):
+    t = fit(trainer(**settings), steps=5)
+    other = copied(t)
+    torch.manual_seed(3)
+    fit(t, steps=4)
+    before = [tensor.clone() for tensor in weights(t).values()]
+    torch.manual_seed(3)
+    fit(other, steps=4, checkpoints=tmp_path)
+    assert same_run(t, other)
+    fit(other, steps=2, checkpoints=tmp_path)
+    assert all_equal(before, list(weights(t).values()))
+    loaded = trainer(**settings)
+    loaded.load_checkpoint(tmp_path)
+    assert (loaded.steps, t.steps) == (11, 9)
+    assert same_run(loaded, other)
+
+
+def test_a_copy_that_a_callback_made_can_be_trained():
+    class Copies(ig.Callback):
+        def on_step_end(self, trainer, metrics):
+            self.copy = copy.deepcopy(trainer)
+
+    copies = Copies()
+    fit(trainer(), steps=3, callbacks=[copies])
+    assert fit(copies.copy, steps=2).steps == 5

@@ -223,3 +223,13 @@ def interrupted_at_line(number):
         yield seen
     finally:
         sys.settrace(before)
+
+
+def test_a_run_goes_on_where_the_folder_of_its_history_was_removed(tmp_path):
+    class Removes(ig.Callback):
+        def on_step_end(self, trainer, metrics):
+            if trainer.steps == 5:
+                shutil.rmtree(tmp_path / "history")
+
+    t = fit(trainer(), callbacks=[Removes()], checkpoints=Checkpoints(tmp_path, every=2))
+    assert len(t.history["loss/d"]) == t.steps

@@ -114,3 +114,35 @@ def test_a_state_that_is_loaded_twice_is_the_same_twice(tmp_path):
     with pytest.raises(KeyError):
         run(tmp_path, killed_at=7)
     assert same_run(run(tmp_path), run(None))
+
+
+class KeepsPosition:
+    """Epochs of three batches, of which the last one is not known to be the last until the next one is asked for."""
+
+    def __init__(self):
+        self.index = 0
+
+    def __iter__(self):
+        while self.index % 4 < 3:
+            self.index += 1
+            yield images(8, seed=self.index)
+        self.index += 1
+
+    def state_dict(self):
+        return {"index": self.index}
+
+    def load_state_dict(self, state):
+        self.index = state["index"]
+
+
+def test_a_call_begins_though_the_one_before_took_the_last_batch_of_an_epoch(tmp_path):
+    def run(*calls, checkpoints):
+        t, data = trainer(), KeepsPosition()
+        for steps in calls:
+            fit(t, data, steps=steps, checkpoints=checkpoints)
+        return t
+
+    run(3, checkpoints=tmp_path)
+    resumed, whole = run(3, 4, checkpoints=tmp_path), run(3, 4, checkpoints=None)
+    assert same_run(resumed, whole)
+    assert resumed.history.epochs == [6]

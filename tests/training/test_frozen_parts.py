@@ -243,3 +243,20 @@ def test_what_a_callback_has_frozen_is_frozen_in_the_resumed_run(tmp_path, calls
     for name, tensor in whole.model.state_dict().items():
         assert torch.equal(resumed.model.state_dict()[name], tensor), name
     assert not any(p.requires_grad for p in resumed.model.generator[0].parameters())
+
+
+def test_a_run_resumes_though_a_callback_has_unfrozen_a_part_at_its_start(tmp_path):
+    class Unfreezes(Callback):
+        def on_fit_start(self, trainer, total_steps):
+            trainer.model.generator[0].requires_grad_(True)
+
+    def run(steps, checkpoints):
+        gan = model()
+        gan.generator[0].requires_grad_(False)
+        return trainer_of(gan).fit(
+            images(16), steps=steps, batch_size=8, callbacks=[Unfreezes()], checkpoints=checkpoints
+        )
+
+    run(3, tmp_path)
+    resumed, whole = run(5, tmp_path), run(5, None)
+    assert resumed["loss/g"].tolist() == whole["loss/g"].tolist()

@@ -162,6 +162,7 @@ class DataStream(Described):
         self._taken: list[Batch] = []  # the last ones, as many as may be pushed back
         self._pushed_back: list[Batch] = []
         self._fingerprint: str | None = None  # of the last batch before, until one is taken from `_batches`
+        self._has_ended = False  # whether the epoch is known to have no more batches beside those pushed back
 
     @property
     def at_epoch_start(self) -> bool:
@@ -175,8 +176,8 @@ class DataStream(Described):
 
     @property
     def is_ahead(self) -> bool:
-        """Whether data that keeps its own position is ahead of the run's, by batches that are to be taken again."""
-        return self.source.is_stateful and len(self._pushed_back) > 0
+        """Whether data that keeps its own position is ahead of the run's, by batches to take again or by an end."""
+        return self.source.is_stateful and (len(self._pushed_back) > 0 or self._has_ended)
 
     def next_batch(self) -> Batch | None:
         """The next batch of the epoch; None at its end. Raises ValueError if the data ends before that."""
@@ -185,13 +186,17 @@ class DataStream(Described):
             if self._batches is None:  # the epoch is entered after this batch, which is then made once more
                 self._fingerprint = _fingerprint(batch)
         else:
-            if self._batches is None and self.at_epoch_end:
+            if self._has_ended or (self._batches is None and self.at_epoch_end):
                 return None  # entering it would draw from the generators of a loader
             if self._batches is None:
                 self._batches = self._enter_epoch()
             batch = next(self._batches, None)
+            if batch is None and self.source.is_stateful and self.position.batch_index == 0:
+                self._batches = self._enter_epoch()  # the call of `fit` before had left it at the end of an epoch
+                batch = next(self._batches, None)
             if batch is None:
                 self._check_end()
+                self._has_ended = self.position.batch_index > 0
                 return None
             self._fingerprint = None
         self.position.batch_index += 1
@@ -248,7 +253,7 @@ class DataStream(Described):
 
     def end_epoch(self) -> None:
         """Close a completed epoch."""
-        self._batches = None
+        self._batches, self._has_ended = None, False
         self.position.end_epoch()
 
     @property
@@ -280,10 +285,11 @@ class DataStream(Described):
         if length is not None and index > length:
             raise ValueError(f"the run was at batch {index:,} of an epoch, and this data has {length:,} batches")
         self._fingerprint, self._batches, self._taken, self._pushed_back = state["fingerprint"], None, [], []
+        self._has_ended = False
 
     def snapshot(self) -> dict[str, Any]:
         """The state for a stream that continues in this process, with the batches that were pushed back."""
-        return {"state": self.state_dict(), "pushed_back": list(self._pushed_back)}
+        return {"state": self.state_dict(), "pushed_back": list(self._pushed_back), "has_ended": self._has_ended}
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Continue from where `snapshot` was taken.
@@ -291,7 +297,8 @@ class DataStream(Described):
         Batches that were pushed back are made anew where they can be: an error in them may have been mended.
         """
         self.load_state_dict(snapshot["state"])
-        self._pushed_back = [] if self.source.random_access else list(snapshot["pushed_back"])
+        if not self.source.random_access:
+            self._pushed_back, self._has_ended = list(snapshot["pushed_back"]), snapshot["has_ended"]
 
 
 def _fingerprint(batch: Batch) -> str:

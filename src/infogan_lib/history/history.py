@@ -7,9 +7,9 @@ segments grows with the run. Segments are read when their values are asked for, 
 """
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from typing_extensions import override
 from infogan_lib._checks import check_int, join_names, shorten
 from infogan_lib._schema import Array, ListOf, MapOf, Record
 from infogan_lib._warnings import warn
-from infogan_lib.checkpoints.disk import CheckpointError, fsync_dir, os_errors_as_checkpoint_errors
+from infogan_lib.checkpoints.disk import CheckpointError, fsync_dir, makedirs_synced, os_errors_as_checkpoint_errors
 from infogan_lib.checkpoints.segments import HELD_BYTES, MAX_BYTES, Segment, spans, to_manifest
 from infogan_lib.checkpoints.tensor_file import encode
 from infogan_lib.history.display import history_html, history_text
@@ -31,6 +31,8 @@ _SEGMENT_BYTES = 2**23
 
 _MEMORY_BYTES = HELD_BYTES
 """The size of the segments that stay in memory."""
+
+T = TypeVar("T")
 
 _STATE = Record({"values": MapOf(Array(torch.float64, (None,))), "steps": MapOf(STEPS), "epochs": ListOf(EPOCH)})
 """What `History.state_dict` returns."""
@@ -83,8 +85,9 @@ class History(MetricTable):
     @property
     def epochs(self) -> list[int]:
         """The number of steps at the end of each completed epoch, in a new list."""
-        sealed = [records.epochs for records in map(self._read, self._segments) if records is not None]
-        return np.concatenate([*sealed, np.array(self._epochs, np.int64)]).tolist()
+        segments, recent = self._as_of_now(lambda: _copied(self._epochs, np.int64))
+        sealed = [records.epochs for records in map(self._read, segments) if records is not None]
+        return np.concatenate([*sealed, recent]).tolist()
 
     def steps(self, name: str) -> NDArray[np.int64]:
         """The steps, from 1, of the values in ``history[name]``.
@@ -167,12 +170,13 @@ class History(MetricTable):
         self._epochs = array("q", state["epochs"])
 
     def seal(self, folder: Path) -> dict[str, Any]:
-        """Write what was recorded since the last call, and make all segments be in a folder, which exists.
+        """Write what was recorded since the last call, and make all segments be in a folder.
 
         Returns what the manifest of a checkpoint says of the history. Raises CheckpointError for an error of the disk;
         the history is then as it was.
         """
         with os_errors_as_checkpoint_errors(folder, "saving the history"):
+            makedirs_synced(folder)  # again where it was removed, which costs what was in it and no more
             segments = self._sealed(folder)
             kept = [segment if segment.folder == folder else self._moved(segment, folder) for segment in segments]
             if kept != self._segments:
@@ -235,7 +239,7 @@ class History(MetricTable):
 
     @override
     def __repr__(self) -> str:
-        newest = [steps[-1] for steps in self._steps.values() if steps]
+        newest = [steps[-1] for steps in list(self._steps.values()) if steps]
         return history_text(self, max([*newest, *(segment.last for segment in self._segments)], default=0))
 
     def _repr_html_(self) -> str:
@@ -244,7 +248,7 @@ class History(MetricTable):
     def _names(self) -> dict[str, None]:
         """The metrics that can be read, in the order in which they were first recorded."""
         sealed = dict.fromkeys(segment.names for segment in self._segments if segment.digest not in self._lost)
-        recent = [name for name, values in self._values.items() if values]
+        recent = [name for name, values in list(self._values.items()) if values]
         return dict.fromkeys([name for names in [*sealed, recent] for name in names])
 
     def _check_name(self, name: object) -> None:
@@ -257,15 +261,23 @@ class History(MetricTable):
 
     def _columns_backwards(self, name: str) -> Iterator[Column]:
         """A metric's steps and values, those since the last segment first, and then segment by segment."""
-        yield self._recent(name)
-        for segment in reversed(self._segments):
+        segments, recent = self._as_of_now(lambda: self._recent(name))
+        yield recent
+        for segment in reversed(segments):
             if name in segment.names and (records := self._read(segment)) is not None:
                 yield records.column(name)
 
+    def _as_of_now(self, recent: Callable[[], T]) -> tuple[list[Segment], T]:
+        """The segments and what was recorded since, read again where another thread, which trains, has sealed it."""
+        while True:
+            segments, found = self._segments, recent()
+            if segments is self._segments:
+                return segments, found
+
     def _recent(self, name: str) -> Column:
         """A metric's steps and values since the last segment."""
-        values = np.array(self._values.get(name, ()), np.float64)
-        return np.array(self._steps.get(name, ()), np.int64)[: len(values)], values
+        values = _copied(self._values.get(name, array("d")), np.float64)
+        return _copied(self._steps.get(name, array("q")), np.int64)[: len(values)], values
 
     def _recent_records(self) -> Records:
         """All that was recorded since the last segment."""
@@ -330,3 +342,8 @@ class History(MetricTable):
                     break
                 kept[segment.digest] = self._in_memory[segment.digest]
         self._in_memory = kept
+
+
+def _copied(numbers: "array[Any]", dtype: type[np.generic]) -> NDArray[Any]:
+    """A copy made at once: while numpy copied an array itself, another thread could not append to it."""
+    return np.frombuffer(numbers[:], dtype)

@@ -4,12 +4,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from torch.optim.lr_scheduler import LRScheduler
+
 from infogan_lib._schema import Items, ListOf, Plain, Text
 from infogan_lib.checkpoints.disk import CheckpointError
 from infogan_lib.checkpoints.state import CompositeState, StateList, check_schema
 from infogan_lib.data.stream import DataStream
 from infogan_lib.resume.ledger import RunLedger
 from infogan_lib.step.optimizers import advance
+
+_LOGS = frozenset({"JSONLLogger"})
+"""Callbacks whose state is a place in a file, which is the run's."""
 
 MAX_RESCHEDULED_STEPS = 10**7
 """The most steps that schedules are advanced by, one after the other, which takes minutes."""
@@ -66,7 +71,7 @@ class Branch:
             )
 
     def _with_own_schedules(self, state: dict[str, Any]) -> dict[str, Any]:
-        if any(scheduler.last_epoch > 0 for scheduler in self._ledger.schedulers):
+        if any(map(_has_advanced, self._ledger.schedulers)):
             raise CheckpointError(
                 self._path,
                 f"a run with other rates or schedules ({self.differences[0]}) begins from it with a new trainer only, "
@@ -87,7 +92,8 @@ class Branch:
             match = next((entry for entry in left if entry[0] == name), None)
             if match is not None:
                 left.remove(match)
-                merged[i] = match
+                if name not in _LOGS:
+                    merged[i] = match
         return merged
 
     def _misfit_of_data(self, state: dict[str, Any]) -> str | None:
@@ -102,3 +108,9 @@ class Branch:
         finally:
             position.load_state_dict(before)
         return None
+
+
+def _has_advanced(scheduler: LRScheduler) -> bool:
+    """Whether a scheduler has made a step; a ChainedScheduler counts in those that it is made of."""
+    counts = [scheduler, *getattr(scheduler, "_schedulers", ())]
+    return any(getattr(counted, "last_epoch", 0) > 0 for counted in counts)

@@ -1,7 +1,7 @@
 """A trainer's record of its run: the state that is saved, the calls of `fit` that were made, and where."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from infogan_lib.model.fingerprint import FINGERPRINT, Fingerprint, model_finger
 from infogan_lib.model.state import ModelState
 from infogan_lib.resume.config import check_config
 from infogan_lib.step.step import InfoGANStep
+from infogan_lib.step.whole_step import StepQueue
 
 _FORMAT = 2
 """The version of a run's state and settings; 0.1 wrote none, which is 1."""
@@ -69,7 +70,7 @@ class RunLedger:
         position: The part with the position in the data.
         history: The metrics so far, which are saved beside the state.
         settings: The settings that a resumed run must share.
-        steps: Returns the number of steps made.
+        queue: The steps launched and read.
         augmented: The augmentations by the name of their argument, which the fingerprint is of as well.
 
     Attributes:
@@ -93,7 +94,7 @@ class RunLedger:
         history: History,
         settings: dict[str, Any],
         *,
-        steps: Callable[[], int],
+        queue: StepQueue,
         augmented: Mapping[str, Any],
     ) -> None:
         model, networks = step.model, step.networks
@@ -112,7 +113,7 @@ class RunLedger:
         self.size = sum(tensor.numel() * tensor.element_size() for tensor in held)  # in bytes
         self.max_bytes = 64 * self.size + 2**30
         self.optimizers, self.schedulers, self.streams = optimizers, step.schedulers, streams
-        self.position, self.history, self.settings, self.step = position, history, settings, steps
+        self.position, self.history, self.settings, self._queue = position, history, settings, queue
         self.check_weights, self.check_state = step.check_weights, step.check_state
         self._model, self._augmented = model, augmented
         self.completed_fits = 0
@@ -123,6 +124,15 @@ class RunLedger:
         self.parent_checkpoint: str | None = None
         self.parent_path: str | None = None
         self.branch_differences: list[str] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is copied: a call of `fit` under way, in which a callback copies the trainer, is over in the copy."""
+        is_between = self.interrupted is not None or self.pending is not None
+        return self.__dict__ | ({} if is_between else {"completed_fits": len(self.position.fit_starts)})
+
+    def step(self) -> int:
+        """The number of steps made and read."""
+        return self._queue.steps
 
     def fingerprint(self, runs: int) -> Fingerprint:
         """What the networks and augmentations compute now from fixed inputs, in so many runs."""

@@ -139,6 +139,7 @@ class FitSession:
             if self._folder is not None:
                 self._folder.current = newest
             index = completed
+            self.is_over = index in position.stopped_fits and target == position.fit_target
         else:
             index = self._continue(completed, target)
         ledger.interrupted = None

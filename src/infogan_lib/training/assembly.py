@@ -1,6 +1,6 @@
 """The parts of a trainer: the model, its average, its regularizers, and what a checkpoint holds of all parts."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from infogan_lib.regularizers.defaults import default_regularizers
 from infogan_lib.resume.config import run_config
 from infogan_lib.resume.ledger import RunLedger
 from infogan_lib.step.step import InfoGANStep
+from infogan_lib.step.whole_step import StepQueue
 
 
 def as_model(
@@ -98,7 +99,7 @@ def make_ledger(
     position: Position,
     history: History,
     *,
-    steps: Callable[[], int],
+    queue: StepQueue,
     augmented: Mapping[str, object],
     seed: int,
 ) -> RunLedger:
@@ -127,4 +128,4 @@ def make_ledger(
         seed=seed,
     )
     states = OptimizerState([*optimizers.values()])
-    return RunLedger(step, states, streams, position, history, settings, steps=steps, augmented=augmented)
+    return RunLedger(step, states, streams, position, history, settings, queue=queue, augmented=augmented)

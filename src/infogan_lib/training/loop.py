@@ -41,7 +41,8 @@ def run_fit(
         for callback in called_here(callbacks, trainer.distributed):
             stack.callback(call, callback, trainer.distributed, lambda called: called.on_fit_end(trainer))
             call(callback, trainer.distributed, lambda called: called.on_fit_start(trainer, total))
-        session.save()
+        if not session.is_over:  # whose end is saved below, and as such
+            session.save()
         stop = stack.enter_context(StopSignals(saves=session.saves))
         FitLoop(trainer, callbacks, session, stop, check).run(last_step, last_epoch)
     stream.check_data()

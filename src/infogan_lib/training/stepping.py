@@ -180,6 +180,8 @@ class Stepper(ABC):
         """Train what requires gradients now, which may have changed since the last step."""
         flags = [parameter.requires_grad for parameter in self._parameters]
         if flags != self._required_grad:
+            if self._fitting_thread is None:  # what a callback freezes is frozen by the run itself
+                self._count_frozen()
             self._train_what_learns()
             self._required_grad = flags
 
@@ -234,6 +236,10 @@ class Stepper(ABC):
             raise
         finally:
             self._fitting_thread = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is copied and pickled: all but the call of `fit` under way, which a callback may copy the trainer in."""
+        return self.__dict__ | {"_fitting_thread": None}
 
     def _check_not_fitting(self, name: str, *, elsewhere: bool = False) -> None:
         """Check that no callback or other thread interferes with a call of `fit`. Raises RuntimeError.

@@ -184,7 +184,7 @@ class InfoGANTrainer(Stepper):
             self.streams,
             self._position,
             self.history,
-            steps=lambda: self.steps,
+            queue=self._queue,
             augmented=augmented,
             seed=self._seed,
         )
@@ -258,6 +258,7 @@ class InfoGANTrainer(Stepper):
             names = {"callbacks": [type(callback).__name__ for callback in called]}
             self.distributed.check_settings("arguments of fit", arguments | names)
             source, check = self._source(to_tensor(data), key, size, resumable=saving is not None)
+            self._count_frozen()
             self._train_what_learns()
             stream = DataStream(source, self._position)
             with FitSession(self._ledger, saving, stream, stateful, self.distributed) as session:
@@ -296,7 +297,6 @@ class InfoGANTrainer(Stepper):
 
     @override
     def _train_what_learns(self) -> None:
-        self._count_frozen()
         trains = check_information_trains(self._information_trains, self.model)
         parameters = parameters_by_optimizer(self.model, trains, self._step.networks.values())
         check_trainable(parameters)
