@@ -1,5 +1,6 @@
 """The checkpoints in a run folder, one by one."""
 
+import os
 import shutil
 import warnings
 
@@ -37,6 +38,25 @@ def test_a_checkpoint_is_replaced_in_one_piece(tmp_path):
     folder = tmp_path / "checkpoints" / "step_0000000001"
     assert len(list(folder.iterdir())) == 2
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+@pytest.mark.parametrize("name", ["rename", "replace", "unlink", "rmdir", "fsync"])
+def test_a_checkpoint_that_is_saved_again_is_there_at_every_moment(tmp_path, monkeypatch, name):
+    """It may be the only one of the run, which would begin again if the process died without it."""
+    found, real = [], getattr(os, name)
+
+    def watched(*args, **options):
+        result = real(*args, **options)
+        found.append(latest_checkpoint(tmp_path, max_bytes=MAX_BYTES))
+        return result
+
+    write(tmp_path, 1)
+    with RunFolder(tmp_path, keep=1, max_bytes=MAX_BYTES) as run:
+        monkeypatch.setattr(os, name, watched)
+        run.save(1, {"step": 1}, {"count": 2})
+        monkeypatch.undo()
+    assert all(checkpoint is not None for checkpoint in found)
+    assert read_checkpoint(tmp_path, max_bytes=MAX_BYTES).state == {"count": 2}
 
 
 def test_damaged_checkpoints_that_lead_to_others_are_not_followed(tmp_path):

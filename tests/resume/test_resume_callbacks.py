@@ -4,6 +4,7 @@ import json
 import math
 import os
 import threading
+import time
 
 import pytest
 
@@ -204,3 +205,19 @@ def test_callbacks_of_ones_own_keep_their_state(tmp_path):
     fit(trainer(), steps=5, callbacks=[first], checkpoints=tmp_path)
     t = fit(trainer(), callbacks=[second], checkpoints=tmp_path)
     assert second.total == pytest.approx(t.history["loss/d"].sum())
+
+
+@pytest.mark.parametrize("length", [1, 4, 8, 9, 30])
+def test_a_line_that_a_kill_has_cut_off_anywhere_is_removed(tmp_path, recwarn, length):
+    log = tmp_path / "log.jsonl"
+    killed(tmp_path / "run", log, every=2)
+    whole = log.read_bytes()
+    log.write_bytes(whole + whole[:length])
+    fit(trainer(), callbacks=[JSONLLogger(log)], checkpoints=Checkpoints(tmp_path / "run", every=2))
+    assert lines_in(log) == list(range(1, STEPS + 1))
+    assert not recwarn
+
+
+def test_a_clock_that_stands_still_ends_no_run(monkeypatch):
+    monkeypatch.setattr(time, "perf_counter", lambda: 5.0)
+    assert fit(trainer()).steps == STEPS

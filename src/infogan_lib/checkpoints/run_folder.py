@@ -12,13 +12,14 @@ holds the lock and so is alone.
 import os
 import re
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from infogan_lib._schema import MAX_STEPS
 from infogan_lib._warnings import warn
 from infogan_lib.checkpoints.bundle import (
+    MANIFEST,
     bundle_kind,
     check_replaceable,
     read_bundle,
@@ -138,9 +139,15 @@ class RunFolder:
         self.check_held()
         if step > MAX_STEPS:
             raise CheckpointError(self.folder, f"a run has at most {MAX_STEPS:,} steps; begin another one from it")
-        path = self.path(step)  # one that is there is damaged, or of a branch that was abandoned
-        with os_errors_as_checkpoint_errors(path, "saving"), atomic_folder(path) as draft:
-            write_bundle(draft, KIND, metadata, state, max_bytes=self._max_bytes)
+        path = self.path(step)
+        # One that is there is damaged, or of the call of `fit` before, and then perhaps all that there is of the run.
+        is_good = _is_good(path)
+        with os_errors_as_checkpoint_errors(path, "saving"):
+            for entry in path.iterdir() if is_good else ():
+                if entry.name != MANIFEST and not entry.name.startswith("state-"):
+                    remove_folder(entry)
+            with nullcontext(path) if is_good else atomic_folder(path) as draft:
+                write_bundle(draft, KIND, metadata, state, max_bytes=self._max_bytes)
         self.current = path
         self.rotate()
         return path

@@ -91,7 +91,7 @@ def stateful_among(callbacks: Iterable[Callback]) -> list[Callback]:
     return [callback for callback in callbacks if type(callback).state_dict is not Callback.state_dict]
 
 
-_BUFFER_BYTES = 2**13
+_BUFFER_BYTES, _LINE = 2**13, b'{"step": '
 
 
 class JSONLLogger(Callback, Described):
@@ -142,7 +142,8 @@ class JSONLLogger(Callback, Described):
             begin = file.seek(max(0, size - 2**20))
             tail = file.read()
         last = tail[tail.rfind(b"\n") + 1 :]
-        if last.startswith(b'{"step": ') and _step_of(last) is None:
+        is_ours = last.startswith(_LINE) or _LINE.startswith(last)
+        if last and is_ours and _step_of(last) is None:
             os.truncate(self.path, begin + len(tail) - len(last))
         elif last and self._file is not None:
             self._file.write(b"\n")

@@ -144,7 +144,7 @@ class FitLoop:
             self._read_launched()  # the cause may be that the step before was not finite
             raise
         now = time.perf_counter()
-        self._speeds[trainer.launched] = len(batch) / (now - self._lap)
+        self._speeds[trainer.launched] = len(batch) / max(now - self._lap, 1e-9)  # a clock may stand still
         self._lap = now
         self._catch_up(pending=1)
         if any(callback.needs_model(trainer.launched) for callback in self._callbacks):
