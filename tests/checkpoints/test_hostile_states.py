@@ -75,6 +75,8 @@ STATES = [
     (("streams", "surplus"), torch.zeros(3, dtype=torch.uint8), "random streams"),
     (("step", "count"), "many", "does not fit"),
     (("step", "precision"), {"scale": 1.0}, "another precision"),
+    (("step", "precision"), torch.zeros(3, 2), "another precision"),
+    (("step", "precision"), [], "another precision"),
     (("position", "fit_starts"), "none", "does not fit"),
     (("position", "batch_index"), None, "does not fit"),
     (("global_rng", "numpy"), [], "does not fit"),

@@ -19,6 +19,18 @@ def test_a_launcher_must_say_how_to_meet(monkeypatch):
         make_trainer()
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("RANK", "x"), ("RANK", "-1"), ("RANK", "4"), ("MASTER_PORT", ""), ("MASTER_PORT", "65536")]
+)
+def test_a_rank_or_a_port_that_is_none_is_named(monkeypatch, name, value):
+    for variable in {"WORLD_SIZE": "4", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(*variable)
+    monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.distributed, "rendezvous", lambda *_, **__: pytest.fail("it would wait for the others"))
+    with pytest.raises(RuntimeError, match=f"{name} must be a whole number from 0 to .*, but is '{value}'"):
+        make_trainer()
+
+
 def test_a_process_group_counts_more_than_the_environment(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "4")
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)

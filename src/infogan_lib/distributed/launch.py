@@ -19,6 +19,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import distributed
 
+from infogan_lib._messages import shorten
+
 _LAUNCHED_WITH = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 _MEETING_TIME = timedelta(minutes=10)
@@ -31,7 +33,7 @@ def init_group() -> bool:
     """Make a process group, which ends with the program, if a launcher has started this process as one of several.
 
     Returns whether there is a group now. Raises RuntimeError for a launcher that has not said all that a process group
-    needs, or a process that does not come.
+    needs, or not in numbers, or a process that does not come.
     """
     size = launched_size()
     if size <= 1:
@@ -41,6 +43,10 @@ def init_group() -> bool:
             f"WORLD_SIZE={size} says that this is one of {size} processes, but {', '.join(missing)} is not set; "
             "start the program with torchrun, or unset WORLD_SIZE to train in one process"
         )
+    for name, most in (("RANK", size - 1), ("MASTER_PORT", 65535)):
+        value = os.environ[name]
+        if not value.isdecimal() or len(value) > 9 or int(value) > most:
+            raise RuntimeError(f"{name} must be a whole number from 0 to {most}, but is {shorten(value)}")
     importlib.import_module("torch._dynamo")  # an optimizer imports it, and it keeps a group that is there before it
     on_cuda = torch.cuda.is_available() and distributed.is_nccl_available()
     meet = distributed.rendezvous  # pyright: ignore[reportPrivateImportUsage]
@@ -60,7 +66,7 @@ def init_group() -> bool:
 def launched_size() -> int:
     """The number of processes that a launcher says it has started; 1 without one."""
     size = os.environ.get("WORLD_SIZE", "1")
-    return int(size) if size.isdecimal() else 1
+    return int(size) if size.isdecimal() and len(size) < 10 else 1
 
 
 def agree_on_name(store: Any, rank: int, world_size: int, timeout: timedelta = _MEETING_TIME) -> str:

@@ -66,7 +66,7 @@ class LatentSpec(Traversable):
         **named: Variables by name, as keywords.
 
     Raises:
-        TypeError: A value is no `LatentVariable`, or a name is no non-empty string.
+        TypeError: A value is no `LatentVariable`, a name no non-empty string, or a width or an entropy no number.
         ValueError: There is no variable, a name is used twice, or the variables have more than 2**20 columns.
 
     Example:

@@ -112,7 +112,7 @@ class Precision(Described):
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Restore both, and drop what an interrupted step left in the scaler. Raises ValueError in another one."""
-        if state and not self.scaler.is_enabled():
+        if not self.scaler.is_enabled() and (not isinstance(state, Mapping) or len(state) > 0):
             raise ValueError("it was saved in another precision")
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.scaler.is_enabled())
         if state:
