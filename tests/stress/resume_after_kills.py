@@ -1,6 +1,6 @@
-"""Kills small runs by SIGKILL at random moments, resumes each until it is completed, and compares it bitwise with an
-uninterrupted run: weights, averaged weights, optimizers, random streams, history and log. A kill in three is aimed at
-a save, which takes so little of a run that random moments may miss it.
+"""Kills small runs, of one or of many calls of `fit`, by SIGKILL at random moments, resumes each until it is completed,
+and compares it bitwise with an uninterrupted run: weights, averaged weights, optimizers, random streams, history and
+log. A kill in three is aimed at a save, which takes so little of a run that random moments may miss it.
 
     python tests/stress/resume_after_kills.py            1,000 kills, a few minutes
     python tests/stress/resume_after_kills.py --kills 50
@@ -30,6 +30,7 @@ KINDS = [
     Kind(data="loader"),
     Kind(precision="bf16"),
     Kind(data="dataset", num_workers=2),
+    Kind(calls=20, keep=1),
 ]
 
 MIN_RUNS = 3  # that are compared, whatever the number of kills

@@ -35,6 +35,8 @@ class Kind:
     data: str = "tensor"
     num_workers: int = 0
     joint_batches: bool = False
+    calls: int = 1  # of fit; each but the first begins with a checkpoint of the step at which the one before ended
+    keep: int = 2
 
 
 def trainer(kind: Kind = Kind()) -> ig.InfoGANTrainer:
@@ -87,19 +89,22 @@ def train(kind: Kind, folder: Path, *, steps: int = 60, callbacks: Sequence[ig.C
     Args:
         kind: The settings.
         folder: The run's folder.
-        steps: The length of the run. A batch has twelve images, so that 60 steps end in the middle of an epoch.
+        steps: The length of the run, in all calls of fit. A batch has twelve images, so that 60 steps end in the middle
+            of an epoch.
         callbacks: Called after the log's.
         **options: Settings of `Checkpoints`.
     """
     num_workers = kind.num_workers if kind.data == "dataset" else 0  # a loader brings its own
-    trainer(kind).fit(
-        data(kind),
-        steps=steps,
-        batch_size=12,
-        num_workers=num_workers,
-        callbacks=[JSONLLogger(folder / "metrics.jsonl"), *callbacks],
-        checkpoints=Checkpoints(folder, **options),
-    )
+    trained, log = trainer(kind), JSONLLogger(folder / "metrics.jsonl")
+    for _ in range(kind.calls):
+        trained.fit(
+            data(kind),
+            steps=steps // kind.calls,
+            batch_size=12,
+            num_workers=num_workers,
+            callbacks=[log, *callbacks],
+            checkpoints=Checkpoints(folder, **({"keep": kind.keep} | options)),
+        )
 
 
 def last_checkpoint(folder: Path) -> Checkpoint | None:

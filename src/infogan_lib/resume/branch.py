@@ -46,6 +46,7 @@ class Branch:
         if self._reschedules:
             self._check_steps(state["step"]["count"])
             state = self._with_own_schedules(state)
+        check_schema(self._path, "step", state["step"], self._ledger.parts["step"].schema)
         check_schema(self._path, "data", state["data"], self._stream.schema)
         step = {name: value for name, value in state["step"].items() if name != "frozen"}
         state = state | {"callbacks": self._with_own_callbacks(state["callbacks"]), "step": step}
@@ -84,17 +85,17 @@ class Branch:
         """The states of callbacks by class, in the branch's order."""
         check_schema(self._path, "callbacks", saved, ListOf(Items((Text(), Plain()))))
         left = [list(entry) for entry in saved]
-        merged = CompositeState(callbacks=self._callbacks).state_dict()["callbacks"]
-        before, now = [name for name, _ in left], [name for name, _ in merged]
+        own = CompositeState(callbacks=self._callbacks).state_dict()["callbacks"]
+        merged, before, now = list(own), [name for name, _ in left], [name for name, _ in own]
         if before != now:
             self.differences.append(f"callbacks were {', '.join(before) or 'none'} and are {', '.join(now) or 'none'}")
         for i, (name, _) in enumerate(merged):
             match = next((entry for entry in left if entry[0] == name), None)
             if match is not None:
                 left.remove(match)
-                if name not in _LOGS:
-                    merged[i] = match
-        return merged
+                merged[i] = match
+        self._callbacks.check(self._path, merged)
+        return [mine if mine[0] in _LOGS else theirs for mine, theirs in zip(own, merged, strict=True)]
 
     def _misfit_of_data(self, state: dict[str, Any]) -> str | None:
         """Why the run's position makes no sense in the branch's data; None where it does."""
