@@ -23,6 +23,11 @@ PRECISIONS = {
     "TF32": {"precision": "fp32", "tf32": True},
     "bf16": {"precision": "bf16"},
 }
+SWITCHES: dict[str, dict[str, Any]] = {
+    "cudnn.benchmark": {"benchmark": True, "memory_format": torch.contiguous_format},
+    "channels_last": {"benchmark": False, "memory_format": torch.channels_last},
+    "cudnn.benchmark, channels_last": {"benchmark": True, "memory_format": torch.channels_last},
+}
 _WAITS = ("cudaStreamSynchronize", "cudaEventSynchronize", "cudaDeviceSynchronize", "cudaMemcpy")
 _LAUNCHES = ("cudaLaunchKernel", "cuLaunchKernel", "cudaLaunchKernelExC", "cuLaunchKernelEx", "cudaGraphLaunch")
 
@@ -84,14 +89,24 @@ def speed(sizes: Sizes, batch: int, ceilings: dict[str, Any]) -> dict[str, Any]:
         ceiling = ceilings.get(f"TFLOP/s {title.split(',')[0].lower()}")
         share = {"share of the product's TFLOP/s": flops * rate["images/s"] / n / 1e12 / ceiling} if ceiling else {}
         found[f"trainer, {title}"] = rate | {"GFLOP a step": flops / 1e9} | share
+    for title, settings in SWITCHES.items():  # torch's own, which a program sets
+        with torch.backends.cudnn.flags(enabled=True, benchmark=settings["benchmark"]):
+            trainer = lab28(sizes, width, PRECISIONS["bf16"], settings["memory_format"])
+            data = random_bytes(trainer, sizes.of(max(8192, 2 * n), 64))
+            found[f"trainer, bf16, {title}"] = _rate(
+                sizes, lambda steps, t=trainer, d=data: t.fit(d, steps=steps, batch_size=n), n
+            )
     return found
 
 
-def lab28(sizes: Sizes, width: int, engine: dict[str, Any]) -> InfoGANTrainer:
+def lab28(
+    sizes: Sizes, width: int, engine: dict[str, Any], memory_format: torch.memory_format = torch.contiguous_format
+) -> InfoGANTrainer:
     """The trainer with the networks, rates and terms of the textbook loop; see `step_speed.trainer_28`."""
-    model = InfoGAN(
-        generator(width), nn.Sequential(trunk(width), d_head(width)), LATENT, tap="0", q_head=QHead28(width)
-    )
+    made, discriminator = generator(width), nn.Sequential(trunk(width), d_head(width))
+    for network in (made, discriminator):
+        network.to(memory_format=memory_format)  # type: ignore - torch does not declare it
+    model = InfoGAN(made, discriminator, LATENT, tap="0", q_head=QHead28(width))
     recipe_like: dict[str, Any] = {"regularizers": (), "information_trains": ["generator", "q_head"]}
     return InfoGANTrainer(
         model, optimizers=Optimizers(g=1e-4, d=1e-4), engine=Engine(sizes.device, **engine), **recipe_like

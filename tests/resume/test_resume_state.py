@@ -6,7 +6,7 @@ from torch import nn
 
 import infogan_lib as ig
 from infogan_lib import Checkpoints
-from resume_toys import fit, same_run, trainer
+from resume_toys import fit, moments, same_run, trainer
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
 
@@ -49,6 +49,32 @@ def test_moments_keep_their_precision(tmp_path):
     assert same_run(
         whole, fit(make(), checkpoints=Checkpoints(None, resume=tmp_path / "checkpoints" / f"step_{5:010d}"))
     )
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.Adam, torch.optim.SGD])
+def test_networks_whose_weights_lie_channels_last_resume_as_they_were(tmp_path, optimizer):
+    """Fused optimizers go through memory in its order, so a moment in another one would be another weight's."""
+
+    def make():
+        torch.manual_seed(0)
+        generator = nn.Sequential(
+            *(nn.Unflatten(1, (LATENT.width, 1, 1)), nn.ConvTranspose2d(LATENT.width, 8, 2), nn.ReLU()),
+            *(nn.ConvTranspose2d(8, 1, 4, 2, 1), nn.Tanh()),
+        )
+        discriminator = nn.Sequential(nn.Conv2d(1, 6, 4, 2, 1), nn.Conv2d(6, 6, 2), nn.Flatten(), nn.Linear(6, 1))
+        for network in (generator, discriminator):
+            network.to(memory_format=torch.channels_last)
+        settings = {"momentum": 0.9} if optimizer is torch.optim.SGD else {}
+        given = {f"{part}_optimizer": lambda p: optimizer(p, 1e-3, fused=True, **settings) for part in ("g", "d")}
+        return make_trainer(generator, discriminator, LATENT, tap="1", device="cpu", ema_decay=0.9, **given)
+
+    whole = fit(make())
+    fit(make(), checkpoints=Checkpoints(tmp_path, every=5, keep=9))
+    resumed = fit(make(), checkpoints=Checkpoints(None, resume=tmp_path / "checkpoints" / f"step_{5:010d}"))
+    assert same_run(whole, resumed)
+    strides = [[moment.stride() for moment in moments(t)] for t in (whole, resumed)]
+    assert strides[0] == strides[1]
+    assert (24, 1, 12, 6) in strides[0]
 
 
 def test_buffers_that_a_module_does_not_save_are_saved(tmp_path):

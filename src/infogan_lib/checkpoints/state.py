@@ -11,6 +11,7 @@ from copy import copy
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from typing_extensions import override
@@ -171,14 +172,18 @@ class OptimizerState(Checkable):
             )
 
     def load_state_dict(self, states: Sequence[dict[str, Any]]) -> None:
-        """Load moments and settings, each tensor in the dtype it was saved in."""
+        """Load moments and settings, each tensor in the dtype it was saved in, and laid out in memory as its parameter.
+
+        Fused optimizers go through parameters and moments in the order of memory, and files keep none.
+        """
         for optimizer, state in zip(self._optimizers, states, strict=True):
             optimizer.load_state_dict(clone(state))  # torch keeps the tensors, and the next step changes them
             for number, parameter in enumerate(_parameters(optimizer)):
                 own, saved = optimizer.state.get(parameter), state["state"].get(number)
                 if isinstance(own, dict) and isinstance(saved, dict):
                     # torch casts what it loads to the parameter's dtype; a moment kept in another one would change.
-                    own.update({key: _in_dtype_of(own[key], value) for key, value in saved.items() if key in own})
+                    kept = {key: _in_dtype_of(own[key], value) for key, value in saved.items() if key in own}
+                    own.update({key: _laid_out_as(parameter, value) for key, value in kept.items()})
 
     def with_current_param_groups(self, path: Path, state: dict[str, Any]) -> dict[str, Any]:
         """A run's state with the optimizers' current settings, for a branch that changes their rates.
@@ -207,6 +212,14 @@ def _in_dtype_of(own: Any, saved: Any) -> Any:
     if type(own) in (list, tuple) and isinstance(saved, type(own)) and len(own) == len(saved):
         return type(own)(map(_in_dtype_of, own, saved))
     return own
+
+
+def _laid_out_as(parameter: Tensor, moment: Any) -> Any:
+    """A moment of a parameter's shape in the order of memory that the optimizer made it in, such as channels_last."""
+    if not isinstance(moment, Tensor) or moment.shape != parameter.shape or moment.is_sparse:
+        return moment
+    arranged = torch.empty_like(parameter, dtype=moment.dtype)
+    return moment if moment.stride() == arranged.stride() else arranged.copy_(moment)
 
 
 def _group_sizes(state: dict[str, Any]) -> list[int]:
