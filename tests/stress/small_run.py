@@ -96,6 +96,7 @@ def train(kind: Kind, folder: Path, *, steps: int = 60, callbacks: Sequence[ig.C
     """
     num_workers = kind.num_workers if kind.data == "dataset" else 0  # a loader brings its own
     trained, log = trainer(kind), JSONLLogger(folder / "metrics.jsonl")
+    settings: dict[str, Any] = {"keep": kind.keep} | options
     for _ in range(kind.calls):
         trained.fit(
             data(kind),
@@ -103,7 +104,7 @@ def train(kind: Kind, folder: Path, *, steps: int = 60, callbacks: Sequence[ig.C
             batch_size=12,
             num_workers=num_workers,
             callbacks=[log, *callbacks],
-            checkpoints=Checkpoints(folder, **({"keep": kind.keep} | options)),
+            checkpoints=Checkpoints(folder, **settings),
         )
 
 
