@@ -11,7 +11,7 @@ RETURNED = [
     lambda x: None,
     lambda x: 0.5,
     lambda x: [0.5],
-    lambda x: x.detach().numpy(),
+    lambda x: x.detach().cpu().numpy(),
     lambda x: x > 0,
     lambda x: x.long(),
     lambda x: x + 0j,
@@ -85,7 +85,10 @@ def test_a_part_of_the_loss_that_trains_nothing_is_refused():
     refused(message, regularizers=[term(kind, lambda x: torch.zeros(()))])
 
 
-CHANGES = [*RETURNED, lambda x: x[:, :, 1:], lambda x: torch.cat([x, x]), lambda x: x.double(), lambda x: x.to_sparse()]
+CHANGES = [
+    *(*RETURNED, lambda x: x[:, :, 1:], lambda x: torch.cat([x, x]), lambda x: x.double()),
+    pytest.param(lambda x: x.to_sparse(), marks=pytest.mark.cpu),
+]
 
 
 @pytest.mark.parametrize("change", CHANGES)
