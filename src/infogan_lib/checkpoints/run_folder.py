@@ -11,7 +11,7 @@ holds the lock and so is alone.
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -177,19 +177,16 @@ def latest_checkpoint(run: Path, *, max_bytes: int, check: Check | None = None) 
 
     None if the run has none at all; CheckpointError if it has some, but none can be used.
     """
-    damage, left = None, _list_steps(run / "checkpoints")
-    while left:
-        _, path = left.pop(0)
+    damage = None
+    for path in _newest_first(run):
         try:
             if path.is_symlink():
                 raise CheckpointError(path, "it is a symbolic link, and links are not followed here")
             return _read(path, max_bytes, check)
         except CheckpointError as error:
-            if not os.path.lexists(path) and (now := _list_steps(run / "checkpoints")):
-                left, damage = now, None  # the run goes on, and has removed it
-                continue
-            warn(f"{error}; trying an earlier one")
             damage = error
+            if os.path.lexists(path):
+                warn(f"{error}; trying an earlier one")
     if damage is not None:
         raise CheckpointError(
             run,
@@ -244,17 +241,23 @@ def _check_name(path: Path, metadata: dict[str, Any]) -> None:
 
 def latest_metadata(run: Path) -> Checkpoint | None:
     """The newest checkpoint of a run with a readable manifest, without its state; None if there is none."""
-    left = _list_steps(run / "checkpoints")
-    while left:
-        _, path = left.pop(0)
+    for path in _newest_first(run):
         with suppress(CheckpointError):
             metadata = read_metadata(path, KIND)
             held = hold(path, metadata)
             if os.path.lexists(path):
                 return Checkpoint(path, metadata, None, held)
-        if not os.path.lexists(path):
-            left = _list_steps(run / "checkpoints")  # the run goes on, and has removed it
     return None
+
+
+def _newest_first(run: Path) -> Iterator[Path]:
+    """The checkpoints of a run, listed anew where the one last given is gone, as a run that goes on removes them."""
+    left = _list_steps(run / "checkpoints")
+    while left:
+        _, path = left.pop(0)
+        yield path
+        if not os.path.lexists(path):
+            left = _list_steps(run / "checkpoints")
 
 
 def remove_unnamed_segments(run: Path) -> None:
