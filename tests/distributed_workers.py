@@ -1,6 +1,8 @@
 """Processes that train together: a persistent group that runs functions, and programs that `torchrun` starts."""
 
+import faulthandler
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,6 +29,7 @@ class Raised:
 
 
 def _work(rank: int, size: int, meeting: str, pipe: Connection) -> None:
+    faulthandler.enable()
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=size)
     while (task := pipe.recv()) is not None:
@@ -48,14 +51,18 @@ class Workers:
 
     def __init__(self, size: int) -> None:
         self.size = size
+        self._start()
+
+    def _start(self) -> None:
         self._folder = tempfile.TemporaryDirectory()
         meeting, spawn = str(Path(self._folder.name) / "meeting"), multiprocessing.get_context("spawn")
-        pairs = [spawn.Pipe() for _ in range(size)]
+        pairs = [spawn.Pipe() for _ in range(self.size)]
         self._pipes = [own for own, _ in pairs]
         before = os.environ.get("OMP_NUM_THREADS")
         os.environ["OMP_NUM_THREADS"] = "1"
         self._processes = [
-            spawn.Process(target=_work, args=(rank, size, meeting, theirs)) for rank, (_, theirs) in enumerate(pairs)
+            spawn.Process(target=_work, args=(rank, self.size, meeting, theirs))
+            for rank, (_, theirs) in enumerate(pairs)
         ]
         for process in self._processes:
             process.start()
@@ -70,9 +77,20 @@ class Workers:
         results = []
         for rank in range(self.size) if of is None else of:
             pipe = self._pipes[rank]
-            assert pipe.poll(TIMEOUT_SECONDS), f"process {rank} hangs"
+            if not pipe.poll(TIMEOUT_SECONDS):
+                self._start_again()
+                raise AssertionError(f"process {rank} hangs; see above where each of them is")
             results.append(pipe.recv())
         return results
+
+    def _start_again(self) -> None:
+        """End all processes, of which each prints where it is, and start others."""
+        for process in self._processes:
+            if process.is_alive():
+                os.kill(process.pid or 0, signal.SIGABRT)
+            process.join()
+        self._folder.cleanup()
+        self._start()
 
     def end(self) -> None:
         for pipe, process in zip(self._pipes, self._processes, strict=True):

@@ -9,6 +9,7 @@ import json
 import os
 import pickle
 import socket
+import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -105,7 +106,7 @@ class Processes:
     def all_reduce(self, tensor: Tensor) -> None:
         """Make a tensor the sum of those of all processes, in place."""
         if self.world_size > 1:
-            with self._connection():
+            with self._connection(), _until_released(tensor):
                 distributed.all_reduce(tensor)
 
     def all_gather(self, whole: Tensor, own: Tensor) -> None:
@@ -113,7 +114,7 @@ class Processes:
         if self.world_size == 1:
             whole.copy_(own)
             return
-        with self._connection():
+        with self._connection(), _until_released(whole, own):
             all_gather(whole, own)
 
     @contextmanager
@@ -166,14 +167,16 @@ class Processes:
         return [pickle.loads(part[:n].numpy().tobytes()) for part, n in zip(gathered, sizes, strict=True)]
 
     def _all_gather(self, own: Tensor, timeout: timedelta | None) -> Tensor:
-        given = own.new_empty(self.world_size, len(own))
-        work = all_gather(given.view(-1), own, group=self._host_group, async_op=True)
-        assert work is not None
-        if timeout is None:
-            work.wait()
-        else:
-            work.wait(timeout)
-        return given
+        given = own.new_empty(self.world_size * len(own))
+        with _until_released(given, own):
+            work = all_gather(given, own, group=self._host_group, async_op=True)
+            assert work is not None
+            if timeout is None:
+                work.wait()
+            else:
+                work.wait(timeout)
+            del work
+        return given.view(self.world_size, -1)
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -223,9 +226,10 @@ class Processes:
         own = [tensor.detach().cpu().contiguous() for tensor in tensors or []] if self.rank == source else []
         kinds = self.exchange([(tensor.dtype, tuple(tensor.shape)) for tensor in own])[source]
         sent = own if self.rank == source else [torch.empty(shape, dtype=dtype) for dtype, shape in kinds]
-        with self._connection():
-            for tensor in sent:
-                distributed.broadcast(tensor.view(-1).view(torch.uint8), source, group=self._host_group)
+        for tensor in sent:
+            data = tensor.view(-1).view(torch.uint8)
+            with self._connection(), _until_released(data):
+                distributed.broadcast(data, source, group=self._host_group)
         return sent
 
     @torch.no_grad()
@@ -286,6 +290,27 @@ def join() -> Processes:
     if torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
     return Processes(distributed.get_rank(), size, host_group())
+
+
+@contextmanager
+def _until_released(*tensors: Tensor) -> Iterator[None]:
+    """A context of a collective operation, after which gloo's threads hold these tensors no more.
+
+    They let go of them a little after the operation is over, and enter Python for that. If the process forks at that
+    moment, as a DataLoader does to start its workers, then before Python 3.12 the child waits forever for a lock.
+    """
+    hosts = [tensor for tensor in tensors if tensor.device.type == "cpu"]
+    before = [_holders(tensor) for tensor in hosts]
+    yield
+    deadline = time.monotonic() + 1
+    for tensor, count in zip(hosts, before, strict=True):
+        while _holders(tensor) > count and time.monotonic() < deadline:
+            time.sleep(0)
+
+
+def _holders(tensor: Tensor) -> int:
+    """How many references there are to a tensor outside of Python."""
+    return tensor._use_count()  # pyright: ignore[reportAttributeAccessIssue]  # torch has no stub for it
 
 
 def _as_bytes(value: Any) -> Tensor:
