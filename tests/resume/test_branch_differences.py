@@ -114,14 +114,19 @@ def test_callbacks_that_stay_keep_their_state_beside_added_ones(tmp_path):
         fit(trainer(), steps=8, checkpoints=Checkpoints(tmp_path / "c", resume=tmp_path / "b"))
 
 
-def test_a_log_of_the_run_keeps_its_lines_where_a_branch_adds_to_it(tmp_path, recwarn):
+class OwnLogger(JSONLLogger):
+    """A user's."""
+
+
+@pytest.mark.parametrize("logger", [JSONLLogger, OwnLogger])
+def test_a_log_of_the_run_keeps_its_lines_where_a_branch_adds_to_it(tmp_path, recwarn, logger):
     logs = [tmp_path / "log.jsonl", tmp_path / "own.jsonl"]
-    fit(trainer(), steps=6, callbacks=[JSONLLogger(logs[0])], checkpoints=Checkpoints(tmp_path / "a", every=3, keep=9))
+    fit(trainer(), steps=6, callbacks=[logger(logs[0])], checkpoints=Checkpoints(tmp_path / "a", every=3, keep=9))
     start = tmp_path / "a/checkpoints/step_0000000003"
     for i, log in enumerate(logs):
         for steps in (4, 5):  # the second call resumes the branch
             settings = Checkpoints(tmp_path / f"b{i}", resume=start)
-            fit(trainer(), steps=steps, callbacks=[JSONLLogger(log)], checkpoints=settings)
+            fit(trainer(), steps=steps, callbacks=[logger(log)], checkpoints=settings)
     assert lines_in(logs[0]) == [1, 2, 3, 4, 5, 6, 4, 5]
     assert lines_in(logs[1]) == [4, 5]
     assert not recwarn

@@ -227,15 +227,19 @@ def _group_sizes(state: dict[str, Any]) -> list[int]:
 
 
 class StateList(Checkable):
-    """Several parts of one kind, in order, told apart by their classes."""
+    """Several parts of one kind, in order, told apart by their classes.
+
+    Attributes:
+        parts: The parts.
+    """
 
     def __init__(self, parts: Sequence[Stateful]) -> None:
-        self._parts = parts
+        self.parts = parts
         self._names = [type(part).__name__ for part in parts]
 
     def state_dict(self) -> list[list[Any]]:
         """The class name and the state of each."""
-        return [[name, part.state_dict()] for name, part in zip(self._names, self._parts, strict=True)]
+        return [[name, part.state_dict()] for name, part in zip(self._names, self.parts, strict=True)]
 
     @override
     def check(self, path: Path, state: Any) -> None:
@@ -248,12 +252,12 @@ class StateList(Checkable):
                 f"its state does not fit: it was saved with {saved or 'none'}, but here are {self._names or 'none'}; "
                 "give the same, in the same order",
             )
-        for part, (name, own) in zip(self._parts, state, strict=True):
+        for part, (name, own) in zip(self.parts, state, strict=True):
             check_schema(path, name, own, _schema_of(part))
 
     def load_state_dict(self, states: Sequence[Sequence[Any]]) -> None:
         """Restore the state of each, as `state_dict` returned them and `check` has seen them."""
-        for part, (_, state) in zip(self._parts, states, strict=True):
+        for part, (_, state) in zip(self.parts, states, strict=True):
             part.load_state_dict(clone(state))  # which the part may keep and change, and CyclicLR takes apart
 
     def take_over(self, before: "StateList") -> None:
@@ -261,10 +265,10 @@ class StateList(Checkable):
 
         Where a state cannot be taken over, a warning says so.
         """
-        left = [part for part in before._parts if not any(part is own for own in self._parts)]
-        for part in self._parts:
+        left = [part for part in before.parts if not any(part is own for own in self.parts)]
+        for part in self.parts:
             match = next((old for old in left if type(old).__name__ == type(part).__name__), None)
-            if match is not None and not any(part is old for old in before._parts):
+            if match is not None and not any(part is old for old in before.parts):
                 left.remove(match)
                 try:
                     part.load_state_dict(clone(to_plain_data(match.state_dict())))

@@ -13,9 +13,6 @@ from infogan_lib.data.stream import DataStream
 from infogan_lib.resume.ledger import RunLedger
 from infogan_lib.step.optimizers import advance
 
-_LOGS = frozenset({"JSONLLogger"})
-"""Callbacks whose state is a place in a file, which is the run's."""
-
 MAX_RESCHEDULED_STEPS = 10**7
 """The most steps that schedules are advanced by, one after the other, which takes minutes."""
 
@@ -95,7 +92,8 @@ class Branch:
                 left.remove(match)
                 merged[i] = match
         self._callbacks.check(self._path, merged)
-        return [mine if mine[0] in _LOGS else theirs for mine, theirs in zip(own, merged, strict=True)]
+        anew = [getattr(part, "begins_anew_in_branch", False) for part in self._callbacks.parts]
+        return [mine if is_anew else theirs for mine, theirs, is_anew in zip(own, merged, anew, strict=True)]
 
     def _misfit_of_data(self, state: dict[str, Any]) -> str | None:
         """Why the run's position makes no sense in the branch's data; None where it does."""

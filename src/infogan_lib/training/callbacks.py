@@ -30,9 +30,12 @@ class Callback:
     Attributes:
         on_all_processes: Whether each of several processes calls it; by default process 0 alone does, as files and
             prints want it.
+        begins_anew_in_branch: Whether a branch of a run does not take over the state, which is of this run alone, such
+            as a place in a file.
     """
 
     on_all_processes: bool = False
+    begins_anew_in_branch: bool = False
 
     def needs_model(self, step: int) -> bool:
         """Whether `on_step_end` looks at the model after this step, from 1; always, unless overridden."""
@@ -107,6 +110,8 @@ class JSONLLogger(Callback, Described):
     Raises:
         OSError: a line that cannot be written, with the file's name.
     """
+
+    begins_anew_in_branch = True
 
     def __init__(self, path: str | os.PathLike[str], *, every: int = 1) -> None:
         self.path = check_path("path", path)
