@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -84,9 +84,6 @@ class Regularizer(ABC):
         self.weight = check_float("weight", weight, minimum=0)
         self.after = check_int("after", after, minimum=0)
         self.every = check_int("every", every, minimum=1)
-
-
-Kind = TypeVar("Kind", bound=Regularizer)
 
 
 def check_several_names(argument: str, value: Any, what: str) -> tuple[str, ...] | None:
@@ -209,25 +206,18 @@ def check_regularizers(regularizers: Any, latent: LatentSpec) -> tuple[Regulariz
     return result
 
 
-def due_regularizers(regularizers: Iterable[Regularizer], kind: type[Kind], step: int) -> list[Kind]:
-    """The regularizers of one kind that a step has.
-
-    Args:
-        regularizers: All there are.
-        kind: The kind wanted.
-        step: The number of steps before this one, as regularizers of this kind count them.
-    """
-    return [r for r in regularizers if isinstance(r, kind) and r.is_due(step)]
-
-
-def all_due(regularizers: Iterable[Regularizer], step: int, d_steps: int) -> list[tuple[Regularizer, int]]:
-    """The regularizers of all kinds that a step has, each with the number of steps before it as this kind counts them.
+def due_regularizers(regularizers: Iterable[Regularizer], step: int, d_steps: int) -> list[tuple[Regularizer, int]]:
+    """The regularizers that a step has, each with the number of steps before it as those of its kind count them.
 
     Args:
         regularizers: All there are.
         step: The number of steps before this one.
         d_steps: Updates of D per update of G.
     """
-    numbers = {GeneratorRegularizer: step // d_steps} if (step + 1) % d_steps == 0 else {}
-    numbers |= {RealImageRegularizer: step, DiscriminatorRegularizer: step}
-    return [(r, number) for kind, number in numbers.items() for r in due_regularizers(regularizers, kind, number)]
+    due = []
+    for regularizer in regularizers:
+        of_g = isinstance(regularizer, GeneratorRegularizer)
+        number = step // d_steps if of_g else step
+        if regularizer.is_due(number) and not (of_g and (step + 1) % d_steps):
+            due.append((regularizer, number))
+    return due

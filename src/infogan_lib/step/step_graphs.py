@@ -16,7 +16,6 @@ from infogan_lib._checks import describe
 from infogan_lib._warnings import warn
 from infogan_lib.data.labels import Batch, batch_of, tensors_of
 from infogan_lib.data.rng import RandomStreams
-from infogan_lib.regularizers.base import all_due
 from infogan_lib.step.graph import CaptureError, CudaCapture, Graphs
 from infogan_lib.step.metrics import Row
 
@@ -102,7 +101,7 @@ class StepGraphs:
             (
                 *_settings(step.adversarial),
                 *_settings(step.precision.scaler),
-                *((id(r), _settings(r)) for r, _ in all_due(step.regularizers, step.count, step.d_steps)),
+                *((id(r), _settings(r)) for r in step.due),
             ),
             tuple(p.requires_grad for m in self._modules for p in m._parameters.values() if p is not None),
             tuple(module.training for module in self._modules),

@@ -14,7 +14,7 @@ from infogan_lib._schema import Described, Int, Kind, ListOf, Record
 from infogan_lib.data.labels import Batch, images_of
 from infogan_lib.history.history import History
 from infogan_lib.model.infogan import InfoGAN
-from infogan_lib.regularizers.base import Regularizer, all_due
+from infogan_lib.regularizers.base import Regularizer, due_regularizers
 from infogan_lib.step.graph import CaptureError
 from infogan_lib.step.guard import Guard, NonFiniteLossError, PendingStep
 from infogan_lib.step.metrics import Row, Terms, step_metrics
@@ -30,12 +30,14 @@ class WholeStep(Described):
 
     Attributes:
         count: The number of steps launched.
+        due: The regularizers of the step that is launched.
         graphs: The graphs that steps are captured in; None for none.
     """
 
     d_steps: int
     regularizers: Sequence[Regularizer]
     schedulers: list[LRScheduler]
+    due: Sequence[Regularizer] = ()
     graphs: StepGraphs | None = None
 
     def __init__(
@@ -75,8 +77,10 @@ class WholeStep(Described):
         number, contexts, before = self.count, ContextState(self.precision.device), None
         try:
             before = self._guard.begin()
-            for term, of_term in all_due(self.regularizers, number, self.d_steps):
-                term.set_step(of_term)
+            due = due_regularizers(self.regularizers, number, self.d_steps)
+            self.due = [regularizer for regularizer, _ in due]
+            for regularizer, of_regularizer in due:
+                regularizer.set_step(of_regularizer)
             with self.precision.step(), self.model.tapping():
                 if self.graphs is None:
                     row = self._compute(real, draw)
