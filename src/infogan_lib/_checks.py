@@ -23,7 +23,7 @@ from infogan_lib._messages import join_names as join_names
 from infogan_lib._messages import one_line as one_line
 from infogan_lib._messages import shorten as shorten
 
-MAX_INT = 2**63 - 1
+MAX_INT64 = 2**63 - 1
 """The largest whole number that torch takes, as a seed too."""
 
 _MAX_NUMBERS = 2**31
@@ -43,7 +43,7 @@ def check_int(name: str, value: object, *, minimum: int, maximum: int | None = N
         raise TypeError(message)
     if number < minimum:
         raise ValueError(message)
-    if number > (MAX_INT if maximum is None else maximum):
+    if number > (MAX_INT64 if maximum is None else maximum):
         most = "2**63 - 1" if maximum is None else f"{maximum:,}"
         raise ValueError(f"{name} must be a whole number of at most {most}, but got {describe(value)}")
     return number

@@ -20,7 +20,7 @@ from typing_extensions import override
 
 from infogan_lib._checks import describe, join_names
 
-MAX_INT = 2**53
+MAX_EXACT_INT = 2**53
 """The largest whole number in a saved file: larger ones are not exact in JSON's other readers."""
 
 MAX_STEPS = 10**10 - 1
@@ -58,7 +58,7 @@ class Int(Kind):
     """A whole number within bounds."""
 
     low: int = 0
-    high: int = MAX_INT
+    high: int = MAX_EXACT_INT
 
     @override
     def check(self, value: Any, name: str) -> None:
@@ -78,7 +78,7 @@ class Float(Kind):
     def check(self, value: Any, name: str) -> None:
         bounds = "" if (self.low, self.high) == (-math.inf, math.inf) else f" from {self.low:g} to {self.high:g}"
         wanted = f"a {'number' if self.infinite else 'finite number'}{bounds}"
-        is_number = type(value) is float or (type(value) is int and abs(value) <= MAX_INT)
+        is_number = type(value) is float or (type(value) is int and abs(value) <= MAX_EXACT_INT)
         _require(is_number and (self.infinite or math.isfinite(value)), wanted, value, name)
         _require(self.low <= value <= self.high, wanted, value, name)
 

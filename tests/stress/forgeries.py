@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 
 from infogan_lib._schema import (
-    MAX_INT,
+    MAX_EXACT_INT,
     Array,
     Float,
     Int,
@@ -126,7 +126,7 @@ def _wrong_values(kind: Kind, value: Any) -> list[Any]:
 def _is_right(kind: Kind, value: Any) -> bool:
     """Whether one of the values that are wrong almost anywhere is right here."""
     if isinstance(kind, Float):
-        return type(value) in (int, float) and abs(value) < MAX_INT and kind.low <= value <= kind.high
+        return type(value) in (int, float) and abs(value) < MAX_EXACT_INT and kind.low <= value <= kind.high
     if isinstance(kind, Text):
         return isinstance(value, str) and kind.pattern is None and len(value) <= kind.longest
     if isinstance(kind, OneOf):

@@ -14,7 +14,20 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from infogan_lib._schema import MAX_INT, Array, Float, Int, Items, Kind, ListOf, MapOf, OneOf, Plain, Record, similar
+from infogan_lib._schema import (
+    MAX_EXACT_INT,
+    Array,
+    Float,
+    Int,
+    Items,
+    Kind,
+    ListOf,
+    MapOf,
+    OneOf,
+    Plain,
+    Record,
+    similar,
+)
 
 _BOUNDS = {
     "lr": Float(low=0),
@@ -108,15 +121,15 @@ def _moment(name: str, value: Any) -> Kind:
     is_count = name in _COUNTS
     if isinstance(value, Tensor):
         low = 0 if is_count or name in _SQUARES else -math.inf if value.is_floating_point() else None
-        return Array(value.dtype, tuple(value.shape), low, MAX_INT if is_count else None)
-    return Float(low=0 if is_count else -MAX_INT) if isinstance(value, (int, float)) else Plain()
+        return Array(value.dtype, tuple(value.shape), low, MAX_EXACT_INT if is_count else None)
+    return Float(low=0 if is_count else -MAX_EXACT_INT) if isinstance(value, (int, float)) else Plain()
 
 
 def _setting(name: str, value: Any) -> Kind:
     if isinstance(value, (list, tuple)):
         return Items(tuple(_setting(name, item) for item in value))
     if isinstance(value, Tensor):
-        return Array(None, tuple(value.shape), low=0, high=MAX_INT)
+        return Array(None, tuple(value.shape), low=0, high=MAX_EXACT_INT)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return _BOUNDS.get(name.removeprefix("initial_"), Float())
     return OneOf((value,))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from infogan_lib._checks import MAX_NAME, describe, one_line, shorten
-from infogan_lib._schema import MAX_INT, MAX_STEPS, Int, ListOf, MapOf, Plain, Record, Text
+from infogan_lib._schema import MAX_EXACT_INT, MAX_STEPS, Int, ListOf, MapOf, Plain, Record, Text
 from infogan_lib.checkpoints.disk import CheckpointError, open_regular
 from infogan_lib.checkpoints.json_file import parse_json, read_object
 from infogan_lib.checkpoints.run_folder import latest_metadata
@@ -206,7 +206,7 @@ def _check_count(names: Collection[Any], kind: str = "metrics") -> None:
 
 
 def _is_number(value: object) -> bool:
-    return type(value) is float or (type(value) is int and abs(value) <= MAX_INT)
+    return type(value) is float or (type(value) is int and abs(value) <= MAX_EXACT_INT)
 
 
 def _as_text(value: object) -> str:

@@ -300,8 +300,8 @@ def check_rows_of(variable: LatentVariable, method: str, rows: Any, n: int | str
     return rows
 
 
-def check_numbers(name: str, variable: LatentVariable) -> None:
-    """Check the numbers of columns and outputs, and the entropy, of a named variable, or raise naming it."""
+def check_sizes(name: str, variable: LatentVariable) -> None:
+    """Check how many columns and outputs a variable has, and its entropy, or raise naming it."""
     check_int(f"width of {name}", variable.width, minimum=1)
     if isinstance(variable, LatentCode):
         check_int(f"num_outputs of {name}", variable.num_outputs, minimum=1)

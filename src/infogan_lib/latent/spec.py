@@ -36,8 +36,8 @@ from infogan_lib.latent.base import (
     MAX_WIDTH,
     LatentCode,
     LatentVariable,
-    check_numbers,
     check_rows_of,
+    check_sizes,
     posterior_of,
     sampling_device,
 )
@@ -341,7 +341,7 @@ def _check_variable(name: object, variable: object) -> None:
     if not isinstance(variable, LatentVariable):
         hint = f"; did you mean {variable.__name__}(...)?" if isinstance(variable, type) else ""
         raise TypeError(f"{name} must be a latent variable such as Categorical(10), but got {describe(variable)}{hint}")
-    check_numbers(name, variable)
+    check_sizes(name, variable)
 
 
 def _check_unique(first: Mapping[str, Any], second: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from typing_extensions import override
 
-from infogan_lib._checks import MAX_INT, check_bool, check_int, require_eval
+from infogan_lib._checks import MAX_INT64, check_bool, check_int, require_eval
 from infogan_lib._html import table
 from infogan_lib.metrics._arrays import FloatArray, IntArray, to_array
 
@@ -207,7 +207,7 @@ def check_labels(name: str, values: ArrayLike | Tensor) -> IntArray:
         raise TypeError(f"{name} must be whole numbers from 0, but got values of type {array.dtype}")
     if array.ndim != 1 or len(array) == 0:
         raise ValueError(f"{name} must have shape (N,) with N >= 1, but got {array.shape}")
-    if not np.issubdtype(array.dtype, np.integer) or array.min() < 0 or array.max() > MAX_INT:
+    if not np.issubdtype(array.dtype, np.integer) or array.min() < 0 or array.max() > MAX_INT64:
         raise ValueError(
             f"{name} must be whole numbers from 0, but got {array.dtype} from {array.min()} to {array.max()}"
         )

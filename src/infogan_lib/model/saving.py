@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from infogan_lib._checks import check_path, join_names, shorten
-from infogan_lib._schema import MAX_INT
+from infogan_lib._schema import MAX_EXACT_INT
 from infogan_lib.checkpoints.bundle import read_bundle, write_bundle
 from infogan_lib.checkpoints.compare import (
     check_tensors,
@@ -193,8 +193,8 @@ def check_values(path: Path, tensors: Mapping[str, Any]) -> None:
         name: t for name, t in tensors.items() if name.rpartition(".")[2] in ("n_averaged", "num_batches_tracked")
     }
     for name, count in counts.items():
-        if isinstance(count, Tensor) and not bool(((count >= 0) & (count <= MAX_INT)).all()):
-            raise CheckpointError(path, f"its {name} must be from 0 to {MAX_INT:,}; it is damaged or forged")
+        if isinstance(count, Tensor) and not bool(((count >= 0) & (count <= MAX_EXACT_INT)).all()):
+            raise CheckpointError(path, f"its {name} must be from 0 to {MAX_EXACT_INT:,}; it is damaged or forged")
     for name, prior in tensors.items():
         if name.startswith("priors.") and isinstance(prior, Tensor) and not is_prior(prior):
             raise CheckpointError(
