@@ -16,12 +16,12 @@ class LateBackend:
     """Operations of one rank of two that hold their tensors a while after they are over, as gloo's threads do."""
 
     def __init__(self, seconds: float) -> None:
-        self.seconds, self.threads = seconds, []
+        self.seconds, self.held = seconds, []
 
     def _hold(self, *tensors):
         held = [tensor.view(-1) for tensor in tensors]  # each holds its tensor, as C++ does
-        self.threads.append(threading.Thread(target=lambda: (time.sleep(self.seconds), held.clear()), daemon=True))
-        self.threads[-1].start()
+        self.held.append(held)
+        threading.Thread(target=lambda: (time.sleep(self.seconds), held.clear()), daemon=True).start()
 
     def all_reduce(self, tensor):
         self._hold(tensor)
@@ -36,7 +36,7 @@ class LateBackend:
 
     @property
     def holds(self) -> bool:
-        return any(thread.is_alive() for thread in self.threads)
+        return any(self.held)
 
 
 @pytest.fixture
@@ -65,14 +65,13 @@ def use(monkeypatch):
 def test_an_operation_ends_when_its_tensors_are_released(use, operation):
     backend, processes = use(0.1)
     operation(processes)
-    assert backend.threads
-    time.sleep(0.01)  # a thread ends after it has let go
+    assert backend.held
     assert not backend.holds
 
 
 def test_a_backend_that_keeps_tensors_is_not_waited_for_long(use):
-    backend, processes = use(5)
+    backend, processes = use(60)
     start = time.monotonic()
     processes.all_reduce(torch.ones(3))
     assert backend.holds
-    assert 0.9 < time.monotonic() - start < 3
+    assert 0.9 < time.monotonic() - start < 30

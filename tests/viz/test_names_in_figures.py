@@ -67,7 +67,7 @@ def test_a_report_is_written_whatever_the_names(name, tmp_path):
 
 @pytest.mark.parametrize("name", UNDRAWABLE, ids=repr)
 def test_what_cannot_be_drawn_is_refused_before_the_evaluation(name, tmp_path):
-    x, labels, began = images(60, (1, 8, 8)), torch.arange(60) % 3, time.monotonic()
+    x, labels, began = images(60, (1, 8, 8)), torch.arange(60) % 3, time.process_time()
     with pytest.raises(ValueError, match="one of the names of 'digit' must be"):
         model(names=[name, "b", None])
     with pytest.raises((TypeError, ValueError), match="a name in a LatentSpec must be"):
@@ -78,4 +78,4 @@ def test_what_cannot_be_drawn_is_refused_before_the_evaluation(name, tmp_path):
         with pytest.raises(ValueError, match="title must be text"):
             write_report(model(), x, out=tmp_path / "a.html", title=name)
     assert not list(tmp_path.iterdir())
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
