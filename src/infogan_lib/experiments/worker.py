@@ -76,21 +76,26 @@ class Job:
         """Likewise, what is measured."""
         return _in_words([self.test, self.evaluate])
 
-    def check_unchanged(self) -> None:
-        """Check that the folder holds no run of something else.
 
-        Raises:
-            CheckpointError: Its file of what it trains cannot be read.
-            ValueError: It does.
-        """
-        path = self.folder / JOB
-        before = read_object(path).get("training") if path.exists() else self.training
-        if before != self.training:
-            raise ValueError(
-                f"{self.folder} was trained with {shorten(before, 500)}, and is now to be trained with "
-                f"{shorten(self.training, 500)}; give another out, remove the folder to train it again, or {JOB} in it "
-                "to keep it"
-            )
+def check_training(folder: Path, training: str) -> None:
+    """Check that a run's folder holds no run of something else than `training`, in words.
+
+    Raises:
+        CheckpointError: Its file of what it trains cannot be read.
+        ValueError: It does.
+    """
+    path = folder / JOB
+    before = read_object(path).get("training") if path.exists() else training
+    if before != training:
+        raise ValueError(
+            f"{folder} was trained with {shorten(before, 500)}, and is now to be trained with "
+            f"{shorten(training, 500)}; give another out, remove the folder to train it again, or {JOB} in it to keep it"
+        )
+
+
+def write_training(folder: Path, training: str) -> None:
+    """Write what a run trains into its folder, for `check_training`."""
+    write_whole(folder / JOB, (json.dumps({"training": training}) + "\n").encode())
 
 
 def _in_words(value: Any, inside: tuple[int, ...] = ()) -> str:
@@ -130,7 +135,7 @@ def run_job(job: Job) -> None:
     for name in (ERROR, RESULT):  # a result that is to be measured again
         (job.folder / name).unlink(missing_ok=True)
     try:
-        write_whole(job.folder / JOB, (json.dumps({"training": job.training}) + "\n").encode())
+        write_training(job.folder, job.training)
         metrics = _train(job)
         content = {"seed": job.seed, "settings": dict(job.labels), "metrics": metrics, "measuring": job.measuring}
         write_whole(job.folder / RESULT, (json.dumps(content) + "\n").encode())
