@@ -245,7 +245,7 @@ def test_a_run_is_not_trained_on_other_data(tmp_path, monkeypatch):
     train = ["train", "--out", str(tmp_path / "run"), "--width", "0.0625", "--device", "cpu", "--steps", "1"]
     main([*train, "--data", str(tmp_path / "a")])
     result = (tmp_path / "run" / "result.json").read_text()
-    with pytest.raises(SystemExit, match=r"was trained with .*a', and is now to be .*b'; give another out"):
+    with pytest.raises(SystemExit, match=r"was trained with .*a\W, and is now to be .*b\W; give another out"):
         main([*train, "--data", str(tmp_path / "b")])
     assert (tmp_path / "run" / "result.json").read_text() == result
     main([*train, "--data", f"{tmp_path / 'a'}{os.sep}"])

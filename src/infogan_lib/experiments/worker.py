@@ -89,7 +89,8 @@ def check_training(folder: Path, training: str) -> None:
     if before != training:
         raise ValueError(
             f"{folder} was trained with {shorten(before, 500)}, and is now to be trained with "
-            f"{shorten(training, 500)}; give another out, remove the folder to train it again, or {JOB} in it to keep it"
+            f"{shorten(training, 500)}; give another out, remove the folder to train it again, or {JOB} in it to keep "
+            "it"
         )
 
 
