@@ -11,7 +11,7 @@ from infogan_lib._checks import shorten
 from infogan_lib._schema import MAX_STEPS, Int, ListOf, MapOf, Nullable, Plain, Record, Text
 from infogan_lib._version import __version__
 from infogan_lib._warnings import warn
-from infogan_lib.checkpoints.bundle import write_bundle
+from infogan_lib.checkpoints.bundle import bundle_kind, write_bundle
 from infogan_lib.checkpoints.compare import known_fields
 from infogan_lib.checkpoints.disk import CheckpointError, makedirs_synced, os_errors_as_checkpoint_errors
 from infogan_lib.checkpoints.lock import hold_for_writing
@@ -243,12 +243,18 @@ class RunLedger:
         return state
 
     def save(self, folder: Path) -> None:
-        """Write the trainer's own state into a folder.
+        """Write the trainer's own state into a folder; one of before stays where a later call of `fit` is pending.
 
         Raises:
             CheckpointError: A folder in which something else was saved, or an error of the disk.
             NonFiniteLossError: A weight is not finite; what was saved before is still there.
         """
+        if self.pending is not None and bundle_kind(folder) == TRAINER_STATE:
+            warn(
+                f"{folder} stays as it is: the trainer is at step {self.step()} of a later call of fit, which was "
+                "interrupted, and no longer at the step at which the program saves",
+            )
+            return
         self.check_weights(self.step())
         with os_errors_as_checkpoint_errors(folder, "making the folder"):
             makedirs_synced(folder)
