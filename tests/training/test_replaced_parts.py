@@ -16,7 +16,7 @@ def assigns_weights(t):
 
 
 def replaces_a_layer(t):
-    t.model.discriminator[4] = nn.Linear(16, 1)
+    t.model.discriminator[4] = nn.Linear(16, 1, device=t.device)
 
 
 def replaces_a_network(t):
