@@ -12,7 +12,7 @@ from toys import LATENT, dense_discriminator, dense_generator, images
 LABELS = torch.arange(32) % 3
 
 
-def tiny(seed=0, scale=1.0, steps=4, fails=False):
+def tiny(seed=0, scale=1.0, steps=4, fails=False, terms=()):
     if fails:
         raise RuntimeError("this one fails")
     torch.manual_seed(seed)
@@ -24,7 +24,7 @@ def tiny(seed=0, scale=1.0, steps=4, fails=False):
         batch_size=8,
         steps=steps,
         engine=Engine("cpu"),
-        trainer_kwargs={"g_steps": int(scale)},
+        trainer_kwargs={"g_steps": int(scale), "regularizers": terms},
         seed=seed,
     )
 
@@ -35,6 +35,16 @@ def data():
 
 def labeled():
     return images(32), LABELS
+
+
+class Source:
+    """Data that a method loads."""
+
+    def __init__(self, seed):
+        self.seed = seed
+
+    def load(self):
+        return images(32, seed=self.seed)
 
 
 def brightness(model):

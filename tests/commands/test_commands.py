@@ -16,7 +16,7 @@ import torch
 import infogan_lib
 from infogan_lib import recipes
 from infogan_lib.commands import info, main, reporting
-from infogan_lib.commands.data import load
+from infogan_lib.commands.data import NamedData, load
 from infogan_lib.recipes import load_run
 from infogan_lib.step import NonFiniteLossError
 from toys import images, make_trainer
@@ -218,6 +218,37 @@ def test_a_report_builds_the_networks_of_the_recipe_and_of_no_other_file(tmp_pat
     monkeypatch.setattr(reporting, "load", refuse)
     with pytest.raises(SystemExit, match=r"digits for a width of 0\.1"):
         main(["report", str(tmp_path)])
+
+
+@pytest.mark.parametrize("data", ["/", ".", "\\\\server\\share"])
+def test_a_folder_that_a_run_names_is_not_searched(tmp_path, monkeypatch, data):
+    recipe = recipes.get("default", width=0.1)
+    recipes.save_run(tmp_path, recipe, recipe.model())
+    (tmp_path / "result.json").write_text(json.dumps({"metrics": {}, "settings": {"data": data}}))
+    read = []
+    monkeypatch.setattr(reporting, "load", lambda name, recipe: read.append(name))
+    with pytest.raises(SystemExit, match=r"it was trained on .*; to read that folder, name it by --data"):
+        main(["report", str(tmp_path)])
+    assert read == []
+
+
+def test_a_run_is_not_trained_on_other_data(tmp_path, monkeypatch):
+    from infogan_lib.commands import training
+
+    def load(name, recipe):
+        shape = recipe.model().image_shape
+        test = images(8, shape)
+        return NamedData(images(128, shape).abs(), 128, test, None, None)
+
+    monkeypatch.setattr(training, "load", load)
+    monkeypatch.setattr(training, "write_report", lambda *_, **__: "page")
+    train = ["train", "--out", str(tmp_path / "run"), "--width", "0.0625", "--device", "cpu", "--steps", "1"]
+    main([*train, "--data", str(tmp_path / "a")])
+    result = (tmp_path / "run" / "result.json").read_text()
+    with pytest.raises(SystemExit, match=r"was trained with .*a\W, and is now to be .*b\W; give another out"):
+        main([*train, "--data", str(tmp_path / "b")])
+    assert (tmp_path / "run" / "result.json").read_text() == result
+    main([*train, "--data", f"{tmp_path / 'a'}{os.sep}"])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of files are text there")

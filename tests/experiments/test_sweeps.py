@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import pickle
 import statistics
 import subprocess
 import sys
@@ -13,15 +14,23 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.data import TensorDataset
 
 import infogan_lib as ig
 import sweep_toys
 from infogan_lib.experiments import Spread, sweep, sweeps
 from infogan_lib.experiments.sweeps import _row
 from infogan_lib.experiments.worker import Job, run_job
+from infogan_lib.regularizers import R1, R2
 from toys import images
 
 ROOT = Path(__file__).parents[2]
+ZEROS = torch.zeros(200, dtype=torch.int64)
+
+
+def framed(seed):
+    """Images of which torch prints the first and the last ones only, and these are black."""
+    return torch.cat([torch.zeros(50, 1, 4, 4), images(100, seed=seed), torch.zeros(50, 1, 4, 4)])
 
 
 @pytest.fixture
@@ -96,8 +105,15 @@ def test_images_may_be_an_array(tmp_path, in_this_process, size):
         ({"make_recipe": partial(sweep_toys.tiny, steps=2)}, {"make_recipe": partial(sweep_toys.tiny, steps=3)}),
         ({"grid": {"steps": {"few": 2}}}, {"grid": {"steps": {"few": 3}}}),
         ({"data": sweep_toys.data}, {"data": sweep_toys.labeled}),
+        ({"data": framed(0)}, {"data": framed(1)}),
+        ({"data": framed(0).numpy()}, {"data": framed(1).numpy()}),
+        ({"data": (framed(0), ZEROS)}, {"data": (framed(1), ZEROS)}),
+        ({"data": TensorDataset(framed(0))}, {"data": TensorDataset(framed(1))}),
+        ({"data": sweep_toys.Source(0).load}, {"data": sweep_toys.Source(1).load}),
+        ({"grid": {"terms": {"r1": [R1(1.0)]}}}, {"grid": {"terms": {"r1": [R1(2.0)]}}}),
+        ({"grid": {"terms": {"r1": (R1(1.0),)}}}, {"grid": {"terms": {"r1": (R1(1.0), R2(1.0))}}}),
     ],
-    ids=["recipe", "named value", "data"],
+    ids=["recipe", "named value", "function", "tensor", "array", "labeled", "dataset", "method", "object", "objects"],
 )
 def test_a_run_of_something_else_is_not_taken_for_one_of_this_sweep(tmp_path, in_this_process, first, then):
     arguments = {"make_recipe": sweep_toys.tiny, "data": sweep_toys.data, "out": tmp_path, "seeds": [0]}
@@ -106,6 +122,22 @@ def test_a_run_of_something_else_is_not_taken_for_one_of_this_sweep(tmp_path, in
         sweep(**arguments | then)
     sweep(**arguments | first)
     assert len(in_this_process) == 1
+
+
+def test_other_images_to_measure_are_measured(tmp_path, in_this_process):
+    arguments = {"make_recipe": sweep_toys.tiny, "data": framed(0), "out": tmp_path, "seeds": [0]}
+    labels = torch.arange(200) % 3
+    first, second = (sweep(**arguments, test=(framed(seed), labels)).runs[0] for seed in range(2))
+    assert first["nmi"] != second["nmi"]
+    assert len(in_this_process) == 2
+
+
+def test_the_words_of_large_data_are_short_and_those_of_objects_end(tmp_path):
+    knot = sweep_toys.Source(0)
+    knot.own = [knot, *range(10_000)]
+    job = Job(tmp_path, sweep_toys.tiny, knot.load, None, None, 0)
+    assert len(job.training) < 2000
+    assert Job(tmp_path, sweep_toys.tiny, pickle.loads(pickle.dumps(knot.load)), None, None, 0).training == job.training
 
 
 def test_sets_are_the_same_words_in_every_process(monkeypatch):

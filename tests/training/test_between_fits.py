@@ -45,6 +45,20 @@ def test_what_a_program_does_between_two_calls_is_done_once(tmp_path, between):
     assert same_run(two_calls(tmp_path, between), two_calls(None, between))
 
 
+def test_a_checkpoint_between_two_calls_stays_that_of_its_step(tmp_path):
+    def saves(t):
+        if t.steps < 8:
+            t.save_checkpoint(tmp_path / "between")
+
+    with pytest.raises(KeyError):
+        two_calls(tmp_path / "run", saves, killed_at=7)
+    with pytest.warns(UserWarning, match="between stays as it is: the trainer is at step 6 of a later call of fit"):
+        two_calls(tmp_path / "run", saves)
+    t = trainer()
+    t.load_checkpoint(tmp_path / "between")
+    assert t.steps == 4
+
+
 class Counts(ig.Callback):
     def __init__(self):
         self.count = 0

@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from infogan_lib import recipes
+from infogan_lib._checks import shorten
 from infogan_lib.commands.arguments import path
 from infogan_lib.commands.data import load
 from infogan_lib.experiments.records import read_run
@@ -16,7 +17,7 @@ def add_to(commands: Any) -> None:
     """Add the command to a parser's commands."""
     parser = commands.add_parser("report", help="write what a run learned on one page, and as JSON")
     parser.add_argument("run", type=path, help="folder of a finished run")
-    parser.add_argument("--data", help="as for train (default: what the run was trained on)")
+    parser.add_argument("--data", help="as for train (default: 'digits', if the run was trained on them)")
     parser.add_argument("--out", type=path, help="the page (default: RUN/report.html)")
     parser.set_defaults(run_command=report)
 
@@ -28,6 +29,8 @@ def report(options: argparse.Namespace) -> None:
     name = options.data or settings.get("data")
     if name is None:
         raise RunError(f"{options.run}: it does not say what it was trained on; give --data")
+    if name != "digits" and options.data is None:  # whoever sent the run could name any folder of this machine
+        raise RunError(f"{options.run}: it was trained on {shorten(name)}; to read that folder, name it by --data")
     recipe = run_recipe(options.run)
     data = load(name, recipe)
     shown = {key: settings[key] for key in ("recipe", "width", "seed", "device", "precision") if key in settings}

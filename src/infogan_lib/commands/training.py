@@ -2,16 +2,21 @@
 
 import argparse
 import json
+import os
+from pathlib import Path
 from typing import Any
+
+from typing_extensions import override
 
 from infogan_lib import recipes
 from infogan_lib._checks import require
-from infogan_lib.callbacks import TensorBoard
+from infogan_lib.callbacks import Callback, TensorBoard
 from infogan_lib.checkpoints.together import write_whole
 from infogan_lib.commands.arguments import add_precision_argument, add_training_arguments, path, recipe_overrides
 from infogan_lib.commands.data import NamedData, load
 from infogan_lib.commands.fitting import fit_recipe
 from infogan_lib.experiments.run_metrics import RESULT, match_metrics, training_metrics
+from infogan_lib.experiments.worker import check_training, write_training
 from infogan_lib.latent.category_names import categorical_names
 from infogan_lib.recipes import Recipe
 from infogan_lib.step import Engine
@@ -41,15 +46,35 @@ def add_to(commands: Any) -> None:
 def train(options: argparse.Namespace) -> None:
     """Train, and write the model, the metrics and the report."""
     recipe = recipes.get(options.recipe, **recipe_overrides(options))
+    source = options.data if options.data == "digits" else os.path.realpath(options.data)
+    training = f"recipe {recipe.name!r} of width {recipe.width:g} on {source}"
+    check_training(options.out, training)
     data = load(options.data, recipe)
     require_matplotlib()  # what the report needs raises before training, not after it
     require("scipy", extra="eval", feature="the report")
     recipe = recipe.for_images(data.num_images)
     trainer = recipe.trainer(engine=Engine(options.device, precision=options.precision or recipe.engine.precision))
-    callbacks = [TensorBoard(options.out / "tensorboard")] if options.tensorboard else []
+    callbacks: list[Callback] = [_TrainingRecord(options.out, training)]
+    if options.tensorboard:
+        callbacks.append(TensorBoard(options.out / "tensorboard"))
     monitor = fit_recipe(recipe, trainer, data.train, options.out, callbacks=callbacks)
     if trainer.distributed.is_main:
         _finish(options, recipe, trainer, data, [str(symptom) for symptom in monitor.symptoms])
+
+
+class _TrainingRecord(Callback):
+    """Writes what the run trains, once it begins, so that the same folder is not trained on something else."""
+
+    def __init__(self, folder: Path, training: str) -> None:
+        self._folder, self._training = folder, training
+
+    @override
+    def needs_model(self, step: int) -> bool:
+        return False
+
+    @override
+    def on_fit_start(self, trainer: InfoGANTrainer, total_steps: int | None) -> None:
+        write_training(self._folder, self._training)
 
 
 def _finish(

@@ -37,7 +37,7 @@ from infogan_lib.experiments.grid import check_apart, check_seeds, combinations,
 from infogan_lib.experiments.records import read_result
 from infogan_lib.experiments.run_metrics import RESULT
 from infogan_lib.experiments.spread import Spread
-from infogan_lib.experiments.worker import COLUMNS, ERROR, Job, run_job
+from infogan_lib.experiments.worker import COLUMNS, ERROR, Job, check_training, run_job
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.recipes import RunError
 from infogan_lib.recipes.recipe import Recipe
@@ -188,7 +188,7 @@ def sweep(
     ]
     check_apart(jobs)
     for job in jobs:
-        job.check_unchanged()
+        check_training(job.folder, job.training)
     folder.mkdir(parents=True, exist_ok=True)
     _run_all([job for job in jobs if not _is_finished(job)], count)
     result = SweepResult(folder, [_row(job) for job in jobs], tuple(points[0][0]))

@@ -7,11 +7,14 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, is_dataclass
+from functools import cached_property, partial
+from hashlib import sha256
+from inspect import ismethod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -32,6 +35,9 @@ JOB = "job.json"
 
 COLUMNS = frozenset({"run", "seed", "error"})
 """The columns of the tables beside settings and metrics."""
+
+_WORDS = 500
+"""The most characters of the words for a value; those of a longer one end in a hash."""
 
 
 @dataclass(frozen=True)
@@ -60,42 +66,65 @@ class Job:
     labels: Mapping[str, str] = field(default_factory=dict)
     threads: int | None = None
 
-    @property
+    @cached_property
     def training(self) -> str:
         """What is trained, in words that are the same in every process."""
         return f"{_in_words(partial(self.make_recipe, **self.settings))} on {_in_words(self.data)}"
 
-    @property
+    @cached_property
     def measuring(self) -> str:
         """Likewise, what is measured."""
         return _in_words([self.test, self.evaluate])
 
-    def check_unchanged(self) -> None:
-        """Check that the folder holds no run of something else.
 
-        Raises:
-            CheckpointError: Its file of what it trains cannot be read.
-            ValueError: It does.
-        """
-        path = self.folder / JOB
-        before = read_object(path).get("training") if path.exists() else self.training
-        if before != self.training:
-            raise ValueError(
-                f"{self.folder} was trained with {shorten(before, 500)}, and is now to be trained with "
-                f"{shorten(self.training, 500)}; give another out, remove the folder to train it again, or {JOB} in it "
-                "to keep it"
-            )
+def check_training(folder: Path, training: str) -> None:
+    """Check that a run's folder holds no run of something else than `training`, in words.
+
+    Raises:
+        CheckpointError: Its file of what it trains cannot be read.
+        ValueError: It does.
+    """
+    path = folder / JOB
+    before = read_object(path).get("training") if path.exists() else training
+    if before != training:
+        raise ValueError(
+            f"{folder} was trained with {shorten(before, 500)}, and is now to be trained with "
+            f"{shorten(training, 500)}; give another out, remove the folder to train it again, or {JOB} in it to keep "
+            "it"
+        )
 
 
-def _in_words(value: Any) -> str:
+def write_training(folder: Path, training: str) -> None:
+    """Write what a run trains into its folder, for `check_training`."""
+    write_whole(folder / JOB, (json.dumps({"training": training}) + "\n").encode())
+
+
+def _in_words(value: Any, inside: tuple[int, ...] = ()) -> str:
+    """What a value is, in words that are the same in every process, and others for other contents; `inside` objects."""
+    if id(value) in inside:
+        return "..."
+    within = partial(_in_words, inside=(*inside, id(value)))
+    if isinstance(value, (Tensor, np.ndarray)):
+        array = value.detach().cpu().contiguous() if isinstance(value, Tensor) else np.ascontiguousarray(value)
+        data = array.view(-1).view(torch.uint8).numpy() if isinstance(array, Tensor) else array
+        return f"{array.dtype} {tuple(array.shape)} {sha256(data.tobytes()).hexdigest()}"
     if isinstance(value, partial):
-        given = [*map(_in_words, value.args), *(f"{name}={_in_words(v)}" for name, v in value.keywords.items())]
-        return f"{_in_words(value.func)}({', '.join(given)})"
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_in_words, value))}]"
-    if isinstance(value, (set, frozenset)):  # whose order differs from process to process
-        return f"{{{', '.join(sorted(map(_in_words, value)))}}}"
-    return getattr(value, "__qualname__", None) or re.sub(" at 0x[0-9a-f]+", "", repr(value))
+        given = [*map(within, value.args), *(f"{name}={within(v)}" for name, v in value.keywords.items())]
+        text = f"{within(value.func)}({', '.join(given)})"
+    elif isinstance(value, (list, tuple)):
+        text = f"[{', '.join(map(within, value))}]"
+    elif isinstance(value, dict):
+        text = f"{{{', '.join(f'{within(name)}: {within(v)}' for name, v in value.items())}}}"
+    elif isinstance(value, (set, frozenset)):  # whose order differs from process to process
+        text = f"{{{', '.join(sorted(map(within, value)))}}}"
+    elif ismethod(value):
+        text = f"{within(value.__self__)}.{value.__name__}"
+    else:
+        text = getattr(value, "__qualname__", None) or repr(value)
+        if (is_dataclass(value) or " at 0x" in text) and hasattr(value, "__dict__") and not isinstance(value, type):
+            text = f"{type(value).__qualname__}({within(vars(value))})"
+    text = re.sub(" at 0x[0-9a-f]+", "", text)
+    return text if len(text) <= _WORDS else f"{text[:_WORDS]}... ({sha256(text.encode()).hexdigest()})"
 
 
 def run_job(job: Job) -> None:
@@ -107,7 +136,7 @@ def run_job(job: Job) -> None:
     for name in (ERROR, RESULT):  # a result that is to be measured again
         (job.folder / name).unlink(missing_ok=True)
     try:
-        write_whole(job.folder / JOB, (json.dumps({"training": job.training}) + "\n").encode())
+        write_training(job.folder, job.training)
         metrics = _train(job)
         content = {"seed": job.seed, "settings": dict(job.labels), "metrics": metrics, "measuring": job.measuring}
         write_whole(job.folder / RESULT, (json.dumps(content) + "\n").encode())

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -74,6 +75,18 @@ def _regularizer_config(regularizer: Regularizer) -> dict[str, Any]:
     attributes = {name: getattr(regularizer, name) for name in ("name", "weight", "after", "every")}
     attributes |= {name: value for name, value in vars(regularizer).items() if not name.startswith("_")}
     return {"class": type(regularizer).__name__, **_plain_items(attributes)}
+
+
+def attributes(model: nn.Module, regularizers: Sequence[Regularizer]) -> dict[str, Any]:
+    """What a callback may change and no state holds: numbers of torch's own layers and of regularizers, by name."""
+    found = {name: vars(m) for name, m in model.named_modules() if type(m).__module__.startswith("torch.nn.")}
+    found |= {f"regularizers[{i}]": _regularizer_config(regularizer) for i, regularizer in enumerate(regularizers)}
+    return {
+        f"{name}.{key}": value
+        for name, items in found.items()
+        for key, value in items.items()
+        if isinstance(value, (bool, int, float)) and not key.startswith("_") and key != "training"
+    }
 
 
 def _augmentation_config(function: object) -> Any:

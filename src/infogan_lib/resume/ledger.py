@@ -1,16 +1,17 @@
 """A trainer's record of its run: the state that is saved, the calls of `fit` that were made, and where."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from infogan_lib._schema import MAX_STEPS, Int, ListOf, Nullable, Plain, Record, Text
+from infogan_lib._checks import shorten
+from infogan_lib._schema import MAX_STEPS, Int, ListOf, MapOf, Nullable, Plain, Record, Text
 from infogan_lib._version import __version__
 from infogan_lib._warnings import warn
-from infogan_lib.checkpoints.bundle import write_bundle
+from infogan_lib.checkpoints.bundle import bundle_kind, write_bundle
 from infogan_lib.checkpoints.compare import known_fields
 from infogan_lib.checkpoints.disk import CheckpointError, makedirs_synced, os_errors_as_checkpoint_errors
 from infogan_lib.checkpoints.lock import hold_for_writing
@@ -31,7 +32,7 @@ from infogan_lib.data.stream import Position
 from infogan_lib.history.history import History
 from infogan_lib.model.fingerprint import FINGERPRINT, Fingerprint, model_fingerprint, warn_if_changed
 from infogan_lib.model.state import ModelState
-from infogan_lib.resume.config import check_config
+from infogan_lib.resume.config import attributes, check_config
 from infogan_lib.step.step import InfoGANStep
 from infogan_lib.step.whole_step import StepQueue
 
@@ -50,13 +51,16 @@ _FIELDS = {
     "parent_checkpoint": Nullable(Text()),
     "parent_path": Nullable(Text()),
     "branch_differences": ListOf(Text()),
+    "changed_attributes": MapOf(Plain()),
     "run_format": Int(),
     "settings": Plain(),  # compared with those of the trainer
     "fingerprint": FINGERPRINT,
     "history": MANIFEST_FIELD,
 }
 
-RUN_METADATA = Record(_FIELDS, optional=frozenset({"fingerprint", "branch_differences", "parent_path"}))
+RUN_METADATA = Record(
+    _FIELDS, optional=frozenset({"fingerprint", "branch_differences", "changed_attributes", "parent_path"})
+)
 """The fields of `RunLedger.metadata`."""
 
 
@@ -115,7 +119,8 @@ class RunLedger:
         self.optimizers, self.schedulers, self.streams = optimizers, step.schedulers, streams
         self.position, self.history, self.settings, self._queue = position, history, settings, queue
         self.check_weights, self.check_state = step.check_weights, step.check_state
-        self._model, self._augmented = model, augmented
+        self._model, self._augmented, self._terms = model, augmented, step.regularizers
+        self._attributes: dict[str, Any] = {}  # as they were before the callbacks of a call of `fit`
         self.completed_fits = 0
         self.has_stepped = False
         self.folders: set[str] = set()
@@ -145,7 +150,31 @@ class RunLedger:
         run = {"run_format": _FORMAT, "settings": self.settings, "fingerprint": self.fingerprint(1)}
         branch = {"branch_differences": self.branch_differences, "parent_path": self.parent_path}
         run |= branch if self.parent_checkpoint else {}
+        changed = {name: value for name, value in self._read_attributes() if self._attributes.get(name, value) != value}
+        run |= {"changed_attributes": changed} if changed else {}
         return now | identity | run | {"history": self.history.seal(segments)}
+
+    def _read_attributes(self) -> Iterable[tuple[str, Any]]:
+        return attributes(self._model, self._terms).items()
+
+    def begin_call(self) -> None:
+        """Remember what the callbacks of a call of `fit` may change, before it begins."""
+        self._attributes = dict(self._read_attributes())
+
+    def warn_of_attributes(self, path: Path, metadata: Mapping[str, Any]) -> None:
+        """Warn of what callbacks had changed when a checkpoint was saved, and have not changed again by now."""
+        now = dict(self._read_attributes())
+        told = [
+            f"{shorten(name)} was {shorten(value)} and is {shorten(now.get(name))}"
+            for name, value in metadata.get("changed_attributes", {}).items()
+            if now.get(name) != value
+        ]
+        if told:
+            warn(
+                f"{path} was saved when a callback had changed what no checkpoint holds: {'; '.join(told[:4])}. "
+                "The run resumes, but will differ from one that was not interrupted; let the callback set it in "
+                "on_fit_start, from trainer.steps",
+            )
 
     def check(self, path: Path, metadata: Mapping[str, Any], *, allow_branch: bool = False) -> list[str]:
         """Check that a checkpoint can be resumed, or that a branch, which may differ in part, can begin from it.
@@ -214,12 +243,18 @@ class RunLedger:
         return state
 
     def save(self, folder: Path) -> None:
-        """Write the trainer's own state into a folder.
+        """Write the trainer's own state into a folder; one of before stays where a later call of `fit` is pending.
 
         Raises:
             CheckpointError: A folder in which something else was saved, or an error of the disk.
             NonFiniteLossError: A weight is not finite; what was saved before is still there.
         """
+        if self.pending is not None and bundle_kind(folder) == TRAINER_STATE:
+            warn(
+                f"{folder} stays as it is: the trainer is at step {self.step()} of a later call of fit, which was "
+                "interrupted, and no longer at the step at which the program saves",
+            )
+            return
         self.check_weights(self.step())
         with os_errors_as_checkpoint_errors(folder, "making the folder"):
             makedirs_synced(folder)

@@ -55,6 +55,7 @@ class FitSession:
         self._is_completed = False
         self.is_over = self._is_ending = False
         self._first_step = 0
+        self._loaded: Checkpoint | None = None
         self._unrecorded: tuple[dict[str, Any], int] | None = None  # what to restore if this call makes nothing
 
     @property
@@ -63,6 +64,7 @@ class FitSession:
         return self._folder is not None
 
     def __enter__(self) -> "FitSession":
+        self._ledger.begin_call()
         ledger, settings = self._ledger, self._settings
         path = None if settings is None else settings.path
         if settings is None or path is None:
@@ -174,7 +176,7 @@ class FitSession:
             )
         self._state.load(path, checkpoint.state)
         ledger.history.restore(from_manifest(path, checkpoint.metadata), path, checkpoint.held)
-        ledger.pending = None
+        ledger.pending, self._loaded = None, checkpoint
         if self._folder is not None and path.parent == self._folder.checkpoints:
             self._folder.current = path
 
@@ -255,7 +257,7 @@ class FitSession:
             ledger.pending = checkpoint
         else:
             self._state.load(path, state)
-            ledger.pending, self.is_over = None, index is None
+            ledger.pending, self.is_over, self._loaded = None, index is None, checkpoint
         ledger.history.restore(segments, path, checkpoint.held)
         warn_if_changed(path, checkpoint.metadata.get("fingerprint"), ledger.fingerprint(2))
         if self._folder is not None and is_inside:
@@ -274,6 +276,12 @@ class FitSession:
         ledger.parent_path = os.path.realpath(self._settings.start or path) if self._settings else None
         ledger.position.keep_last_fit()
         return 0
+
+    def warn_of_attributes(self) -> None:
+        """Warn of what callbacks had changed before, and have not changed again at the beginning of this call."""
+        if self._loaded is not None:
+            self._ledger.warn_of_attributes(self._loaded.path, self._loaded.metadata)
+            self._loaded = None
 
     def begin(self, target: Target) -> tuple[int | None, int | None]:
         """The step or epoch at which this call of `fit` ends, counted from where it first began."""

@@ -1,6 +1,6 @@
 """The parts of a trainer: the model, its average, its regularizers, and what a checkpoint holds of all parts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from infogan_lib._checks import check_instance
 from infogan_lib.checkpoints.compare import without_wrappers
@@ -82,6 +83,42 @@ def count_frozen(model: InfoGAN) -> int:
     """The number of a model's parameters, as tensors, that require no gradients."""
     groups = model.parameter_groups(frozen=True)
     return sum(not parameter.requires_grad for group in groups.values() for parameter in group)
+
+
+def parameter_kinds(model: InfoGAN) -> dict[str, tuple[torch.dtype, torch.device]]:
+    """The dtype and device of each parameter, by its name."""
+    return {name: (parameter.dtype, parameter.device) for name, parameter in model.named_parameters()}
+
+
+def check_own_parts(
+    model: InfoGAN,
+    kinds: Mapping[str, tuple[torch.dtype, torch.device]],
+    step: InfoGANStep,
+    optimizers: Mapping[str, Optimizer],
+    schedulers: Sequence[LRScheduler],
+) -> None:
+    """Check that a trainer's model and optimizers are those that it was made with, of which its step has references.
+
+    Raises ValueError for parameters of other `kinds` than `parameter_kinds` told then, or for other objects.
+    """
+    for name, now in parameter_kinds(model).items():
+        if (before := kinds.get(name, now)) != now:
+            raise ValueError(
+                f"{name!r} is {now[0]} on {now[1]} by now, and was {before[0]} on {before[1]} when the trainer was "
+                "made; convert the model back, or make another trainer of it"
+            )
+    if not is_own(step, optimizers, schedulers):
+        of_schedulers = schedulers != step.schedulers
+        what, argument = ("schedulers", "scheduler=...") if of_schedulers else ("optimizers", "g=..., d=..., q=...")
+        raise ValueError(
+            f"trainer.{what} must be those that the trainer was made with, as others would do nothing; change the "
+            f"param_groups of its optimizers, or make another trainer of the model with Optimizers({argument})"
+        )
+
+
+def is_own(step: InfoGANStep, optimizers: Mapping[str, Optimizer], schedulers: Sequence[LRScheduler]) -> bool:
+    """Whether a step has these optimizers and schedulers."""
+    return schedulers == step.schedulers and [*optimizers.values()] == [*step.d_optimizers, *step.g_optimizers]
 
 
 def _tap_in_words(model: InfoGAN) -> str:

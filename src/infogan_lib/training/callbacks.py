@@ -38,7 +38,12 @@ class Callback:
     begins_anew_in_branch: bool = False
 
     def needs_model(self, step: int) -> bool:
-        """Whether `on_step_end` looks at the model after this step, from 1; always, unless overridden."""
+        """Whether `on_step_end` needs the model as of this step, from 1; always, unless overridden.
+
+        So does whatever looks at the model, changes what the next step depends on (rates, weights, what is frozen, the
+        weight of a term), or draws from global random generators. Without it the next step is launched already, and
+        does not see the change, unless a checkpoint or the end of an epoch is between: a resumed run then differs.
+        """
         return True
 
     def on_fit_start(self, trainer: "InfoGANTrainer", total_steps: int | None) -> None:

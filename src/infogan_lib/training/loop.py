@@ -42,6 +42,7 @@ def run_fit(
             stack.callback(call, callback, trainer.distributed, lambda called: called.on_fit_end(trainer))
             call(callback, trainer.distributed, lambda called: called.on_fit_start(trainer, total))
         if not session.is_over:  # whose end is saved below, and as such
+            session.warn_of_attributes()
             session.save()
         stop = stack.enter_context(StopSignals(saves=session.saves))
         FitLoop(trainer, callbacks, session, stop, check).run(last_step, last_epoch)

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import override
 
 from infogan_lib._html import table
@@ -29,7 +30,7 @@ from infogan_lib.step.replicas import check_first_batch
 from infogan_lib.step.step import InfoGANStep
 from infogan_lib.step.supervision import MissingLabels
 from infogan_lib.step.whole_step import StepQueue
-from infogan_lib.training.assembly import count_frozen, settle_pixel_range
+from infogan_lib.training.assembly import count_frozen, is_own, settle_pixel_range
 from infogan_lib.training.summary import summarize, summary_rows
 
 
@@ -40,6 +41,7 @@ class Stepper(ABC):
     device: torch.device
     distributed: Processes
     optimizers: dict[str, torch.optim.Optimizer]
+    schedulers: list[LRScheduler]
     streams: RandomStreams
     _step: InfoGANStep
     _queue: StepQueue
@@ -50,7 +52,8 @@ class Stepper(ABC):
     _transfer: Transfer
     _read_batch: Reader
     _parameters: list[nn.Parameter]
-    _required_grad: list[bool] | None = None  # by each of them when it was last looked at
+    _places: list[tuple[dict[str, Any], str, Any]]  # of layers and parameters when they were last looked at
+    _kinds: list[tuple[bool, torch.dtype]] | None = None  # whether each parameter required gradients then
     _missing_labels: MissingLabels
     _has_settled_range = False
     _has_warned_of_eval_mode = False
@@ -177,13 +180,17 @@ class Stepper(ABC):
         self._ledger.has_stepped = True
 
     def _train_unfrozen(self) -> None:
-        """Train what requires gradients now, which may have changed since the last step."""
-        flags = [parameter.requires_grad for parameter in self._parameters]
-        if flags != self._required_grad:
+        """Train what requires gradients now, which may have changed since the last step, as may all parts."""
+        kinds = [(parameter.requires_grad, parameter.dtype) for parameter in self._parameters]
+        is_same = kinds == self._kinds and all(place.get(name) is part for place, name, part in self._places)
+        if not is_same or not is_own(self._step, self.optimizers, self.schedulers):
             if self._fitting_thread is None:  # what a callback freezes is frozen by the run itself
                 self._count_frozen()
             self._train_what_learns()
-            self._required_grad = flags
+            places = [place for module in self.model.modules() for place in (module._modules, module._parameters)]
+            self._places = [(place, name, part) for place in places for name, part in place.items()]
+            self._parameters = [*self.model.parameters()]
+            self._kinds = [(parameter.requires_grad, parameter.dtype) for parameter in self._parameters]
 
     @abstractmethod
     def _train_what_learns(self) -> None:
@@ -239,7 +246,7 @@ class Stepper(ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         """What is copied and pickled: all but the call of `fit` under way, which a callback may copy the trainer in."""
-        return self.__dict__ | {"_fitting_thread": None}
+        return self.__dict__ | {"_fitting_thread": None, "_kinds": None, "_places": []}
 
     def _check_not_fitting(self, name: str, *, elsewhere: bool = False) -> None:
         """Check that no callback or other thread interferes with a call of `fit`. Raises RuntimeError.

@@ -52,7 +52,15 @@ from infogan_lib.training.arguments import (
     refuse_unknown_of_fit,
     refuse_unknown_of_trainer,
 )
-from infogan_lib.training.assembly import add_ema, as_model, make_ledger, prepare_regularizers, settle_pixel_range
+from infogan_lib.training.assembly import (
+    add_ema,
+    as_model,
+    check_own_parts,
+    make_ledger,
+    parameter_kinds,
+    prepare_regularizers,
+    settle_pixel_range,
+)
 from infogan_lib.training.callbacks import Callback, check_callbacks, stateful_among
 from infogan_lib.training.loop import run_fit
 from infogan_lib.training.progress import with_progress
@@ -174,7 +182,8 @@ class InfoGANTrainer(Stepper):
             engine_settings.accumulation_steps,
             "BatchNorm" if batch_norm else "a regularizer",
         )
-        self._transfer, self._parameters = Transfer(self.device), [*self.model.parameters()]
+        self._transfer, self._parameters, self._places = Transfer(self.device), [*self.model.parameters()], []
+        self._made_of = parameter_kinds(self.model)
         self.history, self.is_stopping = History(), False
         self._queue = StepQueue(self._step, self.history)
         self._position = Position()
@@ -297,6 +306,7 @@ class InfoGANTrainer(Stepper):
 
     @override
     def _train_what_learns(self) -> None:
+        check_own_parts(self.model, self._made_of, self._step, self.optimizers, self.schedulers)
         trains = check_information_trains(self._information_trains, self.model)
         parameters = parameters_by_optimizer(self.model, trains, self._step.networks.values())
         check_trainable(parameters)
