@@ -289,6 +289,14 @@ def test_what_the_monitor_saw_and_what_to_try(tmp_path):
         assert advice in page.text
 
 
+def test_a_symptom_that_recurs_is_listed_once(tmp_path):
+    flat = [Symptom("flat bound", "style", f"Q knows {step}", "a higher weight", step=step) for step in (300, 500, 900)]
+    merged = [Symptom("merged categories", "digit", "-", "-", categories=(i, 2)) for i in (0, 1)]
+    report_of(tmp_path, model_of(), images(16), symptoms=[flat[0], merged[0], flat[1], "own words", merged[1], flat[2]])
+    seen = json.loads((tmp_path / "deep/report.json").read_text())["symptoms"]
+    assert seen == [f"{flat[2]} (reported 3 times since step 300)", *map(str, merged), "own words"]
+
+
 def findings_of(match=None, symptoms=None, fraction=1.0, error=0.0, correlation=1.0):
     info = CodeInformation(0.0, 0.0, 2.3 * fraction, fraction)
     effect = Effect("slant", -10.0, 10.0, 1.0, correlation)

@@ -8,6 +8,7 @@ from typing import Any
 from typing_extensions import override
 
 from infogan_lib.evaluation import CollapseMonitor, Symptom
+from infogan_lib.evaluation.symptoms import summarize
 from infogan_lib.recipes import Recipe
 from infogan_lib.training.callbacks import Callback, JSONLLogger
 from infogan_lib.training.progress import ProgressBar
@@ -61,7 +62,7 @@ def run_facts(recipe: Recipe, trainer: InfoGANTrainer, monitor: CollapseMonitor)
         "batch_size": recipe.batch_size,
         "minutes": round(minutes, 2),
         "images_per_second": round(trainer.steps * recipe.batch_size / minutes / 60, 1),
-        "symptoms": [str(symptom) for symptom in monitor.symptoms],
+        "symptoms": summarize(monitor.symptoms),
     }
 
 

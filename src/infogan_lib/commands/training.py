@@ -15,6 +15,7 @@ from infogan_lib.checkpoints.together import write_whole
 from infogan_lib.commands.arguments import add_precision_argument, add_training_arguments, path, recipe_overrides
 from infogan_lib.commands.data import NamedData, load
 from infogan_lib.commands.fitting import fit_recipe
+from infogan_lib.evaluation.symptoms import summarize
 from infogan_lib.experiments.run_metrics import RESULT, match_metrics, training_metrics
 from infogan_lib.experiments.worker import check_training, write_training
 from infogan_lib.latent.category_names import categorical_names
@@ -59,7 +60,7 @@ def train(options: argparse.Namespace) -> None:
         callbacks.append(TensorBoard(options.out / "tensorboard"))
     monitor = fit_recipe(recipe, trainer, data.train, options.out, callbacks=callbacks)
     if trainer.distributed.is_main:
-        _finish(options, recipe, trainer, data, [str(symptom) for symptom in monitor.symptoms])
+        _finish(options, recipe, trainer, data, summarize(monitor.symptoms))
 
 
 class _TrainingRecord(Callback):

@@ -1,7 +1,7 @@
 """Symptoms of a failing InfoGAN: how each one is detected, and what to try."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +43,17 @@ class Symptom:
 
     def __str__(self) -> str:
         return f"step {self.step}: {self.kind}: {self.finding}. Try: {self.advice}"
+
+
+def summarize(symptoms: Iterable[Symptom]) -> list[str]:
+    """Symptoms in words, each once: as it was last reported, with how often and since when if it recurred."""
+    alike: dict[tuple[str, str, tuple[int, ...]], list[Symptom]] = {}
+    for symptom in symptoms:
+        alike.setdefault((symptom.kind, symptom.subject, symptom.categories), []).append(symptom)
+    return [
+        f"{last} (reported {len(earlier) + 1} times since step {earlier[0].step})" if earlier else str(last)
+        for *earlier, last in alike.values()
+    ]
 
 
 MIN_BETWEEN_IMAGE_VARIANCE = 0.03

@@ -22,7 +22,7 @@ from infogan_lib._checks import (
 )
 from infogan_lib.checkpoints.together import write_together
 from infogan_lib.data.pixels import check_real_images
-from infogan_lib.evaluation.symptoms import Symptom
+from infogan_lib.evaluation.symptoms import Symptom, summarize
 from infogan_lib.history.history import History
 from infogan_lib.latent.category_names import LabelNames
 from infogan_lib.model.infogan import InfoGAN
@@ -155,4 +155,6 @@ def _check_out(out: object) -> Path:
 
 def _as_text(symptoms: Any) -> list[str]:
     items = check_items("symptoms", symptoms, "a list, such as monitor.symptoms")
-    return [str(check_type("one of symptoms", symptom, Symptom, str)) for symptom in items]
+    for symptom in items:
+        check_type("one of symptoms", symptom, Symptom, str)
+    return summarize(item for item in items if isinstance(item, Symptom)) + [i for i in items if isinstance(i, str)]
