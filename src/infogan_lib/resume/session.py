@@ -64,7 +64,6 @@ class FitSession:
         return self._folder is not None
 
     def __enter__(self) -> "FitSession":
-        self._ledger.begin_call()
         ledger, settings = self._ledger, self._settings
         path = None if settings is None else settings.path
         if settings is None or path is None:
@@ -122,6 +121,7 @@ class FitSession:
         Returns False if this call of `fit` was completed before, and is to be skipped.
         """
         ledger, position, name = self._ledger, self._ledger.position, self._name()
+        ledger.begin_call()
         if ledger.interrupted is not None and ledger.interrupted[0] != name:
             ledger.interrupted, ledger.completed_fits = None, len(position.fit_starts)  # this is another fit
         checkpoint = self._processes.from_main(self._find_checkpoint)
