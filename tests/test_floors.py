@@ -69,7 +69,7 @@ def test_every_room_has_a_floor():
 
 
 def test_imports_go_down():
-    floor_of = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+    floor_of = {name: number for number, rooms in enumerate(FLOORS) for name in rooms}
     upwards = [
         f"{path.relative_to(ROOT)}:{line}: {room(module)} imports {room(other)}"
         for module, path in modules().items()
