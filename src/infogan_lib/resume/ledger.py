@@ -1,7 +1,7 @@
 """A trainer's record of its run: the state that is saved, the calls of `fit` that were made, and where."""
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -150,20 +150,22 @@ class RunLedger:
         run = {"run_format": _FORMAT, "settings": self.settings, "fingerprint": self.fingerprint(1)}
         branch = {"branch_differences": self.branch_differences, "parent_path": self.parent_path}
         run |= branch if self.parent_checkpoint else {}
-        changed = {name: value for name, value in self._read_attributes() if self._attributes.get(name, value) != value}
+        changed = {
+            name: value for name, value in self._read_attributes().items() if self._attributes.get(name, value) != value
+        }
         run |= {"changed_attributes": changed} if changed else {}
         return now | identity | run | {"history": self.history.seal(segments)}
 
-    def _read_attributes(self) -> Iterable[tuple[str, Any]]:
-        return attributes(self._model, self._terms).items()
+    def _read_attributes(self) -> dict[str, Any]:
+        return attributes(self._model, self._terms)
 
     def begin_call(self) -> None:
         """Remember what the callbacks of a call of `fit` may change, before it begins."""
-        self._attributes = dict(self._read_attributes())
+        self._attributes = self._read_attributes()
 
     def warn_of_attributes(self, path: Path, metadata: Mapping[str, Any]) -> None:
         """Warn of what callbacks had changed when a checkpoint was saved, and have not changed again by now."""
-        now = dict(self._read_attributes())
+        now = self._read_attributes()
         told = [
             f"{shorten(name)} was {shorten(value)} and is {shorten(now.get(name))}"
             for name, value in metadata.get("changed_attributes", {}).items()
