@@ -117,12 +117,12 @@ def compare(title: str, per_step: int, loops: dict[str, Loop], rounds: int, step
 
 def without_fast_cpu(model: InfoGAN, call: Callable[[], object]) -> Callable[[], object]:
     def plain() -> None:
-        kept = model._generator_convolves, model._discriminator_convolves
-        model._generator_convolves = model._discriminator_convolves = False
+        kept = model._generator_is_heavy, model._discriminator_is_heavy
+        model._generator_is_heavy = model._discriminator_is_heavy = False
         try:
             call()
         finally:
-            model._generator_convolves, model._discriminator_convolves = kept
+            model._generator_is_heavy, model._discriminator_is_heavy = kept
 
     return plain
 

@@ -254,3 +254,15 @@ def test_activations_and_their_gradients_lie_with_the_channels_last_and_weights_
     with FastCPU():
         network(images(2, (3, 8, 8))).sum().backward()
     assert all(p.grad.is_contiguous() for p in network.parameters())
+
+
+def test_a_single_channel_is_seen_as_channels_last():
+    conv, x = nn.Conv2d(1, 4, 4, 2, 1), torch.randn(2, 1, 6, 6, requires_grad=True)
+    for given in (x, x.repeat(1, 2, 1, 1)[:, :1], torch.randn(2, 1, 6, 12)[..., ::2]):
+        with FastCPU():
+            found = conv(given)
+        assert _is_channels_last(found)
+        torch.testing.assert_close(found, conv(given))
+    with FastCPU():
+        (gradient,) = torch.autograd.grad(conv(x).square().sum(), x)
+    torch.testing.assert_close(gradient, torch.autograd.grad(conv(x).square().sum(), x)[0])

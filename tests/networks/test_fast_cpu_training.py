@@ -14,7 +14,7 @@ from infogan_lib import recipes
 from infogan_lib.networks.fast_cpu import (
     FastCPU,
     _is_channels_last,
-    has_convolutions,
+    is_heavy,
 )
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
@@ -49,10 +49,10 @@ def test_three_steps_are_the_plain_steps(make):
         torch.manual_seed(0)
         trainer = make()
         model = trainer.model
-        assert model._generator_convolves
-        assert model._discriminator_convolves
+        assert model._generator_is_heavy
+        assert model._discriminator_is_heavy
         if plain:
-            model._generator_convolves = model._discriminator_convolves = False
+            model._generator_is_heavy = model._discriminator_is_heavy = False
         batches = (images(n, model.image_shape, seed=n, dtype=torch.float64) for n in (6, 4, 7))
         metrics = [trainer.step(batch) for batch in batches]
         batch, latent = images(5, model.image_shape, dtype=torch.float64), model.latent.sample(5).double()
@@ -130,12 +130,12 @@ def test_transforms_and_tracing_see_torch():
     ],
     ids=["layers", "functional", "parametrized", "series", "dense", "dense and parametrized", "none"],
 )
-def test_which_networks_convolve(network, expected):
-    assert has_convolutions(network) is expected
-    assert has_convolutions(dense_generator(), network) is expected
+def test_which_networks_are_heavy(network, expected):
+    assert is_heavy(network) is expected
+    assert is_heavy(dense_generator(), network) is expected
 
 
-def test_networks_without_convolutions_never_enter_the_context(monkeypatch):
+def test_light_networks_never_enter_the_context(monkeypatch):
     entered = []
     monkeypatch.setattr(FastCPU, "__enter__", lambda self: entered.append(self) or super(FastCPU, self).__enter__())
     trainer = make_trainer(dense_generator(), dense_discriminator(), LATENT, device="cpu")

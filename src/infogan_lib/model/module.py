@@ -30,7 +30,7 @@ from infogan_lib.networks.discriminator_adapter import (
     infer_discriminator_adapter,
 )
 from infogan_lib.networks.ema import MovingAverage
-from infogan_lib.networks.fast_cpu import fast_cpu, has_convolutions
+from infogan_lib.networks.fast_cpu import fast_cpu, is_heavy
 from infogan_lib.networks.generator_adapter import GeneratorInput, GeneratorOutput, infer_generator_adapter
 from infogan_lib.networks.introspection import Part, device_and_dtype, dry_run, group_parameters
 from infogan_lib.networks.q_head import QHeadFactory, flat_outputs
@@ -101,8 +101,8 @@ class Networks(nn.Module):
             read_output=q_output,
             seed=check_seed(seed),
         )
-        self._generator_convolves = has_convolutions(generator)
-        self._discriminator_convolves = has_convolutions(discriminator, self.q)
+        self._generator_is_heavy = is_heavy(generator)
+        self._discriminator_is_heavy = is_heavy(discriminator, self.q)
 
     def _measured_range(self, n: int) -> PixelRange | None:
         device, dtype = device_and_dtype(self.generator)
@@ -128,7 +128,7 @@ class Networks(nn.Module):
 
     def run_generator(self, generator: nn.Module, latent: Tensor) -> Tensor:
         """Images of a generator with the layers of this model's, such as its average; as `generate`."""
-        with fast_cpu(latent, self._generator_convolves):
+        with fast_cpu(latent, self._generator_is_heavy):
             return self.generator_adapter(generator, latent, self.latent).contiguous()
 
     @override
@@ -144,13 +144,13 @@ class Networks(nn.Module):
 
     def discriminate(self, images: Tensor, *, codes: bool = True) -> DiscriminatorResult:
         """D's logits and, unless `codes` is False, Q's raw outputs for images (N, *image_shape), in their mode."""
-        with fast_cpu(images, self._discriminator_convolves):
+        with fast_cpu(images, self._discriminator_is_heavy):
             logits, q_input = self.discriminator_adapter(self.discriminator, images, self._hook)
             return DiscriminatorResult(logits.contiguous(), self._run_q(q_input) if codes else None)
 
     def forward_q(self, images: Tensor) -> Tensor:
         """Q's raw outputs (N, R) for images (N, *image_shape), in the mode that D and Q are in."""
-        with fast_cpu(images, self._discriminator_convolves):
+        with fast_cpu(images, self._discriminator_is_heavy):
             if not self.discriminator_adapter.feeds_q:
                 return self._run_q(images)
             return self._run_q(self.discriminator_adapter(self.discriminator, images, self._hook)[1])

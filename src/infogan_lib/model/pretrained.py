@@ -12,7 +12,7 @@ from infogan_lib.latent.category_names import CategoryNames
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.model import sampling
 from infogan_lib.model.priors import LearnedPriors
-from infogan_lib.networks.fast_cpu import fast_cpu, has_convolutions
+from infogan_lib.networks.fast_cpu import fast_cpu, is_heavy
 from infogan_lib.networks.generator_adapter import GeneratorAdapter
 
 
@@ -47,7 +47,7 @@ class PretrainedGenerator(nn.Module):
         self.generator_adapter = adapter
         self.image_shape, self.pixel_range = image_shape, pixel_range
         self.category_names = dict(category_names)
-        self._convolves = has_convolutions(generator)
+        self._is_heavy = is_heavy(generator)
 
     def sample(
         self,
@@ -68,7 +68,7 @@ class PretrainedGenerator(nn.Module):
 
     def run_generator(self, generator: nn.Module, latent: Tensor) -> Tensor:
         """Images of a generator with the layers of this one, in the mode that it is in."""
-        with fast_cpu(latent, self._convolves):
+        with fast_cpu(latent, self._is_heavy):
             return self.generator_adapter(generator, latent, self.latent).contiguous()
 
     @override

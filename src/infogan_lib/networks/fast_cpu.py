@@ -1,8 +1,9 @@
-"""Convolutional networks on a CPU: the same sums, in the layout and the order in which they are fastest.
+"""Convolutions and large layers on a CPU: the same sums, in the layout and the order in which they are fastest.
 
 - Activations of 2-d convolutions lie with the channels last, (N, H, W, C) in memory, as the vector units read them.
   Weights stay contiguous, as fused optimizers expect them.
 - A convolution whose kernel covers its input, and a transposed convolution of a 1 x 1 map, are matrix products.
+- Large matrix products, of linear layers too, are oneDNN's.
 - Without gradients, a transposed convolution to an image's few channels is a sub-pixel convolution. (With them, its
   backward would take longer than what the forward gains.)
 
@@ -21,21 +22,23 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from typing_extensions import override
 
+from infogan_lib.networks.products import LARGE_WEIGHT, linear, product
 from infogan_lib.networks.subpixel import is_subpixel, subpixel_convolution
 
 
-def has_convolutions(*networks: nn.Module | None) -> bool:
-    """Whether a network holds weights with more than two dimensions; a context would cost the others for nothing."""
-    return any(p.ndim > 2 for network in networks if network is not None for p in network.parameters())
+def is_heavy(*networks: nn.Module | None) -> bool:
+    """Whether a network holds convolutions or large layers; a context would cost the others for nothing."""
+    parameters = (p for network in networks if network is not None for p in network.parameters())
+    return any(p.ndim > 2 or p.numel() >= LARGE_WEIGHT for p in parameters)
 
 
-def fast_cpu(x: Tensor, convolves: bool) -> AbstractContextManager[object]:
-    """The context of a forward pass: `FastCPU` for a network that convolves, on a CPU; else none."""
-    return FastCPU() if convolves and x.device.type == "cpu" else nullcontext()
+def fast_cpu(x: Tensor, heavy: bool) -> AbstractContextManager[object]:
+    """The context of a forward pass: `FastCPU` for a network that `is_heavy`, on a CPU; else none."""
+    return FastCPU() if heavy and x.device.type == "cpu" else nullcontext()
 
 
 class FastCPU(TorchFunctionMode):
-    """A context in which convolutions on a CPU take their fastest form.
+    """A context in which convolutions and large layers on a CPU take their fastest form.
 
     Activations may have channels-last strides inside it. `Tensor.view` then copies where it cannot be a view.
     """
@@ -68,7 +71,7 @@ def _convolution(
         return None
     if input.shape[2:] == weight.shape[2:] and _all(padding, 0):
         _keep_layout_of_gradient(input)
-        return F.linear(input.flatten(1), weight.flatten(1), bias).unflatten(1, (-1, *[1] * (input.ndim - 2)))
+        return linear(input.flatten(1), weight.flatten(1), bias).unflatten(1, (-1, *[1] * (input.ndim - 2)))
     if input.ndim != 4:
         return None
     return torch.conv2d(_channels_last(input), weight, bias, stride, padding)
@@ -87,7 +90,7 @@ def _transposed_convolution(
     if not _is_covered(input, weight, dilation, groups) or input.shape[1] != weight.shape[0]:
         return None
     if all(side == 1 for side in input.shape[2:]) and _all(padding, 0) and _all(output_padding, 0):
-        result = (input.flatten(1) @ weight.flatten(1)).unflatten(1, weight.shape[1:])
+        result = product(input.flatten(1), weight.flatten(1)).unflatten(1, weight.shape[1:])
         result = result if bias is None else result + bias.to(result.dtype).view(-1, *[1] * (input.ndim - 2))
         return _channels_last(result) if input.ndim == 4 else result
     if input.ndim != 4:
@@ -146,8 +149,10 @@ def _channels_last(x: Tensor) -> Tensor:
 
 
 def _with_channels_last(x: Tensor) -> Tensor:
-    # torch.vmap knows these calls, but no `memory_format`. A single channel is not copied.
-    return x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+    # torch.vmap knows these calls, but no `memory_format`.
+    n, c, h, w = x.shape
+    last = x.reshape(n, h, w, 1) if c == 1 else x.permute(0, 2, 3, 1).contiguous()  # for torch to see it in the strides
+    return last.permute(0, 3, 1, 2)
 
 
 def _keep_layout_of_gradient(x: Tensor) -> None:
@@ -172,6 +177,7 @@ _FAST: dict[Callable[..., Any], Callable[..., Tensor | None]] = {
     torch.conv_transpose1d: _transposed_convolution,
     torch.conv_transpose2d: _transposed_convolution,
     torch.conv_transpose3d: _transposed_convolution,
+    F.linear: linear,
     torch.flatten: _reshape,
     torch.reshape: _reshape,
     Tensor.flatten: _reshape,
