@@ -7,13 +7,12 @@ from torch import nn
 from torch.autograd import gradcheck, gradgradcheck
 
 from fast_cpu_networks import Viewing, discriminator, generator
-from infogan_lib.networks import fast_cpu as module
 from infogan_lib.networks.fast_cpu import (
     FastCPU,
     _convolution,
-    _is_channels_last,
     _transposed_convolution,
 )
+from infogan_lib.networks.layout import is_channels_last
 from infogan_lib.networks.subpixel import is_subpixel, subpixel_convolution
 from toys import LATENT, images, make_trainer
 
@@ -143,28 +142,6 @@ def test_subpixel_convolutions_are_transposed_ones(kernel, stride, padding, extr
     torch.testing.assert_close(subpixel_convolution(x, w, bias, stride, padding), expected, rtol=0, atol=1e-12)
 
 
-def test_images_are_sub_pixels_only_where_no_gradient_is_wanted(monkeypatch):
-    calls = []
-    monkeypatch.setattr(module, "subpixel_convolution", lambda *args: calls.append(1) or subpixel_convolution(*args))
-    x = torch.randn(2, 8, 3, 3)
-    conv = nn.ConvTranspose2d(8, 3, 4, 2, 1)
-    with FastCPU():
-        conv(x)
-        assert calls == []
-        with torch.no_grad():
-            found = conv(x)
-        assert len(calls) == 1
-        with torch.no_grad():
-            nn.ConvTranspose2d(8, 5, 4, 2, 1)(x)  # not few
-            nn.ConvTranspose2d(8, 3, 3, 2, 1)(x)  # to 5 x 5
-            nn.ConvTranspose2d(8, 3, 4, (2, 1), 1)(x)  # not as much wider as higher
-            nn.ConvTranspose2d(8, 3, 3, 1, 1)(x)  # no larger
-        assert len(calls) == 1
-        conv.requires_grad_(False)(x)
-        assert len(calls) == 2
-    torch.testing.assert_close(found, conv(x))
-
-
 @pytest.mark.parametrize("network", [Viewing(), discriminator()], ids=["views", "layers"])
 def test_second_derivatives_of_networks_are_right(network):
     network = network.double().eval()
@@ -204,7 +181,7 @@ def test_views_of_activations():
     expected = conv(x)
     with FastCPU():
         found = conv(x)
-        assert _is_channels_last(found)
+        assert is_channels_last(found)
         for view in (
             lambda h: h.view(2, -1),
             lambda h: h.view((2, -1)),
@@ -245,7 +222,7 @@ def test_activations_and_their_gradients_lie_with_the_channels_last_and_weights_
     for kind in seen.values():
         maps = [x for x in kind if x.ndim == 4 and x.shape[2:] != (1, 1) and len(x) == 5]
         assert len(maps) >= 6
-        assert all(map(_is_channels_last, maps))
+        assert all(map(is_channels_last, maps))
     assert all(p.is_contiguous() for p in trainer.model.parameters())
     trainer.step(images(5, (3, 8, 8)))
     states = [s for o in trainer.optimizers.values() for s in o.state.values()]
@@ -261,7 +238,7 @@ def test_a_single_channel_is_seen_as_channels_last():
     for given in (x, x.repeat(1, 2, 1, 1)[:, :1], torch.randn(2, 1, 6, 12)[..., ::2]):
         with FastCPU():
             found = conv(given)
-        assert _is_channels_last(found)
+        assert is_channels_last(found)
         torch.testing.assert_close(found, conv(given))
     with FastCPU():
         (gradient,) = torch.autograd.grad(conv(x).square().sum(), x)

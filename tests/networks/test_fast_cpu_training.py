@@ -13,9 +13,9 @@ from fast_cpu_networks import Viewing, discriminator, generator
 from infogan_lib import recipes
 from infogan_lib.networks.fast_cpu import (
     FastCPU,
-    _is_channels_last,
     is_heavy,
 )
+from infogan_lib.networks.layout import is_channels_last
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
 
@@ -154,7 +154,7 @@ def test_sampling_and_encoding_are_fast_and_their_results_contiguous():
     model = ig.InfoGAN(generator(), discriminator(), LATENT)
     seen = []
     for part in (model.generator[-3], model.discriminator[1]):
-        part.register_forward_hook(lambda *seen_by: seen.append(_is_channels_last(seen_by[2])))
+        part.register_forward_hook(lambda *seen_by: seen.append(is_channels_last(seen_by[2])))
     made = model.sample(3, seed=0)
     made.view(3, -1)
     model.encode(made)

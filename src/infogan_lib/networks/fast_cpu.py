@@ -4,8 +4,8 @@
   Weights stay contiguous, as fused optimizers expect them.
 - A convolution whose kernel covers its input, and a transposed convolution of a 1 x 1 map, are matrix products.
 - Large matrix products, of linear layers too, are oneDNN's.
-- Without gradients, a transposed convolution to an image's few channels is a sub-pixel convolution. (With them, its
-  backward would take longer than what the forward gains.)
+- A transposed convolution to an image's few channels, and the gradient of a convolution of an image, are products whose
+  pixels are then put in place.
 
 Nothing of a network is changed: `FastCPU` is a context in which each call of a function of torch, whichever module
 makes it, is looked up here. What is not covered is left to torch. All of it consists of torch's differentiable
@@ -22,8 +22,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from typing_extensions import override
 
+from infogan_lib.networks.layout import channels_last, is_channels_last, keep_layout_of_gradient
 from infogan_lib.networks.products import LARGE_WEIGHT, linear, product
-from infogan_lib.networks.subpixel import is_subpixel, subpixel_convolution
+from infogan_lib.networks.thin import from_few, is_thin, to_few
 
 
 def is_heavy(*networks: nn.Module | None) -> bool:
@@ -70,11 +71,15 @@ def _convolution(
     if not _is_covered(input, weight, dilation, groups) or input.shape[1] != weight.shape[1]:
         return None
     if input.shape[2:] == weight.shape[2:] and _all(padding, 0):
-        _keep_layout_of_gradient(input)
+        keep_layout_of_gradient(input)
         return linear(input.flatten(1), weight.flatten(1), bias).unflatten(1, (-1, *[1] * (input.ndim - 2)))
     if input.ndim != 4:
         return None
-    return torch.conv2d(_channels_last(input), weight, bias, stride, padding)
+    input, steps = channels_last(input), _pair(stride)
+    wants_images_gradient = input.requires_grad and torch.is_grad_enabled() and not isinstance(padding, str)
+    if wants_images_gradient and is_thin(weight, steps, _pair(padding)) and _divides(steps, input):
+        return from_few(input, weight, bias, steps[0], _pair(padding))
+    return torch.conv2d(input, weight, bias, stride, padding)
 
 
 def _transposed_convolution(
@@ -92,22 +97,20 @@ def _transposed_convolution(
     if all(side == 1 for side in input.shape[2:]) and _all(padding, 0) and _all(output_padding, 0):
         result = product(input.flatten(1), weight.flatten(1)).unflatten(1, weight.shape[1:])
         result = result if bias is None else result + bias.to(result.dtype).view(-1, *[1] * (input.ndim - 2))
-        return _channels_last(result) if input.ndim == 4 else result
+        return channels_last(result) if input.ndim == 4 else result
     if input.ndim != 4:
         return None
-    input, steps, cut = _channels_last(input), _pair(stride), _pair(padding)
-    needs_gradient = torch.is_grad_enabled() and (input.requires_grad or weight.requires_grad)
-    few = weight.shape[1] <= _FEW and not needs_gradient
-    if few and is_subpixel(weight.shape[2:], steps, cut, _pair(output_padding)):
-        return subpixel_convolution(input, weight, bias, steps[0], cut)
+    input, steps, cut = channels_last(input), _pair(stride), _pair(padding)
+    if is_thin(weight, steps, cut, _pair(output_padding)):
+        return to_few(input, weight, bias, steps[0], cut)
     return torch.conv_transpose2d(input, weight, bias, stride, padding, output_padding)
 
 
 def _view(input: Tensor, *shape: Any, **named: Any) -> Tensor | None:
     shape = shape or (named.get("size"),)
-    if not _is_channels_last(input) or shape[0] is None or isinstance(shape[0], torch.dtype):
+    if not is_channels_last(input) or shape[0] is None or isinstance(shape[0], torch.dtype):
         return None
-    _keep_layout_of_gradient(input)
+    keep_layout_of_gradient(input)
     return input.reshape(*shape)
 
 
@@ -116,8 +119,8 @@ def _view_as(input: Tensor, other: Tensor) -> Tensor | None:
 
 
 def _reshape(input: Tensor, *_: Any, **__: Any) -> None:
-    if _is_channels_last(input):
-        _keep_layout_of_gradient(input)
+    if is_channels_last(input):
+        keep_layout_of_gradient(input)
 
 
 def _is_covered(input: Tensor, weight: Tensor, dilation: Any, groups: int) -> bool:
@@ -135,40 +138,9 @@ def _pair(setting: Any) -> tuple[int, int]:
     return (one_each[0], one_each[-1])
 
 
-def _is_channels_last(x: Tensor) -> bool:
-    """Whether maps lie with the channels last, and not in such a way that they are contiguous as well."""
-    return x.ndim == 4 and not x.is_contiguous() and x.permute(0, 2, 3, 1).is_contiguous()
+def _divides(stride: tuple[int, int], images: Tensor) -> bool:
+    return all(side % step == 0 for side, step in zip(images.shape[2:], stride, strict=True))
 
-
-def _channels_last(x: Tensor) -> Tensor:
-    """Maps (N, C, H, W) with the channels last, so that their gradient arrives as they themselves lie."""
-    if _is_channels_last(x):
-        return x
-    _keep_layout_of_gradient(x)
-    return _with_channels_last(x)
-
-
-def _with_channels_last(x: Tensor) -> Tensor:
-    # torch.vmap knows these calls, but no `memory_format`.
-    n, c, h, w = x.shape
-    last = x.reshape(n, h, w, 1) if c == 1 else x.permute(0, 2, 3, 1).contiguous()  # for torch to see it in the strides
-    return last.permute(0, 3, 1, 2)
-
-
-def _keep_layout_of_gradient(x: Tensor) -> None:
-    """Give the gradient of an activation the activation's layout: kernels are several times slower on a mixture."""
-    if x.grad_fn is None:
-        return
-    arranged = _with_channels_last if _is_channels_last(x) else Tensor.contiguous
-
-    def keep(gradient: Tensor | None) -> Tensor | None:
-        # One of several outputs of a function, such as a chunk, may be without a gradient.
-        return None if gradient is None else arranged(gradient)
-
-    x.register_hook(keep)
-
-
-_FEW = 4  # channels of an image, at most
 
 _FAST: dict[Callable[..., Any], Callable[..., Tensor | None]] = {
     torch.conv1d: _convolution,

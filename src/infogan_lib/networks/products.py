@@ -55,7 +55,7 @@ class _Product(Function):
     @override
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, Tensor | None]:
         (a, b), (gradient,) = ctx.saved_tensors, gradients
-        of_a, of_b = _wanted(ctx)
+        of_a, of_b = wanted(ctx)
         return _product_like(a, gradient, b.t()) if of_a else None, _product_like(b, a.t(), gradient) if of_b else None
 
     @staticmethod
@@ -73,7 +73,7 @@ class _Product(Function):
         return a @ b, 0
 
 
-def _wanted(ctx: Any) -> Sequence[bool]:
+def wanted(ctx: Any) -> Sequence[bool]:
     """Whose gradients the backward pass under way is for; `needs_input_grad` tells whose any pass might be for."""
     try:
         return [node is not None and torch._C._will_engine_execute_node(node) for node, _ in ctx.next_functions]
