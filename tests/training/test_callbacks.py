@@ -9,6 +9,7 @@ import infogan_lib as ig
 from infogan_lib.training.callbacks import JSONLLogger
 from infogan_lib.training.progress import ProgressBar
 from toys import (
+    DEVICE,
     images,
     make_trainer,
 )
@@ -36,6 +37,22 @@ def test_callbacks_are_told_in_order():
     make_trainer().fit(images(16), epochs=2, batch_size=8, callbacks=[recorder])
     steps = [("step", 1), ("step", 2), ("epoch", 1), ("step", 3), ("step", 4), ("epoch", 2)]
     assert recorder.calls == [("start", 4), *steps, ("end", 4)]
+
+
+@pytest.mark.parametrize("needs_model", [False, True])
+def test_a_step_is_read_late_only_where_a_device_would_wait(needs_model):
+    class Looks(ig.Callback):
+        ahead = ()
+
+        def needs_model(self, step):
+            return needs_model
+
+        def on_step_end(self, trainer, metrics):
+            self.ahead += (trainer.launched - trainer.steps,)
+
+    looks = Looks()
+    make_trainer().fit(images(32), steps=3, batch_size=8, callbacks=[looks])
+    assert looks.ahead == ((0, 0, 0) if needs_model or DEVICE == "cpu" else (1, 1, 0))
 
 
 def test_callbacks_hear_of_the_end_also_after_an_error():

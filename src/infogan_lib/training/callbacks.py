@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class Callback:
     """Called by `InfoGANTrainer.fit`; subclass it and override what you need.
 
-    A step is read one step after it was launched, so that no device waits for the host. `fit` catches up before a
-    callback that needs the model; `trainer.steps` and `trainer.history` are always as of the step reported.
+    On a device a step is read when the next one was launched, so that it never waits for the host. `fit` catches up
+    before a callback that needs the model; `trainer.steps` and `trainer.history` are always as of the step reported.
 
     Attributes:
         on_all_processes: Whether each of several processes calls it; by default process 0 alone does, as files and
@@ -41,7 +41,7 @@ class Callback:
         """Whether `on_step_end` needs the model as of this step, from 1; always, unless overridden.
 
         So does whatever looks at the model, changes what the next step depends on (rates, weights, what is frozen, the
-        weight of a term), or draws from global random generators. Without it the next step is launched already, and
+        weight of a term), or draws from global random generators. Without it a device is at the next step by then and
         does not see the change, unless a checkpoint or the end of an epoch is between: a resumed run then differs.
         """
         return True

@@ -50,7 +50,7 @@ def run_fit(
 
 
 class FitLoop:
-    """Launches steps and reads each one step late, so that the device never waits for the host.
+    """Launches steps, and reads each one step late where a device would else wait for the host; on a CPU at once.
 
     The loop catches up, so that the model is as of the step last read, before anything that looks at the model: a
     callback that needs it, a checkpoint, the end of an epoch, a signal, the end of the fit.
@@ -73,6 +73,7 @@ class FitLoop:
         self._lap = time.perf_counter()
         self._speeds: dict[int, float] = {}  # of the steps that were launched and not read
         self._called = called_here(callbacks, trainer.distributed)
+        self._max_pending = 0 if trainer.device.type == "cpu" else 1  # a CPU has made what was launched
 
     def run(self, last_step: int | None, last_epoch: int | None) -> None:
         """Train until so many steps or epochs were made, counted from the beginning of the run, and save the end.
@@ -147,7 +148,7 @@ class FitLoop:
         now = time.perf_counter()
         self._speeds[trainer.launched] = len(batch) / max(now - self._lap, 1e-9)  # a clock may stand still
         self._lap = now
-        self._catch_up(pending=1)
+        self._catch_up(pending=self._max_pending)
         if any(callback.needs_model(trainer.launched) for callback in self._callbacks):
             self._catch_up()
 
