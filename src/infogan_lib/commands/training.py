@@ -9,10 +9,16 @@ from typing import Any
 from typing_extensions import override
 
 from infogan_lib import recipes
-from infogan_lib._checks import require
+from infogan_lib._checks import require, shorten
 from infogan_lib.callbacks import Callback, TensorBoard
 from infogan_lib.checkpoints.together import write_whole
-from infogan_lib.commands.arguments import add_precision_argument, add_training_arguments, path, recipe_overrides
+from infogan_lib.commands.arguments import (
+    add_precision_argument,
+    add_training_arguments,
+    path,
+    positive_int,
+    recipe_overrides,
+)
 from infogan_lib.commands.data import NamedData, load
 from infogan_lib.commands.fitting import fit_recipe
 from infogan_lib.evaluation.symptoms import summarize
@@ -39,6 +45,7 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument("--out", type=path, required=True, help="folder of the run")
     add_training_arguments(parser)
+    parser.add_argument("--batch-size", type=positive_int, help="images of a step (default: the recipe's)")
     add_precision_argument(parser)
     parser.add_argument("--tensorboard", action="store_true", help="write event files into OUT/tensorboard")
     parser.set_defaults(run_command=train)
@@ -46,11 +53,17 @@ def add_to(commands: Any) -> None:
 
 def train(options: argparse.Namespace) -> None:
     """Train, and write the model, the metrics and the report."""
-    recipe = recipes.get(options.recipe, **recipe_overrides(options))
+    batch = {} if options.batch_size is None else {"batch_size": options.batch_size}
+    recipe = recipes.get(options.recipe, **recipe_overrides(options), **batch)
     source = options.data if options.data == "digits" else os.path.realpath(options.data)
     training = f"recipe {recipe.name!r} of width {recipe.width:g} on {source}"
     check_training(options.out, training)
     data = load(options.data, recipe)
+    if (count := data.num_images) < recipe.batch_size:
+        raise ValueError(
+            f"{shorten(options.data)} holds {count} images, fewer than one batch of {recipe.batch_size}; give "
+            f"--batch-size {count} or less"
+        )
     require_matplotlib()  # what the report needs raises before training, not after it
     require("scipy", extra="eval", feature="the report")
     recipe = recipe.for_images(data.num_images)
