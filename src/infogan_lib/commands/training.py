@@ -9,7 +9,7 @@ from typing import Any
 from typing_extensions import override
 
 from infogan_lib import recipes
-from infogan_lib._checks import require, shorten
+from infogan_lib._checks import check_path, require, shorten
 from infogan_lib.callbacks import Callback, TensorBoard
 from infogan_lib.checkpoints.together import write_whole
 from infogan_lib.commands.arguments import (
@@ -55,7 +55,7 @@ def train(options: argparse.Namespace) -> None:
     """Train, and write the model, the metrics and the report."""
     batch = {} if options.batch_size is None else {"batch_size": options.batch_size}
     recipe = recipes.get(options.recipe, **recipe_overrides(options), **batch)
-    source = options.data if options.data == "digits" else os.path.realpath(options.data)
+    source = options.data if options.data == "digits" else os.path.realpath(check_path("--data", options.data))
     training = f"recipe {recipe.name!r} of width {recipe.width:g} on {source}"
     check_training(options.out, training)
     data = load(options.data, recipe)
