@@ -48,6 +48,7 @@ def in_this_process(monkeypatch):
                 run_job(job)
             except RuntimeError:
                 continue
+        return {}
 
     monkeypatch.setattr(sweeps, "_run_all", run_all)
     return trained
@@ -334,6 +335,13 @@ def test_each_run_has_a_process_and_one_that_is_killed_is_repeated(tmp_path, mon
     second = ig.sweep(sweep_toys.killed_once, images(32), out=tmp_path / "s", seeds=[0, 1])
     assert second.failed == []
     assert second.runs[0] == first.runs[0]
+
+
+@pytest.mark.slow
+def test_a_run_that_could_not_begin_is_not_said_to_be_stopped(tmp_path):
+    make_recipe = partial(sweep_toys.tiny, terms=sweep_toys.Unloadable())
+    found = sweep(make_recipe, images(32), out=tmp_path, seeds=[0])
+    assert found.runs[0]["error"] == "its process ended with exit status 1, and what it wrote on stderr says why"
 
 
 @pytest.mark.slow

@@ -193,8 +193,8 @@ def sweep(
         check_training(job.folder, job.training)
     with os_errors_as_checkpoint_errors(folder, "making the folder of the sweep"):
         makedirs_synced(folder)
-    _run_all([job for job in jobs if not _is_finished(job)], count)
-    result = SweepResult(folder, [_row(job) for job in jobs], tuple(points[0][0]))
+    statuses = _run_all([job for job in jobs if not _is_finished(job)], count)
+    result = SweepResult(folder, [_row(job, statuses.get(job.folder, 0)) for job in jobs], tuple(points[0][0]))
     _write_tables(result)
     return result
 
@@ -227,10 +227,13 @@ def _check_importable(name: str, value: Any) -> None:
         )
 
 
-def _run_all(jobs: Sequence[Job], count: int) -> None:
-    """Run jobs in processes of their own, so many at a time. When this one is stopped, they save and stop."""
+def _run_all(jobs: Sequence[Job], count: int) -> dict[Path, int]:
+    """Run jobs in processes of their own, so many at a time. When this one is stopped, they save and stop.
+
+    Returns the exit statuses by folder.
+    """
     context = multiprocessing.get_context("spawn")
-    waiting, running = list(jobs), dict[Any, Job]()
+    waiting, running, statuses = list(jobs), dict[Any, Job](), dict[Path, int]()
     try:
         while waiting or running:
             while waiting and len(running) < count:
@@ -246,8 +249,10 @@ def _run_all(jobs: Sequence[Job], count: int) -> None:
                 job = running.pop(process)
                 if process.exitcode == 128 + signal.SIGINT:
                     raise KeyboardInterrupt
+                statuses[job.folder] = process.exitcode or 0
                 state = "finished" if process.exitcode == 0 else f"ended with exit status {process.exitcode}"
                 _log.info("%s %s", job.folder, state)
+        return statuses
     finally:
         for process in running:
             process.terminate()
@@ -277,7 +282,8 @@ def _is_finished(job: Job) -> bool:
         return True
 
 
-def _row(job: Job) -> dict[str, Any]:
+def _row(job: Job, status: int = 0) -> dict[str, Any]:
+    """The row of a run, whose process has ended with a status if it has been run now."""
     row: dict[str, Any] = {"run": job.folder.name, **job.labels, "seed": job.seed}
     try:
         metrics = _result(job)
@@ -287,7 +293,10 @@ def _row(job: Job) -> dict[str, Any]:
         return row | metrics | row | {"error": ""}
     error = job.folder / ERROR
     lines = error.read_text(encoding="utf-8", errors="replace").strip().splitlines() if error.is_file() else []
-    return row | {"error": lines[-1] if lines else "stopped; the same sweep resumes it"}
+    is_signal = status < 0 or status > 128  # the numbers that `fit` ends with are those of a shell
+    stopped = "stopped; the same sweep resumes it"
+    failed = f"its process ended with exit status {status}, and what it wrote on stderr says why"
+    return row | {"error": lines[-1] if lines else stopped if status == 0 or is_signal else failed}
 
 
 def _write_tables(result: SweepResult) -> None:
