@@ -14,8 +14,10 @@ import pytest
 import torch
 
 import infogan_lib
+import sweep_toys
 from infogan_lib import recipes
-from infogan_lib.commands import info, main, reporting
+from infogan_lib.callbacks import Callback
+from infogan_lib.commands import fitting, info, main, reporting
 from infogan_lib.commands.data import NamedData, load
 from infogan_lib.experiments.records import read_run
 from infogan_lib.recipes import load_run
@@ -104,6 +106,32 @@ def test_a_run_has_the_batch_size_that_it_is_given(tmp_path):
     assert read_run(tmp_path / "run").history["loss/d"].size == 6
     with pytest.raises(SystemExit, match="batch_size"):
         main(["train", *arguments, "--batch-size", "6"])
+
+
+class Closed(io.TextIOBase):
+    """A pipe whose reader has gone."""
+
+    def write(self, text):
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+def test_a_closed_stdout_ends_no_training(tmp_path, monkeypatch):
+    recipe = sweep_toys.tiny()
+    trainer = recipe.trainer()
+    monkeypatch.setattr(sys, "stdout", Closed())
+    monkeypatch.setattr(fitting, "CollapseMonitor", ReportsAStep)
+    fitting.fit_recipe(recipe, trainer, images(32), tmp_path)
+    assert trainer.steps == 4
+
+
+class ReportsAStep(Callback):
+    """A monitor that sees something at every step."""
+
+    def __init__(self, on_symptom):
+        self.on_symptom = on_symptom
+
+    def on_step_end(self, trainer, metrics):
+        self.on_symptom("a symptom")
 
 
 @pytest.mark.parametrize(("package", "extra"), [("matplotlib", "viz"), ("scipy", "eval")])

@@ -20,7 +20,7 @@ from infogan_lib.commands.arguments import (
     recipe_overrides,
 )
 from infogan_lib.commands.data import NamedData, load
-from infogan_lib.commands.fitting import fit_recipe
+from infogan_lib.commands.fitting import fit_recipe, say
 from infogan_lib.evaluation.symptoms import summarize
 from infogan_lib.experiments.run_metrics import RESULT, match_metrics, training_metrics
 from infogan_lib.experiments.worker import check_training, write_training
@@ -59,13 +59,13 @@ def train(options: argparse.Namespace) -> None:
     training = f"recipe {recipe.name!r} of width {recipe.width:g} on {source}"
     check_training(options.out, training)
     data = load(options.data, recipe)
+    require_matplotlib()  # what the report needs raises before training, not after it
+    require("scipy", extra="eval", feature="the report")
     if (count := data.num_images) < recipe.batch_size:
         raise ValueError(
             f"{shorten(options.data)} holds {count} images, fewer than one batch of {recipe.batch_size}; give "
             f"--batch-size {count} or less"
         )
-    require_matplotlib()  # what the report needs raises before training, not after it
-    require("scipy", extra="eval", feature="the report")
     recipe = recipe.for_images(data.num_images)
     trainer = recipe.trainer(engine=Engine(options.device, precision=options.precision or recipe.engine.precision))
     callbacks: list[Callback] = [_TrainingRecord(options.out, training)]
@@ -98,7 +98,7 @@ def _finish(
     if data.test_labels is not None and len(categorical_names(model.latent)) == 1:
         match = model.name_categories(data.test, data.test_labels, names=data.label_names)
         metrics |= match_metrics(match)
-        print(f"accuracy under the best matching: {match.accuracy:.1%}")
+        say(f"accuracy under the best matching: {match.accuracy:.1%}")
     recipes.save_run(options.out, recipe, model)
     settings = {"recipe": recipe.name, "width": recipe.width, "data": options.data, "device": str(trainer.device)}
     result = {"seed": recipe.seed, "settings": settings, "metrics": metrics, "symptoms": symptoms}
@@ -114,4 +114,4 @@ def _finish(
         symptoms=symptoms,
         title=f"What the recipe '{recipe.name}' learned",
     )
-    print(f"{trainer.steps} steps; what was learned, on one page: {report}")
+    say(f"{trainer.steps} steps; what was learned, on one page: {report}")
