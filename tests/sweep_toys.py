@@ -47,6 +47,17 @@ class Source:
         return images(32, seed=self.seed)
 
 
+def unload():
+    raise RuntimeError("it cannot be made in another process")
+
+
+class Unloadable:
+    """What can be sent to another process, and not be received."""
+
+    def __reduce__(self):
+        return unload, ()
+
+
 def brightness(model):
     return {"brightness": model.sample(8, seed=0).mean()}
 

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,21 @@ def test_one_file_waits_for_nobody_and_leaves_the_drafts_of_others(tmp_path, mon
     with lock.hold_for_writing(tmp_path):
         write_whole(tmp_path / "a", b"new")
     assert files(tmp_path) == {"a": b"new", ".together-0123": b"half"}
+
+
+def test_what_a_dead_writer_of_one_file_left_is_removed_an_hour_later(tmp_path):
+    for age, name in ((4000, ".whole-dead"), (100, ".whole-alive")):
+        (tmp_path / name).write_bytes(b"half")
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    write_whole(tmp_path / "a", b"new")
+    assert files(tmp_path) == {"a": b"new", ".whole-alive": b"half"}
+
+
+def test_a_full_device_is_named():
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no such device")
+    with pytest.raises(OSError, match="/dev/full"):
+        write_whole(Path("/dev/full"), b"new")
 
 
 @pytest.mark.parametrize("inside", [False, True], ids=["fifo", "link to it"])

@@ -14,9 +14,12 @@ import pytest
 import torch
 
 import infogan_lib
+import sweep_toys
 from infogan_lib import recipes
-from infogan_lib.commands import info, main, reporting
+from infogan_lib.callbacks import Callback
+from infogan_lib.commands import fitting, info, main, reporting
 from infogan_lib.commands.data import NamedData, load
+from infogan_lib.experiments.records import read_run
 from infogan_lib.recipes import load_run
 from infogan_lib.step import NonFiniteLossError
 from toys import images, make_trainer
@@ -84,6 +87,51 @@ def test_data_is_read_by_its_name(tmp_path):
     assert (pictures.num_images, pictures.label_names) == (12, ["cats", "dogs"])
     assert pictures.test.shape == (12, 1, 28, 28)
     assert pictures.test_labels.tolist() == [0] * 6 + [1] * 6
+
+
+def test_fewer_pictures_than_a_batch_are_refused_by_the_option_that_changes_it(tmp_path):
+    pictures_in(tmp_path / "pictures")
+    arguments = ["--data", str(tmp_path / "pictures"), "--out", str(tmp_path / "run"), "--device", "cpu"]
+    with pytest.raises(SystemExit, match="12 images, fewer than one batch of 128; give --batch-size 12 or less$"):
+        main(["train", *arguments, "--width", "0.05", "--steps", "1"])
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_a_run_has_the_batch_size_that_it_is_given(tmp_path):
+    pictures_in(tmp_path / "pictures")
+    arguments = ["--data", str(tmp_path / "pictures"), "--out", str(tmp_path / "run"), "--device", "cpu"]
+    arguments += ["--width", "0.05", "--epochs", "2"]
+    main(["train", *arguments, "--batch-size", "4"])
+    assert read_run(tmp_path / "run").history["loss/d"].size == 6
+    with pytest.raises(SystemExit, match="batch_size"):
+        main(["train", *arguments, "--batch-size", "6"])
+
+
+class Closed(io.TextIOBase):
+    """A pipe whose reader has gone."""
+
+    def write(self, text):
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+def test_a_closed_stdout_ends_no_training(tmp_path, monkeypatch):
+    recipe = sweep_toys.tiny()
+    trainer = recipe.trainer()
+    monkeypatch.setattr(sys, "stdout", Closed())
+    monkeypatch.setattr(fitting, "CollapseMonitor", ReportsAStep)
+    fitting.fit_recipe(recipe, trainer, images(32), tmp_path)
+    assert trainer.steps == 4
+
+
+class ReportsAStep(Callback):
+    """A monitor that sees something at every step."""
+
+    def __init__(self, on_symptom):
+        self.on_symptom = on_symptom
+
+    def on_step_end(self, trainer, metrics):
+        self.on_symptom("a symptom")
 
 
 @pytest.mark.parametrize(("package", "extra"), [("matplotlib", "viz"), ("scipy", "eval")])

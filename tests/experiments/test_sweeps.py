@@ -1,10 +1,12 @@
 """Sweeps: one process for each run, tables of mean, spread and worst, and what happens to runs that stop."""
 
 import csv
+import errno
 import json
 import math
 import os
 import pickle
+import shutil
 import statistics
 import subprocess
 import sys
@@ -18,7 +20,8 @@ from torch.utils.data import TensorDataset
 
 import infogan_lib as ig
 import sweep_toys
-from infogan_lib.experiments import Spread, sweep, sweeps
+from infogan_lib.checkpoints import lock
+from infogan_lib.experiments import Spread, sweep, sweeps, worker
 from infogan_lib.experiments.sweeps import _row
 from infogan_lib.experiments.worker import Job, run_job
 from infogan_lib.regularizers import R1, R2
@@ -45,6 +48,7 @@ def in_this_process(monkeypatch):
                 run_job(job)
             except RuntimeError:
                 continue
+        return {}
 
     monkeypatch.setattr(sweeps, "_run_all", run_all)
     return trained
@@ -158,10 +162,96 @@ def test_what_is_to_be_measured_anew_is_not_trained_again(tmp_path, in_this_proc
     assert sorted((tmp_path / "seed=0" / "checkpoints").iterdir()) == states
 
 
-def test_an_old_result_does_not_hide_that_it_could_not_be_measured_again(tmp_path, in_this_process):
-    sweep(sweep_toys.tiny, sweep_toys.data, out=tmp_path, seeds=[0])
+def test_an_old_result_stays_and_does_not_hide_that_it_could_not_be_measured_again(tmp_path, in_this_process):
+    first = sweep(sweep_toys.tiny, sweep_toys.data, out=tmp_path, seeds=[0])
     found = sweep(sweep_toys.tiny, sweep_toys.data, out=tmp_path, seeds=[0], evaluate=sweep_toys.unmeasurable)
     assert found.runs == [{"run": "seed=0", "seed": 0, "error": "RuntimeError: not to be measured"}]
+    assert sweep(sweep_toys.tiny, sweep_toys.data, out=tmp_path, seeds=[0]).runs == first.runs
+    assert in_this_process == ["seed=0"] * 2
+
+
+def test_a_run_in_use_is_waited_for_and_no_failure(tmp_path, monkeypatch, caplog):
+    acquire, tries = lock._acquire, []
+
+    def held_at_first(descriptor):
+        tries.append(descriptor)
+        if len(tries) < 3:
+            raise BlockingIOError(errno.EAGAIN, "held")
+        acquire(descriptor)
+
+    monkeypatch.setattr(lock, "_acquire", held_at_first)
+    monkeypatch.setattr(worker, "_SECONDS_BETWEEN_TRIES", 0.0)
+    job = Job(tmp_path, sweep_toys.tiny, images(32), None, None, 0)
+    run_job(job)
+    assert _row(job)["error"] == ""
+    assert not (tmp_path / "error.txt").exists()
+    assert [record.message.partition(" is using it")[2] for record in caplog.records] == [
+        "; wait until it ends, stop it, or give another folder; waiting until it ends"
+    ]
+
+
+def test_what_another_sweep_has_finished_meanwhile_is_not_begun(tmp_path, monkeypatch):
+    job = Job(tmp_path, sweep_toys.tiny, images(32), None, None, 0)
+    run_job(job)
+    monkeypatch.setattr(sweeps.multiprocessing, "get_context", lambda method: None)  # which has no processes
+    sweeps._run_all([job], 1)
+
+
+def test_the_error_of_a_row_is_neither_its_note_nor_its_last_line(tmp_path, monkeypatch):
+    error = RuntimeError("the reason\nof two lines")
+    error.add_note("The last checkpoint of the run is there.")
+
+    def evaluate(model):
+        raise error
+
+    monkeypatch.setattr(sweep_toys, "brightness", evaluate)
+    job = Job(tmp_path, sweep_toys.tiny, images(32), None, sweep_toys.brightness, 0)
+    with pytest.raises(RuntimeError):
+        run_job(job)
+    assert _row(job)["error"] == "RuntimeError: the reason of two lines"
+    assert "The last checkpoint of the run is there." in (tmp_path / "error.txt").read_text()
+
+
+def test_a_disk_too_full_for_the_error_does_not_replace_it(tmp_path, monkeypatch):
+    def full(path, data):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(worker, "write_whole", full)
+    with pytest.raises(OSError, match="job.json"):
+        run_job(Job(tmp_path, sweep_toys.tiny, images(32), None, None, 0))
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (["x"], "x: making the folder of the sweep failed: .*a file is in its place"),
+        (["x/runs.csv/y"], "runs.csv: writing the tables of the sweep, whose runs are saved, failed: a folder is in"),
+    ],
+    ids=["file", "folder"],
+)
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path, in_this_process, files, message):
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(ig.CheckpointError, match=message):
+        sweep(sweep_toys.tiny, sweep_toys.data, out=tmp_path / "x", seeds=[0])
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"training": 3}'])
+def test_a_damaged_file_of_what_was_trained_says_what_to_do(tmp_path, in_this_process, content):
+    (tmp_path / "seed=0").mkdir()
+    (tmp_path / "seed=0" / "job.json").write_text(content)
+    with pytest.raises(ig.CheckpointError, match=r"job.json: .*; remove it if .* run is of 'tiny\(\) on data'"):
+        sweep(sweep_toys.tiny, sweep_toys.data, out=tmp_path, seeds=[0])
+    assert not in_this_process
+
+
+def test_a_copy_of_another_seeds_run_is_no_result(tmp_path, in_this_process):
+    sweep(sweep_toys.tiny, sweep_toys.data, out=tmp_path, seeds=[0])
+    shutil.copytree(tmp_path / "seed=0", tmp_path / "seed=1")
+    found = sweep(sweep_toys.tiny, sweep_toys.data, out=tmp_path, seeds=[0, 1])
+    assert [row["error"] == "" for row in found.runs] == [True, False]
+    assert "result.json: it is of seed 0; remove it to train the run again" in found.runs[1]["error"]
 
 
 @pytest.mark.parametrize(
@@ -245,6 +335,13 @@ def test_each_run_has_a_process_and_one_that_is_killed_is_repeated(tmp_path, mon
     second = ig.sweep(sweep_toys.killed_once, images(32), out=tmp_path / "s", seeds=[0, 1])
     assert second.failed == []
     assert second.runs[0] == first.runs[0]
+
+
+@pytest.mark.slow
+def test_a_run_that_could_not_begin_is_not_said_to_be_stopped(tmp_path):
+    make_recipe = partial(sweep_toys.tiny, terms=sweep_toys.Unloadable())
+    found = sweep(make_recipe, images(32), out=tmp_path, seeds=[0])
+    assert found.runs[0]["error"] == "its process ended with exit status 1, and what it wrote on stderr says why"
 
 
 @pytest.mark.slow

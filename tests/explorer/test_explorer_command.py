@@ -53,6 +53,17 @@ def test_a_folder_that_is_no_run_is_a_one_line_error(tmp_path, damage, message, 
     assert str(tmp_path) in exit_info.value.code
 
 
+def test_a_folder_that_may_not_be_read_is_not_taken_for_a_port(tmp_path, monkeypatch):
+    def denied(folder):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(command, "load_run", denied)
+    with pytest.raises(SystemExit) as exit_info:
+        command.main([str(tmp_path / "a\nb"), "--no-open"])
+    assert exit_info.value.code.startswith("explorer: [Errno 13] Permission denied: ")
+    assert "port" not in exit_info.value.code
+
+
 def test_the_command_has_help_and_names_invalid_options(capsys):
     with pytest.raises(SystemExit) as exit_info:
         command.main(["--help"])

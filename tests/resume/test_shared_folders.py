@@ -60,7 +60,7 @@ def test_a_second_trainer_is_refused_while_the_first_runs(tmp_path, change):
         found.append(message_of(lambda: fit(trainer(), checkpoints=other)))
 
     first = fit(trainer(), callbacks=[Calls(5, second)], checkpoints=Checkpoints(folder, every=2))
-    assert found[0].startswith("CheckpointError: ")
+    assert found[0].startswith("FolderInUseError: ")
     assert "is using it; wait until it ends, stop it, or give another folder" in found[0]
     assert same_run(first, fit(trainer()))
 

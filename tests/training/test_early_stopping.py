@@ -208,6 +208,38 @@ def test_a_kill_after_a_checkpoint_of_the_last_step_does_not_undo_the_stop(tmp_p
     assert same_run(stopped_run(tmp_path, 4, needs_model=False, every=2), stopped_run(None, 4, needs_model=False))
 
 
+class RaisesOnce(StopsAt):
+    """Raises at a step, the first time."""
+
+    def on_step_end(self, trainer, metrics):
+        if trainer.steps == self.step:
+            self.step = None
+            raise KeyError("raised")
+
+
+@pytest.mark.parametrize("step", [1, 5])
+@pytest.mark.parametrize("needs_model", [False, True])
+@pytest.mark.parametrize("stops_first", [False, True])
+def test_a_stop_is_kept_though_another_callback_raises_at_that_step(tmp_path, step, needs_model, stops_first):
+    t, callbacks = trainer(), [StopsAt(step, needs_model), RaisesOnce(step, needs_model)]
+    callbacks = callbacks if stops_first else callbacks[::-1]
+    with pytest.raises(KeyError):
+        fit(t, images(40), steps=12, callbacks=callbacks, checkpoints=tmp_path)
+    fit(t, images(40), steps=12, callbacks=callbacks, checkpoints=tmp_path)
+    assert t.steps == step
+    fit(t, images(40), steps=3, checkpoints=tmp_path)
+    assert same_run(t, stopped_run(None, step, needs_model))
+
+
+def test_a_stop_does_not_outlive_its_call():
+    t = trainer()
+    fit(t, images(40), steps=12, callbacks=[StopsAt(3, needs_model=False)])
+    with pytest.raises(KeyError):
+        fit(t, images(40), steps=4, callbacks=[StopsAt(5, needs_model=False), RaisesOnce(5, needs_model=False)])
+    fit(t, images(40), steps=4)
+    assert t.steps == 9
+
+
 def test_the_batch_of_a_step_that_was_rolled_back_comes_next(tmp_path):
     """A call that was stopped, resumed for more steps without the callback, is the run that was never stopped."""
     stopped_at_3 = trainer()

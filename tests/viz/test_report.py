@@ -243,6 +243,18 @@ def test_the_numbers_are_beside_the_page(tmp_path):
     assert numbers["settings"]["latent"] == repr(LATENT)
 
 
+def test_numbers_replace_no_other_file(tmp_path):
+    recipe = tmp_path / "recipe.json"
+    for content in ('{"format": 1, "name": "default"}', "[]", "no JSON"):
+        recipe.write_text(content)
+        with pytest.raises(ValueError, match="would replace .*recipe.json, which is no report.s"):
+            write_report(model_of(), images(64), out=tmp_path / "recipe.html")
+        assert recipe.read_text() == content
+    assert not (tmp_path / "recipe.html").exists()
+    report_of(tmp_path, model_of(), images(64))
+    report_of(tmp_path, model_of(), images(64))  # which replaces its own
+
+
 def test_the_page_has_landmarks_contents_captions_and_scopes(tmp_path):
     page = report_of(tmp_path, model_of(), images(64), LABELS)
     tags = [tag for tag, _ in page.tags]

@@ -50,6 +50,11 @@ _MAX_WAIT = 60.0
 _OWNER, _MAX_OWNER_BYTES = b"process ", 500
 """How the text in a lock file begins, and its greatest length."""
 
+
+class FolderInUseError(CheckpointError):
+    """Another process holds the folder of a run."""
+
+
 _Identity = tuple[int, int]
 """The device and the number of a file, which are the same by whatever path it is reached."""
 
@@ -162,7 +167,7 @@ class RunLock:
         except OSError as error:
             if error.errno not in _IN_USE:
                 raise
-            raise CheckpointError(
+            raise FolderInUseError(
                 self._folder, f"{self._owner()} is using it; wait until it ends, stop it, or give another folder"
             ) from error
 

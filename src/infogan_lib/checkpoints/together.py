@@ -10,6 +10,7 @@ import os
 import signal
 import stat
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,9 @@ from infogan_lib.checkpoints.disk import fsync_dir, makedirs_synced, write_aside
 from infogan_lib.checkpoints.lock import hold_for_writing
 
 _DRAFT, _SINGLE_DRAFT = ".together-", ".whole-"  # the first are removed by whoever holds the folder
+
+_ABANDONED = 3600.0
+"""The seconds after which nobody writes a draft of a single file any more."""
 
 
 def write_together(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -40,9 +44,12 @@ def write_whole(path: Path, data: bytes) -> None:
     """Write a file that appears as a whole or not at all, and the folder that it is in; an existing one is replaced.
 
     No lock is needed, as the last of several writers wins. Raises OSError if the file cannot be written; an existing
-    one is then as it was.
+    one is then as it was. What processes that died have left beside it for an hour is removed.
     """
     _write({path: data}, _SINGLE_DRAFT)
+    with suppress(OSError):  # of a folder that cannot be listed, or drafts that are gone meanwhile
+        folder, since = Path(os.path.realpath(path)).parent, time.time() - _ABANDONED
+        _remove(draft for draft in folder.glob(f"{_SINGLE_DRAFT}*") if draft.lstat().st_mtime < since)
 
 
 def _write(files: Mapping[Path, bytes], prefix: str) -> None:
@@ -57,13 +64,11 @@ def _write(files: Mapping[Path, bytes], prefix: str) -> None:
                 continue
             makedirs_synced(target.parent)
             mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
-            try:
+            with _errors_that_name(path):
                 drafts.append((target, write_aside(target, data, prefix, mode)))
-            except OSError as error:
-                error.filename = str(path)  # a full disk names no file, and other errors the hidden one
-                raise
         for path, data in streams.items():
-            path.write_bytes(data)
+            with _errors_that_name(path):
+                path.write_bytes(data)
         with _interrupts_wait():
             for target, draft in drafts:
                 draft.replace(target)
@@ -71,6 +76,16 @@ def _write(files: Mapping[Path, bytes], prefix: str) -> None:
                 fsync_dir(parent)
     except BaseException:
         _remove(draft for _, draft in drafts)
+        raise
+
+
+@contextmanager
+def _errors_that_name(path: Path) -> Iterator[None]:
+    """An error of the disk with the path: a full one names no file, and others the hidden one."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
         raise
 
 

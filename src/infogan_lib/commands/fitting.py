@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def fit_recipe(
     The folder `out` gets the checkpoints, and the metrics as metrics.jsonl. Returns the monitor of the run.
     """
     if trainer.distributed.is_main:
-        print(f"recipe '{recipe.name}' on {trainer.device}, seed {recipe.seed}, output in {out}/", flush=True)
+        say(f"recipe '{recipe.name}' on {trainer.device}, seed {recipe.seed}, output in {out}/")
     monitor = CollapseMonitor(on_symptom=_print_symptom)
     trainer.fit(
         data,
@@ -78,8 +79,14 @@ class _ResumeMessage(Callback):
         if trainer.steps:
             complete = total_steps is not None and trainer.steps >= total_steps
             action = "it is complete" if complete else "resuming"
-            print(f"the run in this folder is at step {trainer.steps}: {action}", flush=True)
+            say(f"the run in this folder is at step {trainer.steps}: {action}")
 
 
 def _print_symptom(symptom: Symptom) -> None:
-    print(f"! {symptom}", flush=True)
+    say(f"! {symptom}")
+
+
+def say(text: str) -> None:
+    """Print a line; a terminal or a pipe that was closed ends no training."""
+    with suppress(OSError, ValueError):
+        print(text, flush=True)

@@ -9,12 +9,18 @@ from typing import Any
 from typing_extensions import override
 
 from infogan_lib import recipes
-from infogan_lib._checks import require
+from infogan_lib._checks import check_path, require, shorten
 from infogan_lib.callbacks import Callback, TensorBoard
 from infogan_lib.checkpoints.together import write_whole
-from infogan_lib.commands.arguments import add_precision_argument, add_training_arguments, path, recipe_overrides
+from infogan_lib.commands.arguments import (
+    add_precision_argument,
+    add_training_arguments,
+    path,
+    positive_int,
+    recipe_overrides,
+)
 from infogan_lib.commands.data import NamedData, load
-from infogan_lib.commands.fitting import fit_recipe
+from infogan_lib.commands.fitting import fit_recipe, say
 from infogan_lib.evaluation.symptoms import summarize
 from infogan_lib.experiments.run_metrics import RESULT, match_metrics, training_metrics
 from infogan_lib.experiments.worker import check_training, write_training
@@ -39,6 +45,7 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument("--out", type=path, required=True, help="folder of the run")
     add_training_arguments(parser)
+    parser.add_argument("--batch-size", type=positive_int, help="images of a step (default: the recipe's)")
     add_precision_argument(parser)
     parser.add_argument("--tensorboard", action="store_true", help="write event files into OUT/tensorboard")
     parser.set_defaults(run_command=train)
@@ -46,13 +53,19 @@ def add_to(commands: Any) -> None:
 
 def train(options: argparse.Namespace) -> None:
     """Train, and write the model, the metrics and the report."""
-    recipe = recipes.get(options.recipe, **recipe_overrides(options))
-    source = options.data if options.data == "digits" else os.path.realpath(options.data)
+    batch = {} if options.batch_size is None else {"batch_size": options.batch_size}
+    recipe = recipes.get(options.recipe, **recipe_overrides(options), **batch)
+    source = options.data if options.data == "digits" else os.path.realpath(check_path("--data", options.data))
     training = f"recipe {recipe.name!r} of width {recipe.width:g} on {source}"
     check_training(options.out, training)
     data = load(options.data, recipe)
     require_matplotlib()  # what the report needs raises before training, not after it
     require("scipy", extra="eval", feature="the report")
+    if (count := data.num_images) < recipe.batch_size:
+        raise ValueError(
+            f"{shorten(options.data)} holds {count} images, fewer than one batch of {recipe.batch_size}; give "
+            f"--batch-size {count} or less"
+        )
     recipe = recipe.for_images(data.num_images)
     trainer = recipe.trainer(engine=Engine(options.device, precision=options.precision or recipe.engine.precision))
     callbacks: list[Callback] = [_TrainingRecord(options.out, training)]
@@ -85,7 +98,7 @@ def _finish(
     if data.test_labels is not None and len(categorical_names(model.latent)) == 1:
         match = model.name_categories(data.test, data.test_labels, names=data.label_names)
         metrics |= match_metrics(match)
-        print(f"accuracy under the best matching: {match.accuracy:.1%}")
+        say(f"accuracy under the best matching: {match.accuracy:.1%}")
     recipes.save_run(options.out, recipe, model)
     settings = {"recipe": recipe.name, "width": recipe.width, "data": options.data, "device": str(trainer.device)}
     result = {"seed": recipe.seed, "settings": settings, "metrics": metrics, "symptoms": symptoms}
@@ -101,4 +114,4 @@ def _finish(
         symptoms=symptoms,
         title=f"What the recipe '{recipe.name}' learned",
     )
-    print(f"{trainer.steps} steps; what was learned, on one page: {report}")
+    say(f"{trainer.steps} steps; what was learned, on one page: {report}")

@@ -31,6 +31,7 @@ from infogan_lib._checks import (
     join_names,
     shorten,
 )
+from infogan_lib.checkpoints.disk import makedirs_synced, os_errors_as_checkpoint_errors
 from infogan_lib.checkpoints.together import write_together
 from infogan_lib.distributed.launch import launched_size
 from infogan_lib.experiments.grid import check_apart, check_seeds, combinations, folder_name
@@ -156,7 +157,8 @@ def sweep(
             trained with something else, or torchrun has started several processes that are each to train several
             runs at a time.
         KeyboardInterrupt: If the sweep was stopped; its runs are saved.
-        CheckpointError: If another process has been writing into the sweep's folder for a minute.
+        CheckpointError: If the sweep's folder cannot be written to, or another process has been writing into it for a
+            minute; what is trained is saved.
     """
     if not callable(make_recipe):
         raise TypeError(
@@ -189,9 +191,10 @@ def sweep(
     check_apart(jobs)
     for job in jobs:
         check_training(job.folder, job.training)
-    folder.mkdir(parents=True, exist_ok=True)
-    _run_all([job for job in jobs if not _is_finished(job)], count)
-    result = SweepResult(folder, [_row(job) for job in jobs], tuple(points[0][0]))
+    with os_errors_as_checkpoint_errors(folder, "making the folder of the sweep"):
+        makedirs_synced(folder)
+    statuses = _run_all([job for job in jobs if not _is_finished(job)], count)
+    result = SweepResult(folder, [_row(job, statuses.get(job.folder, 0)) for job in jobs], tuple(points[0][0]))
     _write_tables(result)
     return result
 
@@ -224,23 +227,32 @@ def _check_importable(name: str, value: Any) -> None:
         )
 
 
-def _run_all(jobs: Sequence[Job], count: int) -> None:
-    """Run jobs in processes of their own, so many at a time. When this one is stopped, they save and stop."""
+def _run_all(jobs: Sequence[Job], count: int) -> dict[Path, int]:
+    """Run jobs in processes of their own, so many at a time. When this one is stopped, they save and stop.
+
+    Returns the exit statuses by folder.
+    """
     context = multiprocessing.get_context("spawn")
-    waiting, running = list(jobs), dict[Any, Job]()
+    waiting, running, statuses = list(jobs), dict[Any, Job](), dict[Path, int]()
     try:
         while waiting or running:
             while waiting and len(running) < count:
-                process = context.Process(target=run_job, args=(waiting[0],), name=waiting[0].folder.name)
+                job = waiting.pop(0)
+                if _is_finished(job):  # by another sweep, meanwhile
+                    continue
+                process = context.Process(target=run_job, args=(job,), name=job.folder.name)
                 process.start()
-                running[process] = waiting.pop(0)
-            connection.wait([process.sentinel for process in running])
+                running[process] = job
+            if running:  # nothing would end this otherwise
+                connection.wait([process.sentinel for process in running])
             for process in [process for process in running if not process.is_alive()]:
                 job = running.pop(process)
                 if process.exitcode == 128 + signal.SIGINT:
                     raise KeyboardInterrupt
+                statuses[job.folder] = process.exitcode or 0
                 state = "finished" if process.exitcode == 0 else f"ended with exit status {process.exitcode}"
                 _log.info("%s %s", job.folder, state)
+        return statuses
     finally:
         for process in running:
             process.terminate()
@@ -249,28 +261,42 @@ def _run_all(jobs: Sequence[Job], count: int) -> None:
             process.kill()
 
 
+def _result(job: Job) -> dict[str, float] | None:
+    """The metrics of a run; None if it has no result, or not of all that is to be measured. Raises RunError."""
+    path = job.folder / RESULT
+    content = read_result(path) if path.exists() else {"measuring": None}
+    if content.get("measuring", job.measuring) != job.measuring:
+        return None
+    if "metrics" not in content:
+        raise RunError(f"{path}: it holds no metrics")
+    if (seed := content.get("seed", job.seed)) != job.seed:
+        raise RunError(f"{path}: it is of seed {shorten(seed)}")
+    return content["metrics"]
+
+
 def _is_finished(job: Job) -> bool:
     """Whether a run has a result, of all that is to be measured; or one that cannot be read."""
-    path = job.folder / RESULT
     try:
-        return path.exists() and read_result(path).get("measuring", job.measuring) == job.measuring
+        return _result(job) is not None
     except RunError:
         return True
 
 
-def _row(job: Job) -> dict[str, Any]:
+def _row(job: Job, status: int = 0) -> dict[str, Any]:
+    """The row of a run, whose process has ended with a status if it has been run now."""
     row: dict[str, Any] = {"run": job.folder.name, **job.labels, "seed": job.seed}
     try:
-        content = read_result(job.folder / RESULT)
-        if "metrics" not in content:
-            raise RunError(f"{job.folder / RESULT}: it holds no metrics")
-        return row | content["metrics"] | row | {"error": ""}
+        metrics = _result(job)
     except RunError as unreadable:
-        if (job.folder / RESULT).exists():
-            return row | {"error": f"{unreadable}; remove it to train the run again"}
-        error = job.folder / ERROR
-        lines = error.read_text(encoding="utf-8", errors="replace").strip().splitlines() if error.is_file() else []
-        return row | {"error": lines[-1] if lines else "stopped; the same sweep resumes it"}
+        return row | {"error": f"{unreadable}; remove it to train the run again"}
+    if metrics is not None:
+        return row | metrics | row | {"error": ""}
+    error = job.folder / ERROR
+    lines = error.read_text(encoding="utf-8", errors="replace").strip().splitlines() if error.is_file() else []
+    is_signal = status < 0 or status > 128  # the numbers that `fit` ends with are those of a shell
+    stopped = "stopped; the same sweep resumes it"
+    failed = f"its process ended with exit status {status}, and what it wrote on stderr says why"
+    return row | {"error": lines[-1] if lines else stopped if status == 0 or is_signal else failed}
 
 
 def _write_tables(result: SweepResult) -> None:
@@ -286,4 +312,5 @@ def _write_tables(result: SweepResult) -> None:
             sd = "" if math.isnan(found.sd) else found.sd
             table.writerow([*point, metric, found.runs, found.mean, sd, found.worst])
     files = {"runs.csv": runs.getvalue(), "summary.csv": summary.getvalue()}
-    write_together(result.folder, {name: text.encode(errors="backslashreplace") for name, text in files.items()})
+    with os_errors_as_checkpoint_errors(result.folder, "writing the tables of the sweep, whose runs are saved,"):
+        write_together(result.folder, {name: text.encode(errors="backslashreplace") for name, text in files.items()})

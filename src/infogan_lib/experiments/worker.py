@@ -1,12 +1,15 @@
 """One run of a sweep, in a process of its own."""
 
 import json
+import logging
 import multiprocessing
 import re
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, is_dataclass
 from functools import cached_property, partial
 from hashlib import sha256
@@ -18,14 +21,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from infogan_lib._checks import check_mapping, check_name, shorten
+from infogan_lib._checks import check_mapping, check_name, one_line, shorten
+from infogan_lib.checkpoints.disk import CheckpointError
 from infogan_lib.checkpoints.json_file import read_object
+from infogan_lib.checkpoints.lock import FolderInUseError
 from infogan_lib.checkpoints.together import write_whole
 from infogan_lib.data.batch_images import to_tensor
 from infogan_lib.experiments.run_metrics import RESULT, label_metrics, training_metrics
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.recipes import available, save_run
 from infogan_lib.recipes.recipe import Recipe
+
+_log = logging.getLogger(__name__)
 
 ERROR = "error.txt"
 """The file that a run leaves that failed: why."""
@@ -35,6 +42,8 @@ JOB = "job.json"
 
 COLUMNS = frozenset({"run", "seed", "error"})
 """The columns of the tables beside settings and metrics."""
+
+_SECONDS_BETWEEN_TRIES = 1.0
 
 _WORDS = 500
 """The most characters of the words for a value; those of a longer one end in a hash."""
@@ -84,8 +93,16 @@ def check_training(folder: Path, training: str) -> None:
         CheckpointError: Its file of what it trains cannot be read.
         ValueError: It does.
     """
-    path = folder / JOB
-    before = read_object(path).get("training") if path.exists() else training
+    path, before = folder / JOB, training
+    try:
+        if path.exists():
+            before = read_object(path).get("training")
+        if not isinstance(before, str):
+            raise CheckpointError(path, "it does not say what was trained")
+    except CheckpointError as error:
+        raise CheckpointError(
+            path, f"{error.reason}; remove it if the folder's run is of {shorten(training, 500)}"
+        ) from error
     if before != training:
         raise ValueError(
             f"{folder} was trained with {shorten(before, 500)}, and is now to be trained with "
@@ -133,15 +150,18 @@ def run_job(job: Job) -> None:
     if job.threads is not None:
         torch.set_num_threads(job.threads)
     job.folder.mkdir(parents=True, exist_ok=True)
-    for name in (ERROR, RESULT):  # a result that is to be measured again
-        (job.folder / name).unlink(missing_ok=True)
+    error_file = job.folder / ERROR
     try:
+        error_file.unlink(missing_ok=True)
         write_training(job.folder, job.training)
         metrics = _train(job)
         content = {"seed": job.seed, "settings": dict(job.labels), "metrics": metrics, "measuring": job.measuring}
         write_whole(job.folder / RESULT, (json.dumps(content) + "\n").encode())
-    except Exception:
-        (job.folder / ERROR).write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
+    except Exception as error:
+        # The last line is the one that the tables show, and notes come after the error in a traceback.
+        text = f"{traceback.format_exc()}\n{type(error).__name__}: {one_line(error)}\n"
+        with suppress(OSError):  # a disk that is full is what may have raised
+            write_whole(error_file, text.encode(errors="backslashreplace"))
         raise
 
 
@@ -156,7 +176,8 @@ def _train(job: Job) -> dict[str, float]:
         images = recipe.images(images)
         recipe = recipe.for_images(len(images))
     trainer = recipe.trainer()
-    trainer.fit(
+    fit = partial(
+        trainer.fit,
         (images, labels) if trainer.model.latent.labels else images,
         epochs=recipe.epochs,
         steps=recipe.steps,
@@ -164,6 +185,7 @@ def _train(job: Job) -> dict[str, float]:
         progress=False,
         checkpoints=job.folder,
     )
+    _when_free(fit)
     metrics = training_metrics(trainer.history)
     if job.test is not None:
         test: Any = job.test() if callable(job.test) else job.test
@@ -174,6 +196,20 @@ def _train(job: Job) -> dict[str, float]:
     if recipe.name in available():
         save_run(job.folder, recipe, trainer.model)
     return metrics
+
+
+def _when_free(fit: Callable[[], object]) -> None:
+    """Train, once no other process does: that of another sweep, or of one that was killed and saves its run."""
+    waits = False
+    while True:
+        try:
+            fit()
+            return
+        except FolderInUseError as error:
+            if not waits:
+                _log.warning("%s; waiting until it ends", error)
+            waits = True
+            time.sleep(_SECONDS_BETWEEN_TRIES)
 
 
 def _evaluated(job: Job, found: Any) -> dict[str, float]:

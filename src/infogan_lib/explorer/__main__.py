@@ -5,9 +5,9 @@ import sys
 import webbrowser
 from collections.abc import Sequence
 
-from infogan_lib._checks import shorten
+from infogan_lib._checks import one_line, shorten
 from infogan_lib.explorer.server import HOST, PORT, explore
-from infogan_lib.recipes.runs import RunError, load_run
+from infogan_lib.recipes.runs import load_run
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -37,9 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def serve(options: argparse.Namespace) -> None:
     """Serve the page of a run's model until Ctrl-C; an error is one line on stderr, with exit status 1."""
     try:
-        page = explore(load_run(options.run), port=options.port, open_browser=False, block=False)
-    except (RunError, ValueError) as error:
-        sys.exit(f"explorer: {error}")
+        model = load_run(options.run)
+    except (OSError, ValueError) as error:
+        sys.exit(f"explorer: {one_line(error)}")
+    try:
+        page = explore(model, port=options.port, open_browser=False, block=False)
+    except ValueError as error:
+        sys.exit(f"explorer: {one_line(error)}")
     except OSError as error:
         reason = error.strerror or error
         sys.exit(f"explorer: port {options.port}: {reason}; choose another by --port, or --port 0 for any free port")

@@ -36,6 +36,7 @@ class FitSession:
 
     Attributes:
         is_over: Whether this is the run's last call, which `trainer.stop()` has ended: it is loaded, and makes no step.
+        goes_on: Whether this call goes on where an error ended it in this trainer.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class FitSession:
         self._folder: RunFolder | None = None
         self._index: int | None = None  # of this call of `fit` in the run; None until `resume` has succeeded
         self._is_completed = False
-        self.is_over = self._is_ending = False
+        self.is_over = self.goes_on = self._is_ending = False
         self._first_step = 0
         self._loaded: Checkpoint | None = None
         self._unrecorded: tuple[dict[str, Any], int] | None = None  # what to restore if this call makes nothing
@@ -135,7 +136,7 @@ class FitSession:
             position.forget_fits()
             ledger.pending, index = None, 0
         elif ledger.interrupted is not None:
-            _, snapshot, newest, callbacks = ledger.interrupted
+            self.goes_on, (_, snapshot, newest, callbacks) = True, ledger.interrupted
             self.stream.restore(snapshot)
             self._callbacks.take_over(callbacks)
             if self._folder is not None:

@@ -36,7 +36,8 @@ def run_fit(
     if last_epoch is not None and (per_epoch := stream.source.estimated_batches) is not None:
         total = trainer.steps - stream.position.batch_index + per_epoch * (last_epoch - trainer.epochs)
     train_unfrozen(trainer.model)
-    trainer.is_stopping = session.is_over
+    # A stop is kept that a callback asked for at the step at which another one raised.
+    trainer.is_stopping = session.is_over or (session.goes_on and trainer.is_stopping)
     with ExitStack() as stack:
         for callback in called_here(callbacks, trainer.distributed):
             stack.callback(call, callback, trainer.distributed, lambda called: called.on_fit_end(trainer))
@@ -85,6 +86,8 @@ class FitLoop:
         trainer, session = self._trainer, self._session
         try:
             self._ending.agree()
+            if self._ending.is_stopping and self._stream.at_epoch_end:
+                self._end_epoch()
             while not self._ending.is_stopping and (
                 trainer.epochs < last_epoch if last_epoch is not None else trainer.launched < (last_step or 0)
             ):

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from infogan_lib._checks import (
     check_type,
     describe,
 )
+from infogan_lib.checkpoints.disk import CheckpointError
+from infogan_lib.checkpoints.json_file import read_object
 from infogan_lib.checkpoints.together import write_together
 from infogan_lib.data.pixels import check_real_images
 from infogan_lib.evaluation.symptoms import Symptom, summarize
@@ -100,7 +103,8 @@ def write_report(
 
     Raises:
         TypeError: If `images`, `labels`, `settings` or `symptoms` have the wrong type.
-        ValueError: If `images`, `labels` or `label_names` do not fit the model or each other.
+        ValueError: If `images`, `labels` or `label_names` do not fit the model or each other, or the numbers would
+            replace a JSON file that is no report's.
         KeyError: If there is no code of that name.
         ImportError: If matplotlib, scipy or scikit-learn is not installed.
         OSError: If the file cannot be written.
@@ -144,13 +148,26 @@ def write_report(
 
 
 def _check_out(out: object) -> Path:
-    """Return the path of a page if it is none of a folder and no JSON file, or raise an error that names `out`."""
+    """Return the path of a page that is none of a folder, no JSON file, and beside none of another kind, or raise."""
     path = check_path("out", out)
     if not path.name or path.is_dir():
         raise ValueError(f"out must be the path of a file, but got {describe(out)}, which is a folder")
     if path.suffix == ".json":
         raise ValueError(f"out must be the path of an HTML file, but got {describe(out)}, where its numbers would go")
+    numbers = path.with_suffix(".json")
+    if numbers.is_file() and numbers.stat().st_size > 0 and not _are_a_reports(numbers):
+        raise ValueError(
+            f"out must be another page, as its numbers would replace {numbers}, which is no report's, but got "
+            f"{describe(out)}"
+        )
     return path
+
+
+def _are_a_reports(path: Path) -> bool:
+    """Whether a JSON file holds what a report was written with."""
+    with suppress(CheckpointError):
+        return read_object(path, follow=True).keys() >= {"title", "images"}
+    return False
 
 
 def _as_text(symptoms: Any) -> list[str]:
