@@ -86,7 +86,9 @@ def _bare_run(sizes: Sizes, name: str, all_digits: bool, seed: int, folder: Any)
     """The same training without pictures, where matplotlib or scipy are not installed."""
     overrides = recipes.all_digits(name) if all_digits else {}
     recipe = recipes.get(name, width=sizes.of(1.0, 0.05), seed=seed, **sizes.of({}, {"steps": 3}), **overrides)
-    data, trainer = load_mnist(BUNDLED), sizes.trainer(recipe)
+    data = load_mnist(BUNDLED)
+    recipe = recipe.for_images(len(data["train"][0]))
+    trainer = sizes.trainer(recipe)
     try:
         trainer.fit(
             recipe.images(data["train"][0]),

@@ -1,20 +1,20 @@
 """Settings under which all ten digits come out in the labs' own networks: the layers stay, the training changes.
 
-    recipe = recipes.get("lab64-frontend", **recipes.all_digits("lab64-frontend"))
+    recipe = recipes.get("lab64-frontend", **recipes.all_digits("lab64-frontend")).for_images(60_000)
 
 They have in common:
 
-- Q is asked to be confident, balanced and invariant to small warps on real images too (`RealImageInformation`), as any
-  ten kinds of image satisfy the bound alone;
+- Q is asked to be confident, balanced and invariant to small warps on real images too (`RealImageInformation`, three
+  warps of each image), as any ten kinds of image satisfy the bound alone;
 - D and Q see real and generated images in one batch, so that their BatchNorm normalizes both alike and a category means
   the same in both;
 - the information loss also trains the layers that D and Q share, where the lab left them out;
-- G learns five to ten times as fast as D;
+- G learns five to ten times as fast as D, and all rates fall to zero over the second half;
 - samples come from a moving average of G's weights;
 - in `paper`, the styles have a small weight, and the scale of their posterior has a lower bound.
 
-They were measured on narrow networks; docs/labs.md has the results: all ten digits in real images for every recipe, and
-in generated images for all but lab64-mse and dcgan-tutorial.
+They were measured on narrow networks; docs/labs.md has the results: all ten digits in real images for every recipe,
+97.7% to 98.4% of them right, and in generated images for all but dcgan-tutorial.
 """
 
 from typing import Any
@@ -57,6 +57,7 @@ def all_digits(name: str) -> dict[str, Any]:
         "information_trains": None,
         "joint_batches": True,
         "ema_decay": 0.995,
-        "regularizers": [RealImageInformation("digit", weight=2.0)],
+        "regularizers": [RealImageInformation("digit", weight=2.0, information=0.5, views=3)],
+        "decay_start": 0.5,
     }
     return overrides | ({"latent": latent_with_light_styles()} if name == "paper" else {})
