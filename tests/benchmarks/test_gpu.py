@@ -72,7 +72,8 @@ def test_every_subject_has_stages():
 @pytest.mark.cuda
 @pytest.mark.parametrize("name", checks.NAMES)
 def test_steps_in_float64_are_the_cpu_s(name):
-    assert checks.difference_from_cpu(name, torch.device("cuda")) < 1e-10
+    # Adam divides a gradient near zero by its own size, and with it the rounding of sums in another order.
+    assert checks.difference_from_cpu(name, torch.device("cuda")) < 1e-9
 
 
 def test_a_step_that_differs_is_seen(monkeypatch):
@@ -86,7 +87,7 @@ def test_a_step_that_differs_is_seen(monkeypatch):
         return trainer
 
     monkeypatch.setattr(checks, "double_trainer", differs)
-    assert checks.difference_from_cpu("dcgan-tutorial", torch.device("meta")) > 1e-10
+    assert checks.difference_from_cpu("dcgan-tutorial", torch.device("meta")) > 1e-9
     assert checks.difference_from_cpu("dcgan-tutorial", torch.device("cpu")) == 0
 
 
