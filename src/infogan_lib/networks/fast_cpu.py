@@ -8,8 +8,8 @@
   pixels are then put in place.
 
 Nothing of a network is changed: `FastCPU` is a context in which each call of a function of torch, whichever module
-makes it, is looked up here. What is not covered is left to torch. All of it consists of torch's differentiable
-functions, so that gradients of every order are torch's own.
+makes it, is looked up here. What is not covered is left to torch. All of it has gradients of every order: torch's own,
+and in `products` and `thin` backward passes that are made of the same functions again.
 """
 
 from collections.abc import Callable, Sequence

@@ -23,7 +23,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`torch.nn.functional.linear`, where (N, K) and (M, K) are large as such a product."""
     if input.ndim != 2 or weight.ndim != 2 or not _gains(input, weight.t()):
         return F.linear(input, weight, bias)
-    result = product(input, weight.t())
+    result = _Product.apply(input, weight.t())
     return result if bias is None else result + bias
 
 

@@ -45,7 +45,18 @@ def _autocast(*tensors: Tensor) -> list[Tensor]:
     return [x.to(torch.get_autocast_dtype("cpu")) if x.dtype == torch.float32 else x for x in tensors]
 
 
-class _ToFew(Function):
+class _Thin(Function):
+    """A function of maps or images, a weight, and at last a stride and a padding."""
+
+    @staticmethod
+    @override
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.settings = inputs[-2:]
+        ctx.save_for_backward(*inputs[:2])
+        ctx.save_for_forward(*inputs[:2])
+
+
+class _ToFew(_Thin):
     @staticmethod
     @override
     def forward(x: Tensor, weight: Tensor, stride: int, padding: Pair) -> Tensor:
@@ -55,11 +66,6 @@ class _ToFew(Function):
         taps = x.permute(0, 2, 3, 1).reshape(-1, c) @ weight.flatten(1)
         columns = taps.view(n, h * w, -1).transpose(1, 2)
         return F.fold(columns, (stride * h, stride * w), weight.shape[2:], padding=padding, stride=stride)
-
-    @staticmethod
-    @override
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        _keep(ctx, inputs)
 
     @staticmethod
     @override
@@ -81,16 +87,11 @@ class _ToFew(Function):
         return torch.vmap(lambda x, w: torch.conv_transpose2d(x, w, None, *settings), in_dims[:2])(x, weight), 0
 
 
-class _FromFew(Function):
+class _FromFew(_Thin):
     @staticmethod
     @override
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: Pair) -> Tensor:
         return torch.conv2d(x, weight, bias, stride, padding)
-
-    @staticmethod
-    @override
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        _keep(ctx, inputs)
 
     @staticmethod
     @override
@@ -110,12 +111,6 @@ class _FromFew(Function):
     @override
     def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[Tensor, int]:
         return torch.vmap(torch.conv2d, (*in_dims[:3], None, None))(*inputs), 0
-
-
-def _keep(ctx: Any, inputs: tuple[Any, ...]) -> None:
-    ctx.settings = inputs[-2:]
-    ctx.save_for_backward(*inputs[:2])
-    ctx.save_for_forward(*inputs[:2])
 
 
 def _weight_gradient(image: Tensor, weight: Tensor, maps: Tensor, ctx: Any) -> Tensor:

@@ -21,7 +21,7 @@ from typing import Any
 
 from infogan_lib._checks import join_names, shorten
 from infogan_lib.recipes.mnist28 import latent_with_light_styles
-from infogan_lib.regularizers.real_information import RealImageInformation
+from infogan_lib.regularizers.defaults import image_categories
 from infogan_lib.step import Optimizers
 
 _OPTIMIZERS = {
@@ -57,7 +57,7 @@ def all_digits(name: str) -> dict[str, Any]:
         "information_trains": None,
         "joint_batches": True,
         "ema_decay": 0.995,
-        "regularizers": [RealImageInformation("digit", weight=2.0, information=0.5, views=3)],
+        "regularizers": [image_categories("digit")],
         "decay_start": 0.5,
     }
     return overrides | ({"latent": latent_with_light_styles()} if name == "paper" else {})

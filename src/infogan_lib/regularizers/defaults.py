@@ -29,5 +29,10 @@ def default_regularizers(latent: LatentSpec, image_shape: tuple[int, ...]) -> tu
         return ()
     (code,) = codes
     if len(image_shape) == 3:
-        return (RealImageInformation(code, weight=2.0, information=0.5, views=3),)
+        return (image_categories(code),)
     return (RealImageInformation(code, augment=None), VirtualAdversarial(code, after=0))
+
+
+def image_categories(code: str) -> RealImageInformation:
+    """The term for a categorical code of images, with the settings that docs/learning.md decided on."""
+    return RealImageInformation(code, weight=2.0, information=0.5, views=3)
