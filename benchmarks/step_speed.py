@@ -60,14 +60,14 @@ def trainer_64(precision: PrecisionName) -> InfoGANTrainer:
     return recipes.get("lab64-frontend", width=WIDTH_64).trainer(engine=Engine("cpu", precision=precision))
 
 
-def trainer_points() -> InfoGANTrainer:
+def trainer_points(*, graph: bool = False) -> InfoGANTrainer:
     made, hidden, head, q = points_networks()
     return InfoGANTrainer(
         InfoGAN(made, nn.Sequential(hidden, head), POINTS, tap="0", q_head=q),
         regularizers=(),
         information_trains=["generator", "q_head"],
         optimizers=Optimizers(g=1e-3, d=2e-4),
-        engine=Engine("cpu"),
+        engine=Engine("cpu", graph=graph),
     )
 
 
@@ -150,6 +150,7 @@ def training_tables(images: Tensor, quick: bool) -> None:
     loops = {"textbook loop": repeat(PointsLoop(points, BATCH_POINTS).step)}
     loops["step"] = bare_step(trainer_points(), points[:BATCH_POINTS])
     loops["trainer"] = fitting(trainer_points(), points, BATCH_POINTS)
+    loops["trainer, graph"] = fitting(trainer_points(graph=True), points, BATCH_POINTS)
     title = f"points in the plane, G 16-64-2, D 2-64-1, batch {BATCH_POINTS}: overhead"
     compare(title, BATCH_POINTS, loops, *((2, 5) if quick else (11, 100)))
 

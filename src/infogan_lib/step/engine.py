@@ -32,9 +32,9 @@ class Engine:
         sync_batchnorm: Whether BatchNorm normalizes by the mean and variance of the rows of all processes, as on one
             process. False is another training, in which each process normalizes its rows by their own, as under
             DistributedDataParallel.
-        graph: Whether steps are captured as CUDA graphs, which launch all kernels of a step at once; "auto" for plain
-            steps, with a warning that says why, where they cannot be captured. The default is False until this has
-            been measured on a device. Python code in a step, such as your augmentation, then runs only in captures.
+        graph: Whether steps are captured, and then run without their Python: on CUDA as CUDA graphs, on the CPU as
+            lists of operators, which is worth it for small networks. "auto" for plain steps, with a warning that says
+            why, where they cannot be captured. Python code in a step, such as your augmentation, runs only in captures.
 
     Raises:
         TypeError: a setting of another type.

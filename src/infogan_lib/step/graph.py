@@ -1,4 +1,4 @@
-"""A function of tensors whose work on the device is captured as a CUDA graph once, and then launched as a whole.
+"""A function of tensors whose work is captured once, on CUDA as a CUDA graph, and then launched as a whole.
 
 A step of a small network is hundreds of kernels, many of which take less time than their launch. A graph launches all
 of them at once. It reads and writes the memory that was there when it was captured, and none of its Python runs again.
@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from operator import is_
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 from weakref import WeakSet
 
 import numpy as np
@@ -37,6 +37,21 @@ _Made = TypeVar("_Made")
 
 class CaptureError(RuntimeError):
     """Why a call cannot be captured; what it has changed is to be restored."""
+
+
+class Capture(Protocol):
+    """How the work of functions is captured."""
+
+    def warm_up(self, function: Callable[[], _Made], *, is_last: bool) -> _Made:
+        """Call a function that will be captured, after the last such call."""
+        ...
+
+    def capture(self, function: Callable[[], Row]) -> tuple[Callable[[], None], Row]:
+        """What does the work of a function on the same memory, and the function's row, which that writes anew.
+
+        A capture does no work itself. Raises an error if the function cannot be captured.
+        """
+        ...
 
 
 class CudaCapture:
@@ -73,8 +88,8 @@ class CudaCapture:
                 warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
         return made
 
-    def capture(self, function: Callable[[], _Made]) -> tuple[Callable[[], None], _Made]:
-        """What does the work of a function on the same memory, and the function's result, which that writes anew."""
+    def capture(self, function: Callable[[], Row]) -> tuple[Callable[[], None], Row]:
+        """See `Capture`."""
         graph = torch.cuda.CUDAGraph()
         # Graphs can share memory, as a row is copied before the next graph is launched. It ends with the last of them.
         pool = next((other.pool() for other in self._alive), None) or torch.cuda.graph_pool_handle()
@@ -127,7 +142,7 @@ class Graphs:
 
     def __init__(
         self,
-        capture: CudaCapture,
+        capture: Capture,
         state: Callable[[], list[Tensor]],
         capturing: Callable[[], AbstractContextManager[object]],
     ) -> None:

@@ -1,7 +1,8 @@
-"""The training step as CUDA graphs: which steps share one, which tensors they write, and what cannot be captured.
+"""The training step as a graph: which steps share one, which tensors they write, and what cannot be captured.
 
 Latents, both updates, the average and the row of metrics are in the graph. The copy for a rollback, schedules of rates
-and the transfer of the row are not: they run before and after it, as in a plain step.
+and the transfer of the row are not: they run before and after it, as in a plain step. On CUDA it is a CUDA graph, and
+on the CPU a graph of operators.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +17,8 @@ from infogan_lib._checks import describe
 from infogan_lib._warnings import warn
 from infogan_lib.data.labels import Batch, batch_of, tensors_of
 from infogan_lib.data.rng import RandomStreams
-from infogan_lib.step.graph import CaptureError, CudaCapture, Graphs
+from infogan_lib.step.cpu_graph import CpuCapture
+from infogan_lib.step.graph import Capture, CaptureError, CudaCapture, Graphs
 from infogan_lib.step.metrics import Row
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ class StepKind(NamedTuple):
 class StepGraphs:
     """The graphs of a trainer's steps; one that cannot be captured is an error (True) or a plain step ("auto")."""
 
-    def __init__(self, step: "InfoGANStep", capture: CudaCapture, choice: Literal[True, "auto"]) -> None:
+    def __init__(self, step: "InfoGANStep", capture: Capture, choice: Literal[True, "auto"]) -> None:
         self._step, self._choice = step, choice
         self._optimizers = [*step.d_optimizers, *step.g_optimizers]
         self._failure: CaptureError | None = None
@@ -146,13 +148,14 @@ def step_graphs(step: "InfoGANStep", streams: RandomStreams) -> StepGraphs | Non
     if (reason := _obstacle(step, device)) is not None:
         _refuse(choice, ValueError, reason)
         return None
-    return StepGraphs(step, CudaCapture(device, [streams[name] for name in streams.state_dict()]), choice)
+    rngs = [streams[name] for name in streams.state_dict()]
+    return StepGraphs(step, CpuCapture(rngs) if device.type == "cpu" else CudaCapture(device, rngs), choice)
 
 
 def _obstacle(step: "InfoGANStep", device: torch.device) -> str | None:
     """Why steps cannot be captured, as far as it is known before there is one; None where they can."""
-    if device.type != "cuda":
-        return f"the device is {str(device)!r}, not CUDA"
+    if device.type not in ("cuda", "cpu"):
+        return f"the device is {str(device)!r}, neither CUDA nor the CPU"
     if step.processes.world_size > 1:
         return "several processes train together"
     if step.engine.compile:
@@ -160,7 +163,8 @@ def _obstacle(step: "InfoGANStep", device: torch.device) -> str | None:
     scheduled = [scheduler.optimizer for scheduler in step.schedulers]
     for optimizer in (*step.d_optimizers, *step.g_optimizers):
         if not _is_capturable(optimizer):
-            return f"{describe(optimizer)} counts steps on the host; make it with capturable=True or fused=True"
+            how = "capturable=True or fused=True" if device.type == "cuda" else "fused=True"
+            return f"{describe(optimizer)} counts steps on the host; make it with {how}"
         if optimizer in scheduled and isinstance(optimizer, (SGD, RMSprop, Adadelta)) and not _is_fused(optimizer):
             return f"{describe(optimizer)} reads a schedule's rates on the host; make it with fused=True, or take Adam"
         if step.precision.scaler.is_enabled() and not getattr(optimizer, "_step_supports_amp_scaling", False):
@@ -184,7 +188,7 @@ def _refuse(choice: object, error: type[Exception], reason: str, cause: Exceptio
     """Raise an error that says why steps are not captured, or warn where that is left to the library."""
     if choice is True:
         raise error(f"engine.graph must be False or 'auto' here, but got True: {reason}") from cause
-    warn(f"engine.graph is 'auto', and steps are not captured as CUDA graphs: {reason}")
+    warn(f"engine.graph is 'auto', and steps are not captured as graphs: {reason}")
 
 
 _PLAIN = (bool, int, float, str)

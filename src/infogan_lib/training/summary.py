@@ -36,7 +36,7 @@ def summary_rows(step: InfoGANStep, optimizers: Mapping[str, Optimizer], device:
         "information loss": f"trains {', '.join(sorted(step.information_trains))}",
         "regularizers": terms or "none",
         "optimizers": ", ".join(rates),
-        "computes": f"on {device} in {step.precision.name}" + (", as CUDA graphs" if step.graphs else ""),
+        "computes": f"on {device} in {step.precision.name}" + (", as graphs" if step.graphs else ""),
     }
 
 

@@ -1,0 +1,200 @@
+"""Steps recorded on the CPU are the plain ones, bit by bit, and run none of their Python again."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from test_graph import FIRST, MORE, QUICK, batch, check_steps, trainer
+from test_late_reading import SETTINGS, everything, same
+from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+import infogan_lib as ig
+from infogan_lib.step.cpu_graph import CpuCapture
+from infogan_lib.step.graph import WARM_UP
+from infogan_lib.step.metrics import Row
+from toys import images
+
+
+def pair(**settings):
+    return trainer(**settings), trainer(graph=True, **settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param(settings, id=name, marks=[] if name in QUICK else pytest.mark.slow)
+        for name, settings in (SETTINGS | MORE).items()
+    ],
+)
+def test_recorded_steps_are_the_plain_ones(settings):
+    plain, recorded = pair(**settings)
+    check_steps(plain, recorded, [batch(seed) for seed in range(FIRST + 5)])
+    assert recorded._step.graphs.captured > 0
+    assert "as graphs" in recorded.summary()
+
+
+def convolutions(precision, graph, **settings):
+    """Layers with buffers, in-place changes, draws of their own and saved outputs."""
+    torch.manual_seed(0)
+    latent = ig.LatentSpec(z=ig.Noise(5), digit=ig.Categorical(4), style=ig.Uniform(1))
+    generator = nn.Sequential(
+        *(nn.Linear(latent.width, 8 * 16), nn.Unflatten(1, (8, 4, 4)), nn.BatchNorm2d(8), nn.ReLU(inplace=True)),
+        *(nn.ConvTranspose2d(8, 8, 4, 2, 1), nn.GroupNorm(2, 8), nn.SiLU(), nn.Dropout(0.2)),
+        *(nn.ConvTranspose2d(8, 1, 4, 2, 1), nn.Tanh()),
+    )
+    discriminator = nn.Sequential(
+        *(nn.Conv2d(1, 8, 4, 2, 1), nn.LeakyReLU(0.2, inplace=True), spectral_norm(nn.Conv2d(8, 8, 4, 2, 1))),
+        *(nn.BatchNorm2d(8), nn.LeakyReLU(0.2), nn.Dropout2d(0.2), nn.Flatten(), nn.Linear(128, 1), nn.Sigmoid()),
+    )
+    engine = ig.Engine("cpu", precision=precision, graph=graph)
+    return ig.InfoGANTrainer(generator, discriminator, latent, engine=engine, **settings)
+
+
+@pytest.mark.parametrize(
+    ("precision", "settings"),
+    [("fp32", {"ema_decay": 0.9}), ("bf16", {}), ("fp32", {"joint_batches": True, "d_steps": 2})],
+    ids=["fp32", "bf16", "joint"],
+)
+def test_fits_of_convolutions_with_the_default_terms(tmp_path, precision, settings):
+    data, found = images(40, (1, 16, 16)), []
+    for graph in (False, True):
+        first, second = convolutions(precision, graph, **settings), convolutions(precision, graph, **settings)
+        for t, steps in ((first, 2 * FIRST), (second, 4 * FIRST)):
+            torch.manual_seed(1)  # of dropout
+            t.fit(data, steps=steps, batch_size=16, checkpoints=tmp_path / str(graph), progress=False)
+        metrics = {name: values.tolist() for name, values in second.history.items() if name != "images_per_second"}
+        found.append([everything(second), metrics])
+    assert same(*found)
+    assert second._step.graphs.captured >= 1
+
+
+def test_no_python_of_a_step_runs_again():
+    _, recorded = pair()
+    calls = []
+    recorded.model.discriminator.register_forward_hook(lambda *_: calls.append(1))
+    for seed in range(2 * FIRST):
+        before = len(calls)
+        recorded.step(batch(seed))
+        assert (len(calls) == before) == (seed > WARM_UP + 1)  # a first step, the warm-ups, the recording
+
+
+def item(x):
+    return x * x.mean().item()
+
+
+def numbers(x):
+    return x * sum(x.flatten().tolist())
+
+
+def from_numpy(x):
+    return torch.from_numpy(x.numpy() * 0.5)
+
+
+def as_array(x):
+    return torch.tensor(np.asarray(x))
+
+
+def masked(x):
+    return x - x[x > 0].mean()
+
+
+def in_place_view(x):
+    return x.clone().unsqueeze_(0).squeeze(0)
+
+
+def sparse(x):
+    return x.flatten(1).to_sparse().to_dense().view_as(x)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (item, "reads values by aten._local_scalar_dense"),
+        (numbers, "reads values by Tensor.tolist"),
+        (from_numpy, "reads values by Tensor.numpy"),
+        (as_array, "reads values by Tensor.__array__"),
+        (masked, "reads values by aten"),
+        (in_place_view, "changes the shape of a tensor in place by aten.unsqueeze_"),
+        (sparse, "."),
+    ],
+)
+def test_what_no_run_would_do_again_is_refused_and_leaves_nothing(change, reason):
+    plain, recorded = pair(augment=lambda x, rng: change(x))
+    check_steps(plain, recorded, [batch(seed) for seed in range(FIRST - 1)])
+    before = everything(recorded)
+    with pytest.raises(RuntimeError, match=f"engine.graph must be False or 'auto' here, but got True.*{reason}"):
+        recorded.step(batch(20))
+    assert same(everything(recorded), before)
+
+
+def test_looking_up_by_integers_reads_nothing():
+    plain, recorded = pair(augment=lambda x, rng: x[torch.randperm(len(x), generator=rng)])
+    check_steps(plain, recorded, [batch(seed) for seed in range(2 * FIRST)])
+
+
+def test_a_capture_does_no_work():
+    weight, rng = torch.ones(3), torch.Generator().manual_seed(0)
+
+    def function():
+        weight.add_(torch.rand(3, generator=rng)).mul_(torch.rand(3))
+        return Row([{"sum": weight.sum().sigmoid()}])
+
+    states = rng.get_state(), torch.get_rng_state()
+    replay, row = CpuCapture([rng]).capture(function)
+    assert torch.equal(weight, torch.ones(3))
+    assert same((rng.get_state(), torch.get_rng_state()), states)
+    for _ in range(2):
+        replay()
+    found = weight.clone(), row.tensor.clone()
+    rng.set_state(states[0])
+    torch.set_rng_state(states[1])
+    weight.fill_(1)
+    for _ in range(2):
+        wanted = function()
+    assert same(found, (weight, wanted.tensor))
+
+
+def test_what_a_run_no_longer_needs_is_freed():
+    """Values go as they are used for the last time, so that a run takes no more memory than the function."""
+    x, alive = torch.ones(1 << 20), []
+
+    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            made = func(*args, **kwargs or {})
+            if isinstance(made, torch.Tensor) and made.numel() == x.numel():
+                storages.append(torch.multiprocessing.reductions.StorageWeakRef(made.untyped_storage()))
+                alive.append(sum(not storage.expired() for storage in storages))
+            return made
+
+    def function():
+        y = x
+        for _ in range(6):
+            y = y.sin()
+        return Row([{"sum": y.sum()}])
+
+    replay, _ = CpuCapture([]).capture(function)
+    storages = []
+    with Watch():
+        replay()
+    assert len(alive) == 6
+    assert max(alive) <= 2
+
+
+def test_a_value_that_changes_with_the_step_is_seen_by_a_term():
+    """Tensors changed in place between steps are read anew, though nothing of the step's Python runs."""
+    scale = torch.ones(())
+    plain, recorded = pair(augment=lambda x, rng: x * scale)
+    for seed in range(2 * FIRST):
+        scale.fill_(1 + 0.1 * seed)
+        assert recorded.step(batch(seed)) == plain.step(batch(seed))
+
+
+def test_graphs_that_are_left_to_the_library_are_made_on_the_cpu_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        recorded = trainer(graph="auto")
+        for seed in range(FIRST):
+            recorded.step(batch(seed))
+    assert recorded._step.graphs.captured == 1
