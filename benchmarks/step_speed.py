@@ -43,8 +43,22 @@ BATCH_POINTS = 32
 CHUNK = 512  # images sampled or encoded at once
 WIDTH_64 = 0.25
 
+LOOPS = ("textbook", "trainer", "graph")
+"""The loops whose memory is measured."""
 
-def trainer_28(precision: PrecisionName = "fp32", part: int = 1) -> InfoGANTrainer:
+ENGINES: tuple[tuple[str, PrecisionName, bool], ...] = (
+    ("trainer, fp32", "fp32", False),
+    ("trainer, bf16", "bf16", False),
+    ("trainer, fp32, graph", "fp32", True),
+    ("trainer, bf16, graph", "bf16", True),
+)
+"""The title, the precision, and whether steps are captured."""
+
+UNCOUNTED = 5
+"""The number of steps at least before any is counted, after which steps that are captured have been."""
+
+
+def trainer_28(precision: PrecisionName = "fp32", part: int = 1, *, graph: bool = False) -> InfoGANTrainer:
     """The same networks, rates and terms as the textbook loop's."""
     discriminator = nn.Sequential(trunk(part), d_head(part))
     return InfoGANTrainer(
@@ -52,12 +66,12 @@ def trainer_28(precision: PrecisionName = "fp32", part: int = 1) -> InfoGANTrain
         regularizers=(),
         information_trains=["generator", "q_head"],
         optimizers=Optimizers(g=1e-4, d=1e-4),
-        engine=Engine("cpu", precision=precision),
+        engine=Engine("cpu", precision=precision, graph=graph),
     )
 
 
-def trainer_64(precision: PrecisionName) -> InfoGANTrainer:
-    return recipes.get("lab64-frontend", width=WIDTH_64).trainer(engine=Engine("cpu", precision=precision))
+def trainer_64(precision: PrecisionName, *, graph: bool = False) -> InfoGANTrainer:
+    return recipes.get("lab64-frontend", width=WIDTH_64).trainer(engine=Engine("cpu", precision=precision, graph=graph))
 
 
 def trainer_points(*, graph: bool = False) -> InfoGANTrainer:
@@ -100,7 +114,7 @@ def compare(title: str, per_step: int, loops: dict[str, Loop], rounds: int, step
     for counted in [False] + [True] * rounds:
         for name, run in loops.items():
             started = time.process_time()
-            run(steps)
+            run(steps if counted else max(steps, UNCOUNTED))
             if counted:
                 seconds[name].append((time.process_time() - started) / steps)
     print(title)
@@ -131,18 +145,19 @@ def training_tables(images: Tensor, quick: bool) -> None:
     """The textbook loops against the trainer."""
     as_float = images.float() / 255
     loops = {"textbook loop": repeat(TextbookLoop(as_float, BATCH).step)}
-    loops |= {f"trainer, {name}": fitting(trainer_28(name), images, BATCH) for name in ("fp32", "bf16")}
+    loops |= {title: fitting(trainer_28(name, graph=graph), images, BATCH) for title, name, graph in ENGINES}
     compare(f"lab 28's network, batch {BATCH}", BATCH, loops, *((2, 1) if quick else (11, 2)))
 
     large = torch.rand(2 * BATCH_64 if quick else 1000, 1, 64, 64) * 2 - 1
     loops = {"textbook loop": repeat(TextbookLoop64(large, BATCH_64, WIDTH_64).step)}
-    loops |= {f"trainer, {name}": fitting(trainer_64(name), large, BATCH_64) for name in ("fp32", "bf16")}
+    loops |= {title: fitting(trainer_64(name, graph=graph), large, BATCH_64) for title, name, graph in ENGINES}
     title = f"lab64-frontend at {WIDTH_64} of its width, batch {BATCH_64}"
     compare(title, BATCH_64, loops, *((1, 1) if quick else (9, 1)))
 
     part = trainer_28(part=4)
     loops = {"bare step": bare_step(part, as_float[:BATCH])}
     loops["trainer"] = fitting(trainer_28(part=4), images, BATCH)
+    loops["trainer, graph"] = fitting(trainer_28(part=4, graph=True), images, BATCH)
     title = "lab 28's network at a quarter of its width: the trainer against its own step function"
     compare(title, BATCH, loops, *((2, 2) if quick else (11, 10)))
 
@@ -175,9 +190,9 @@ def measure_own_memory(which: str, images: Tensor) -> None:
     if which == "textbook":
         run = repeat(TextbookLoop(images.float() / 255, BATCH).step)
     else:
-        run = fitting(trainer_28(), images, BATCH)
+        run = fitting(trainer_28(graph=which == "graph"), images, BATCH)
     before = peak_resident()
-    run(4)
+    run(UNCOUNTED + 1)
     print(peak_resident() - before)
 
 
@@ -190,7 +205,7 @@ def peak_resident() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few rounds, for a check that everything runs")
-    parser.add_argument("--memory-of", choices=["textbook", "trainer"], help=argparse.SUPPRESS)
+    parser.add_argument("--memory-of", choices=LOOPS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -202,7 +217,7 @@ def main() -> None:
     training_tables(images, options.quick)
     inference_tables(images, options.quick)
     print("peak memory of the steps")
-    for which in ("textbook", "trainer"):
+    for which in LOOPS:
         print(f"  {which:<28}{peak_memory(which):>8.0f} MiB")
 
 

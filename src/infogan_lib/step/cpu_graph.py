@@ -25,7 +25,6 @@ from infogan_lib._checks import describe
 from infogan_lib.step.metrics import Row
 
 _Made = TypeVar("_Made")
-_How = tuple[torch.dtype, bool, bool]
 
 _READS = ("numpy", "tolist", "__array__", "__dlpack__", "data_ptr")
 """Methods of a tensor that read its memory without an operator."""
@@ -86,7 +85,7 @@ class _Recording(TorchDispatchMode):
         self._constants: dict[fx.Node, Any] = {}
         self._nodes: dict[Any, fx.Node] = {}  # by the place of a tensor
         self._before: dict[int, tuple[Tensor, Tensor]] = {}  # memory that was there before, and its copy, by key
-        self._made: dict[int, tuple[StorageWeakRef, fx.Node, _How]] = {}  # memory that an operator has made, by key
+        self._made: dict[int, StorageWeakRef] = {}  # memory that an operator has made, by key
 
     @override
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -110,8 +109,7 @@ class _Recording(TorchDispatchMode):
             part = node if results[i] is made else self._graph.call_function(operator.getitem, (node, i))
             self._nodes[_place(results[i])] = part
             # As long as there is a weak reference, no other memory has this key.
-            memory = StorageWeakRef(results[i].untyped_storage())
-            self._made.setdefault(_memory_key(results[i]), (memory, part, _how(results[i])))
+            self._made.setdefault(_memory_key(results[i]), StorageWeakRef(results[i].untyped_storage()))
         return made
 
     def undo(self) -> None:
@@ -131,14 +129,8 @@ class _Recording(TorchDispatchMode):
         if not isinstance(value, Tensor):
             return value if value is None or isinstance(value, fx.node.base_types) else self._constant(value, id(value))
         place = _place(value)
-        if place not in self._nodes:
-            if _memory_key(value) not in self._made:
-                return self._constant(value.detach(), place)
-            _, whole, how = self._made[_memory_key(value)]
-            if how != _how(value):
-                raise RuntimeError(f"it reads memory of {how[0]} as {value.dtype}")
-            arguments = whole, value.shape, value.stride(), value.storage_offset()
-            self._nodes[place] = self._graph.call_function(torch.ops.aten.as_strided.default, arguments)
+        if place not in self._nodes and _memory_key(value) not in self._made:
+            return self._constant(value.detach(), place)
         return self._nodes[place]
 
     def _constant(self, value: Any, key: Any) -> fx.Node:
@@ -171,8 +163,5 @@ def _memory_key(tensor: Tensor) -> int:
 
 def _place(tensor: Tensor) -> tuple[Any, ...]:
     """Where a tensor lies and how it is read."""
-    return _memory_key(tensor), tensor.storage_offset(), tensor.shape, tensor.stride(), _how(tensor)
-
-
-def _how(tensor: Tensor) -> _How:
-    return tensor.dtype, tensor.is_conj(), tensor.is_neg()
+    how = tensor.dtype, tensor.is_conj(), tensor.is_neg()
+    return _memory_key(tensor), tensor.storage_offset(), tensor.shape, tensor.stride(), *how
