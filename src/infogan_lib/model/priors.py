@@ -55,7 +55,7 @@ class LearnedPriors(nn.Module):
         return torch.cat([outputs[:, columns].softmax(1).mean(0) for _, columns, _ in self._codes.values()])
 
     def follow(self, marginals: Tensor, step: int) -> None:
-        """Move the priors towards E[Q(c|x)], as `marginals` returned it, as far as they are due."""
+        """Move the priors that are due towards E[Q(c|x)], as `marginals` returned it."""
         parts = marginals.split([len(self[name]) for name in self._codes])
         for (name, (_, _, after)), part in zip(self._codes.items(), parts, strict=True):
             if step >= (after or 0):

@@ -7,7 +7,7 @@ layers Q shares with D, and the Q head in the update of G and Q (Spurr et al., *
 ECML 2017, section 3.1: "the mutual information of the labeled real images").
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
@@ -15,8 +15,10 @@ from torch import Tensor
 
 from infogan_lib._checks import join_names
 from infogan_lib._warnings import warn
-from infogan_lib.data.labels import UNKNOWN
+from infogan_lib.data.labels import UNKNOWN, Batch, LabeledBatch
 from infogan_lib.latent import LatentSpec
+from infogan_lib.step.guard import name_nan
+from infogan_lib.step.metrics import Terms
 
 
 class LabeledImages(NamedTuple):
@@ -33,13 +35,26 @@ class LabeledImages(NamedTuple):
     images: Tensor | None = None
 
 
-def label_images(labels: Tensor, images: Tensor | None, dtype: torch.dtype) -> LabeledImages:
-    """Labels (N, L) of a whole batch, with the images they belong to where these are not the batch's own."""
-    is_known = (labels != UNKNOWN).to(dtype)
-    return LabeledImages(labels, is_known / is_known.sum(0).clamp(min=1), images)
+def labeled_images(real: Batch, augment: Callable[[Tensor], Tensor]) -> LabeledImages | None:
+    """The labels of a whole batch, with the augmented images they belong to where these are not the batch's own."""
+    if not isinstance(real, LabeledBatch):
+        return None
+    is_known = (real.labels != UNKNOWN).to(real.images.dtype)
+    images = None if real.labeled_images is None else augment(real.labeled_images)
+    return LabeledImages(real.labels, is_known / is_known.sum(0).clamp(min=1), images)
 
 
-def supervised_nll(latent: LatentSpec, q_outputs: Tensor, labeled: LabeledImages) -> Tensor:
+def supervised_loss(latent: LatentSpec, q_outputs: Tensor, labeled: LabeledImages, terms: Terms, step: int) -> Tensor:
+    """L_S, the weighted sum of the label codes' mean losses, which are added to the terms of a step."""
+    with name_nan(q_outputs, "output of Q", step):
+        nll = _mean_nll(latent, q_outputs, labeled)
+    # Known labels are not even over micro-batches, so that each has its part of the mean rather than a mean.
+    nll = terms.add("supervision", nll if terms.share == 1 else nll / terms.share)
+    weighted = [code.supervision * mean for code, mean in zip(latent.labels.values(), nll.unbind(), strict=True)]
+    return torch.stack(weighted).sum()
+
+
+def _mean_nll(latent: LatentSpec, q_outputs: Tensor, labeled: LabeledImages) -> Tensor:
     """E[-log Q(c = y | x)] of each label code, shape (L,), as far as these images, with outputs (N, R), contribute."""
     means = []
     for (name, code), labels, shares in zip(latent.labels.items(), labeled.labels.t(), labeled.shares.t(), strict=True):
@@ -47,12 +62,6 @@ def supervised_nll(latent: LatentSpec, q_outputs: Tensor, labeled: LabeledImages
         nll = code.nll(q_outputs[:, latent.output_slices[name]], is_label.to(q_outputs.dtype))
         means.append((nll * shares).sum())
     return torch.stack(means)
-
-
-def weighted_sum(latent: LatentSpec, nll: Tensor) -> Tensor:
-    """L_S from the mean (L,) of each label code: their sum weighted by mu."""
-    terms = [code.supervision * mean for code, mean in zip(latent.labels.values(), nll.unbind(), strict=True)]
-    return torch.stack(terms).sum()
 
 
 class MissingLabels:

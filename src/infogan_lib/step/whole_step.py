@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import override
 
 from infogan_lib._schema import Described, Int, Kind, ListOf, Record
 from infogan_lib.data.labels import Batch, images_of
+from infogan_lib.distributed import Processes
 from infogan_lib.history.history import History
 from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.regularizers.base import Regularizer, due_regularizers
@@ -37,6 +39,7 @@ class WholeStep(Described):
     d_steps: int
     regularizers: Sequence[Regularizer]
     schedulers: list[LRScheduler]
+    processes: Processes
     due: Sequence[Regularizer] = ()
     graphs: StepGraphs | None = None
 
@@ -52,7 +55,17 @@ class WholeStep(Described):
 
     def _compute(self, real: Batch, draw: Callable[[int], Tensor]) -> Row:
         scale = self.precision.scale()
-        return self._guard.row(self._updates(real, draw), scale)
+        phases = self._updates(real, draw)
+        if self.model.latent.learned:
+            phases[0]["priors"] = self.model.priors.flat()
+            if "marginals" in phases[0]:
+                self.model.priors.follow(phases[0].pop("marginals"), self.count)
+        return self._guard.row(phases, scale)
+
+    def _descend(self, optimizers: Sequence[Optimizer], parameters: Sequence[nn.Parameter]) -> Tensor:
+        """Step optimizers along the gradients of parameters, over all processes; returns the norm of the gradients."""
+        self.processes.average_gradients(parameters)
+        return self.precision.update(optimizers, parameters)
 
     def launch(
         self, real: Batch, draw: Callable[[int], Tensor], pending: deque[PendingStep] | None = None
