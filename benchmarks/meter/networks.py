@@ -63,10 +63,10 @@ def make_pair(
         if init == "dcgan":
             for network in pair:
                 network.apply(_init_dcgan)
-    if name == "sn":  # after the weights are drawn, as it estimates their norms
-        for module in [*pair[1].modules()]:
-            if isinstance(module, nn.Conv2d):
-                spectral_norm(module)
+        if name == "sn":  # after the weights are drawn, as it estimates their norms; from vectors that it draws
+            for module in [*pair[1].modules()]:
+                if isinstance(module, nn.Conv2d):
+                    spectral_norm(module)
     return pair
 
 
