@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+import test_graph
 import torch
 from test_graph import FIRST, MORE, QUICK, batch, check_steps, trainer
 from test_late_reading import SETTINGS, everything, same
@@ -14,6 +15,7 @@ import infogan_lib as ig
 from infogan_lib.step.cpu_graph import CpuCapture
 from infogan_lib.step.graph import WARM_UP
 from infogan_lib.step.metrics import Row
+from infogan_lib.step.step_graphs import StepGraphs
 from toys import images
 
 
@@ -198,3 +200,42 @@ def test_graphs_that_are_left_to_the_library_are_made_on_the_cpu_without_a_warni
         for seed in range(FIRST):
             recorded.step(batch(seed))
     assert recorded._step.graphs.captured == 1
+
+
+class Counted(CpuCapture):
+    """Counts how often what it has captured is run."""
+
+    replays = 0
+
+    def capture(self, function):
+        run, row = super().capture(function)
+
+        def replay():
+            self.replays += 1
+            run()
+
+        return replay, row
+
+
+def record_on_the_cpu(trainer, choice=True):
+    capture = Counted([trainer.streams[name] for name in trainer.streams.state_dict()])
+    trainer._step.graphs = StepGraphs(trainer._step, capture, choice)
+    return capture
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "test",
+    [
+        test_graph.test_a_lazy_term_and_a_smaller_batch_have_graphs_of_their_own,
+        test_graph.test_labels_and_frozen_parts,
+        test_graph.test_two_steps_may_be_launched_before_the_first_is_read,
+        test_graph.test_the_row_has_the_loss_scale_that_the_step_began_with,
+        test_graph.test_tensors_that_were_replaced_are_captured_anew,
+        test_graph.test_optimizers_are_capturable_while_they_are_captured,
+        test_graph.test_the_average_notices_that_a_replay_has_changed_it,
+    ],
+)
+def test_what_holds_of_graphs_that_a_device_would_have_holds_on_the_cpu(test, monkeypatch):
+    monkeypatch.setattr(test_graph, "record_graphs", record_on_the_cpu)
+    test()
