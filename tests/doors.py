@@ -181,10 +181,11 @@ DEEP: list[Any] = []
 for _ in range(3000):
     DEEP = [DEEP]
 NONE = [None]
-COUNT = ["3", 0, -1, 1.5, NAN, INF, True, [2], 10**30, 10**5000, torch.tensor([1, 2]), Nothing(), Failing()]
+TRUTHS = [np.True_, torch.tensor(True)]
+COUNT = ["3", 0, -1, 1.5, NAN, INF, True, [2], 10**30, 10**5000, torch.tensor([1, 2]), *TRUTHS, Nothing(), Failing()]
 ROWS_COUNT = [*COUNT, 2**31, 2**40, 2**62, NESTED]
-SEED = ["3", -1, 1.5, NAN, True, [2], 10**30, torch.tensor([1, 2]), Nothing()]
-NUMBER = ["1", NAN, INF, -INF, True, [1.0], 10**400, Nothing(), torch.ones(2)]
+SEED = ["3", -1, 1.5, NAN, True, [2], 10**30, torch.tensor([1, 2]), *TRUTHS, Nothing()]
+NUMBER = ["1", NAN, INF, -INF, True, *TRUTHS, [1.0], 10**400, Nothing(), torch.ones(2)]
 WEIGHT = [*NUMBER, -0.5]
 POSITIVE = [*WEIGHT, 0]
 BOOL = [None, 0, 1, "yes", [True], Nothing()]
@@ -215,7 +216,7 @@ FUNCTION_OF_ONE = [3, "sigmoid", [1], Nothing(), lambda: None]
 MODULE = [3, "text", [1], nn.Linear, Nothing()]
 DEVICE = [3.5, "gpu", "cuda:99", "meta", "x" * 10**5, [1], NESTED, Nothing()]
 DEVICE += [torch.device("cuda:99"), torch.device("meta"), torch.device("mps:99")]
-DTYPE = [3, "float32", torch.int64, [1], Nothing()]
+DTYPE = [3, "float32", torch.int64, torch.float8_e5m2, [1], Nothing()]
 LABELS = ["abc", ["a"] * 16, torch.full((16,), NAN), torch.zeros(16), torch.full((16,), -1), torch.zeros(15).long(), 3]
 LABELS += [torch.zeros(16, 2).long(), SPARSE, META, NESTED, MASKED, LAZY, DEEP, {"a": 1}, [[1], [1, 2]], Nothing()]
 IMAGES = [
@@ -226,13 +227,14 @@ IMAGES = [
     images(16) * NAN,
     images(16).long(),
     images(16).to(torch.complex64),
+    images(16).to(torch.float8_e4m3fn),
 ]
 IMAGES += [images(16).to_sparse(), images(16).to("meta")]
 LATENTS = [*TENSOR, torch.zeros(3, 5), torch.zeros(LATENT.width), torch.zeros(0, LATENT.width)]
 MISSING = np.ma.masked_array(np.ones((80, 2)), np.arange(160).reshape(80, 2) == 7)
 ARRAY = ["text", ["a", "b"], [[1], [1, 2]], {"a": 1}, None, Nothing(), SPARSE, META, MASKED, LAZY, MISSING]
 ARRAY += [torch.ones(80, 2, dtype=torch.uint8).view(torch.bits8), range(10**18), np.ones((4, 2, 2))]
-RANGE = [3, "ab", (0,), (1, 0), (1, 1), (0, NAN), None, Nothing()]
+RANGE = [3, "ab", (0,), (1, 0), (1, 1), (0, NAN), {0, 1}, {0: "a", 1: "b"}, None, Nothing()]
 
 
 OWN_ERRORS = (TypeError, ValueError, KeyError, ig.CheckpointError)
@@ -493,7 +495,7 @@ rows(
     images=IMAGES,
     labels=[*LABELS, None],
     code=[*NO_CODE, "style", called(OF_CODE)],
-    names=[3, "abcd", [1, 2, 3, 4], *([name, "b", "c", "d"] for name in NAME)],
+    names=[3, "abcd", set("abcd"), [1, 2, 3, 4], *([name, "b", "c", "d"] for name in NAME)],
 )
 rows("InfoGAN.save", lambda folder: model().save(folder), folder=[*PATH, None])
 rows(
@@ -636,7 +638,7 @@ rows(
     optimizers=[*OBJECT, ig.Optimizers, 1e-3, 10**5000],
     engine=[*OBJECT, ig.Engine, "cpu"],
     adversarial=[*OBJECT, "hinge", losses.Hinge],
-    regularizers=[3, "r1", ["r1"], [regularizers.RealImageInformation], torch.tensor(1.0), np.array("a"), NESTED],
+    regularizers=[3, "r1", ["r1"], {regularizers.R1()}, [regularizers.R1], torch.tensor(1.0), np.array("a"), NESTED],
     information_trains=[3, "all", [], ["generator", "d_head"], [[1]], itertools.repeat("all"), LAZY],
     d_steps=[*COUNT, None],
     g_steps=[*COUNT, None],
@@ -1178,7 +1180,7 @@ rows(
     viz.plot_confusion,
     lambda: {"match": match()},
     match=NO_MODEL,
-    label_names=[3, "abcd", ["a"], [1, 2, 3, 4], *([name, "b", "c", "d"] for name in NAME)],
+    label_names=[3, "abcd", set("abcd"), ["a"], [1, 2, 3, 4], *([name, "b", "c", "d"] for name in NAME)],
     category_names=[3, "abcd", ["a"], [1, 2, 3, 4], *([name, "b", "c", "d"] for name in NAME)],
     title=TEXT,
 )
@@ -1266,7 +1268,7 @@ rows(
     labels=LABELS,
     out=[*PATH, None, ".", "/", "report.json"],
     code=[*CATEGORICAL, NAMED],
-    label_names=[3, "abcd", ["a"], [1, 2, 3, 4], *([name, "b", "c", "d"] for name in NAME), called("label")],
+    label_names=[3, "abcd", set("abcd"), ["a"], range(4), *([name, "b", "c", "d"] for name in NAME), called("label")],
     history=OBJECT,
     settings=[3, "text", [1], Nothing()],
     symptoms=[3, "text", [1], torch.tensor(1), itertools.repeat(3), Nothing()],
@@ -1415,7 +1417,7 @@ def pretrained_generator() -> hub.PretrainedGenerator:
 
 PRETRAINED = {"card": [*TEXT[:-2], Nothing()], "metrics": [3, "ab", [1], {"a": "b"}, {3: 1.0}, {"a": NAN}, Nothing()]}
 PRETRAINED |= {"model": [*NO_MODEL, spoiled_model()], "recipe": [*OBJECT, recipes.Recipe]}
-NO_TOKEN = [*NAME[:-2], [1], NESTED, Nothing()]
+NO_TOKEN = [*NAME[:-2], "hf_\u00e9", [1], NESTED, Nothing()]
 rows(
     "hub.save_pretrained",
     hub.save_pretrained,
@@ -1442,7 +1444,7 @@ rows(
     discriminator=[3, "text", [1], Nothing(), nn.Linear],
     q_head=[3, "text", [1], Nothing()],
     q_network=[3, "text", [1], Nothing(), nn.Linear],
-    revision=NO_TOKEN,
+    revision=[*NAME[:-2], [1], NESTED, Nothing()],
     token=NO_TOKEN,
     **dict.fromkeys(("tap", "generator_output", "discriminator_output", "q_output"), FUNCTION_ONLY),
 )

@@ -5,7 +5,7 @@ import math
 import numbers
 import operator
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
 from itertools import islice
@@ -36,7 +36,7 @@ def check_int(name: str, value: object, *, minimum: int, maximum: int | None = N
     """Return `value` as an int within the bounds, or raise an error that names the argument."""
     message = f"{name} must be a whole number of at least {minimum}, but got {describe(value)}"
     try:
-        number = None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
+        number = None if _is_truth(value) else operator.index(value)  # type: ignore[arg-type]
     except Exception:  # also of a lazy module's parameter, or of another object's own __index__
         number = None
     if number is None:
@@ -47,6 +47,11 @@ def check_int(name: str, value: object, *, minimum: int, maximum: int | None = N
         most = "2**63 - 1" if maximum is None else f"{maximum:,}"
         raise ValueError(f"{name} must be a whole number of at most {most}, but got {describe(value)}")
     return number
+
+
+def _is_truth(value: object) -> bool:
+    """Whether a value is True or False, also one of numpy or torch."""
+    return isinstance(value, bool) or str(getattr(value, "dtype", "")) in ("bool", "torch.bool")
 
 
 def check_rows(name: str, value: object, width: int = 1) -> int:
@@ -66,7 +71,7 @@ def check_float(name: str, value: object, *, minimum: float | None = None, above
         wanted += f" of at least {minimum:g}"
     if above is not None:
         wanted += f" above {above:g}"
-    if isinstance(value, (bool, str, bytes)) or not hasattr(value, "__float__"):
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__float__") or _is_truth(value):
         raise TypeError(f"{name} must be {wanted}, but got {describe(value)}")
     try:
         number = float(value)  # type: ignore[arg-type]
@@ -81,6 +86,8 @@ def check_float(name: str, value: object, *, minimum: float | None = None, above
 def check_pair(name: str, value: object, wanted: str) -> tuple[float, float]:
     """Return `value` as two finite floats, or raise an error that names the argument and describes what is `wanted`."""
     try:
+        if isinstance(value, (Set, Mapping)):
+            raise TypeError("it has no order")
         first, second = (check_float(name, number) for number in value)  # type: ignore[attr-defined]
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must be {wanted}, but got {describe(value)}") from error
@@ -131,9 +138,9 @@ def check_names(name: str, value: object) -> list[str]:
 
 
 def check_items(name: str, value: object, wanted: str, most: int = 2**20) -> list[Any]:
-    """Return at most `most` items of an iterable that ends, or raise an error that says what is `wanted`."""
+    """Return at most `most` items of an iterable that ends and has an order, or raise saying what is `wanted`."""
     try:
-        items = None if isinstance(value, (str, bytes)) else list(islice(iter(value), most + 1))  # type: ignore[call-overload]
+        items = None if isinstance(value, (str, bytes, Set)) else list(islice(iter(value), most + 1))  # type: ignore[call-overload]
     except TypeError:  # a Tensor of no dimension has __iter__ and refuses to iterate
         items = None
     if items is None:
@@ -219,9 +226,14 @@ def check_dense(name: str, tensor: Tensor) -> Tensor:
     return tensor
 
 
+def can_compute(dtype: torch.dtype) -> bool:
+    """Whether torch computes in a dtype of floats, as it does not in those of 8 bits, which only hold values."""
+    return dtype.is_floating_point and dtype.itemsize > 1
+
+
 def check_floats(name: str, tensor: Tensor) -> Tensor:
     """Return a tensor of floats, or raise an error that names the argument."""
-    if not tensor.is_floating_point():
+    if not can_compute(tensor.dtype):
         raise TypeError(f"{name} must be a Tensor of floats, but got {describe(tensor)}; convert it with .float()")
     return tensor
 
@@ -245,7 +257,7 @@ def check_dtype(name: str, value: Any) -> torch.dtype:
     """Return a floating dtype, torch's default for None, or raise an error that names the argument."""
     if value is None:
         return torch.get_default_dtype()
-    if not isinstance(value, torch.dtype) or not value.is_floating_point:
+    if not isinstance(value, torch.dtype) or not can_compute(value):
         raise TypeError(f"{name} must be a floating dtype such as torch.float32, but got {describe(value)}")
     return value
 

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from typing_extensions import override
 
-from infogan_lib._checks import describe, join_names
+from infogan_lib._checks import can_compute, describe, join_names
 
 MAX_EXACT_INT = 2**53
 """The largest whole number in a saved file: larger ones are not exact in JSON's other readers."""
@@ -106,9 +106,18 @@ class OneOf(Kind):
 
     @override
     def check(self, value: Any, name: str) -> None:
-        is_one = any(type(value) is type(option) and value == option for option in self.options)
+        is_one = any(_is_same(value, option) for option in self.options)
         wanted = " or ".join(map(repr, self.options)) if len(self.options) < 3 else f"one of {self.options!r}"
         _require(is_one, wanted, value, name)
+
+
+def _is_same(value: Any, option: Any) -> bool:
+    """Whether a value is an option, and each item of it too: a tensor among numbers cannot be compared with one."""
+    if type(value) is not type(option):
+        return False
+    if isinstance(option, (list, tuple)):
+        return len(value) == len(option) and all(map(_is_same, value, option))
+    return bool(value == option)
 
 
 @dataclass(frozen=True)
@@ -193,7 +202,7 @@ class Record(Kind):
 
 @dataclass(frozen=True)
 class Array(Kind):
-    """A tensor of one dtype, None for any floating one, and shape, in which None stands for any length of a dimension.
+    """A tensor of one dtype, None for floats of any, and shape, in which None stands for any length of a side.
 
     No value is below `low` or above `high`, where these are given; with minus infinity as `low` any but NaN is fine.
     """
@@ -210,7 +219,7 @@ class Array(Kind):
         wanted = f"a tensor of {dtype} and shape ({sizes})"
         if not isinstance(value, torch.Tensor):
             _require(False, wanted, value, name)
-        is_dtype = value.is_floating_point() if self.dtype is None else value.dtype == self.dtype
+        is_dtype = can_compute(value.dtype) if self.dtype is None else value.dtype == self.dtype
         if not is_dtype or not self.fits(value):
             raise ValueError(f"{name} must be {wanted}, but got {value.dtype} and shape {tuple(value.shape)}")
         if self.low is not None and not bool((value >= self.low).all()):

@@ -182,3 +182,16 @@ def test_a_step_is_reported_though_an_error_came_before_its_report(tmp_path, mon
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(1, STEPS + 1))
     assert [line["loss/g"] for line in lines] == t.history["loss/g"].tolist()
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize("again", [True, False])
+def test_an_epoch_that_ends_with_the_last_step_is_counted_where_a_callback_raised_at_it(tmp_path, again, error):
+    whole, epochs, t = fit(trainer(), steps=10), Epochs(), trainer()
+    callbacks = [Fails("on_step_end", 10, error), epochs]
+    with pytest.raises(error, match="once"):
+        fit(t, steps=10, callbacks=callbacks, checkpoints=tmp_path / "run")
+    t = t if again else trainer()
+    fit(t, steps=10, callbacks=callbacks, checkpoints=tmp_path / "run")
+    assert same_run(t, whole)
+    assert (t.epochs, epochs.seen[-2:]) == (2, [5, 10])

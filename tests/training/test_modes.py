@@ -47,3 +47,23 @@ def test_the_first_images_of_a_seed_do_not_depend_on_their_number(few, many):
     rows = model.traverse("style", n=few, steps=3, seed=3)
     assert torch.allclose(rows, model.traverse("style", n=many, steps=3, seed=3)[: 3 * few], atol=1e-6)
     assert not torch.allclose(model.sample(few, seed=3), model.sample(few, seed=4), atol=1e-2)
+
+
+def test_an_interrupt_while_modes_are_set_leaves_those_of_before():
+    class Interrupted(torch.nn.Linear):
+        @property
+        def training(self):
+            return self._mode
+
+        @training.setter
+        def training(self, mode):
+            if not mode and getattr(self, "_mode", mode):
+                self._mode = mode
+                raise KeyboardInterrupt
+            self._mode = mode
+
+    model = make_trainer().model
+    model.generator[3] = Interrupted(16, 16)
+    with pytest.raises(KeyboardInterrupt):
+        model.sample(2)
+    assert all(part.training for part in model.modules())

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from infogan_lib._checks import check_dense, check_float, check_rng, describe
+from infogan_lib._checks import can_compute, check_dense, check_float, check_rng, describe
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 """A function (images, rng) -> images of the same shape; rng is on the images' device."""
@@ -243,7 +243,7 @@ def _check_fraction(fraction: object) -> float:
 
 
 def _check_floats(name: str, images: object, rng: object) -> None:
-    if not isinstance(images, Tensor) or not images.is_floating_point() or images.is_nested or images.ndim == 0:
+    if not isinstance(images, Tensor) or not can_compute(images.dtype) or images.is_nested or images.ndim == 0:
         raise TypeError(
             f"{name} takes images (N, *) of floats, such as images.float() / 127.5 - 1 of bytes, but got "
             f"{describe(images)}"

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from infogan_lib._checks import check_dense, check_pair, describe
+from infogan_lib._checks import can_compute, check_dense, check_pair, describe
 from infogan_lib._warnings import warn
 
 PixelRange = tuple[float, float]
@@ -42,12 +42,14 @@ def warn_unknown_range() -> None:
 
 def check_dtype(images: Tensor) -> None:
     """Check that images are floats or bytes. Raises TypeError."""
-    if images.dtype != torch.uint8 and not images.is_floating_point():
+    if images.dtype != torch.uint8 and not can_compute(images.dtype):
         remedy = ""
         if images.dtype in (torch.uint16, torch.int16, torch.int32):
             remedy = "; scale images of 16 bits, such as images.float() / 65535 * 2 - 1 for the range of a Tanh"
         elif images.dtype == torch.bool:
             remedy = "; convert black and white with images.to(torch.uint8) * 255"
+        elif images.is_floating_point():
+            remedy = "; convert them with images.float()"
         elif not images.is_complex():
             remedy = "; convert whole numbers from 0 to 255 with images.to(torch.uint8)"
         raise TypeError(f"images must be floats, or uint8 from 0 to 255, but got {images.dtype}{remedy}")
@@ -99,7 +101,8 @@ def is_showable(image_shape: tuple[int, ...]) -> bool:
 
 
 def check_finite_images(images: Tensor) -> None:
-    """Check that images are finite. Raises ValueError."""
+    """Check that images are bytes or finite floats. Raises TypeError or ValueError."""
+    check_dtype(images)
     if images.is_floating_point() and not images.isfinite().all():
         raise ValueError("images must be finite, but some values are NaN or infinite")
 

@@ -247,11 +247,15 @@ _MAX_WITHOUT_D = 2**34
 def _check_token(token: object) -> None:
     """Check a token. What was given is a secret, and in no message."""
     try:
-        if token is not None and check_name("token", token) != token.strip():  # type: ignore[attr-defined]
+        if isinstance(token, str) and (token != token.strip() or not token.isascii()):  # a header of HTTP is ASCII
             raise ValueError
+        if token is not None:
+            check_name("token", token)
     except (TypeError, ValueError):
         kind = type(token).__name__
-        message = f"token must be a token of the hub or None, without spaces and line breaks, but got another {kind}"
+        message = (
+            f"token must be None or a token of the hub, ASCII without spaces and line breaks, but got another {kind}"
+        )
         raise (ValueError if isinstance(token, str) else TypeError)(message) from None
 
 

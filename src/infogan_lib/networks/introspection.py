@@ -149,9 +149,9 @@ def restored_buffers(module: nn.Module) -> Iterator[None]:
 def set_mode(*modules: nn.Module | None, training: bool) -> Iterator[None]:
     """Run modules in training or in eval mode; afterwards every submodule is in its own mode again."""
     modes = [(part, part.training) for module in modules if module is not None for part in module.modules()]
-    for part, _ in modes:
-        part.training = training
     try:
+        for part, _ in modes:
+            part.training = training
         yield
     finally:
         for part, was_training in modes:

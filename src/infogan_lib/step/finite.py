@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from infogan_lib._checks import can_compute
 from infogan_lib.checkpoints.compare import without_wrappers
 from infogan_lib.checkpoints.disk import CheckpointError
 from infogan_lib.model.priors import LearnedPriors
@@ -40,7 +41,8 @@ class FiniteWeights:
         names = {without_wrappers(name) for name, _ in self._named()}
         for tensors in states:
             named = tensors.items() if isinstance(tensors, Mapping) else ()
-            weights = ((n, t) for n, t in named if isinstance(t, Tensor) and without_wrappers(str(n)) in names)
+            known = [(n, t) for n, t in named if isinstance(t, Tensor) and without_wrappers(str(n)) in names]
+            weights = ((n, t) for n, t in known if can_compute(t.dtype))  # another dtype is refused as such
             if (name := _first_not_finite(weights)) is not None:
                 raise CheckpointError(
                     path, f"its weight {name!r} is NaN or infinite; resume from an earlier checkpoint"

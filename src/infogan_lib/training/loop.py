@@ -86,7 +86,7 @@ class FitLoop:
         trainer, session = self._trainer, self._session
         try:
             self._ending.agree()
-            if self._ending.is_stopping and self._stream.at_epoch_end:
+            if self._stream.at_epoch_end and self._stream.position.batch_index > 0:  # an error came before its end
                 self._end_epoch()
             while not self._ending.is_stopping and (
                 trainer.epochs < last_epoch if last_epoch is not None else trainer.launched < (last_step or 0)
