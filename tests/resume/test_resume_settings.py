@@ -160,3 +160,13 @@ def test_another_torch_is_warned_of(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "__version__", "9.9")
     with pytest.warns(UserWarning, match=r"was saved with torch .*, and this is 9.9"):
         fit(trainer(), checkpoints=tmp_path)
+
+
+def test_more_steps_of_a_run_whose_rates_fall_are_refused_in_terms_of_its_length(tmp_path):
+    fit(trainer(scheduler=ig.LinearDecay(12)), steps=12, checkpoints=tmp_path)
+    with pytest.raises(ig.CheckpointError) as caught:
+        fit(trainer(scheduler=ig.LinearDecay(20)), steps=20, checkpoints=tmp_path)
+    message = str(caught.value)
+    assert message.count("learning rates fall to zero over 12 steps, and are now to fall over 20") == 1
+    assert "schedulers[" not in message
+    assert "Checkpoints(another_folder" in message

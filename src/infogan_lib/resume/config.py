@@ -136,7 +136,7 @@ def check_config(path: Path, saved: Any, own: Mapping[str, Any], *, allow_branch
     fixed = [text for text in differences if not _MAY_DIFFER_IN_BRANCH.match(text)]
     if not differences or (allow_branch and not fixed):
         return differences
-    shown = fixed if allow_branch else differences
+    shown = list(dict.fromkeys(_in_words(text, own) for text in (fixed if allow_branch else differences)))
     more = f"; and {len(shown) - 4} more" if len(shown) > 4 else ""
     what = (
         "a run that begins from this one must share some settings with it"
@@ -153,6 +153,18 @@ def check_config(path: Path, saved: Any, own: Mapping[str, Any], *, allow_branch
         path,
         f"{what}: {'; '.join(shown[:4])}{more}{_arguments_of(shown[:4], own)}. Use the run's own settings to resume "
         f"it, or {branch}",
+    )
+
+
+def _in_words(difference: str, own: Mapping[str, Any]) -> str:
+    """A difference as the user of a recipe knows it: of the schedules of `LinearDecay`, its steps."""
+    match = re.fullmatch(r"schedulers\[(\d+)\]\.steps\[\d+\] was (\d+) and is (\d+)", difference)
+    known = own["schedulers"]
+    if match is None or int(match[1]) >= len(known) or "start[0]" not in known[int(match[1])]:
+        return difference
+    return (
+        f"its learning rates fall to zero over {int(match[2]):,} steps, and are now to fall over {int(match[3]):,}, but "
+        "how long a run with such rates is has to be known when it begins"
     )
 
 
