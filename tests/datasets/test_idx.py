@@ -1,6 +1,7 @@
 """IDX files that are damaged, or made to do harm."""
 
 import gzip
+import shutil
 import struct
 
 import pytest
@@ -42,5 +43,19 @@ def test_a_small_file_is_not_unpacked_beyond_what_its_header_says(tmp_path):
     packed = gzip.compress(bytes(2**20), 1)
     write(tmp_path, gzip.compress(idx(2, 3, 3)) + 256 * packed)  # as one file, of 256 MiB
     refused = pytest.raises(datasets.DataFileError, match="more bytes, but its header says 34")
+    with bounded_memory(64), refused:
+        datasets.mnist(tmp_path)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_file_larger_than_the_memory_is_refused_before_it_is_read_whole(tmp_path, monkeypatch, packed):
+    monkeypatch.setattr("os.sysconf", {"SC_PHYS_PAGES": 2**10, "SC_PAGE_SIZE": 2**12}.__getitem__)  # 4 MiB
+    write(tmp_path, idx(2**16, 2**5, 2**7, body=bytes(2**28)))
+    if not packed:
+        path = tmp_path / f"{NAMES[0]}.gz"
+        with gzip.open(path) as file, (tmp_path / NAMES[0]).open("wb") as raw:
+            shutil.copyfileobj(file, raw)
+        path.unlink()
+    refused = pytest.raises(datasets.DataFileError, match="268,435,456 bytes, which do not fit into the memory")
     with bounded_memory(64), refused:
         datasets.mnist(tmp_path)

@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import itertools
 import json
 import math
 import os
@@ -13,6 +14,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -175,19 +177,22 @@ def test_a_run_in_use_is_waited_for_and_no_failure(tmp_path, monkeypatch, caplog
 
     def held_at_first(descriptor):
         tries.append(descriptor)
-        if len(tries) < 3:
+        if len(tries) < 5:
             raise BlockingIOError(errno.EAGAIN, "held")
         acquire(descriptor)
 
+    clock = itertools.count(0.0, 250.0)  # so that the last of the four tries is told of again
+
     monkeypatch.setattr(lock, "_acquire", held_at_first)
-    monkeypatch.setattr(worker, "_SECONDS_BETWEEN_TRIES", 0.0)
+    waiting = SimpleNamespace(sleep=lambda seconds: None, monotonic=lambda: next(clock))
+    monkeypatch.setattr(worker, "time", waiting)
     job = Job(tmp_path, sweep_toys.tiny, images(32), None, None, 0)
     run_job(job)
     assert _row(job)["error"] == ""
     assert not (tmp_path / "error.txt").exists()
     assert [record.message.partition(" is using it")[2] for record in caplog.records] == [
-        "; wait until it ends, stop it, or give another folder; waiting until it ends"
-    ]
+        "; wait until it ends, stop it, or give another folder; waiting until it ends, and Ctrl-C stops this sweep"
+    ] * 2
 
 
 def test_what_another_sweep_has_finished_meanwhile_is_not_begun(tmp_path, monkeypatch):

@@ -15,6 +15,7 @@ from export_toys import (
     IndexGenerator,
     MapGenerator,
     SequenceGenerator,
+    digit_model,
     own_head,
     with_moved_average,
 )
@@ -235,3 +236,14 @@ def test_what_only_a_page_needs_is_refused_without_one(tmp_path):
     sounds = InfoGAN(SequenceGenerator(5), dense_discriminator((1, 8)), noise)
     with pytest.raises(ValueError, match=r"the page shows images \(1 or 3, H, W\), but this model makes \(1, 8\)"):
         export_onnx(sounds, tmp_path / "out", web=True)
+
+
+@pytest.mark.slow
+def test_an_earlier_page_does_not_stay_beside_the_files_of_an_export_without_one(tmp_path):
+    export_onnx(digit_model(), tmp_path, web=True)
+    assert (tmp_path / "index.html").is_file()
+    export_onnx(digit_model(), tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["generator.onnx", "plan.json", "q.onnx"]
+    (tmp_path / "index.html").write_text("<title>A page of one's own</title>")
+    export_onnx(digit_model(), tmp_path)
+    assert (tmp_path / "index.html").is_file()

@@ -24,8 +24,10 @@ _ABANDONED = 3600.0
 """The seconds after which nobody writes a draft of a single file any more."""
 
 
-def write_together(folder: Path, files: Mapping[str, bytes]) -> None:
+def write_together(folder: Path, files: Mapping[str, bytes], *, stale: Iterable[str] = ()) -> None:
     """Write files by their paths in a folder, one process at a time; the folder is made, existing files are replaced.
+
+    Those of `stale` are removed, as they belong to what is replaced.
 
     Raises:
         OSError: A file cannot be written; the others are then as they were.
@@ -37,7 +39,7 @@ def write_together(folder: Path, files: Mapping[str, bytes]) -> None:
         if is_alone:
             for parent in {folder, *(path.parent for path in paths)}:
                 _remove(parent.glob(f"{_DRAFT}*"))  # of processes that died
-        _write(paths, _DRAFT)
+        _write(paths, _DRAFT, [folder / name for name in stale])
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -52,7 +54,7 @@ def write_whole(path: Path, data: bytes) -> None:
         _remove(draft for draft in folder.glob(f"{_SINGLE_DRAFT}*") if draft.lstat().st_mtime < since)
 
 
-def _write(files: Mapping[Path, bytes], prefix: str) -> None:
+def _write(files: Mapping[Path, bytes], prefix: str, stale: Iterable[Path] = ()) -> None:
     drafts, streams = list[tuple[Path, Path]](), dict[Path, bytes]()
     try:
         for path, data in files.items():
@@ -70,6 +72,8 @@ def _write(files: Mapping[Path, bytes], prefix: str) -> None:
             with _errors_that_name(path):
                 path.write_bytes(data)
         with _interrupts_wait():
+            for path in stale:  # first: a death on the way must not leave them beside the new ones
+                path.unlink(missing_ok=True)
             for target, draft in drafts:
                 draft.replace(target)
             for parent in {target.parent for target, _ in drafts}:

@@ -62,11 +62,25 @@ def read_idx(folder: Path, name: str, *, dimensions: int) -> Tensor:
         shape = struct.unpack(f">{dimensions}I", header[4:])
         if 0 in shape:
             raise DataFileError(f"{path} holds nothing: its header says {shape}")
-        content = _read_up_to(file, prod(shape) + 1)  # a small file may unpack to more than the memory holds
+        most = _memory() // 2
+        content = _read_up_to(file, min(prod(shape), most) + 1)  # a small file may unpack to more than the memory holds
+    if len(content) > most:
+        raise DataFileError(
+            f"{path} holds {prod(shape):,} bytes, which do not fit into the memory of this machine beside what trains "
+            "on them; take fewer, or write a Dataset that reads each image when it is asked for"
+        )
     if len(content) != prod(shape):
         count = "more" if len(content) > prod(shape) else f"{length + len(content):,}"
         raise DataFileError(f"{path} is damaged: {count} bytes, but its header says {length + prod(shape):,}")
     return torch.from_numpy(np.frombuffer(content, np.uint8).reshape(shape))
+
+
+def _memory() -> int:
+    """The bytes of memory of this machine, or more than any has where the system does not tell (Windows)."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return 2**62
 
 
 def _read_up_to(file: IO[bytes], count: int) -> bytearray:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import multiprocessing
 import re
 import signal
@@ -43,7 +44,7 @@ JOB = "job.json"
 COLUMNS = frozenset({"run", "seed", "error"})
 """The columns of the tables beside settings and metrics."""
 
-_SECONDS_BETWEEN_TRIES = 1.0
+_SECONDS_BETWEEN_TRIES, _SECONDS_BETWEEN_WARNINGS = 1.0, 600.0
 
 _WORDS = 500
 """The most characters of the words for a value; those of a longer one end in a hash."""
@@ -200,15 +201,15 @@ def _train(job: Job) -> dict[str, float]:
 
 def _when_free(fit: Callable[[], object]) -> None:
     """Train, once no other process does: that of another sweep, or of one that was killed and saves its run."""
-    waits = False
+    told = -math.inf
     while True:
         try:
             fit()
             return
         except FolderInUseError as error:
-            if not waits:
-                _log.warning("%s; waiting until it ends", error)
-            waits = True
+            if (now := time.monotonic()) > told + _SECONDS_BETWEEN_WARNINGS:
+                _log.warning("%s; waiting until it ends, and Ctrl-C stops this sweep", error)
+                told = now
             time.sleep(_SECONDS_BETWEEN_TRIES)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from infogan_lib._checks import check_bool, check_instance, check_path, check_type
 from infogan_lib.checkpoints.disk import os_errors_as_checkpoint_errors
 from infogan_lib.checkpoints.together import write_together
-from infogan_lib.export.page import check_showable, page_files, read_engine
+from infogan_lib.export.page import check_showable, page_files, read_engine, stale_page
 from infogan_lib.export.plan import export_plan
 from infogan_lib.export.tracing import for_export, to_onnx
 from infogan_lib.model.infogan import InfoGAN
@@ -32,7 +32,8 @@ def export_onnx(
 
     Args:
         model: The model; it is not modified.
-        folder: Made where there is none; files of the same names are replaced.
+        folder: Made where there is none; files of the same names are replaced, and without `web` an earlier page is
+            removed.
         web: Whether to write the page.
         engine: Where the page finds onnxruntime-web: "cdn" for a public server, with hashes; or a folder with its three
             files, which are copied.
@@ -66,5 +67,5 @@ def export_onnx(
         content |= page_files(model, plan, images, engine_files)
     content["plan.json"] = (json.dumps(plan, indent=1, allow_nan=False) + "\n").encode()
     with os_errors_as_checkpoint_errors(folder, "exporting"):
-        write_together(folder, content)
+        write_together(folder, content, stale=() if web else stale_page(folder))
     return folder

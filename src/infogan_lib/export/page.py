@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Mapping
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -28,7 +29,8 @@ ENGINE_FILES = {
 """The files of onnxruntime-web that the page loads, with their hashes (Subresource Integrity, W3C 2016)."""
 
 _SERVER = f"https://cdn.jsdelivr.net/npm/onnxruntime-web@{ENGINE_VERSION}/dist/"
-_FOLDER = "engine"
+_FOLDER, _PAGE = "engine", "index.html"
+_TITLE = b"<title>InfoGAN, code by code</title>"
 _MARK = "/*ENGINE*/null/*ENGINE*/"
 _MAX_EFFECTS = 12
 _CLEAR_CORRELATION, _CLEAR_CHANGE = 0.6, 0.8
@@ -41,7 +43,7 @@ def page_files(
     complete_plan(model, plan, images)
     source = {"base": f"./{_FOLDER}/"} if engine else {"base": _SERVER, "integrity": ENGINE_FILES}
     page = page_html(source | {"files": list(ENGINE_FILES)})
-    return {"index.html": page, **{f"{_FOLDER}/{name}": data for name, data in engine.items()}}
+    return {_PAGE: page, **{f"{_FOLDER}/{name}": data for name, data in engine.items()}}
 
 
 def complete_plan(model: InfoGAN, plan: dict[str, Any], images: Tensor | None) -> None:
@@ -59,6 +61,15 @@ def page_html(engine: Mapping[str, Any]) -> bytes:
     """The page, with where it finds its engine."""
     page = files("infogan_lib.export").joinpath("index.html").read_text("utf-8")
     return page.replace(_MARK, json.dumps(engine)).encode()
+
+
+def stale_page(folder: Path) -> list[str]:
+    """The page of an earlier export in a folder, which does not fit the files of another one; none of a user's own."""
+    try:
+        with (folder / _PAGE).open("rb") as file:
+            return [_PAGE] if _TITLE in file.read(1000) else []
+    except OSError:
+        return []
 
 
 def check_showable(model: InfoGAN, images: Tensor | None) -> None:

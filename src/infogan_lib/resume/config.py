@@ -163,7 +163,7 @@ def _in_words(difference: str, own: Mapping[str, Any]) -> str:
     if match is None or int(match[1]) >= len(known) or "start[0]" not in known[int(match[1])]:
         return difference
     return (
-        f"its learning rates fall to zero over {int(match[2]):,} steps, and are now to fall over {int(match[3]):,}, but "
+        f"its learning rates fall to zero over {int(match[2]):,} steps, and are now to fall over {int(match[3]):,}; "
         "how long a run with such rates is has to be known when it begins"
     )
 
