@@ -11,6 +11,7 @@ import pytest
 import infogan_lib as ig
 from infogan_lib import Checkpoints
 from infogan_lib.training.callbacks import JSONLLogger
+from memory import bounded_memory
 from resume_toys import STEPS, StopsAt, fit, lines_in, trainer
 from toys import images
 
@@ -37,6 +38,26 @@ def test_a_log_that_lost_lines_is_named(tmp_path):
     with pytest.warns(UserWarning, match="is not the log that the run left, which had 12 lines up to step 12"):
         fit(trainer(), steps=STEPS + 1, callbacks=[JSONLLogger(log)], checkpoints=tmp_path)
     assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == [1, 2, 3, 13]
+
+
+def test_a_long_log_is_cut_in_little_memory(tmp_path):
+    log, count = JSONLLogger(tmp_path / "metrics.jsonl"), 2**18
+    line = '{"step": %d, "loss/d": 1.0' + " " * 400 + "}\n"
+    log.path.write_text("".join(line % step for step in range(1, count + 100)))
+    kept = len("".join(line % step for step in range(1, count + 1)))
+    log.load_state_dict({"start": 0, "lines": count, "step": count})
+    with bounded_memory(40):
+        log.on_fit_start(trainer(), None)
+    log.on_fit_end(trainer())
+    assert log.path.stat().st_size == kept
+
+
+def test_a_log_without_lines_is_not_read_as_one(tmp_path):
+    log = JSONLLogger(tmp_path / "metrics.jsonl")
+    fit(trainer(), callbacks=[log], checkpoints=tmp_path)
+    os.truncate(log.path, 2**29)
+    with bounded_memory(100), pytest.warns(UserWarning, match="is not the log that the run left"):
+        fit(trainer(), steps=STEPS + 1, callbacks=[JSONLLogger(log.path)], checkpoints=tmp_path)
 
 
 def test_a_refused_resume_leaves_logs_alone(tmp_path):

@@ -5,8 +5,8 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from io import FileIO
-from itertools import islice, pairwise
+from io import BufferedReader, FileIO
+from itertools import chain, islice, pairwise, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +99,7 @@ def stateful_among(callbacks: Iterable[Callback]) -> list[Callback]:
     return [callback for callback in callbacks if type(callback).state_dict is not Callback.state_dict]
 
 
-_BUFFER_BYTES, _LINE = 2**13, b'{"step": '
+_BUFFER_BYTES, _LONGEST_LINE, _LINE = 2**13, 2**20, b'{"step": '
 
 
 class JSONLLogger(Callback, Described):
@@ -162,11 +162,15 @@ class JSONLLogger(Callback, Described):
         """Remove what was written after the checkpoint that was loaded, if these are the lines of that run."""
         with self.path.open("rb") as file:
             begins_line = start == 0 or (file.seek(start - 1) >= 0 and file.read(1) == b"\n")
-            lines = [line for line in islice(file, self._lines) if line.endswith(b"\n")]
-            steps = [self._step, *map(_step_of, file)]  # of another run, or no log's, if they do not grow
-        is_whole = begins_line and len(lines) == self._lines and (not lines or _step_of(lines[-1]) == self._step)
-        if is_whole and all(after is not None and after > (before or 0) for before, after in pairwise(steps)):
-            os.truncate(self.path, start + sum(map(len, lines)))
+            count, end, last = 0, start, b""
+            for last in takewhile(lambda line: line.endswith(b"\n"), islice(_lines_of(file), self._lines)):
+                count, end = count + 1, end + len(last)
+            is_whole = begins_line and count == self._lines and (not last or _step_of(last) == self._step)
+            # Those after the checkpoint are of another run, or no log's, if their steps do not grow.
+            steps = pairwise(chain([self._step], map(_step_of, _lines_of(file))))
+            is_whole = is_whole and all(after is not None and after > (before or 0) for before, after in steps)
+        if is_whole:
+            os.truncate(self.path, end)
             return
         warn(
             f"{self.path} is not the log that the run left, which had {self._lines} lines up to step {self._step}. New "
@@ -227,6 +231,11 @@ class JSONLLogger(Callback, Described):
         start, self._lines, self._step = (int(state[name]) for name in ("start", "lines", "step"))
         self._start = None if start < 0 else start
         self._resumes = True
+
+
+def _lines_of(file: BufferedReader) -> Iterator[bytes]:
+    """The lines of a file, one at a time, and the parts of one that is longer than any of a log."""
+    return iter(lambda: file.readline(_LONGEST_LINE), b"")
 
 
 def _step_of(line: bytes) -> int | None:
