@@ -202,6 +202,7 @@ HISTORIES = [
         "segments.* must be text of at most",
     ),
     ({"columns": [["loss/d"]], "segments": [LINE[:-1] + "1"]}, "its manifest does not name a history"),
+    ({"columns": [["loss/d"]], "segments": [LINE, LINE]}, "its manifest does not name a history.*named twice"),
 ]
 
 

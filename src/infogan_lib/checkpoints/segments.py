@@ -138,6 +138,8 @@ def make_segment_folder(run: Path) -> Path:
     return folder
 
 
+_DIGEST = 64
+
 _LINE = "[0-9a-f]{64} [0-9]{1,18} -?[0-9]{1,19} -?[0-9]{1,19} [0-9]{1,9}"
 
 MANIFEST_FIELD = Record({"columns": ListOf(ListOf(Text())), "segments": ListOf(Text(160, _LINE))})
@@ -162,6 +164,8 @@ def from_manifest(checkpoint: Path, metadata: Mapping[str, Any]) -> list[Segment
         saved = metadata["history"]
         MANIFEST_FIELD.check(saved, "history")
         columns = [tuple(names) for names in saved["columns"]]
+        if len({line[:_DIGEST] for line in saved["segments"]}) < len(saved["segments"]):
+            raise ValueError("a segment is named twice; it is damaged or forged")
         return [
             Segment(digest, size, first, last, columns[column], folder)
             for digest, size, first, last, column in map(_parse, saved["segments"])
