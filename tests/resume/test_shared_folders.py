@@ -7,6 +7,8 @@ import pytest
 
 import infogan_lib as ig
 from infogan_lib import Checkpoints
+from infogan_lib.checkpoints import lock
+from infogan_lib.resume.session import FitSession
 from resume_toys import StopsAt, fit, same_run, trainer
 from run_folder_changes import checkpoints_linked, lock_removed, lock_replaced
 
@@ -128,3 +130,20 @@ def test_a_folder_replaced_during_a_run_stops_it(tmp_path):
     with pytest.raises(ig.CheckpointError, match="moved, removed or replaced during the run"):
         fit(trainer(), callbacks=[Calls(5, replace)], checkpoints=settings)
     assert same_run(fit(trainer(), checkpoints=settings), fit(trainer()))
+
+
+@pytest.mark.parametrize("place", ["the release of a lock", "the end of a call"])
+def test_an_interrupt_while_the_folder_is_released_does_not_keep_it(tmp_path, monkeypatch, place):
+    owner, name = (lock, "_release") if place == "the release of a lock" else (FitSession, "__exit__")
+    left, function = [1], getattr(owner, name)
+
+    def interrupted(*arguments):
+        if left:
+            left.pop()
+            raise KeyboardInterrupt
+        return function(*arguments)
+
+    monkeypatch.setattr(owner, name, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit(trainer(), steps=2, checkpoints=tmp_path)
+    assert fit(trainer(), steps=2, checkpoints=tmp_path).steps == 2

@@ -183,13 +183,20 @@ class RunLock:
         return text.decode(errors="replace").strip() if text.startswith(_OWNER) else "another process"
 
     def release(self) -> None:
-        """Release the folder, if it is held."""
+        """Release the folder, if it is held. Where an interrupt ended this, it can be called again."""
+        try:
+            self._let_go()
+        except BaseException:
+            self._let_go()
+            raise
+
+    def _let_go(self) -> None:
         with _mutex:
             if os.getpid() == self._process and _held.get(self._identity) is self._descriptors:  # not in a fork
-                del _held[self._identity]
                 for descriptor in self._descriptors:
                     with suppress(OSError):
                         _release(descriptor)
+                del _held[self._identity]
             _close(self._descriptors)
 
     def __exit__(self, *error: object) -> None:

@@ -92,8 +92,12 @@ class FitSession:
         try:
             self._record_end(error)
         finally:
-            if self._folder is not None:
-                self._folder.release()
+            self.release()
+
+    def release(self) -> None:
+        """Release the folder, if it is held: again where an interrupt came before this was done."""
+        if self._folder is not None:
+            self._folder.release()
 
     def _record_end(self, error: BaseException | None) -> None:
         ledger = self._ledger

@@ -270,8 +270,8 @@ class InfoGANTrainer(Stepper):
             self._count_frozen()
             self._train_what_learns()
             stream = DataStream(source, self._position)
-            with FitSession(self._ledger, saving, stream, stateful, self.distributed) as session:
-                run_fit(self, session, with_progress(called, progress), check, target)
+            session = FitSession(self._ledger, saving, stream, stateful, self.distributed)
+            run_fit(self, session, with_progress(called, progress), check, target)
         return self.history
 
     def _source(
