@@ -253,9 +253,7 @@ def _check_token(token: object) -> None:
             check_name("token", token)
     except (TypeError, ValueError):
         kind = type(token).__name__
-        message = (
-            f"token must be None or a token of the hub, ASCII without spaces and line breaks, but got another {kind}"
-        )
+        message = f"token must be a token of the hub or None, in ASCII without spaces, but got another {kind}"
         raise (ValueError if isinstance(token, str) else TypeError)(message) from None
 
 
