@@ -149,7 +149,7 @@ def new_trainer() -> ig.InfoGANTrainer:
 class Call(NamedTuple):
     """A call of `fit`."""
 
-    target: dict[str, int]
+    target: dict[str, Any]
     every: int
     keep: int
 
