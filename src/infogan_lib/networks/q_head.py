@@ -110,7 +110,7 @@ class BatchNormQHead(nn.Module):
 
 
 def _precision_of_weights(features: Tensor) -> AbstractContextManager[object]:
-    """Without autocast: logits of 10, rounded to 1/16 in bfloat16, hide what could part two classes of one category."""
+    """Without autocast: bfloat16 rounds logits of 10 to 1/16, and with them what a small change of an image does."""
     kind = features.device.type
     return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
 
