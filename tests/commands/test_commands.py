@@ -17,6 +17,7 @@ import infogan_lib
 import sweep_toys
 from infogan_lib import recipes
 from infogan_lib.callbacks import Callback
+from infogan_lib.checkpoints import CheckpointError
 from infogan_lib.commands import fitting, info, main, reporting
 from infogan_lib.commands.data import NamedData, load
 from infogan_lib.experiments.records import read_run
@@ -122,6 +123,21 @@ def test_a_closed_stdout_ends_no_training(tmp_path, monkeypatch):
     monkeypatch.setattr(fitting, "CollapseMonitor", ReportsAStep)
     fitting.fit_recipe(recipe, trainer, images(32), tmp_path)
     assert trainer.steps == 4
+
+
+@pytest.mark.parametrize("kind", ["symlink", "hard link", "pipe"])
+def test_the_log_of_a_run_is_no_way_into_other_files(tmp_path, kind):
+    """Archives keep links, and a run that is resumed appends to its log and cuts it."""
+    other, log = tmp_path / "other", tmp_path / "run" / "metrics.jsonl"
+    other.write_text("mine\n")
+    log.parent.mkdir()
+    {"symlink": log.symlink_to, "hard link": log.hardlink_to, "pipe": lambda _: os.mkfifo(log)}[kind](other)
+    recipe = sweep_toys.tiny()
+    with pytest.raises(CheckpointError, match=r"metrics.jsonl.* must be a file of its own, not a link"):
+        fitting.fit_recipe(recipe, recipe.trainer(), images(32), tmp_path / "run")
+    assert other.read_text() == "mine\n"
+    log.unlink()
+    fitting.fit_recipe(recipe, recipe.trainer(), images(32), tmp_path / "run")
 
 
 class ReportsAStep(Callback):

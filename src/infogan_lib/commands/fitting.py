@@ -8,6 +8,7 @@ from typing import Any
 
 from typing_extensions import override
 
+from infogan_lib.checkpoints import CheckpointError
 from infogan_lib.evaluation import CollapseMonitor, Symptom
 from infogan_lib.evaluation.symptoms import summarize
 from infogan_lib.recipes import Recipe
@@ -30,7 +31,14 @@ def fit_recipe(
     """Train as a recipe says, or resume what is in the folder; progress is a bar on a terminal, else lines on stdout.
 
     The folder `out` gets the checkpoints, and the metrics as metrics.jsonl. Returns the monitor of the run.
+
+    Raises CheckpointError if that file is a link, or no file: a folder of another's must not have others written into.
     """
+    log = out / "metrics.jsonl"
+    if log.is_symlink() or (log.exists() and (not log.is_file() or log.stat().st_nlink > 1)):
+        raise CheckpointError(
+            log, "the log of a run is written to and cut off, so it must be a file of its own, not a link"
+        )
     if trainer.distributed.is_main:
         say(f"recipe '{recipe.name}' on {trainer.device}, seed {recipe.seed}, output in {out}/")
     monitor = CollapseMonitor(on_symptom=_print_symptom)
@@ -41,7 +49,7 @@ def fit_recipe(
         batch_size=recipe.batch_size,
         callbacks=[
             _ResumeMessage(),
-            JSONLLogger(out / "metrics.jsonl"),
+            JSONLLogger(log),
             *callbacks,
             ProgressBar(every=_LINE_EVERY, file=None if sys.stderr and sys.stderr.isatty() else sys.stdout),
             monitor,
