@@ -54,6 +54,45 @@ def test_the_weights_are_those_of_the_formula():
     assert term_of(term, real, views).item() == pytest.approx(expected.item())
 
 
+SOFT = RealImageInformation("digit", information=0.3, balance=5, balance_temperature=2.5, augment=None)
+
+
+def test_balance_at_a_temperature_is_that_of_the_formula():
+    real = q_outputs([0, 0, 1, 2], logit=2.0)
+    q = real[:, :4].softmax(1)
+    soft = q ** (1 / 2.5)
+    soft = soft / soft.sum(1, keepdim=True)
+    negative_entropies = sum((m * m.log()).sum() for m in (q.mean(0), soft.mean(0)))
+    expected = 0.3 * (-(q * q.log()).sum(1).mean() + 5 * negative_entropies)
+    assert term_of(SOFT, real, None).item() == pytest.approx(expected.item())
+
+
+def test_balance_at_a_temperature_moves_images_that_q_is_sure_of():
+    """Three categories for four classes: the images of the first should move to the last, which has none."""
+    gradients = []
+    for term in (RealImageInformation("digit", information=0.3, balance=5, augment=None), SOFT):
+        outputs = q_outputs([0, 0, 1, 2], logit=20.0).requires_grad_()
+        (gradient,) = torch.autograd.grad(term_of(term, outputs, None), outputs)
+        gradients.append(-gradient[0, 3].item())
+    assert gradients[0] < 1e-6
+    assert gradients[1] > 1e-4
+
+
+@pytest.mark.parametrize(
+    "code", [ig.Categorical(4, probs=[0.4, 0.3, 0.2, 0.1]), ig.Categorical(4, learn_probs_after=5)]
+)
+def test_a_temperature_is_for_categories_that_are_equally_frequent(code):
+    latent = ig.LatentSpec(z=ig.Noise(5), digit=code)
+    with pytest.raises(ValueError, match="balance_temperature needs a code whose categories are equally frequent"):
+        make_trainer(latent=latent, regularizers=[SOFT])
+
+
+@pytest.mark.parametrize("temperature", [1, 0.5, -1])
+def test_a_temperature_is_above_one(temperature):
+    with pytest.raises(ValueError, match="balance_temperature must be a finite number above 1, but got"):
+        RealImageInformation("digit", balance_temperature=temperature)
+
+
 def test_the_terms_of_several_views_add_up():
     real, first, second = (q_outputs([0, 1, 2, 3], logit=scale) for scale in (2.0, 1.0, 0.5))
     single = RealImageInformation("digit", augment=lambda x, rng: x)

@@ -12,6 +12,10 @@ and a large :math:`\beta` leave Q free to regroup until the warps agree (Hu et a
 via Information Maximizing Self-Augmented Training*, ICML 2017, with 0.1 and 4). Where the code has a prior p of its
 own, balance is towards that: :math:`H(E[Q]) = \ln k - D_{KL}(E[Q] \,\|\, 1/k)` becomes
 :math:`\ln k - D_{KL}(E[Q] \,\|\, p)`, as both papers have it for known proportions.
+
+Balance moves no image of which Q is sure, as its gradient has the factor Q(c|x) of the category that the image should
+move to: two classes that share a category by then may share it for good. With a temperature T, balance is asked of the
+softer :math:`Q_T \propto Q^{1/T}` as well, :math:`H(E[Q]) + H(E[Q_T])`, whose factor is not as small.
 """
 
 import math
@@ -47,9 +51,14 @@ class RealImageInformation(RealImageRegularizer):
         information: alpha, the weight of confidence and balance relative to invariance.
         balance: beta, the weight of balance relative to confidence; at most 1 from the step on at which the prior of
             the code is learned.
+        balance_temperature: T, above 1: balance is asked of Q(c|x)^(1/T), normalized, as well. None for Q(c|x) alone.
         augment: Makes another view of each image, which must keep what the category should mean, such as
             `RandomAffine()` for images (N, C, H, W). None for no views: the term is then the bracket alone.
         views: The number of views of each image; their invariance terms add up.
+
+    Raises:
+        ValueError: A setting out of its range, or a `balance_temperature` for a code whose categories are not equally
+            frequent: softer probabilities have no known proportions.
 
     Source: Krause et al., NeurIPS 2010; Hu et al., ICML 2017.
     """
@@ -63,6 +72,7 @@ class RealImageInformation(RealImageRegularizer):
         every: int = 1,
         information: float = 0.2,
         balance: float = 4.0,
+        balance_temperature: float | None = None,
         augment: Augmentation | None = WARP,
         views: int = 1,
     ) -> None:
@@ -71,6 +81,10 @@ class RealImageInformation(RealImageRegularizer):
         self._set_schedule(weight=weight, after=after, every=every)
         self.information = check_float("information", information, minimum=0)
         self.balance = check_float("balance", balance, minimum=0)
+        temperature = balance_temperature
+        self.balance_temperature = (
+            None if temperature is None else check_float("balance_temperature", temperature, above=1)
+        )
         if augment is not None:
             check_function("augment", augment, "a function of images and a torch.Generator", 2)
         self.augment = augment
@@ -80,6 +94,11 @@ class RealImageInformation(RealImageRegularizer):
     @override
     def check(self, latent: LatentSpec) -> None:
         check_categorical(type(self).__name__, latent, self.code)
+        if self.balance_temperature is not None and not has_even_prior(latent, self.code):
+            raise ValueError(
+                f"balance_temperature needs a code whose categories are equally frequent, without probs= and "
+                f"learn_probs_after=, but {self.code!r} is {shorten(latent[self.code])}; leave it out"
+            )
 
     @override
     def prepare(self, latent: LatentSpec, image_shape: tuple[int, ...], device: torch.device, seed: int) -> None:
@@ -103,9 +122,12 @@ class RealImageInformation(RealImageRegularizer):
         rng: torch.Generator,
     ) -> Tensor:
         log_q = log_posterior(latent, self.code, q_outputs)
-        posterior, marginal = log_q.exp(), log_q.exp().mean(0)
+        posterior = log_q.exp()
         entropy = -(posterior * log_q).sum(1).mean()
-        term = self.information * (entropy - self._beta(latent) * balance(latent, self.code, marginal))
+        even = balance(latent, self.code, posterior.mean(0))
+        if self.balance_temperature is not None:
+            even = even + balance(latent, self.code, (log_q / self.balance_temperature).softmax(1).mean(0))
+        term = self.information * (entropy - self._beta(latent) * even)
         if self.augment is None:
             return term
         name = "augment of RealImageInformation"
@@ -127,6 +149,12 @@ def check_categorical(term: str, latent: LatentSpec, code: str) -> None:
             f"{term} needs the name of a Categorical code; this latent has {join_names(categorical)}, but got "
             f"{shorten(code)}"
         )
+
+
+def has_even_prior(latent: LatentSpec, code: str) -> bool:
+    """Whether the categories of a categorical code are equally frequent, and stay so."""
+    variable = latent[code]
+    return isinstance(variable, Categorical) and variable.probs is None and variable.learn_probs_after is None
 
 
 def balance(latent: LatentSpec, code: str, marginal: Tensor) -> Tensor:
