@@ -869,6 +869,7 @@ rows(
     weight=[*WEIGHT, None],
     information=[*WEIGHT, None],
     balance=[*WEIGHT, None],
+    balance_temperature=[*WEIGHT, 1, 0.5],
     augment=FUNCTION,
     views=[*COUNT, None],
     **SCHEDULE,

@@ -78,11 +78,9 @@ def test_balance_at_a_temperature_moves_images_that_q_is_sure_of():
     assert gradients[1] > 1e-4
 
 
-@pytest.mark.parametrize(
-    "code", [ig.Categorical(4, probs=[0.4, 0.3, 0.2, 0.1]), ig.Categorical(4, learn_probs_after=5)]
-)
-def test_a_temperature_is_for_categories_that_are_equally_frequent(code):
-    latent = ig.LatentSpec(z=ig.Noise(5), digit=code)
+@pytest.mark.parametrize("setting", [{"probs": [0.4, 0.3, 0.2, 0.1]}, {"learn_probs_after": 5}], ids=str)
+def test_a_temperature_is_for_categories_that_are_equally_frequent(setting):
+    latent = ig.LatentSpec(z=ig.Noise(5), digit=ig.Categorical(4, **setting), style=ig.Uniform(2))
     with pytest.raises(ValueError, match="balance_temperature needs a code whose categories are equally frequent"):
         make_trainer(latent=latent, regularizers=[SOFT])
 
