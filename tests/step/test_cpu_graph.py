@@ -158,6 +158,54 @@ def test_a_capture_does_no_work():
     assert same(found, (weight, wanted.tensor))
 
 
+def without_grad(x):
+    with torch.no_grad():
+        inner = LSTM(x)[0]
+    return inner + LSTM(x)[0]
+
+
+def set_in_place(x):
+    y = x.clone()
+    y[1:3] += x[0]
+    return y
+
+
+LSTM = nn.LSTM(5, 6)
+OPERATORS = {
+    "kernels that look at the grad mode": lambda x, rng: LSTM(x)[0],
+    "and within a change of it": lambda x, rng: without_grad(x),
+    "an operator named by a keyword": lambda x, rng: x.clone().random_(0, 5, generator=rng),
+    "whole numbers": lambda x, rng: torch.randint(0, 5, (5,), generator=rng) + x[torch.randperm(4, generator=rng)],
+    "choices": lambda x, rng: torch.multinomial(x.softmax(1), 2, generator=rng),
+    "complex numbers": lambda x, rng: torch.fft.fft(x).conj().abs() + torch.fft.fft(x).real,
+    "another dtype of the same memory": lambda x, rng: x.view(torch.int32) // 3,
+    "changes of a slice": lambda x, rng: set_in_place(x),
+    "infinite constants": lambda x, rng: torch.where(x > 0, x, -float("inf")).exp(),
+    "new constants": lambda x, rng: torch.tensor([1.0, 2.0]) * x[:, :2],
+    "transforms": lambda x, rng: torch.vmap(torch.func.grad(lambda row: (row**3).sum()))(x),
+    "several results": lambda x, rng: sum(part.sin() for part in x.sort(1)[0].unbind(1)),
+}
+
+
+@pytest.mark.parametrize("operator", OPERATORS.values(), ids=OPERATORS)
+def test_operators_do_the_same_for_other_values(operator):
+    x, rng = torch.randn(4, 5), torch.Generator().manual_seed(0)
+
+    def function():
+        return Row([{"sum": operator(x, rng).double().sum()}])
+
+    replay, row = CpuCapture([rng]).capture(function)
+    for _ in range(3):
+        x.normal_()
+        before = rng.get_state()
+        replay()
+        after = rng.get_state()
+        rng.set_state(before)
+        assert torch.equal(function().tensor, row.tensor)
+        assert torch.equal(rng.get_state(), after)
+    assert torch.is_grad_enabled()
+
+
 def test_what_a_run_no_longer_needs_is_freed():
     """Values go as they are used for the last time, so that a run takes no more memory than the function."""
     x, alive = torch.ones(1 << 20), []

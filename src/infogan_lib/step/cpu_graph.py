@@ -11,6 +11,7 @@ Source: torch.fx, https://docs.pytorch.org/docs/stable/fx.html; and torch/utils/
 import operator
 from collections.abc import Callable, Sequence
 from functools import partial
+from keyword import iskeyword
 from typing import Any, TypeVar
 
 import torch
@@ -57,7 +58,8 @@ class CpuCapture:
         run = recording.compile(row.tensor)
 
         def replay() -> None:
-            with torch.no_grad():
+            # Below autograd, as they were recorded; a run sets and leaves the grad mode, which some kernels look at.
+            with torch._C._AutoDispatchBelowAutograd(), torch.no_grad():
                 row.tensor.copy_(run())
 
         return replay, row
@@ -82,7 +84,7 @@ class _Recording(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self._graph = fx.Graph()
+        self._graph, self._has_grad = fx.Graph(), False
         self._constants: dict[fx.Node, Any] = {}
         self._nodes: dict[Any, fx.Node] = {}  # by the place of a tensor
         self._before: dict[int, tuple[Tensor, Tensor]] = {}  # memory that was there before, and its copy, by key
@@ -97,7 +99,7 @@ class _Recording(TorchDispatchMode):
         _check_operator(func, tensors)
         for tensor in tensors:
             if (key := _memory_key(tensor)) not in self._made and key not in self._before:
-                memory = torch.empty(0, dtype=torch.uint8).set_(tensor.untyped_storage())
+                memory = torch.empty(0, dtype=torch.uint8, device="cpu").set_(tensor.untyped_storage())
                 self._before[key] = memory, memory.clone()
         arguments = tree_map(self._reference, (args, kwargs))
         made = func(*args, **kwargs)
@@ -105,13 +107,21 @@ class _Recording(TorchDispatchMode):
         is_new = [isinstance(x, Tensor) and _memory_key(x) not in self._before for x in results]
         if func.is_view and not any(is_new):
             return made  # what was there before, and needs no operator
-        node = self._graph.call_function(func, *arguments)
+        if (has_grad := torch.is_grad_enabled()) != self._has_grad:
+            self._graph.call_function(torch._C._set_grad_enabled, (has_grad,))
+            self._has_grad = has_grad
+        node = self._call(func, *arguments)
         for i in (i for i, is_new in enumerate(is_new) if is_new and _place(results[i]) not in self._nodes):
             part = node if results[i] is made else self._graph.call_function(operator.getitem, (node, i))
             self._nodes[_place(results[i])] = part
             # As long as there is a weak reference, no other memory has this key.
             self._made.setdefault(_memory_key(results[i]), StorageWeakRef(results[i].untyped_storage()))
         return made
+
+    def _call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> fx.Node:
+        if iskeyword(func._overloadname):  # such as aten.random_.from, which cannot be written in Python
+            return self._graph.call_function(_apply, (self._constant(func, id(func)), *args), kwargs)
+        return self._graph.call_function(func, args, kwargs)
 
     def undo(self) -> None:
         """Restore the memory that was there before."""
@@ -152,6 +162,10 @@ def _check_operator(func: Any, tensors: Sequence[Tensor]) -> None:
     for tensor in tensors:
         if tensor.layout != torch.strided or tensor.device.type != "cpu" or is_traceable_wrapper_subclass(tensor):
             raise RuntimeError(f"it uses {describe(tensor)}, which is no strided tensor on the CPU")
+
+
+def _apply(func: Callable[..., _Made], *args: Any, **kwargs: Any) -> _Made:
+    return func(*args, **kwargs)
 
 
 def _only_looks(node: fx.Node) -> bool:
