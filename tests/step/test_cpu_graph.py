@@ -206,6 +206,14 @@ def test_operators_do_the_same_for_other_values(operator):
     assert torch.is_grad_enabled()
 
 
+def test_a_run_is_not_under_the_autocast_of_its_caller():
+    x = torch.randn(64, 64)
+    replay, row = CpuCapture([]).capture(lambda: Row([{"sum": (x @ x).sum()}]))
+    with torch.autocast("cpu", torch.bfloat16):
+        replay()
+    assert torch.equal(row.tensor[0], (x @ x).sum())
+
+
 def test_what_a_run_no_longer_needs_is_freed():
     """Values go as they are used for the last time, so that a run takes no more memory than the function."""
     x, alive = torch.ones(1 << 20), []

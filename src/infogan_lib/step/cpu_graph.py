@@ -58,8 +58,8 @@ class CpuCapture:
         run = recording.compile(row.tensor)
 
         def replay() -> None:
-            # Below autograd, as they were recorded; a run sets and leaves the grad mode, which some kernels look at.
-            with torch._C._AutoDispatchBelowAutograd(), torch.no_grad():
+            # Below autograd and autocast, as they were recorded; in the grad mode that a run sets, and leaves here.
+            with torch._C._AutoDispatchBelowAutograd(), torch.no_grad(), torch.autocast("cpu", enabled=False):
                 row.tensor.copy_(run())
 
         return replay, row
