@@ -112,7 +112,8 @@ class BatchNormQHead(nn.Module):
 def _precision_of_weights(features: Tensor) -> AbstractContextManager[object]:
     """Without autocast: bfloat16 rounds logits of 10 to 1/16, and with them what a small change of an image does."""
     kind = features.device.type
-    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
+    is_on = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return torch.autocast(kind, enabled=False) if is_on else nullcontext()
 
 
 LIBRARY_HEADS: dict[str, Callable[..., nn.Module]] = {"QHead": QHead, "BatchNormQHead": BatchNormQHead}

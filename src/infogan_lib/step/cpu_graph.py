@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, fx, nn
-from torch.fx.node import base_types
+from torch.fx import node as fx_nodes
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
@@ -138,7 +138,9 @@ class _Recording(TorchDispatchMode):
     def _reference(self, value: Any) -> Any:
         """What stands in the graph for an argument of an operator."""
         if not isinstance(value, Tensor):
-            return value if value is None or isinstance(value, base_types) else self._constant(value, id(value))
+            return (
+                value if value is None or isinstance(value, fx_nodes.base_types) else self._constant(value, id(value))
+            )
         place = _place(value)
         if place not in self._nodes and _memory_key(value) not in self._made:
             return self._constant(value.detach(), place)
