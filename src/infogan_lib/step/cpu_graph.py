@@ -8,15 +8,15 @@ nothing in the function depends on values but through operators; what reads valu
 Source: torch.fx, https://docs.pytorch.org/docs/stable/fx.html; and torch/utils/_python_dispatch.py of torch 2.13.
 """
 
+import keyword
 import operator
 from collections.abc import Callable, Sequence
 from functools import partial
-from keyword import iskeyword
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, fx, nn
-from torch.fx import node as fx_nodes
+from torch.fx.node import base_types
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
@@ -119,7 +119,7 @@ class _Recording(TorchDispatchMode):
         return made
 
     def _call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> fx.Node:
-        if iskeyword(func._overloadname):  # such as aten.random_.from, which cannot be written in Python
+        if keyword.iskeyword(func._overloadname):  # such as aten.random_.from, which cannot be written in Python
             return self._graph.call_function(_apply, (self._constant(func, id(func)), *args), kwargs)
         return self._graph.call_function(func, args, kwargs)
 
@@ -138,9 +138,7 @@ class _Recording(TorchDispatchMode):
     def _reference(self, value: Any) -> Any:
         """What stands in the graph for an argument of an operator."""
         if not isinstance(value, Tensor):
-            return (
-                value if value is None or isinstance(value, fx_nodes.base_types) else self._constant(value, id(value))
-            )
+            return value if value is None or isinstance(value, base_types) else self._constant(value, id(value))
         place = _place(value)
         if place not in self._nodes and _memory_key(value) not in self._made:
             return self._constant(value.detach(), place)
