@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from infogan_lib import Categorical, InfoGAN, LatentSpec, Noise, QHead
-from infogan_lib.networks.q_head import LEAST_WIDTH, SMALL_HEAD, WIDTH, BatchNormQHead, proportionate_head
+from infogan_lib.networks.q_head import LEAST_WIDTH, SMALL_HEAD, WIDTH, proportionate_head
 
 LATENT = LatentSpec(z=Noise(6), digit=Categorical(10))
 
@@ -46,29 +46,3 @@ def test_a_model_is_loaded_with_a_head_of_the_width_that_it_was_saved_with(tmp_p
     x = 2 * torch.rand(2, 3, 64, 64) - 1
     again = InfoGAN.load(tmp_path / "again", **pair(64))
     assert torch.equal(again.q_outputs(x), model.q_outputs(x))
-
-
-@pytest.mark.parametrize("head", [QHead, BatchNormQHead])
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_linear_layers_of_a_head_keep_the_precision_of_their_weights_under_autocast(head, dtype):
-    """Confident logits, rounded, would be the same for an image and its view."""
-    torch.manual_seed(0)
-    q, features = head((8, 4, 4), 12), torch.randn(6, 8, 4, 4)
-    rounded = features.to(dtype)
-    with torch.autocast("cpu", dtype):
-        found = q(rounded)
-    (gradient,) = torch.autograd.grad(found.square().sum(), q.out.weight)
-    assert found.dtype == torch.float32
-    assert torch.equal(found, q(rounded.float()))
-    assert torch.equal(gradient, torch.autograd.grad(q(rounded.float()).square().sum(), q.out.weight)[0])
-    double = head((8, 4, 4), 12).double()
-    with torch.autocast("cpu", dtype):
-        assert double(features.double()).dtype == torch.float64
-
-
-def test_convolutions_of_a_head_are_computed_under_autocast():
-    q, seen = QHead((8, 16, 16), 12), []
-    q.body[0].register_forward_hook(lambda module, args, out: seen.append(out.dtype))
-    with torch.autocast("cpu", torch.bfloat16):
-        assert q(torch.randn(2, 8, 16, 16)).dtype == torch.float32
-    assert seen == [torch.bfloat16]

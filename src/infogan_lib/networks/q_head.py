@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -26,7 +25,6 @@ class QHead(nn.Module):
     """Strided convolutions down to 8 positions a side, then Linear, leaky ReLU, Linear; no norm.
 
     No layer of it looks at the batch: Q judges each image by itself, real or generated, in training as in evaluation.
-    Its linear layers keep the precision of their weights under autocast, as with ``Engine(precision="bf16")``.
     The convolutions, of kernel 4 and stride 2, double the channels up to `hidden`; features of at most 8 positions a
     side need none. All layers begin with He's initialization.
 
@@ -63,19 +61,14 @@ class QHead(nn.Module):
 
     @override
     def forward(self, features: Tensor) -> Tensor:
-        *convolutions, flatten, linear, activation = self.body
-        for layer in (*convolutions, flatten):
-            features = layer(features)
-        with _precision_of_weights(features):
-            return self.out(activation(linear(features.to(self.out.weight.dtype))))
+        return self.out(self.body(features))
 
 
 class BatchNormQHead(nn.Module):
     """The InfoGAN paper's head: Linear, BatchNorm, leaky ReLU, Linear on flattened features.
 
     BatchNorm looks at the batch, which real and generated images do not share: categories of real images come out less
-    well than with `QHead`. Feature maps of more than 8 positions a side are averaged down to 8 first. Its linear layers
-    keep the precision of their weights, as those of `QHead` do.
+    well than with `QHead`. Feature maps of more than 8 positions a side are averaged down to 8 first.
 
     Args:
         feature_shape: The features' shape without the batch: (F,), (C, T), (C, H, W), ...
@@ -104,16 +97,7 @@ class BatchNormQHead(nn.Module):
 
     @override
     def forward(self, features: Tensor) -> Tensor:
-        features = self.pool(features).flatten(1)
-        with _precision_of_weights(features):
-            return self.out(self.body(features.to(self.out.weight.dtype)))
-
-
-def _precision_of_weights(features: Tensor) -> AbstractContextManager[object]:
-    """Without autocast: bfloat16 rounds logits of 10 to 1/16, and with them what a small change of an image does."""
-    kind = features.device.type
-    is_on = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
-    return torch.autocast(kind, enabled=False) if is_on else nullcontext()
+        return self.out(self.body(self.pool(features).flatten(1)))
 
 
 LIBRARY_HEADS: dict[str, Callable[..., nn.Module]] = {"QHead": QHead, "BatchNormQHead": BatchNormQHead}
