@@ -122,9 +122,9 @@ class RealImageInformation(RealImageRegularizer):
         rng: torch.Generator,
     ) -> Tensor:
         log_q = log_posterior(latent, self.code, q_outputs)
-        posterior = log_q.exp()
+        posterior, marginal = log_q.exp(), log_q.exp().mean(0)
         entropy = -(posterior * log_q).sum(1).mean()
-        even = balance(latent, self.code, posterior.mean(0))
+        even = balance(latent, self.code, marginal)
         if self.balance_temperature is not None:
             even = even + balance(latent, self.code, (log_q / self.balance_temperature).softmax(1).mean(0))
         term = self.information * (entropy - self._beta(latent) * even)
