@@ -161,6 +161,11 @@ def fsync_dir(folder: Path) -> None:
         os.close(descriptor)
 
 
+def has_one_name(status: os.stat_result) -> bool:
+    """Whether this is a regular file under one name, so that writing into it changes no other; a link is none."""
+    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
+
+
 def open_regular(path: Path, *, follow: bool = False) -> tuple[BufferedReader, int]:
     """Open a regular file for reading, and return it with its size in bytes. Links, pipes and devices are refused.
 

@@ -11,14 +11,19 @@ whole. Readers do not wait; they find the old model or the new one (`bundle`).
 import errno
 import os
 import socket
-import stat
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from infogan_lib.checkpoints.disk import NO_FOLLOW, CheckpointError, makedirs_synced, os_errors_as_checkpoint_errors
+from infogan_lib.checkpoints.disk import (
+    NO_FOLLOW,
+    CheckpointError,
+    has_one_name,
+    makedirs_synced,
+    os_errors_as_checkpoint_errors,
+)
 
 if os.name == "nt":
     import msvcrt
@@ -149,8 +154,7 @@ class RunLock:
         with os_errors_as_checkpoint_errors(self._path, "locking the run folder"):
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | NO_FOLLOW, 0o666)
             self._descriptors.append(descriptor)
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:  # it would be another file that is emptied
+            if not has_one_name(os.fstat(descriptor)):  # it would be another file that is emptied
                 raise CheckpointError(self._path, "this is not a lock but a link or a device; remove it")
             self._take(descriptor)
             text = os.read(descriptor, _MAX_OWNER_BYTES + 1)

@@ -1,5 +1,6 @@
 """The training of a recipe in a folder, as programs do it: with progress, metrics and symptoms of collapse."""
 
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -9,6 +10,7 @@ from typing import Any
 from typing_extensions import override
 
 from infogan_lib.checkpoints import CheckpointError
+from infogan_lib.checkpoints.disk import has_one_name
 from infogan_lib.evaluation import CollapseMonitor, Symptom
 from infogan_lib.evaluation.symptoms import summarize
 from infogan_lib.recipes import Recipe
@@ -35,7 +37,7 @@ def fit_recipe(
     Raises CheckpointError if that file is a link, or no file: a folder of another's must not have others written into.
     """
     log = out / "metrics.jsonl"
-    if log.is_symlink() or (log.exists() and (not log.is_file() or log.stat().st_nlink > 1)):
+    if os.path.lexists(log) and not has_one_name(log.lstat()):
         raise CheckpointError(
             log, "the log of a run is written to and cut off, so it must be a file of its own, not a link"
         )

@@ -81,10 +81,9 @@ class RealImageInformation(RealImageRegularizer):
         self._set_schedule(weight=weight, after=after, every=every)
         self.information = check_float("information", information, minimum=0)
         self.balance = check_float("balance", balance, minimum=0)
-        temperature = balance_temperature
-        self.balance_temperature = (
-            None if temperature is None else check_float("balance_temperature", temperature, above=1)
-        )
+        if balance_temperature is not None:
+            balance_temperature = check_float("balance_temperature", balance_temperature, above=1)
+        self.balance_temperature = balance_temperature
         if augment is not None:
             check_function("augment", augment, "a function of images and a torch.Generator", 2)
         self.augment = augment

@@ -92,10 +92,10 @@ class FitSession:
         try:
             self._record_end(error)
         finally:
-            self.release()
+            self.close()
 
-    def release(self) -> None:
-        """Release the folder, if it is held: again where an interrupt came before this was done."""
+    def close(self) -> None:
+        """Release the folder, if it is held; again where an interrupt came before this was done."""
         if self._folder is not None:
             self._folder.release()
 

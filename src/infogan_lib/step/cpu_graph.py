@@ -111,11 +111,12 @@ class _Recording(TorchDispatchMode):
             self._graph.call_function(torch._C._set_grad_enabled, (has_grad,))
             self._has_grad = has_grad
         node = self._call(func, *arguments)
-        for i in (i for i, is_new in enumerate(is_new) if is_new and _place(results[i]) not in self._nodes):
-            part = node if results[i] is made else self._graph.call_function(operator.getitem, (node, i))
-            self._nodes[_place(results[i])] = part
-            # As long as there is a weak reference, no other memory has this key.
-            self._made.setdefault(_memory_key(results[i]), StorageWeakRef(results[i].untyped_storage()))
+        for i, result in enumerate(results):
+            if is_new[i] and (place := _place(result)) not in self._nodes:
+                is_only = result is made
+                self._nodes[place] = node if is_only else self._graph.call_function(operator.getitem, (node, i))
+                # As long as there is a weak reference, no other memory has this key.
+                self._made.setdefault(_memory_key(result), StorageWeakRef(result.untyped_storage()))
         return made
 
     def _call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> fx.Node:

@@ -28,20 +28,6 @@ def run_fit(
 
     The first batch of every epoch is checked, unless `check` is None.
     """
-    try:
-        with session:
-            _run(trainer, session, callbacks, check, target)
-    finally:
-        session.release()  # which an interrupt may have ended, or come before
-
-
-def _run(
-    trainer: "InfoGANTrainer",
-    session: FitSession,
-    callbacks: Sequence[Callback],
-    check: Callable[[Batch], None] | None,
-    target: Target,
-) -> None:
     if not session.resume(target):
         return
     session.check_replicas()

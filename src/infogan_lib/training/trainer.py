@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from typing import Any, Never
 
 from torch import Tensor, nn
@@ -270,8 +271,8 @@ class InfoGANTrainer(Stepper):
             self._count_frozen()
             self._train_what_learns()
             stream = DataStream(source, self._position)
-            session = FitSession(self._ledger, saving, stream, stateful, self.distributed)
-            run_fit(self, session, with_progress(called, progress), check, target)
+            with closing(FitSession(self._ledger, saving, stream, stateful, self.distributed)) as session, session:
+                run_fit(self, session, with_progress(called, progress), check, target)
         return self.history
 
     def _source(
