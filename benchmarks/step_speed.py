@@ -1,21 +1,25 @@
 """CPU time of the trainer's step against textbook loops, and of sampling and encoding with and without `FastCPU`.
 
-One thread and one process. Loops that are compared run in turn, a few steps of each, so that a slow moment of the
-machine falls on all alike. Times are the process's CPU time, which leaves out what other programs take; each row gives
-the median over the rounds, and the median, lowest and highest ratio to the first row of its table. Peak memory is
-measured in a process of its own for each loop.
+One thread. Each loop has a process of its own, as in use: what the C library keeps of freed memory depends on all that
+a process did before. Loops that are compared run in turn, a few steps of each, so that a slow moment of the machine
+falls on all alike. Times are CPU time, which leaves out what other programs take; each row gives the median over the
+rounds, the median, lowest and highest ratio to the first row of its table, and by how much the process grew at its
+peak, data and networks included.
 
     python benchmarks/step_speed.py            # the figures of the README
     python benchmarks/step_speed.py --quick    # a short form that only shows that everything runs
 """
 
 import argparse
+import multiprocessing
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -36,15 +40,13 @@ from textbook import (
 )
 
 Loop = Callable[[int], None]
+Make = Callable[[], Loop]
 
 BATCH = 128
 BATCH_64 = 100
 BATCH_POINTS = 32
 CHUNK = 512  # images sampled or encoded at once
 WIDTH_64 = 0.25
-
-LOOPS = ("textbook", "trainer", "graph")
-"""The loops whose memory is measured."""
 
 ENGINES: tuple[tuple[str, PrecisionName, bool], ...] = (
     ("trainer, fp32", "fp32", False),
@@ -108,23 +110,69 @@ def void(_: object) -> None:
     """Throw a result away."""
 
 
-def compare(title: str, per_step: int, loops: dict[str, Loop], rounds: int, steps: int) -> None:
-    """Print a table: CPU time a step of each loop, images a second, and how much faster than the first loop."""
+class Worker:
+    """A process that makes one loop and runs it on request; left as a context, it ends.
+
+    Args:
+        make: Makes the loop, in the process.
+    """
+
+    def __init__(self, make: Make) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["infogan_lib"])
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=serve, args=(make, theirs), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def run(self, steps: int) -> tuple[float, float]:
+        """Run some steps: their CPU time in seconds, and by how many MiB the process has grown at its peak."""
+        self.pipe.send(steps)
+        return self.pipe.recv()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.pipe.close()
+        self.process.join()
+
+
+def serve(make: Make, pipe: Connection) -> None:
+    """What a worker's process does until the other end of its pipe is closed."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    before = peak_resident()
+    loop = make()
+    while True:
+        try:
+            steps = pipe.recv()
+        except EOFError:
+            return
+        started = time.process_time()
+        loop(steps)
+        pipe.send((time.process_time() - started, peak_resident() - before))
+
+
+def compare(title: str, per_step: int, loops: dict[str, Make], rounds: int, steps: int) -> None:
+    """Print a table: each loop's CPU time a step, images a second, how much faster than the first, peak memory."""
     seconds: dict[str, list[float]] = {name: [] for name in loops}
-    for counted in [False] + [True] * rounds:
-        for name, run in loops.items():
-            started = time.process_time()
-            run(steps if counted else max(steps, UNCOUNTED))
-            if counted:
-                seconds[name].append((time.process_time() - started) / steps)
+    memory: dict[str, float] = {}
+    with ExitStack() as stack:
+        workers = {name: stack.enter_context(Worker(make)) for name, make in loops.items()}
+        for counted in [False] + [True] * rounds:
+            for name, worker in workers.items():
+                taken, memory[name] = worker.run(steps if counted else max(steps, UNCOUNTED))
+                if counted:
+                    seconds[name].append(taken / steps)
     print(title)
     base = next(iter(loops))
     for name, taken in seconds.items():
         ratios = [b / s for b, s in zip(seconds[base], taken, strict=True)]
         median, ratio = statistics.median(taken), statistics.median(ratios)
         print(
-            f"  {name:<28}{median * 1e3:>9.2f} ms {per_step / median:>8.0f} images/s   "
-            f"{ratio:5.2f}x  ({min(ratios):.2f} to {max(ratios):.2f})",
+            f"  {name:<22}{median * 1e3:>9.2f} ms {per_step / median:>8.0f} images/s   "
+            f"{ratio:5.2f}x  ({min(ratios):.2f} to {max(ratios):.2f}) {memory[name]:>6.0f} MiB",
             flush=True,
         )
 
@@ -141,59 +189,90 @@ def without_fast_cpu(model: InfoGAN, call: Callable[[], object]) -> Callable[[],
     return plain
 
 
-def training_tables(images: Tensor, quick: bool) -> None:
-    """The textbook loops against the trainer."""
-    as_float = images.float() / 255
-    loops = {"textbook loop": repeat(TextbookLoop(as_float, BATCH).step)}
-    loops |= {title: fitting(trainer_28(name, graph=graph), images, BATCH) for title, name, graph in ENGINES}
+def images_28() -> Tensor:
+    """4,096 images (4096, 1, 28, 28) of noise, uint8."""
+    return torch.randint(0, 256, (4096, 1, 28, 28), dtype=torch.uint8)
+
+
+def images_64() -> Tensor:
+    """1,000 images (1000, 1, 64, 64) of noise in [-1, 1]."""
+    return torch.rand(1000, 1, 64, 64) * 2 - 1
+
+
+def points() -> Tensor:
+    """4,096 points of the plane, (4096, 2)."""
+    return torch.randn(4096, 2)
+
+
+def textbook_28() -> Loop:
+    return repeat(TextbookLoop(images_28().float() / 255, BATCH).step)
+
+
+def textbook_64() -> Loop:
+    return repeat(TextbookLoop64(images_64(), BATCH_64, WIDTH_64).step)
+
+
+def textbook_points() -> Loop:
+    return repeat(PointsLoop(points(), BATCH_POINTS).step)
+
+
+def fit_28(precision: PrecisionName = "fp32", part: int = 1, *, graph: bool = False) -> Loop:
+    return fitting(trainer_28(precision, part, graph=graph), images_28(), BATCH)
+
+
+def fit_64(precision: PrecisionName, *, graph: bool) -> Loop:
+    return fitting(trainer_64(precision, graph=graph), images_64(), BATCH_64)
+
+
+def fit_points(*, graph: bool = False) -> Loop:
+    return fitting(trainer_points(graph=graph), points(), BATCH_POINTS)
+
+
+def bare_28(part: int) -> Loop:
+    return bare_step(trainer_28(part=part), images_28()[:BATCH].float() / 255)
+
+
+def bare_points() -> Loop:
+    return bare_step(trainer_points(), points()[:BATCH_POINTS])
+
+
+def infer_28(what: str, n: int, *, fast: bool) -> Loop:
+    """Sampling or encoding n images, with the context `FastCPU` or without."""
+    model = trainer_28().model.eval()
+    images = images_28()[:n]
+
+    def call() -> object:
+        return model.sample(n) if what == "sample" else model.encode(images)
+
+    return repeat(call if fast else without_fast_cpu(model, call))
+
+
+def print_tables(quick: bool) -> None:
+    """Every table: training, what is spent beside the arithmetic, sampling and encoding."""
+    loops: dict[str, Make] = {"textbook loop": textbook_28}
+    loops |= {title: partial(fit_28, name, graph=graph) for title, name, graph in ENGINES}
     compare(f"lab 28's network, batch {BATCH}", BATCH, loops, *((2, 1) if quick else (11, 2)))
 
-    large = torch.rand(2 * BATCH_64 if quick else 1000, 1, 64, 64) * 2 - 1
-    loops = {"textbook loop": repeat(TextbookLoop64(large, BATCH_64, WIDTH_64).step)}
-    loops |= {title: fitting(trainer_64(name, graph=graph), large, BATCH_64) for title, name, graph in ENGINES}
+    loops = {"textbook loop": textbook_64}
+    loops |= {title: partial(fit_64, name, graph=graph) for title, name, graph in ENGINES}
     title = f"lab64-frontend at {WIDTH_64} of its width, batch {BATCH_64}"
     compare(title, BATCH_64, loops, *((1, 1) if quick else (9, 1)))
 
-    part = trainer_28(part=4)
-    loops = {"bare step": bare_step(part, as_float[:BATCH])}
-    loops["trainer"] = fitting(trainer_28(part=4), images, BATCH)
-    loops["trainer, graph"] = fitting(trainer_28(part=4, graph=True), images, BATCH)
+    loops = {"bare step": partial(bare_28, 4), "trainer": partial(fit_28, part=4)}
+    loops["trainer, graph"] = partial(fit_28, part=4, graph=True)
     title = "lab 28's network at a quarter of its width: the trainer against its own step function"
     compare(title, BATCH, loops, *((2, 2) if quick else (11, 10)))
 
-    points = torch.randn(4096, 2)
-    loops = {"textbook loop": repeat(PointsLoop(points, BATCH_POINTS).step)}
-    loops["step"] = bare_step(trainer_points(), points[:BATCH_POINTS])
-    loops["trainer"] = fitting(trainer_points(), points, BATCH_POINTS)
-    loops["trainer, graph"] = fitting(trainer_points(graph=True), points, BATCH_POINTS)
+    loops = {"textbook loop": textbook_points, "step": bare_points, "trainer": fit_points}
+    loops["trainer, graph"] = partial(fit_points, graph=True)
     title = f"points in the plane, G 16-64-2, D 2-64-1, batch {BATCH_POINTS}: overhead"
     compare(title, BATCH_POINTS, loops, *((2, 5) if quick else (11, 100)))
 
-
-def inference_tables(images: Tensor, quick: bool) -> None:
-    """Sampling and encoding, with the context `FastCPU` and without."""
     rounds, n = (2, 64) if quick else (9, CHUNK)
-    model = trainer_28().model.eval()
-    for name, call in (("sample", lambda: model.sample(n)), ("encode", lambda: model.encode(images[:n]))):
-        loops = {"without FastCPU": repeat(without_fast_cpu(model, call)), "as it is": repeat(call)}
-        compare(f"lab 28's network: {name}, {n} images", n, loops, rounds, 1)
-
-
-def peak_memory(which: str) -> float:
-    """By how many MiB a process of its own grows while it runs one loop."""
-    command = [sys.executable, __file__, "--memory-of", which]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-
-
-def measure_own_memory(which: str, images: Tensor) -> None:
-    """Print by how much this process grows while running a loop, at its peak."""
-    if which == "textbook":
-        run = repeat(TextbookLoop(images.float() / 255, BATCH).step)
-    else:
-        run = fitting(trainer_28(graph=which == "graph"), images, BATCH)
-    before = peak_resident()
-    run(UNCOUNTED + 1)
-    print(peak_resident() - before)
+    for what in ("sample", "encode"):
+        loops = {"without FastCPU": partial(infer_28, what, n, fast=False)}
+        loops["as it is"] = partial(infer_28, what, n, fast=True)
+        compare(f"lab 28's network: {what}, {n} images", n, loops, rounds, 1)
 
 
 def peak_resident() -> float:
@@ -205,20 +284,9 @@ def peak_resident() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few rounds, for a check that everything runs")
-    parser.add_argument("--memory-of", choices=LOOPS, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    images = torch.randint(0, 256, (4096, 1, 28, 28), dtype=torch.uint8)
-    if options.memory_of:
-        measure_own_memory(options.memory_of, images)
-        return
     print(f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, 1 thread")
-    training_tables(images, options.quick)
-    inference_tables(images, options.quick)
-    print("peak memory of the steps")
-    for which in LOOPS:
-        print(f"  {which:<28}{peak_memory(which):>8.0f} MiB")
+    print_tables(options.quick)
 
 
 if __name__ == "__main__":
