@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 import torch
 from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
@@ -78,7 +79,7 @@ def test_a_metric_that_could_not_be_loaded_is_refused(tmp_path, metrics, named):
     assert fit(trainer(), checkpoints=tmp_path).steps == 12
 
 
-@pytest.mark.parametrize("rate", [-1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("rate", [-1.0, float("nan"), float("inf"), np.float32(-1), torch.tensor(-1.0)])
 def test_a_learning_rate_that_no_checkpoint_may_hold_is_refused_in_its_step(tmp_path, rate):
     t = trainer(optimizers=Optimizers(scheduler=lambda o: LambdaLR(o, lambda step: rate if step == 5 else 1.0)))
     with pytest.raises(ValueError, match="optimizers.scheduler made a learning rate of .*; make none that is negative"):

@@ -277,7 +277,7 @@ def run_schema(t: ig.InfoGANTrainer, state: Any, data: Any) -> Record:
     parts: dict[str, Kind] = {n: p.schema for n, p in t._ledger.parts.items() if isinstance(p, Described)}
     parts["model"] = Record({**MODEL_STATE.fields, "tensors": Record(tensor_kinds(state["model"]["tensors"]))})
     parts["optimizers"] = Items(tuple(map(optimizer_schema, t.optimizers.values())))
-    own = [Items((Text(), scheduler_schema(scheduler.state_dict()))) for scheduler in t.schedulers]
+    own = [Items((Text(), scheduler_schema(scheduler))) for scheduler in t.schedulers]
     parts["schedulers"] = Items(tuple(own))
     callbacks = JSONLLogger("log.jsonl"), CollapseMonitor(), stopping()
     parts["callbacks"] = Items(tuple(Items((Text(), callback.schema)) for callback in callbacks))

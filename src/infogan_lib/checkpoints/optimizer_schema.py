@@ -28,6 +28,7 @@ from infogan_lib._schema import (
     Record,
     similar,
 )
+from infogan_lib.checkpoints.tensor_file import to_plain_data
 
 _BOUNDS = {
     "lr": Float(low=0),
@@ -61,7 +62,8 @@ def optimizer_schema(optimizer: Optimizer) -> Record:
     base = _torch_class(optimizer)
     state: dict[int, Kind] = {}
     groups: list[Kind] = []
-    for group, plain in zip(optimizer.param_groups, optimizer.state_dict()["param_groups"], strict=True):
+    plain_groups = to_plain_data(optimizer.state_dict()["param_groups"])  # numbers of numpy are saved as plain ones
+    for group, plain in zip(optimizer.param_groups, plain_groups, strict=True):
         numbers = plain["params"]
         for number, parameter in zip(numbers, group["params"], strict=True):
             moments = None if base is None else _moments(optimizer, base, group, parameter)
@@ -135,18 +137,28 @@ def _setting(name: str, value: Any) -> Kind:
     return OneOf((value,))
 
 
-def scheduler_schema(own: Mapping[str, Any]) -> Record:
-    """The description, from its `state_dict`, of what the `load_state_dict` of a scheduler of torch may be given.
+def scheduler_schema(scheduler: Any) -> Kind:
+    """The description of what the `load_state_dict` of a scheduler of torch may be given.
 
-    It would take any attribute, also in place of the scheduler's own methods.
+    It would take any attribute, also in place of the scheduler's own methods. What a scheduler, or a function of rates,
+    of the user's keeps may be anything.
     """
-    return Record({name: _scheduled(name, value) for name, value in own.items()})
+    if not type(scheduler).__module__.startswith("torch.optim."):
+        return Plain()
+    state = scheduler.state_dict()
+    inner = [scheduler_schema(part) for part in getattr(scheduler, "_schedulers", ())]
+    own = {name: to_plain_data(value) for name, value in state.items() if name not in ("_schedulers", "lr_lambdas")}
+    fields: dict[str, Kind] = {name: _scheduled(name, value) for name, value in own.items()}
+    fields |= {"_schedulers": Items(tuple(inner))} if inner else {}
+    functions = getattr(scheduler, "lr_lambdas", ())
+    kinds = [
+        similar(to_plain_data(vars(f))) if type(f).__module__.startswith("infogan_lib.") else Plain() for f in functions
+    ]
+    return Record(fields | ({"lr_lambdas": Items(tuple(kinds))} if functions else {}))
 
 
 def _scheduled(name: str, value: Any) -> Kind:
     if name in _MOVING:
         return _MOVING[name]
-    if name == "_schedulers":
-        return Items(tuple(map(scheduler_schema, value)))
     is_setting = not name.startswith("_") and isinstance(value, (int, float, str))
     return OneOf((value,)) if is_setting else similar(value)

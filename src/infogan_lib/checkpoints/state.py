@@ -278,6 +278,4 @@ class StateList(Checkable):
 
 def _schema_of(part: Stateful) -> Kind:
     """The description of a part's state: its own, that of torch's schedulers, or none for a user's object."""
-    if isinstance(part, Described):
-        return part.schema
-    return scheduler_schema(part.state_dict()) if type(part).__module__ == "torch.optim.lr_scheduler" else Plain()
+    return part.schema if isinstance(part, Described) else scheduler_schema(part)

@@ -63,6 +63,7 @@ def to_plain_data(state: Any, name: str = "state", deepest: int = MAX_DEPTH) -> 
     if isinstance(state, Tensor):
         return _to_cpu(state, name)
     if isinstance(state, dict):
+        state = {key.item() if isinstance(key, np.generic) else key: value for key, value in state.items()}
         for key in state:
             if not isinstance(key, (str, int)) or isinstance(key, bool):
                 raise TypeError(f"{name} cannot be saved: a key must be a string or an integer, but got {shorten(key)}")

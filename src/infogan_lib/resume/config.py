@@ -12,6 +12,7 @@ from inspect import isroutine
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.optim import Optimizer
@@ -62,12 +63,18 @@ def _optimizer_config(optimizer: Optimizer) -> dict[str, Any]:
     return {"class": type(optimizer).__name__, "groups": groups}
 
 
+_PRIVATE_SETTINGS = ("_milestones", "_schedule_phases", "_anneal_func_type", "_anneal_strategy")
+"""The settings that torch's schedulers keep under other names than public ones."""
+
+
 def _scheduler_config(scheduler: LRScheduler) -> dict[str, Any]:
-    """The class of a scheduler and its initial settings."""
-    initial = {name: value for name, value in scheduler.state_dict().items() if not name.startswith("_")}
+    """The class of a scheduler and its initial settings, and those of the schedulers that it is made of."""
+    state = scheduler.state_dict()
+    initial = {name: state[name] for name in state if not name.startswith("_") or name in _PRIVATE_SETTINGS}
     for i, settings in enumerate(initial.pop("lr_lambdas", [])):
         initial |= {f"{name}[{i}]": value for name, value in (settings or {}).items()}
-    return {"class": type(scheduler).__name__, **_plain_items(initial)}
+    parts = [_scheduler_config(part) for part in getattr(scheduler, "_schedulers", ())]
+    return {"class": type(scheduler).__name__, **_plain_items(initial), **({"schedulers": parts} if parts else {})}
 
 
 def _regularizer_config(regularizer: Regularizer) -> dict[str, Any]:
@@ -106,8 +113,12 @@ def _to_plain(value: Any) -> Any:
     """A value as JSON data, a dataclass with the name of its class; None if it is neither."""
     if isinstance(value, torch.Tensor) and value.numel() == 1:
         return value.item()
+    if isinstance(value, np.generic):
+        return value.item()
     if isinstance(value, (list, tuple)):
         return [_to_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _to_plain(item) for key, item in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
         settings = {field.name: getattr(value, field.name) for field in fields(value)}
         return {"class": type(value).__name__, **_plain_items(settings)}

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Adam, Optimizer, SparseAdam
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
@@ -274,9 +274,11 @@ def advance(schedulers: Iterable[LRScheduler], *, is_early: bool) -> None:
                 error.add_note(f"raised by the {type(scheduler).__name__} of optimizers.scheduler; the step was undone")
                 raise
             for group in scheduler.optimizer.param_groups:
-                if isinstance(group["lr"], float) and not 0 <= group["lr"] < math.inf:
+                rate = group["lr"]
+                is_on_host = not isinstance(rate, Tensor) or rate.device.type == "cpu"  # a device would be waited for
+                if is_on_host and not 0 <= float(rate) < math.inf:
                     raise ValueError(
-                        f"optimizers.scheduler made a learning rate of {group['lr']:.4g}; make none that is negative "
+                        f"optimizers.scheduler made a learning rate of {float(rate):.4g}; make none that is negative "
                         "or not finite, or train fewer steps"
                     )
 
