@@ -12,11 +12,12 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 import infogan_lib as ig
+from infogan_lib.step import graph as graphs
 from infogan_lib.step.cpu_graph import CpuCapture
 from infogan_lib.step.graph import WARM_UP
 from infogan_lib.step.metrics import Row
 from infogan_lib.step.step_graphs import StepGraphs
-from toys import images
+from toys import dense_generator, images
 
 
 def pair(**settings):
@@ -247,6 +248,80 @@ def test_a_value_that_changes_with_the_step_is_seen_by_a_term():
     for seed in range(2 * FIRST):
         scale.fill_(1 + 0.1 * seed)
         assert recorded.step(batch(seed)) == plain.step(batch(seed))
+
+
+class Noises:
+    """An augmentation whose strength may be changed."""
+
+    amount = 0.0
+
+    def __init__(self):
+        self.amount = 0.1
+
+    def __call__(self, x, rng):
+        return x + self.amount * torch.randn(x.shape, generator=rng)
+
+
+def set_layer(name, value):
+    def change(t):
+        for layer in t.model.modules():
+            if hasattr(layer, name):
+                setattr(layer, name, value)
+
+    return change
+
+
+def replace_activation(t):
+    t.model.discriminator[3] = nn.Tanh()
+
+
+CHANGES = {
+    "dropout": set_layer("p", 0.9),
+    "BatchNorm": set_layer("momentum", 0.5),
+    "a slope": set_layer("negative_slope", 0.5),
+    "an augmentation": lambda t: setattr(t._step._call._augment, "amount", 0.5),
+    "another layer": replace_activation,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_change_between_steps_is_one_in_a_recorded_step(change):
+    def generator(width):
+        return nn.Sequential(dense_generator(width), nn.Dropout(0.3))
+
+    made = [trainer(generator=generator, augment=Noises(), graph=g, pixel_range=(-1, 1)) for g in (False, True)]
+    for captured in (1, 2):
+        for seed in range(FIRST + 2):
+            found = []
+            for t in made:
+                torch.manual_seed(seed)  # of dropout
+                found.append(t.step(batch(seed)))
+            assert found[0] == found[1]
+        assert made[1]._step.graphs.captured == captured
+        for t in made:
+            change(t)
+    assert same(*map(everything, made))
+
+
+class CountsInPython(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return x * (1 + 0.01 * self.calls)
+
+
+def test_a_network_that_counts_in_python_is_a_plain_one(monkeypatch):
+    monkeypatch.setattr(graphs, "MOST_KINDS", 4)
+
+    def generator(width):
+        return dense_generator(width, end=CountsInPython())
+
+    plain, recorded = (trainer(generator=generator, graph=g, pixel_range=(-1, 1)) for g in (False, "auto"))
+    with pytest.warns(UserWarning, match="not captured as graphs: its layers changed more than 4 times"):
+        check_steps(plain, recorded, [batch(seed) for seed in range(FIRST + 4)])
 
 
 def test_graphs_that_are_left_to_the_library_are_made_on_the_cpu_without_a_warning():

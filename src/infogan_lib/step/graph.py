@@ -178,6 +178,10 @@ class Graphs:
         torch.autograd.graph.increment_version(self._state)  # as operators do that write into them
         return graph.row
 
+    def drop(self) -> None:
+        """Drop all graphs, as after a change that neither a kind nor a state tells."""
+        self._made.clear()
+
     def _captured(self, function: Callable[[list[Tensor]], Row], inputs: list[Tensor]) -> _Graph:
         inputs, draws = [tensor.clone() for tensor in inputs], _host_rng()
         raised: list[Exception] = []

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import SGD, Adadelta, Optimizer, RMSprop
 
 from infogan_lib._checks import describe
@@ -31,9 +31,10 @@ class StepKind(NamedTuple):
     Attributes:
         batch: Shape and dtype of each tensor of the batch.
         updates: Whether G is updated, and which priors follow the real images.
-        terms: The settings of the losses, of the loss scale, and of the regularizers that the step has.
+        terms: The settings of the losses, of the loss scale, of the augmentations, and of the regularizers that the
+            step has.
         frozen_parts: Which parameters require gradients.
-        modes: Which modules are in training mode.
+        layers: The plain attributes of all modules, such as their mode and a rate of Dropout.
         optimizers: The settings of the optimizers, without the rates that schedules change.
     """
 
@@ -41,7 +42,7 @@ class StepKind(NamedTuple):
     updates: tuple[Any, ...]
     terms: tuple[Any, ...]
     frozen_parts: tuple[bool, ...]
-    modes: tuple[bool, ...]
+    layers: tuple[Any, ...]
     optimizers: tuple[Any, ...]
 
 
@@ -52,7 +53,8 @@ class StepGraphs:
         self._step, self._choice = step, choice
         self._optimizers = [*step.d_optimizers, *step.g_optimizers]
         self._failure: CaptureError | None = None
-        self._modules = [*step.model.modules(), *step.networks.modules()]
+        self._modules: list[nn.Module] = []
+        self._find_modules()
         device = next(step.model.parameters()).device
         # Fused optimizers of CUDA read rates in float32.
         dtype = torch.float32 if device.type == "cuda" else torch.float64
@@ -77,6 +79,18 @@ class StepGraphs:
         for number, rate in self._rates.items():
             rate.fill_(groups[number]["lr"])
         return self._graphs(lambda tensors: compute(batch_of(tensors)), tensors_of(real), self._kind(real))
+
+    def look_again(self) -> None:
+        """Drop the graphs if a module of the model has been put in the place of another one."""
+        before = self._modules
+        self._find_modules()
+        if [*map(id, before)] != [*map(id, self._modules)]:
+            self._graphs.drop()
+
+    def _find_modules(self) -> None:
+        self._modules = [*self._step.model.modules(), *self._step.networks.modules()]
+        of_modules = map(vars, self._modules)
+        self._plain = [(items, name) for items in of_modules for name, value in items.items() if type(value) in _PLAIN]
 
     def give_up(self, error: CaptureError) -> None:
         """Say why no step is captured from now on. Raises RuntimeError if that was asked for."""
@@ -103,10 +117,11 @@ class StepGraphs:
             (
                 *_settings(step.adversarial),
                 *_settings(step.precision.scaler),
+                *map(_settings, step.augmentations),
                 *((id(r), _settings(r)) for r in step.due),
             ),
             tuple(p.requires_grad for m in self._modules for p in m._parameters.values() if p is not None),
-            tuple(module.training for module in self._modules),
+            tuple([attributes.get(name) for attributes, name in self._plain]),
             tuple(settings),
         )
 

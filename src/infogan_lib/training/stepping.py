@@ -187,6 +187,8 @@ class Stepper(ABC):
             if self._fitting_thread is None:  # what a callback freezes is frozen by the run itself
                 self._count_frozen()
             self._train_what_learns()
+            if self._step.graphs is not None:
+                self._step.graphs.look_again()
             places = [place for module in self.model.modules() for place in (module._modules, module._parameters)]
             self._places = [(place, name, part) for place in places for name, part in place.items()]
             self._parameters = [*self.model.parameters()]
