@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -30,8 +31,8 @@ class Nothing:
 
 
 NO_COUNT = [None, "3", 0, -1, 1.5, NAN, True, [2], Nothing()]
-NO_POSITIVE = ["1", -0.5, NAN, INF, True, [1.0], Nothing()]
-NO_WEIGHT = [None, "1", -0.5, NAN, INF, True, [1.0]]
+NO_POSITIVE = ["1", -0.5, NAN, INF, True, [1.0], Nothing(), np.complex64(1 + 2j)]
+NO_WEIGHT = [None, "1", -0.5, NAN, INF, True, [1.0], np.complex64(1 + 2j)]
 NO_SEED = [None, "3", -1, 1.5, True, [2]]
 NO_OBJECT = [3, "text", [1], Nothing()]
 

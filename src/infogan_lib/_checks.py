@@ -54,6 +54,11 @@ def _is_truth(value: object) -> bool:
     return isinstance(value, bool) or str(getattr(value, "dtype", "")) in ("bool", "torch.bool")
 
 
+def _is_no_real(value: object) -> bool:
+    """Whether a value is True, False or complex, of which numpy would drop a part."""
+    return _is_truth(value) or (isinstance(value, numbers.Complex) and not isinstance(value, numbers.Real))
+
+
 def check_rows(name: str, value: object, width: int = 1) -> int:
     """Return a number of rows of so many columns as an int, or raise an error that names the argument."""
     return check_int(name, value, minimum=1, maximum=max(1, _MAX_NUMBERS // width))
@@ -71,7 +76,7 @@ def check_float(name: str, value: object, *, minimum: float | None = None, above
         wanted += f" of at least {minimum:g}"
     if above is not None:
         wanted += f" above {above:g}"
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__float__") or _is_truth(value):
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__float__") or _is_no_real(value):
         raise TypeError(f"{name} must be {wanted}, but got {describe(value)}")
     try:
         number = float(value)  # type: ignore[arg-type]

@@ -124,6 +124,7 @@ def test_no_moment_of_another_shape_dtype_or_name_is_taken(make):
         ("lr", "0.1", "lr must be a finite number"),
         ("lr", float("nan"), "lr must be a finite number"),
         ("lr", -0.1, "lr must be a finite number from 0"),
+        ("lr", 1e300, "lr must be a finite number from 0 to 3.40282e"),
         ("eps", None, "eps must be a finite number"),
         ("weight_decay", float("inf"), "weight_decay must be a finite number"),
     ],

@@ -102,3 +102,8 @@ def test_features_that_are_no_numbers_are_refused(change):
 def test_what_preprocess_returns_is_a_tensor(returned):
     with pytest.raises(TypeError, match="what preprocess returns must be a Tensor"):
         Features(nn.Flatten(), preprocess=lambda x: returned)(images(4))
+
+
+def test_a_mean_without_values_is_refused_by_name():
+    with pytest.raises(TypeError, match="mean must be a number for each channel, but got"):
+        Features(nn.Flatten(), mean=torch.empty(3, device="meta"))

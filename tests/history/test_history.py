@@ -129,6 +129,26 @@ def test_the_last_values_are_read_without_those_before(tmp_path, folder, monkeyp
     assert len(read) == min(count, 11) - 1
 
 
+@pytest.mark.parametrize(
+    ("step", "metrics", "error", "message"),
+    [
+        (1.5, {"x": 1.0}, TypeError, "step must be a whole number"),
+        (None, {"x": 1.0}, TypeError, "step must be a whole number"),
+        (-1, {"x": 1.0}, ValueError, "step must be a whole number"),
+        (10**30, {"x": 1.0}, ValueError, "step must be"),
+        (1, None, TypeError, "metrics must be of type Mapping"),
+        (1, [("x", 1.0)], TypeError, "metrics must be of type Mapping"),
+        (1, {"x": 10**400}, TypeError, "a metric must be text: a number, but got 'x'"),
+        (1, {"x": torch.ones(2)}, TypeError, "a metric must be text: a number, but got 'x'"),
+    ],
+)
+def test_what_no_history_holds_is_refused_by_name(step, metrics, error, message):
+    history = ig.History()
+    with pytest.raises(error, match=message):
+        history.record(step, metrics)
+    assert len(history) == 0
+
+
 def test_metrics_of_a_step_that_is_made_again_are_removed():
     history = ig.History()
     for step in (1, 2, 3):

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -349,3 +350,7 @@ class Whole(nn.Module):
 def test_errors_name_the_argument(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_steps_of_a_gap_may_be_numbers_of_torch():
+    assert Contrastive(gap={torch.tensor(5): 0.5, np.int64(0): 0.9}).gap == Contrastive(gap={0: 0.9, 5: 0.5}).gap

@@ -180,3 +180,9 @@ def test_in_joint_batches_everything_that_d_and_q_see_is_beside_the_other_kind()
         ["fake"] * 8 + ["real"] * 8,
         ["fake"] * 8 + ["real"] * 8,
     ]
+
+
+def test_images_made_in_inference_mode_are_trained_on():
+    with torch.inference_mode():
+        batch = images(8)
+    assert make_trainer().step(batch) == make_trainer().step(images(8))

@@ -31,7 +31,7 @@ from infogan_lib._schema import (
 from infogan_lib.checkpoints.tensor_file import to_plain_data
 
 _BOUNDS = {
-    "lr": Float(low=0),
+    "lr": Float(low=0, high=torch.finfo(torch.float32).max),  # more is an error of torch's in the next step
     "betas": Float(low=0, high=1),
     "eps": Float(low=0),
     "weight_decay": Float(low=0),

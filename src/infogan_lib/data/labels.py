@@ -75,7 +75,8 @@ def as_floats(batch: Batch, to_device: Callable[[Tensor], Tensor], to_range: Pix
     """A batch on a device, with its images as floats; see `as_float`."""
 
     def moved(images: Tensor) -> Tensor:
-        return as_float(to_device(images), to_range, dtype)
+        floats = as_float(to_device(images), to_range, dtype)
+        return floats.clone() if floats.is_inference() else floats  # no gradient can be taken beside one
 
     if isinstance(batch, LabeledBatch):
         others = batch.labeled_images

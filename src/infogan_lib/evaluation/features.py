@@ -154,8 +154,8 @@ def _per_channel(name: str, value: Any) -> Tensor | None:
         return None
     try:
         given = torch.as_tensor(value)
-        if given.is_complex() or given.dtype == torch.bool:
-            raise TypeError(f"no real numbers but {given.dtype}")
+        if given.is_complex() or given.is_meta or given.dtype == torch.bool:
+            raise TypeError(f"no real numbers but {given.dtype} on {given.device}")
         numbers = given.to(torch.float32).flatten()
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{name} must be a number for each channel, but got {describe(value)}") from error

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from infogan_lib._checks import check_int, join_names, shorten
-from infogan_lib._schema import Array, ListOf, MapOf, Record
+from infogan_lib._checks import check_int, check_type, join_names, shorten
+from infogan_lib._schema import MAX_STEPS, Array, ListOf, MapOf, Record
 from infogan_lib._warnings import warn
 from infogan_lib.checkpoints.disk import CheckpointError, fsync_dir, makedirs_synced, os_errors_as_checkpoint_errors
 from infogan_lib.checkpoints.segments import HELD_BYTES, MAX_BYTES, Segment, spans, to_manifest
@@ -55,13 +55,14 @@ class History(MetricTable):
         self._epochs = array("q")
 
     def record(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Add metrics, numbers by name, of a step, which counts from 1."""
-        for name, value in metrics.items():
-            check_metric(name, value)
+        """Add metrics, numbers by name, of a step, which counts from 1. Raises TypeError or ValueError for others."""
+        step = check_int("step", step, minimum=0, maximum=MAX_STEPS)
+        for name, value in check_type("metrics", metrics, Mapping).items():
+            number = check_metric(name, value)
             steps, values = self._steps.setdefault(name, array("q")), self._values.setdefault(name, array("d"))
             del steps[len(values) :]  # an interrupt may have come before the value
             steps.append(step)
-            values.append(value)
+            values.append(number)
 
     def truncate(self, step: int) -> None:
         """Remove the metrics of the steps after a given one, which no checkpoint holds yet."""

@@ -18,14 +18,18 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-def check_metric(name: object, value: object) -> None:
-    """Check that a metric can be saved, and loaded again.
+def check_metric(name: object, value: object) -> float:
+    """Check that a metric can be saved, and loaded again; returns its value.
 
     Raises:
         TypeError: a name that is no text, or a value that is no number.
     """
-    if type(name) is not str or not isinstance(value, (float, SupportsFloat)):
-        raise TypeError(f"a metric must be text: a number, but got {shorten(name)}: {describe(value)}")
+    try:
+        if type(name) is str and isinstance(value, (float, SupportsFloat)):
+            return float(value)
+    except Exception:  # of the value's own __float__
+        pass
+    raise TypeError(f"a metric must be text: a number, but got {shorten(name)}: {describe(value)}")
 
 
 class MetricTable(Mapping[str, NDArray[np.float64]]):

@@ -211,12 +211,12 @@ def pair_classifier(image_shape: tuple[int, ...], num_classes: int) -> nn.Module
 
 def _check_gap(gap: object) -> tuple[tuple[int, float], ...]:
     schedule = dict(gap) if isinstance(gap, Mapping) else {0: gap}
-    steps = sorted(check_int("a step of gap", step, minimum=0) for step in schedule)
-    if steps[:1] != [0]:
+    schedule = {check_int("a step of gap", step, minimum=0): value for step, value in schedule.items()}
+    if min(schedule, default=None) != 0:
         raise ValueError(
             f"gap must say what it is from step 0 on, such as {{0: 0.95, 5000: 0.0}}, but got {shorten(gap)}"
         )
-    result = tuple((step, check_float("gap", schedule[step], minimum=0)) for step in steps)
+    result = tuple((step, check_float("gap", schedule[step], minimum=0)) for step in sorted(schedule))
     if any(value >= 1 for _, value in result):
         raise ValueError(f"gap must be a finite number of at least 0 and below 1, but got {describe(gap)}")
     return result
