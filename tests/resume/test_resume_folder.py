@@ -11,12 +11,13 @@ from types import SimpleNamespace
 import pytest
 
 import infogan_lib as ig
-from infogan_lib import Checkpoints
+from infogan_lib import Checkpoints, hub, recipes
 from infogan_lib.checkpoints.lock import RunLock
 from infogan_lib.checkpoints.run_folder import RunFolder, read_checkpoint
 from infogan_lib.distributed import Processes
 from infogan_lib.resume.session import FitSession
 from resume_toys import fit, same_run, trainer
+from toys import dense_discriminator, dense_generator
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path):
@@ -151,6 +152,30 @@ def test_faults_of_the_disk_are_named_before_the_first_step(tmp_path, monkeypatc
     with pytest.raises(ig.CheckpointError, match=message):
         fit(t, checkpoints=tmp_path / "run")
     assert t.steps == 0
+
+
+@pytest.mark.parametrize("call", ["fit", "resume", "load_checkpoint", "load", "from_pretrained", "load_run"])
+def test_a_folder_that_may_not_be_looked_at_is_named(tmp_path, monkeypatch, call):
+    """As one inside of a folder of another user; root may look at all of them."""
+    look, folder = os.stat, tmp_path / "run"
+    networks = {"generator": dense_generator(), "discriminator": dense_discriminator()}
+
+    def fails(path, *arguments, **keywords):
+        if str(path).startswith(str(folder)):
+            raise PermissionError(13, "Permission denied", str(path))
+        return look(path, *arguments, **keywords)
+
+    calls = {
+        "fit": lambda: fit(trainer(), checkpoints=folder),
+        "resume": lambda: fit(trainer(), checkpoints=Checkpoints(None, resume=folder)),
+        "load_checkpoint": lambda: trainer().load_checkpoint(folder),
+        "load": lambda: ig.InfoGAN.load(folder, **networks),
+        "from_pretrained": lambda: hub.from_pretrained(folder, **networks),
+        "load_run": lambda: recipes.load_run(folder),
+    }
+    monkeypatch.setattr(os, "stat", fails)
+    with pytest.raises(ig.CheckpointError, match=f"{folder}.*permission is denied"):
+        calls[call]()
 
 
 def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):

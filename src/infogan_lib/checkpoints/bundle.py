@@ -24,6 +24,7 @@ from infogan_lib.checkpoints.disk import (
     CheckpointError,
     atomic_write,
     fsync_dir,
+    is_folder,
     open_regular,
     os_errors_as_checkpoint_errors,
 )
@@ -210,9 +211,9 @@ _MAX_TRIES = 100
 
 def _read_manifest(folder: Path, *kinds: str) -> dict[str, Any]:
     path = folder / MANIFEST
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise CheckpointError(folder, "there is no such folder")
-    if (folder / "checkpoints").is_dir() and not path.exists():
+    if is_folder(folder / "checkpoints") and not os.path.lexists(path):
         raise CheckpointError(folder, f"this is a run folder, not a {' or a '.join(kinds)}{_READ_BY['checkpoint']}")
     file, size = open_regular(path)
     with file, os_errors_as_checkpoint_errors(path, "reading"):

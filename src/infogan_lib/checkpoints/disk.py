@@ -68,6 +68,15 @@ _ADVICE = {
 }
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a path leads to a folder. Raises CheckpointError where that cannot be seen, as without permission."""
+    with os_errors_as_checkpoint_errors(path, "looking at it"):
+        try:
+            return stat.S_ISDIR(path.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
+
 def makedirs_synced(folder: Path) -> None:
     """Make a folder and its missing parents, and sync each new name."""
     if folder.is_dir():

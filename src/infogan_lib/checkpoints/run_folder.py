@@ -30,6 +30,7 @@ from infogan_lib.checkpoints.bundle import (
 from infogan_lib.checkpoints.disk import (
     CheckpointError,
     atomic_folder,
+    is_folder,
     makedirs_synced,
     os_errors_as_checkpoint_errors,
     remove_folder,
@@ -180,7 +181,7 @@ def latest_checkpoint(run: Path, *, max_bytes: int, check: Check | None = None) 
     damage = None
     for path in _newest_first(run):
         try:
-            if path.is_symlink():
+            if os.path.islink(path):  # noqa: PTH114 - which raises nothing
                 raise CheckpointError(path, "it is a symbolic link, and links are not followed here")
             return _read(path, max_bytes, check)
         except CheckpointError as error:
@@ -203,7 +204,7 @@ def read_checkpoint(path: Path, *, max_bytes: int, check: Check | None = None) -
         if checkpoint is None:
             raise CheckpointError(path, "this run has no checkpoint yet")
         return checkpoint
-    if not path.is_dir():
+    if not is_folder(path):
         raise CheckpointError(path, "there is no such folder; resume takes a run folder or one of its checkpoints")
     return _read(path, max_bytes, check)
 
@@ -294,18 +295,18 @@ def _check_is_no_part(folder: Path) -> None:
             else "to begin a run from a checkpoint, give Checkpoints(another_folder, resume=this_one)"
         )
         raise CheckpointError(folder, f"this is no run folder but something that was saved; {advice}")
-    if folder.is_dir() and _list_steps(folder):
+    if _list_steps(folder):
         raise CheckpointError(folder, f"these are the checkpoints of a run; give the run's folder, {folder.parent}")
 
 
 def is_run_folder(path: Path) -> bool:
     """Whether a folder is a run's; a checkpoint is none, whatever else is in it."""
-    return (path / "checkpoints").is_dir() and bundle_kind(path) is None
+    return is_folder(path / "checkpoints") and bundle_kind(path) is None
 
 
 def _list_steps(checkpoints: Path) -> list[tuple[int, Path]]:
     """Steps and folders of the checkpoints in a folder of checkpoints, newest first, unread."""
-    if not checkpoints.is_dir():
+    if not is_folder(checkpoints):
         return []
     with os_errors_as_checkpoint_errors(checkpoints, "listing the checkpoints"):
         names = [(_STEP_NAME.fullmatch(entry.name), entry) for entry in checkpoints.iterdir()]
@@ -313,7 +314,7 @@ def _list_steps(checkpoints: Path) -> list[tuple[int, Path]]:
 
 
 def _is_good(path: Path) -> bool:
-    if path.is_symlink() or not path.is_dir():
+    if os.path.islink(path):  # noqa: PTH114 - which raises nothing
         return False
     try:
         _check_name(path, verify_bundle(path, KIND))

@@ -23,6 +23,7 @@ from infogan_lib._schema import ListOf, Record, Text
 from infogan_lib.checkpoints.disk import (
     CheckpointError,
     atomic_write,
+    is_folder,
     makedirs_synced,
     open_regular,
     os_errors_as_checkpoint_errors,
@@ -159,7 +160,7 @@ def from_manifest(checkpoint: Path, metadata: Mapping[str, Any]) -> list[Segment
     Raises CheckpointError if the metadata of its manifest names none.
     """
     beside, inside = checkpoint.absolute().parent.parent / FOLDER, checkpoint.absolute() / FOLDER
-    folder = inside if inside.is_dir() else beside
+    folder = inside if is_folder(inside) else beside
     try:
         saved = metadata["history"]
         MANIFEST_FIELD.check(saved, "history")

@@ -9,7 +9,7 @@ from typing import Any
 
 from infogan_lib._checks import MAX_NAME, describe, one_line, shorten
 from infogan_lib._schema import MAX_EXACT_INT, MAX_STEPS, Int, ListOf, MapOf, Plain, Record, Text
-from infogan_lib.checkpoints.disk import CheckpointError, open_regular
+from infogan_lib.checkpoints.disk import CheckpointError, is_folder, open_regular
 from infogan_lib.checkpoints.json_file import parse_json, read_object
 from infogan_lib.checkpoints.run_folder import latest_metadata
 from infogan_lib.checkpoints.segments import from_manifest
@@ -65,7 +65,7 @@ def find_runs(folder: Path) -> list[Path]:
     """A run's folder, or those of the runs in it, such as the runs of a sweep. Raises RunError if there is neither."""
     if _is_run(folder):
         return [folder]
-    inside = [path for path in sorted(folder.iterdir()) if path.is_dir() and _is_run(path)] if folder.is_dir() else []
+    inside = [path for path in sorted(folder.iterdir()) if path.is_dir() and _is_run(path)] if is_folder(folder) else []
     if not inside:
         raise RunError(f"{folder}: neither a run nor a folder of runs; a run has checkpoints/, {RESULT} or {_LINES}")
     return inside

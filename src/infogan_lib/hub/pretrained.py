@@ -22,7 +22,7 @@ from infogan_lib._checks import (
     describe,
     require,
 )
-from infogan_lib.checkpoints.disk import CheckpointError
+from infogan_lib.checkpoints.disk import CheckpointError, is_folder
 from infogan_lib.hub.card import model_card
 from infogan_lib.hub.folder import CONFIG, WEIGHTS, Config, read_config, read_pretrained, write_pretrained
 from infogan_lib.hub.generator import load_generator
@@ -263,8 +263,8 @@ _REPO = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
 def _folder_of(source: str | os.PathLike[str], revision: str | None, token: str | None) -> Path:
     """The folder of a source, which is downloaded into the hub's cache if it is a repository."""
     path = check_path("source", source)
-    if path.is_dir() or not isinstance(source, str) or not _REPO.fullmatch(source) or source.startswith("."):
-        if not path.is_dir():
+    if is_folder(path) or not isinstance(source, str) or not _REPO.fullmatch(source) or source.startswith("."):
+        if not is_folder(path):
             raise CheckpointError(path, "source must be a folder, or a repository of the hub such as 'user/name'")
         return path
     hub = require("huggingface_hub", extra="hub", feature="from_pretrained")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from infogan_lib._checks import check_path, check_type, one_line, shorten
-from infogan_lib.checkpoints.disk import CheckpointError, os_errors_as_checkpoint_errors
+from infogan_lib.checkpoints.disk import CheckpointError, is_folder, os_errors_as_checkpoint_errors
 from infogan_lib.checkpoints.json_file import read_json
 from infogan_lib.checkpoints.together import write_whole
 from infogan_lib.model.infogan import InfoGAN
@@ -83,7 +83,7 @@ def run_recipe(folder: Path) -> Recipe:
 
     Raises RunError if there is no such folder, no saved run in it, or no such recipe.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise RunError(f"{folder}: no such folder; give the --out folder of a finished run")
     path, (name, width, seed) = _recipe_arguments(folder)
     try:
