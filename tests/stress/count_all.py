@@ -24,6 +24,7 @@ from damaged_checkpoints import damage
 from forged_files import attack
 from kill_a_rank import kill_ranks
 from malformed_inputs import NAMED, try_all
+from random_programs import try_programs
 from resume_after_kills import kill_and_resume
 from save_faults import inject
 from stop_signals import stop_many
@@ -99,6 +100,11 @@ def _signals(share: float) -> Count:
     return Count(counts.total(), sum(n for outcome, n in counts.items() if not outcome.endswith(": right")))
 
 
+def _programs(share: float) -> Count:
+    programs = _at_least(10, share, 1000)
+    return Count(programs, len(try_programs(programs)))
+
+
 PROGRAMS = [
     Program(
         "resume_after_kills.py", "kills of a run by SIGKILL", "a run that ends otherwise than without them", _kills
@@ -106,6 +112,9 @@ PROGRAMS = [
     Program("kill_a_rank.py", "kills of one of two processes", "likewise", _rank_kills),
     Program(
         "stop_signals.py", "SIGTERM and SIGINT to a run", "a step that is not saved, another exit status", _signals
+    ),
+    Program(
+        "random_programs.py", "programs whose calls of `fit` fail at random", "another end than without", _programs
     ),
     Program("save_faults.py", "calls that fail or die in a save", "a run that has no whole checkpoint", _save_faults),
     Program("damaged_checkpoints.py", "damaged checkpoints", "one that is not refused", _damages),

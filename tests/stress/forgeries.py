@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import islice
+from math import inf, nextafter
 from typing import Any, NamedTuple
 
 import torch
@@ -91,7 +92,7 @@ def _wrong_values(kind: Kind, value: Any) -> list[Any]:
     if isinstance(kind, Int):
         wrong += [kind.low - 1, kind.high + 1, -(2**70), 2**70, HUGE, -HUGE, NAN, float("inf"), str(value)]
     elif isinstance(kind, Float):
-        wrong += [NAN, HUGE, -HUGE, str(value), kind.low - 1, kind.high + 1]
+        wrong += [NAN, HUGE, -HUGE, str(value), nextafter(kind.low, -inf), nextafter(kind.high, inf)]
         wrong += [] if kind.infinite else [float("inf"), -float("inf")]
     elif isinstance(kind, Text):
         wrong += [7, HUGE, NAN, "x" * (kind.longest + 1)]
