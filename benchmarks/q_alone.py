@@ -1,7 +1,7 @@
 """How well Q and its part of D cluster real images, without a GAN: a quick look at settings of `RealImageInformation`.
 
     python benchmarks/q_alone.py --data digits --networks bn sn --seeds 0 1 2 3 --set balance=8.0
-    python benchmarks/q_alone.py --data mnist --networks sn --seeds 0 1 2 3 --set information=0.2 views=2
+    python benchmarks/q_alone.py --data mnist --networks sn --seeds 0 1 --set "optimizers=Optimizers(d=5e-4)" balance=6.0
 
 D's trunk and the Q head of a default trainer are trained on `RealImageInformation` alone, with a trainer's rates, in a
 tenth of the time of `learning.py`. Each run's accuracy under the best matching is measured on training images that are
@@ -14,65 +14,52 @@ import statistics
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
-from torch.optim import Adam
 
-from infogan_lib import InfoGAN, LatentSpec
-from infogan_lib.latent import Categorical, Noise, Uniform
-from infogan_lib.metrics import match_categories
+from infogan_lib import Categorical, InfoGANTrainer, LatentSpec, Noise, Optimizers, Uniform
+from infogan_lib.data.pixels import as_float
 from infogan_lib.regularizers import RealImageInformation
+from infogan_lib.regularizers.defaults import image_categories
 from meter.data import LabeledImages, available, default_cache, load
+from meter.figures import agreement
 from meter.networks import NETWORKS, make_pair
 from meter.settings import read_settings
 
-MEASURED = 3000  # images at most
-TERM: dict[str, Any] = {"weight": 2.0, "information": 0.5, "views": 3}
+DEFAULT = image_categories("category")
+TERM = {name: getattr(DEFAULT, name) for name in ("weight", "information", "balance", "views")}
 """The settings of a default trainer."""
 
 
 def cluster(
-    data: LabeledImages, networks: str, seed: int, term: RealImageInformation, marks: Sequence[int], precision: str
+    data: LabeledImages,
+    networks: str,
+    seed: int,
+    term: RealImageInformation,
+    marks: Sequence[int],
+    *,
+    optimizers: Optimizers | None = None,
+    precision: str = "fp32",
 ) -> list[float]:
     """Train D's trunk and Q; the accuracy of the categories after each number of steps in `marks`."""
     latent = LatentSpec(z=Noise(62), category=Categorical(data.num_classes), style=Uniform(2))
     size, channels = data.train.shape[-1], data.train.shape[1]
     pair = make_pair(networks, latent.width, size=size, image_channels=channels, channels=32, init="dcgan", seed=seed)
-    model = InfoGAN(*pair, latent, seed=seed).train()
-    optimizer = Adam(
-        [
-            {"params": list(model.discriminator.parameters()), "lr": 2e-4},
-            {"params": model.parameter_groups()["q_head"], "lr": 1e-3},
-        ],
-        betas=(0.5, 0.999),
-    )
+    trainer = InfoGANTrainer(*pair, latent, optimizers=optimizers, seed=seed)
+    model, of_d_and_q = trainer.model.train(), [trainer.optimizers["d"], trainer.optimizers["q"]]
     rng = torch.Generator().manual_seed(seed)
     accuracies = []
     for step in range(1, max(marks) + 1):
-        real = scaled(data.train[torch.randint(len(data.train), (128,), generator=rng)])
+        real = as_float(data.train[torch.randint(len(data.train), (128,), generator=rng)], (-1, 1))
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
             loss = term.weight * term(latent, real, model.forward_q(real), model.forward_q, rng)
-        optimizer.zero_grad()
+        model.zero_grad()
         loss.backward()
-        optimizer.step()
+        for optimizer in of_d_and_q:
+            optimizer.step()
         if step in marks:
-            accuracies.append(accuracy(model, data))
+            accuracies.append(agreement(model, "category", data)[0]["accuracy"])
     return accuracies
-
-
-def scaled(images: Tensor) -> Tensor:
-    """Images of bytes in [-1, 1]; others as they are."""
-    return images if images.is_floating_point() else images.float() / 127.5 - 1
-
-
-def accuracy(model: InfoGAN, data: LabeledImages) -> float:
-    """The share of images whose category is their class, under the best matching."""
-    images, labels = scaled(data.test[:MEASURED]), data.test_labels[:MEASURED]
-    categories: Tensor = model.q_outputs(images)[:, model.latent.output_slices["category"]].argmax(1)
-    k = data.num_classes
-    return match_categories(categories, labels, category_count=k, label_count=k).accuracy
 
 
 def main() -> None:
@@ -81,16 +68,22 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=["sn"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--marks", nargs="+", type=int, default=[100, 200, 300], help="steps to measure after")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="keywords of RealImageInformation")
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="keywords of RealImageInformation, or optimizers="
+    )
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16")
     parser.add_argument("--cache", type=Path, default=default_cache(), help=f"cache ({default_cache()})")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    term = RealImageInformation("category", **TERM | read_settings(options.set))
+    settings = read_settings(options.set)
+    optimizers = settings.pop("optimizers", None)
+    term = RealImageInformation("category", **TERM | settings)
     for name, networks in product(options.data, options.networks):
         data, last = load(name, folder=options.cache), []
         for seed in options.seeds:
-            found = cluster(data, networks, seed, term, options.marks, options.precision)
+            found = cluster(
+                data, networks, seed, term, options.marks, optimizers=optimizers, precision=options.precision
+            )
             last.append(found[-1])
             print(f"{name} {networks} seed {seed}: " + ", ".join(f"{value:.1%}" for value in found), flush=True)
         print(f"{name} {networks}: mean {statistics.mean(last):.1%}, worst {min(last):.1%}", flush=True)

@@ -54,7 +54,7 @@ def measure(model: InfoGAN, data: LabeledImages, real: Reference, *, seed: int =
     """
     code = next(name for name, code in model.latent.codes.items() if isinstance(code, Categorical))
     categories, rng = model.latent[code].width, torch.Generator().manual_seed(seed)
-    figures, label_of = _categories(model, code, data)
+    figures, label_of = agreement(model, code, data)
     requested = torch.arange(len(real.features)) % categories
     images = _decode(model, model.latent.replace_values(_latents(model, len(requested), rng), {code: requested}))
     features, predicted = classify(real.classifier, images)
@@ -76,7 +76,7 @@ def count_classes(contingency: NDArray[np.int64]) -> int:
     return len(set(contingency.argmax(axis=1)[contingency.any(axis=1)].tolist()))
 
 
-def _categories(model: InfoGAN, code: str, data: LabeledImages) -> tuple[dict[str, float], Tensor]:
+def agreement(model: InfoGAN, code: str, data: LabeledImages) -> tuple[dict[str, float], Tensor]:
     """How Q's categories of the real images agree with the labels, and the label matched to each category."""
     outputs = model.q_outputs(data.test).cpu()[:, model.latent.output_slices[code]]
     match = match_categories(

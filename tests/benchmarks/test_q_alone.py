@@ -5,25 +5,35 @@ import sys
 import pytest
 
 import q_alone
+from infogan_lib import Optimizers
 from infogan_lib.regularizers import RealImageInformation
 from meter.data import load
 
 
 def test_the_categories_become_the_classes(tmp_path):
     term = RealImageInformation("category", **q_alone.TERM)
-    before, after = q_alone.cluster(load("digits", folder=tmp_path), "sn", 0, term, [1, 50], "fp32")
+    before, after = q_alone.cluster(load("digits", folder=tmp_path), "sn", 0, term, [1, 50])
     assert before < 0.3
     assert after > 0.6
 
 
 def test_without_the_term_nothing_is_learned(tmp_path):
     term = RealImageInformation("category", weight=0.0, augment=None)
-    before, after = q_alone.cluster(load("digits", folder=tmp_path), "sn", 0, term, [1, 3], "fp32")
+    before, after = q_alone.cluster(load("digits", folder=tmp_path), "sn", 0, term, [1, 3])
+    assert before == after
+
+
+def test_the_rates_are_those_that_are_asked_for(tmp_path):
+    data, term = load("digits", folder=tmp_path), RealImageInformation("category", **q_alone.TERM)
+    still = Optimizers(d=1e-12, q=1e-12)
+    before, after = q_alone.cluster(data, "sn", 0, term, [1, 30], optimizers=still)
     assert before == after
 
 
 def test_a_line_for_each_seed_and_one_for_all(tmp_path, monkeypatch, capsys):
-    options = "--data digits --networks bn --seeds 0 1 --marks 1 2 --set balance=8.0 views=1"
+    options = (
+        "--data digits --networks bn --seeds 0 1 --marks 1 2 --set balance=8.0 views=1 optimizers=Optimizers(d=5e-4)"
+    )
     monkeypatch.setattr(sys, "argv", ["q_alone.py", *options.split(), "--cache", str(tmp_path)])
     q_alone.main()
     lines = capsys.readouterr().out.splitlines()
