@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 import infogan_lib as ig
@@ -76,8 +77,14 @@ def main() -> None:
     print(f"{trainer.steps} steps in {minutes:.1f} minutes; pictures, metrics and the model are in {options.out}/")
 
 
-def print_scores(model: ig.InfoGAN, data: Sprites, samples: int) -> dict[str, float]:
-    """Print disentanglement scores, 0 to 1, and the fraction of each factor's entropy that each code has."""
+def measure(model: ig.InfoGAN, data: Sprites, samples: int) -> tuple[dict[str, float], NDArray[np.float64]]:
+    """Scores of the codes' posterior means, 0 to 1, and the fraction of each factor's entropy that each code has.
+
+    Args:
+        model: A model whose latent has continuous variables named "code".
+        data: The sprites.
+        samples: Number of images; FactorVAE and BetaVAE take a twentieth as many votes.
+    """
 
     def encode(images: Tensor) -> Tensor:
         return model.encode(images)["code"].mean
@@ -91,10 +98,15 @@ def print_scores(model: ig.InfoGAN, data: Sprites, samples: int) -> dict[str, fl
         "BetaVAE": beta_vae_score(encode, grid, num_points=votes),
         **asdict(disentanglement(codes, factors)),
     }
+    return scores, mutual_information(codes, factors) / np.log(data.sizes)
+
+
+def print_scores(model: ig.InfoGAN, data: Sprites, samples: int) -> dict[str, float]:
+    """Print and return the scores of a model."""
+    scores, fractions = measure(model, data, samples)
     print(f"\nscores of the codes' posterior means on {samples} images, 0 to 1")
     for name, score in scores.items():
         print(f"{name:>16}  {score:.3f}")
-    fractions = mutual_information(codes, factors) / np.log(data.sizes)
     print("\nmutual information of code and factor, as a fraction of the factor's entropy")
     print("code  " + "".join(f"{name:>13}" for name in data.names))
     for code, row in enumerate(fractions):
