@@ -20,15 +20,10 @@ import torch
 from infogan_lib import Categorical, InfoGANTrainer, LatentSpec, Noise, Optimizers, Uniform
 from infogan_lib.data.pixels import as_float
 from infogan_lib.regularizers import RealImageInformation
-from infogan_lib.regularizers.defaults import image_categories
 from meter.data import LabeledImages, available, default_cache, load
 from meter.figures import agreement
 from meter.networks import NETWORKS, make_pair
 from meter.settings import read_settings
-
-DEFAULT = image_categories("category")
-TERM = {name: getattr(DEFAULT, name) for name in ("weight", "information", "balance", "views")}
-"""The settings of a default trainer."""
 
 
 def cluster(
@@ -77,7 +72,7 @@ def main() -> None:
     torch.set_num_threads(1)
     settings = read_settings(options.set)
     optimizers = settings.pop("optimizers", None)
-    term = RealImageInformation("category", **TERM | settings)
+    term = RealImageInformation("category", **settings)
     for name, networks in product(options.data, options.networks):
         data, last = load(name, folder=options.cache), []
         for seed in options.seeds:

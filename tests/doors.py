@@ -869,7 +869,6 @@ rows(
     weight=[*WEIGHT, None],
     information=[*WEIGHT, None],
     balance=[*WEIGHT, None],
-    balance_temperature=[*WEIGHT, 1, 0.5],
     augment=FUNCTION,
     views=[*COUNT, None],
     **SCHEDULE,

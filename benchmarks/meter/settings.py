@@ -10,13 +10,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import infogan_lib
-from infogan_lib import losses, regularizers
+from infogan_lib import data, losses, regularizers
 
 PRESETS: dict[str, dict[str, str]] = {
     "plain": {"regularizers": "()"},
     "joint": {"joint_batches": "True"},
     "averaged": {"ema_decay": "0.995"},
-    "clusters": {"regularizers": "[RealImageInformation('digit', weight=2.0)]"},
     "light-styles": {
         "latent": "LatentSpec(z=Noise(62), digit=Categorical(10), style=Uniform(2, weight=0.05, "
         "loss=NormalNLL(log_scale_range=(-1.5, 0.5))))"
@@ -26,7 +25,7 @@ PRESETS: dict[str, dict[str, str]] = {
 
 CLASSES = {
     name: getattr(module, name)
-    for module in (infogan_lib, losses, regularizers)
+    for module in (infogan_lib, data, losses, regularizers)
     for name in module.__all__
     if name[0].isupper()
 }

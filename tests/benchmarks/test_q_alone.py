@@ -11,7 +11,7 @@ from meter.data import load
 
 
 def test_the_categories_become_the_classes(tmp_path):
-    term = RealImageInformation("category", **q_alone.TERM)
+    term = RealImageInformation("category")
     before, after = q_alone.cluster(load("digits", folder=tmp_path), "sn", 0, term, [1, 50])
     assert before < 0.3
     assert after > 0.6
@@ -24,7 +24,7 @@ def test_without_the_term_nothing_is_learned(tmp_path):
 
 
 def test_the_rates_are_those_that_are_asked_for(tmp_path):
-    data, term = load("digits", folder=tmp_path), RealImageInformation("category", **q_alone.TERM)
+    data, term = load("digits", folder=tmp_path), RealImageInformation("category")
     still = Optimizers(d=1e-12, q=1e-12)
     before, after = q_alone.cluster(data, "sn", 0, term, [1, 30], optimizers=still)
     assert before == after

@@ -246,6 +246,7 @@ def far_apart(*, joint, momentum=0.1):
         tap=Tap("4", "input"),  # behind the BatchNorm
         q_head=BatchNormQHead,
         adversarial=NoAdversary(),
+        lr_d=2e-4,  # so that D stays behind
         joint_batches=joint,
         device="cpu",
     )

@@ -7,11 +7,11 @@ import torch
 
 import infogan_lib as ig
 from infogan_lib import losses
-from infogan_lib.data.augmentation import RandomAffine
+from infogan_lib.data.augmentation import Compose, RandomAffine
 from infogan_lib.regularizers import RealImageInformation
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
-TERM = RealImageInformation("digit", information=1, balance=1, augment=lambda x, rng: x)
+TERM = RealImageInformation("digit", information=1, balance=1, augment=lambda x, rng: x, views=1)
 
 
 def q_outputs(categories, logit=50.0):
@@ -50,50 +50,13 @@ def test_the_weights_are_those_of_the_formula():
     invariance = -(q * p.log()).sum(1).mean()
     entropy, marginal = -(q * q.log()).sum(1).mean(), q.mean(0)
     expected = invariance + 0.3 * (entropy + 5 * (marginal * marginal.log()).sum())
-    term = RealImageInformation("digit", information=0.3, balance=5, augment=lambda x, rng: x)
+    term = RealImageInformation("digit", information=0.3, balance=5, augment=lambda x, rng: x, views=1)
     assert term_of(term, real, views).item() == pytest.approx(expected.item())
-
-
-SOFT = RealImageInformation("digit", information=0.3, balance=5, balance_temperature=2.5, augment=None)
-
-
-def test_balance_at_a_temperature_is_that_of_the_formula():
-    real = q_outputs([0, 0, 1, 2], logit=2.0)
-    q = real[:, :4].softmax(1)
-    soft = q ** (1 / 2.5)
-    soft = soft / soft.sum(1, keepdim=True)
-    negative_entropies = sum((m * m.log()).sum() for m in (q.mean(0), soft.mean(0)))
-    expected = 0.3 * (-(q * q.log()).sum(1).mean() + 5 * negative_entropies)
-    assert term_of(SOFT, real, None).item() == pytest.approx(expected.item())
-
-
-def test_balance_at_a_temperature_moves_images_that_q_is_sure_of():
-    """Three categories for four classes: the images of the first should move to the last, which has none."""
-    gradients = []
-    for term in (RealImageInformation("digit", information=0.3, balance=5, augment=None), SOFT):
-        outputs = q_outputs([0, 0, 1, 2], logit=20.0).requires_grad_()
-        (gradient,) = torch.autograd.grad(term_of(term, outputs, None), outputs)
-        gradients.append(-gradient[0, 3].item())
-    assert gradients[0] < 1e-6
-    assert gradients[1] > 1e-4
-
-
-@pytest.mark.parametrize("setting", [{"probs": [0.4, 0.3, 0.2, 0.1]}, {"learn_probs_after": 5}], ids=str)
-def test_a_temperature_is_for_categories_that_are_equally_frequent(setting):
-    latent = ig.LatentSpec(z=ig.Noise(5), digit=ig.Categorical(4, **setting), style=ig.Uniform(2))
-    with pytest.raises(ValueError, match="balance_temperature needs a code whose categories are equally frequent"):
-        make_trainer(latent=latent, regularizers=[SOFT])
-
-
-@pytest.mark.parametrize("temperature", [1, 0.5, -1])
-def test_a_temperature_is_above_one(temperature):
-    with pytest.raises(ValueError, match="balance_temperature must be a finite number above 1, but got"):
-        RealImageInformation("digit", balance_temperature=temperature)
 
 
 def test_the_terms_of_several_views_add_up():
     real, first, second = (q_outputs([0, 1, 2, 3], logit=scale) for scale in (2.0, 1.0, 0.5))
-    single = RealImageInformation("digit", augment=lambda x, rng: x)
+    single = RealImageInformation("digit", augment=lambda x, rng: x, views=1)
     double = RealImageInformation("digit", augment=lambda x, rng: x, views=2)
     bracket = RealImageInformation("digit", augment=None)
     expected = term_of(single, real, first) + term_of(single, real, second) - term_of(bracket, real, None)
@@ -113,6 +76,19 @@ def test_each_view_is_drawn_anew():
     assert not torch.equal(first, second)
     assert not torch.equal(second, third)
     assert not torch.equal(first, real)
+
+
+def test_a_view_is_warped_and_in_another_light_unless_told_otherwise():
+    """Flat images cannot be warped: what moves them is the brightness, by up to 0.6. A line across is warped too."""
+    rng, flat = torch.Generator().manual_seed(0), torch.zeros(500, 1, 8, 8)
+    view = RealImageInformation("digit").augment
+    values = view(flat, rng).amin((1, 2, 3)), view(flat, rng).amax((1, 2, 3))
+    assert all(0.55 < value.max() <= 0.6 and -0.6 <= value.min() < -0.55 for value in values)
+    line = flat.clone()
+    line[:, :, 4] = 1
+    warped = view(line, rng)
+    moved = (warped[:, :, 4] - warped[:, :, 0]).std(2)  # along a line that lies as it did it is one number
+    assert moved.min() < 0.3 < moved.max()
 
 
 def test_stays_finite_for_extreme_outputs():
@@ -202,8 +178,8 @@ def test_begins_after_the_given_number_of_steps():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"balance": 1.0}, "balance was 4.0 and is 1.0"),
-        ({"augment": RandomAffine(shear=0.1)}, "shear was 0.3 and is 0.1"),
+        ({"balance": 1.0}, "balance was 6.0 and is 1.0"),
+        ({"augment": Compose([RandomAffine(shear=0.1)])}, "augmentations"),
     ],
 )
 def test_other_settings_are_another_run(tmp_path, changes, message):
@@ -244,13 +220,16 @@ def trainer(regularizers):
         (lambda: RealImageInformation("digit", balance="4"), TypeError, "balance must be a finite number"),
         (lambda: RealImageInformation("digit", augment=3), TypeError, "augment must be a function"),
         (lambda: RealImageInformation("digit", views=0), ValueError, "views must be a whole number of at least 1"),
-        (
-            lambda: make_trainer(
-                *(torch.nn.Linear(LATENT.width, 6), torch.nn.Sequential(torch.nn.Linear(6, 1)), LATENT),
-                regularizers=[RealImageInformation("digit")],
-            ),
-            ValueError,
-            r"RandomAffine takes images \(C, H, W\), but the generator makes \(6,\)",
+        *(
+            (
+                lambda settings=settings: make_trainer(
+                    *(torch.nn.Linear(LATENT.width, 6), torch.nn.Sequential(torch.nn.Linear(6, 1)), LATENT),
+                    regularizers=[RealImageInformation("digit", **settings)],
+                ),
+                ValueError,
+                r"RandomAffine takes images \(C, H, W\), but the generator makes \(6,\)",
+            )
+            for settings in ({}, {"augment": RandomAffine()})
         ),
     ],
 )

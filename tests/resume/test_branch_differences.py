@@ -160,7 +160,7 @@ def test_a_schedule_keeps_its_rates_where_another_setting_differs(tmp_path):
     settings = Checkpoints(None, resume=tmp_path / "a")
     with pytest.warns(UserWarning, match=WARNING):
         branch = fit(trainer(scheduler=schedule, adversarial=losses.Hinge()), steps=8, checkpoints=settings)
-    assert branch.optimizers["d"].param_groups[0]["lr"] == pytest.approx(2e-4 / 4)
+    assert branch.optimizers["d"].param_groups[0]["lr"] == pytest.approx(5e-4 / 4)
 
 
 def test_a_schedule_that_has_advanced_takes_no_other_rates(tmp_path):

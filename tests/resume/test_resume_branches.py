@@ -42,7 +42,7 @@ def test_a_branch_resumes_by_the_same_command_and_may_change_its_rates(tmp_path)
         )
 
     warned = pytest.warns(
-        UserWarning, match="a new run begins from .* with other settings: .*lr was 0.0002 and is 1e-05"
+        UserWarning, match="a new run begins from .* with other settings: .*lr was 0.0005 and is 1e-05"
     )
     with warned, pytest.raises(KeyError):
         branch(9)

@@ -176,7 +176,7 @@ def test_in_joint_batches_everything_that_d_and_q_see_is_beside_the_other_kind()
     kinds = [["view" if x.min() > 5 else "real" if x.min() >= 1 else "fake" for x in batch] for batch in seen]
     assert kinds == [
         ["real"] * 8 + ["fake"] * 8,
-        ["view"] * 8 + ["fake"] * 8,
+        ["view"] * 24 + ["fake"] * 8,
         ["fake"] * 8 + ["real"] * 8,
         ["fake"] * 8 + ["real"] * 8,
     ]

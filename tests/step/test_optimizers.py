@@ -17,10 +17,10 @@ from toys import (
 )
 
 
-def test_adam_with_the_papers_rates_by_default():
+def test_adam_with_the_papers_rates_of_g_and_q_by_default():
     t = make_trainer(lr_q=5e-3)
     d, g, q = t.optimizers["d"], t.optimizers["g"], t.optimizers["q"]
-    assert [o.defaults["lr"] for o in (d, g, q)] == [2e-4, 1e-3, 5e-3]
+    assert [o.defaults["lr"] for o in (d, g, q)] == [5e-4, 1e-3, 5e-3]
     assert all(o.defaults["betas"] == (0.5, 0.999) and o.defaults["fused"] for o in (d, g, q))
     held = [id(p) for o in (d, g, q) for group in o.param_groups for p in group["params"]]
     assert sorted(held) == sorted(id(p) for p in t.model.parameters())

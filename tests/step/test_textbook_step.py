@@ -19,10 +19,10 @@ class Parts:
     def __init__(self):
         torch.manual_seed(3)
         self.generator = nn.Sequential(
-            *(nn.ConvTranspose2d(11, 8, 3), nn.BatchNorm2d(8), nn.ReLU()),
+            *(nn.ConvTranspose2d(11, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU()),
             *(nn.ConvTranspose2d(8, 1, 4, 2, 1), nn.Sigmoid()),
         ).double()
-        self.trunk = nn.Sequential(nn.Conv2d(1, 6, 4, 2, 1), nn.BatchNorm2d(6), nn.LeakyReLU(0.1)).double()
+        self.trunk = nn.Sequential(nn.Conv2d(1, 6, 4, 2, 1, bias=False), nn.BatchNorm2d(6), nn.LeakyReLU(0.1)).double()
         self.head = nn.Sequential(nn.Flatten(), nn.Linear(54, 1), nn.Sigmoid()).double()
         self.q = nn.Sequential(nn.Flatten(), nn.Linear(54, 8)).double()
 
@@ -30,7 +30,7 @@ class Parts:
 def textbook(parts, batches, latents, steps, *, trunk_too, joint=False):
     """D on real and on fake images, apart or in one batch; G and Q through the updated D. BCE on probabilities."""
     bce = nn.BCELoss()
-    opt_d = torch.optim.Adam([*parts.trunk.parameters(), *parts.head.parameters()], lr=2e-4, betas=(0.5, 0.999))
+    opt_d = torch.optim.Adam([*parts.trunk.parameters(), *parts.head.parameters()], lr=5e-4, betas=(0.5, 0.999))
     opt_g = torch.optim.Adam([*parts.generator.parameters(), *parts.q.parameters()], lr=1e-3, betas=(0.5, 0.999))
 
     def information(features, z):

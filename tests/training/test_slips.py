@@ -21,7 +21,7 @@ def of_fit(*positional, **settings):
 
 
 SLIPS = [
-    (lambda: of_trainer(lr=1e-3), r"InfoGANTrainer got .* 'lr'; .* optimizers=Optimizers\(g=1e-3, d=2e-4\)"),
+    (lambda: of_trainer(lr=1e-3), r"InfoGANTrainer got .* 'lr'; .* optimizers=Optimizers\(g=1e-3, d=5e-4\)"),
     (lambda: of_trainer(lr_g=1e-3), r"optimizers=Optimizers\(g="),
     (lambda: of_trainer(betas=(0.5, 0.9)), r"optimizers=Optimizers\(g="),
     (lambda: of_trainer(device="cpu"), r"'device'; it is in engine=Engine\(device=...\)"),
@@ -30,7 +30,7 @@ SLIPS = [
     (lambda: of_trainer(compile=True), r"'compile'; it is in engine=Engine\(compile=...\)"),
     (lambda: of_trainer(q=1e-3), r"'q'; .* optimizers=Optimizers\(g="),
     (lambda: of_trainer(checkpoints="runs/a"), "'checkpoints'; it is an argument of fit"),
-    (lambda: Optimizers(lr=1e-3), "Optimizers got .* 'lr'; the rates are g=1e-3, d=2e-4 and q="),
+    (lambda: Optimizers(lr=1e-3), "Optimizers got .* 'lr'; the rates are g=1e-3, d=5e-4 and q="),
     (lambda: Optimizers(beta=(0.5, 0.9)), "Optimizers got .* 'beta'; did you mean betas=?"),
     (lambda: Engine(amp=True), r"Engine got .* 'amp'; did you mean precision=\"bf16\"\?"),
     (lambda: Engine(zzz=1), "'zzz'; there are 'device', .* and 'graph'$"),
@@ -63,7 +63,7 @@ SLIPS = [
     (lambda: of_fit(torch.zeros(16)), r"for the labels of a Label code data is \(images, labels\)"),
     (lambda: of_fit(num_epochs=20), "fit got .* 'num_epochs'; did you mean epochs=?"),
     (lambda: of_fit(epochs=1, batchsize=8), "did you mean batch_size=?"),
-    (lambda: of_fit(epochs=1, lr=1e-3), r"Optimizers\(g=1e-3, d=2e-4\) of InfoGANTrainer"),
+    (lambda: of_fit(epochs=1, lr=1e-3), r"Optimizers\(g=1e-3, d=5e-4\) of InfoGANTrainer"),
     (lambda: of_fit(epochs=1, callbacks=CollapseMonitor), r"got a class; did you mean \[CollapseMonitor\(\)\]\?"),
     (lambda: of_fit(epochs=1, callbacks=JSONLLogger("x")), r"one by itself; give \[JSONLLogger\(...\)\]"),
     (lambda: of_fit(epochs=1, callbacks=[CollapseMonitor]), r"did you mean CollapseMonitor\(\)\?"),

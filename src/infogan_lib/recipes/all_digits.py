@@ -20,8 +20,9 @@ They were measured on narrow networks; docs/labs.md has the results: all ten dig
 from typing import Any
 
 from infogan_lib._checks import join_names, shorten
+from infogan_lib.data.augmentation import RandomAffine
 from infogan_lib.recipes.mnist28 import latent_with_light_styles
-from infogan_lib.regularizers.defaults import image_categories
+from infogan_lib.regularizers import RealImageInformation
 from infogan_lib.step import Optimizers
 
 _OPTIMIZERS = {
@@ -57,7 +58,7 @@ def all_digits(name: str) -> dict[str, Any]:
         "information_trains": None,
         "joint_batches": True,
         "ema_decay": 0.995,
-        "regularizers": [image_categories("digit")],
+        "regularizers": [RealImageInformation("digit", balance=4.0, augment=RandomAffine())],
         "decay_start": 0.5,
     }
     return overrides | ({"latent": latent_with_light_styles()} if name == "paper" else {})

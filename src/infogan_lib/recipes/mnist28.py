@@ -1,5 +1,6 @@
 """Recipes on MNIST's 28 x 28 images: default, this library's own, and paper, that of the InfoGAN paper."""
 
+from infogan_lib.data.augmentation import RandomAffine
 from infogan_lib.latent import Categorical, LatentSpec, Noise, Uniform
 from infogan_lib.losses.information import NormalNLL
 from infogan_lib.networks import BatchNormQHead, Tap
@@ -47,7 +48,7 @@ def _with_late_norm(width: float, *, steps: int) -> Recipe:
     latent = LatentSpec(z=Noise(62), digit=Categorical(10), style=style)
     channels, hidden = scale_channels(width, 32, 256)
     terms = [
-        RealImageInformation("digit", information=0.5, views=3),
+        RealImageInformation("digit", weight=1.0, balance=4.0, augment=RandomAffine()),
         VirtualAdversarial("digit", weight=2.0, after=steps // 2),
     ]
     return Recipe(

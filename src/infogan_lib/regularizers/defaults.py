@@ -12,9 +12,9 @@ def default_regularizers(latent: LatentSpec, image_shape: tuple[int, ...]) -> tu
     """Terms about real images for a latent with one `Categorical` code; none for any other latent.
 
     InfoGAN's own objective is about generated images alone, and any k kinds of image satisfy it. For images (C, H, W)
-    the category of a real image should be the same under a small warp; for other data, where no such change is known,
-    under the worst small change. Two categorical codes would both come to mean the same classes, so with several the
-    choice is left to the user. docs/learning.md has the measurements.
+    the category of a real image should be the same under a small warp and in another light; for other data, where no
+    such change is known, under the worst small change. Two categorical codes would both come to mean the same classes,
+    so with several the choice is left to the user. docs/learning.md has the measurements.
 
     Args:
         latent: The variables.
@@ -29,10 +29,6 @@ def default_regularizers(latent: LatentSpec, image_shape: tuple[int, ...]) -> tu
         return ()
     (code,) = codes
     if len(image_shape) == 3:
-        return (image_categories(code),)
-    return (RealImageInformation(code, augment=None), VirtualAdversarial(code, after=0))
-
-
-def image_categories(code: str) -> RealImageInformation:
-    """The term for a categorical code of images, with the settings that docs/learning.md decided on."""
-    return RealImageInformation(code, weight=2.0, information=0.5, views=3)
+        return (RealImageInformation(code),)
+    without_views = RealImageInformation(code, weight=1.0, information=0.2, balance=4.0, augment=None)
+    return (without_views, VirtualAdversarial(code, after=0))

@@ -13,9 +13,7 @@ via Information Maximizing Self-Augmented Training*, ICML 2017, with 0.1 and 4).
 own, balance is towards that: :math:`H(E[Q]) = \ln k - D_{KL}(E[Q] \,\|\, 1/k)` becomes
 :math:`\ln k - D_{KL}(E[Q] \,\|\, p)`, as both papers have it for known proportions.
 
-Balance moves no image of which Q is sure, as its gradient has the factor Q(c|x) of the category that the image should
-move to: two classes that share a category by then may share it for good. With a temperature T, balance is asked of the
-softer :math:`Q_T \propto Q^{1/T}` as well, :math:`H(E[Q]) + H(E[Q_T])`, whose factor is not as small.
+The settings a term has unless told otherwise were chosen by measuring (docs/learning.md).
 """
 
 import math
@@ -27,7 +25,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from infogan_lib._checks import check_float, check_function, check_int, join_names, shorten
-from infogan_lib.data.augmentation import Augmentation, RandomAffine
+from infogan_lib.data.augmentation import Augmentation, Brightness, Compose, Contrast, RandomAffine
 from infogan_lib.data.validation import check_augmented
 from infogan_lib.latent.category_names import categorical_names
 from infogan_lib.latent.discrete import Categorical
@@ -36,7 +34,7 @@ from infogan_lib.latent.vectorized import ConstantTensor
 from infogan_lib.losses.information import at_least_float32
 from infogan_lib.regularizers.base import RealImageRegularizer
 
-WARP = RandomAffine()
+VIEW = Compose([RandomAffine(), Contrast(0.3), Brightness(0.6)])
 """The change of an image that keeps its category, unless another is given."""
 
 
@@ -51,14 +49,13 @@ class RealImageInformation(RealImageRegularizer):
         information: alpha, the weight of confidence and balance relative to invariance.
         balance: beta, the weight of balance relative to confidence; at most 1 from the step on at which the prior of
             the code is learned.
-        balance_temperature: T, above 1: balance is asked of Q(c|x)^(1/T), normalized, as well. None for Q(c|x) alone.
-        augment: Makes another view of each image, which must keep what the category should mean, such as
-            `RandomAffine()` for images (N, C, H, W). None for no views: the term is then the bracket alone.
+        augment: Makes another view of each image, which must keep what the category should mean; by default a small
+            warp and a small change of contrast and brightness, for images (N, C, H, W) within (-1, 1). None for no
+            views: the term is then the bracket alone.
         views: The number of views of each image; their invariance terms add up.
 
     Raises:
-        ValueError: A setting out of its range, or a `balance_temperature` for a code whose categories are not equally
-            frequent: softer probabilities have no known proportions.
+        ValueError: A setting out of its range.
 
     Source: Krause et al., NeurIPS 2010; Hu et al., ICML 2017.
     """
@@ -67,23 +64,19 @@ class RealImageInformation(RealImageRegularizer):
         self,
         code: str,
         *,
-        weight: float = 1.0,
+        weight: float = 2.0,
         after: int = 0,
         every: int = 1,
-        information: float = 0.2,
-        balance: float = 4.0,
-        balance_temperature: float | None = None,
-        augment: Augmentation | None = WARP,
-        views: int = 1,
+        information: float = 0.5,
+        balance: float = 6.0,
+        augment: Augmentation | None = VIEW,
+        views: int = 3,
     ) -> None:
         self.code = code
         self.name = code
         self._set_schedule(weight=weight, after=after, every=every)
         self.information = check_float("information", information, minimum=0)
         self.balance = check_float("balance", balance, minimum=0)
-        if balance_temperature is not None:
-            balance_temperature = check_float("balance_temperature", balance_temperature, above=1)
-        self.balance_temperature = balance_temperature
         if augment is not None:
             check_function("augment", augment, "a function of images and a torch.Generator", 2)
         self.augment = augment
@@ -93,15 +86,11 @@ class RealImageInformation(RealImageRegularizer):
     @override
     def check(self, latent: LatentSpec) -> None:
         check_categorical(type(self).__name__, latent, self.code)
-        if self.balance_temperature is not None and not has_even_prior(latent, self.code):
-            raise ValueError(
-                f"balance_temperature needs a code whose categories are equally frequent, without probs= and "
-                f"learn_probs_after=, but {self.code!r} is {shorten(latent[self.code])}; leave it out"
-            )
 
     @override
     def prepare(self, latent: LatentSpec, image_shape: tuple[int, ...], device: torch.device, seed: int) -> None:
-        if isinstance(self.augment, RandomAffine) and len(image_shape) != 3:
+        parts = self.augment.augmentations if isinstance(self.augment, Compose) else [self.augment]
+        if len(image_shape) != 3 and any(isinstance(part, RandomAffine) for part in parts):
             raise ValueError(
                 f"RandomAffine takes images (C, H, W), but the generator makes {image_shape}; give "
                 "RealImageInformation an augment for such data, or augment=None beside a VirtualAdversarial term"
@@ -123,10 +112,7 @@ class RealImageInformation(RealImageRegularizer):
         log_q = log_posterior(latent, self.code, q_outputs)
         posterior, marginal = log_q.exp(), log_q.exp().mean(0)
         entropy = -(posterior * log_q).sum(1).mean()
-        even = balance(latent, self.code, marginal)
-        if self.balance_temperature is not None:
-            even = even + balance(latent, self.code, (log_q / self.balance_temperature).softmax(1).mean(0))
-        term = self.information * (entropy - self._beta(latent) * even)
+        term = self.information * (entropy - self._beta(latent) * balance(latent, self.code, marginal))
         if self.augment is None:
             return term
         name = "augment of RealImageInformation"
@@ -148,12 +134,6 @@ def check_categorical(term: str, latent: LatentSpec, code: str) -> None:
             f"{term} needs the name of a Categorical code; this latent has {join_names(categorical)}, but got "
             f"{shorten(code)}"
         )
-
-
-def has_even_prior(latent: LatentSpec, code: str) -> bool:
-    """Whether the categories of a categorical code are equally frequent, and stay so."""
-    variable = latent[code]
-    return isinstance(variable, Categorical) and variable.probs is None and variable.learn_probs_after is None
 
 
 def balance(latent: LatentSpec, code: str, marginal: Tensor) -> Tensor:

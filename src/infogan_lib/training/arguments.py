@@ -14,7 +14,7 @@ from infogan_lib.model.infogan import InfoGAN
 from infogan_lib.step.engine import Engine
 from infogan_lib.step.optimizers import Optimizers
 
-_OPTIMIZERS = "rates and optimizers are in optimizers=Optimizers(g=1e-3, d=2e-4)"
+_OPTIMIZERS = "rates and optimizers are in optimizers=Optimizers(g=1e-3, d=5e-4)"
 _ENGINE = "it is in engine=Engine({}=...)"
 _MODEL = "it is an argument of InfoGAN, which a trainer takes in place of generator, discriminator and latent"
 _FIT = "it is an argument of fit"
