@@ -1,7 +1,7 @@
 """How well Q and its part of D cluster real images, without a GAN: a quick look at settings of `RealImageInformation`.
 
     python benchmarks/q_alone.py --data digits --networks bn sn --seeds 0 1 2 3 --set balance=8.0
-    python benchmarks/q_alone.py --data mnist --seeds 0 1 --set "optimizers=Optimizers(d=5e-4)" balance=6.0
+    python benchmarks/q_alone.py --data mnist --seeds 0 1 --set "optimizers=Optimizers(d=2e-4)" balance=4.0
 
 D's trunk and the Q head of a default trainer are trained on `RealImageInformation` alone, with a trainer's rates, in a
 tenth of the time of `learning.py`. Each run's accuracy under the best matching is measured on training images that are
