@@ -612,7 +612,7 @@ rows(
     "Optimizers",
     optimizers,
     g=[*OPTIMIZER, None, called("optimizers.g")],
-    d=[*OPTIMIZER, None, called("optimizers.d")],
+    d=[*OPTIMIZER, called("optimizers.d")],
     q=[*OPTIMIZER, called("optimizers.q")],
     betas=[3, "ab", (0.5,), (0.5, 1.0), (-0.1, 0.9), (NAN, 0.9)],
     scheduler=SCHEDULER,

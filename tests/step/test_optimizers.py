@@ -7,7 +7,18 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import ConstantLR, LambdaLR, LinearLR, SequentialLR
 
-from infogan_lib import Callback, CheckpointError, Checkpoints, Engine, LinearDecay, Optimizers
+from infogan_lib import (
+    Callback,
+    Categorical,
+    CheckpointError,
+    Checkpoints,
+    Engine,
+    LatentSpec,
+    LinearDecay,
+    Noise,
+    Optimizers,
+    Uniform,
+)
 from toys import (
     LATENT,
     dense_discriminator,
@@ -15,6 +26,17 @@ from toys import (
     images,
     make_trainer,
 )
+
+
+@pytest.mark.parametrize(("code", "rate"), [(Categorical(3), 5e-4), (Uniform(2), 2e-4)], ids=str)
+def test_d_learns_faster_beside_one_categorical_code(code, rate):
+    t = make_trainer(latent=LatentSpec(z=Noise(LATENT.width - code.width), code=code))
+    assert t.optimizers["d"].defaults["lr"] == rate
+
+
+def test_d_learns_at_the_papers_rate_beside_two_categorical_codes():
+    t = make_trainer(latent=LatentSpec(z=Noise(LATENT.width - 5), first=Categorical(2), second=Categorical(3)))
+    assert t.optimizers["d"].defaults["lr"] == 2e-4
 
 
 def test_adam_with_the_papers_rates_of_g_and_q_by_default():

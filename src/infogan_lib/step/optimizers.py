@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from infogan_lib._checks import check_float, check_function, check_int, check_pair, describe, join_names
 from infogan_lib._keywords import explains_arguments
+from infogan_lib.latent.category_names import categorical_names
 from infogan_lib.model.infogan import InfoGAN
 
 Part = Literal["generator", "q_head", "trunk"]
@@ -98,13 +99,14 @@ class _Factor:
 class Optimizers:
     """The optimizers of G, D and Q: by default Adam.
 
-    G and Q have the paper's rates and betas. The paper's D learns at 2e-4; at 5e-4 the layers that it shares with Q
-    keep up with Q, and classes do not end up in one category (docs/learning.md has the measurements).
+    The betas and rates are the paper's, but for a D beside one `Categorical` code: at the paper's 2e-4 the layers that
+    Q shares lag behind the Q head, and classes end up in one category (docs/learning.md has the measurements).
 
     Args:
         g: G's learning rate for Adam, or an optimizer, or a function `parameters -> optimizer`. An optimizer that
             holds Q's parameters too serves both.
-        d: D's, likewise, with the layers that Q shares.
+        d: D's, likewise, with the layers that Q shares; None for Adam at 5e-4 if the latent has one `Categorical` code,
+            as for the default regularizers, and at 2e-4 otherwise.
         q: Q's, likewise; None for Adam at G's learning rate, or at 1e-3 if G has an optimizer of yours.
         betas: Adam's betas; (0.5, 0.999) if None.
         scheduler: A function `optimizer -> LRScheduler`, such as `LinearDecay(5000)`, called once per optimizer;
@@ -118,7 +120,7 @@ class Optimizers:
     """
 
     g: OptimizerChoice = 1e-3
-    d: OptimizerChoice = 5e-4
+    d: OptimizerChoice | None = None
     q: OptimizerChoice | None = None
     betas: tuple[float, float] | None = None
     scheduler: Callable[[Optimizer], LRScheduler] | None = None
@@ -126,7 +128,7 @@ class Optimizers:
     def __post_init__(self) -> None:
         for name in ("g", "d", "q"):
             choice = getattr(self, name)
-            if not (name == "q" and choice is None):
+            if not (name in ("d", "q") and choice is None):
                 _check_choice(f"optimizers.{name}", choice)
         if self.betas is not None:
             _check_betas(self.betas)
@@ -155,7 +157,9 @@ class Optimizers:
         if self.q is not None and not any(parameter.requires_grad for parameter in parameters["q"]):
             raise ValueError("optimizers.q has nothing to train; leave it out")
         default_q = self.g if isinstance(self.g, (int, float)) else Optimizers.g
-        choices = {"d": self.d, "g": self.g, "q": default_q if self.q is None else self.q}
+        default_d = 5e-4 if len(categorical_names(model.latent)) == 1 else 2e-4
+        d, q = default_d if self.d is None else self.d, default_q if self.q is None else self.q
+        choices = {"d": d, "g": self.g, "q": q}
         built = {name: self._make(name, choices[name], parameters[name]) for name in parameters if parameters[name]}
         if self.scheduler is None:  # one of the user's may not take more groups than the optimizer has
             _add_frozen(parameters, built)
