@@ -116,7 +116,7 @@ ARGUMENTS = [
     of_model("pixel_range", [3, "ab", (0,), (1, 0), (0, NAN)]),
     of_trainer("optimizers", [*NO_OBJECT, Optimizers, 1e-3]),
     *(of_optimizers(name, [*NO_POSITIVE, 0, "adam", [1], nn.Linear(2, 2)]) for name in ("g", "d", "q")),
-    *(of_optimizers(name, [None]) for name in ("g", "d")),
+    of_optimizers("g", [None]),
     of_optimizers("betas", [3, "ab", (0.5,), (0.5, 1.0), (-0.1, 0.9), (NAN, 0.9), (0.5, 0.9, 0.99)]),
     of_optimizers("scheduler", [3, "cosine", [1]]),
     of_trainer("engine", [*NO_OBJECT, Engine, "cpu"]),
@@ -210,7 +210,7 @@ def test_any_rate_either_works_or_is_refused_by_name(value):
         works = False
     wanted = "a finite number above 0" if is_number else "a learning rate, a torch Optimizer or a function"
     for name in ("g", "d"):
-        if works:
+        if works or (name == "d" and value is None):
             make_trainer(optimizers=Optimizers(**{name: value}))
         else:
             with pytest.raises(REFUSED, match=f"optimizers.{name} must be {wanted}.*, but got"):
