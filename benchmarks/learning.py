@@ -20,9 +20,6 @@ held back. --select test trains on all training images and measures on the test 
 
 import argparse
 import json
-import os
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -51,6 +48,7 @@ from infogan_lib.history.display import metrics_text
 from meter.data import LabeledImages, Select, available, default_cache, load
 from meter.figures import measure
 from meter.networks import INITS, NETWORKS, make_pair
+from meter.processes import run_processes
 from meter.reference import reference
 from meter.results import append_record, read_records, table
 from meter.settings import PRESETS, read_settings
@@ -211,22 +209,8 @@ def perform_all(runs: list[Run], out: Path, cache: Path, *, jobs: int) -> list[R
     Returns:
         The runs that failed.
     """
-    command = [sys.executable, __file__, "--out", str(out), "--cache", str(cache), "--worker"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    waiting, active, failed = list(runs), dict[subprocess.Popen[bytes], Run](), list[Run]()
-    try:
-        while waiting or active:
-            while waiting and len(active) < jobs:
-                run = waiting.pop(0)
-                active[subprocess.Popen([*command, run.key], env=environment)] = run
-            for process in [process for process in active if process.poll() is not None]:
-                run = active.pop(process)
-                failed += [run] if process.returncode else []
-            time.sleep(0.1)
-    finally:
-        for process in active:
-            process.terminate()
-    return failed
+    command = [__file__, "--out", str(out), "--cache", str(cache), "--worker"]
+    return [runs[index] for index in run_processes([[*command, run.key] for run in runs], jobs=jobs)]
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -298,11 +282,7 @@ def main() -> None:
     torch.set_num_threads(1)
     for run in {(run.data, run.networks.startswith("recipe:") and run.networks): run for run in todo}.values():
         reference(run.load(options.cache), options.cache)  # made here once, not by each process
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        failed = perform_all(todo, options.out, options.cache, jobs=options.jobs)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    failed = perform_all(todo, options.out, options.cache, jobs=options.jobs)
     keys = {run.key for run in runs}
     print("\n" + table(record for record in read_records(options.out) if record["key"] in keys))
     if failed:

@@ -167,7 +167,7 @@ def test_in_joint_batches_everything_that_d_and_q_see_is_beside_the_other_kind()
         LATENT,
         joint_batches=True,
         information_trains=["q_head", "trunk"],  # so that Q is asked apart from D in the update of G
-        regularizers=[RealImageInformation("digit", augment=lambda x, g: x + 5)],
+        regularizers=[RealImageInformation("digit", augment=lambda x, g: x + 5, views=1)],
     )
     discriminator.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     real = images(8) + 2  # 1 to 3, where generated images lie from -1 to 1
@@ -176,7 +176,7 @@ def test_in_joint_batches_everything_that_d_and_q_see_is_beside_the_other_kind()
     kinds = [["view" if x.min() > 5 else "real" if x.min() >= 1 else "fake" for x in batch] for batch in seen]
     assert kinds == [
         ["real"] * 8 + ["fake"] * 8,
-        ["view"] * 24 + ["fake"] * 8,
+        ["view"] * 8 + ["fake"] * 8,
         ["fake"] * 8 + ["real"] * 8,
         ["fake"] * 8 + ["real"] * 8,
     ]

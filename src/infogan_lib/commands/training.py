@@ -24,7 +24,7 @@ from infogan_lib.commands.fitting import fit_recipe, say
 from infogan_lib.evaluation.symptoms import summarize
 from infogan_lib.experiments.run_metrics import RESULT, match_metrics, training_metrics
 from infogan_lib.experiments.worker import check_training, write_training
-from infogan_lib.latent.category_names import categorical_names
+from infogan_lib.latent.category_names import only_categorical_code
 from infogan_lib.recipes import Recipe
 from infogan_lib.step import Engine
 from infogan_lib.training import InfoGANTrainer
@@ -95,7 +95,7 @@ def _finish(
     options: argparse.Namespace, recipe: Recipe, trainer: InfoGANTrainer, data: NamedData, symptoms: list[str]
 ) -> None:
     model, metrics = trainer.model, training_metrics(trainer.history)
-    if data.test_labels is not None and len(categorical_names(model.latent)) == 1:
+    if data.test_labels is not None and only_categorical_code(model.latent):
         match = model.name_categories(data.test, data.test_labels, names=data.label_names)
         metrics |= match_metrics(match)
         say(f"accuracy under the best matching: {match.accuracy:.1%}")

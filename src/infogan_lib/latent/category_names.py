@@ -54,6 +54,12 @@ def categorical_names(latent: LatentSpec) -> list[str]:
     return [name for name, variable in latent.codes.items() if isinstance(variable, Categorical)]
 
 
+def only_categorical_code(latent: LatentSpec) -> str | None:
+    """The name of a spec's one categorical code, None if there are several or none."""
+    names = categorical_names(latent)
+    return names[0] if len(names) == 1 else None
+
+
 def categorical_code(latent: LatentSpec, code: str | None) -> str:
     """The name of a categorical code: the given one, or the only one of the spec if None.
 
@@ -68,9 +74,9 @@ def categorical_code(latent: LatentSpec, code: str | None) -> str:
             variable = latent[code]  # raises for a name that is not in the latent
             raise TypeError(f"code {code!r} is {variable!r}, which has no categories to name")
         return code
-    if len(categorical) != 1:
+    if (only := only_categorical_code(latent)) is None:
         raise ValueError(f"give the code to name as code=, as there is not exactly one: {join_names(categorical)}")
-    return categorical[0]
+    return only
 
 
 RESERVED_NAMES = frozenset({"codes", "dim", "high", "low", "n", "rng", "seed", "steps"})

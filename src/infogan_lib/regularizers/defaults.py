@@ -1,7 +1,7 @@
 """The terms that a trainer has unless told otherwise: with them a plain GAN finds the categories of its data."""
 
 from infogan_lib._checks import check_shape, check_type
-from infogan_lib.latent.category_names import categorical_names
+from infogan_lib.latent.category_names import only_categorical_code
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.regularizers.base import Regularizer
 from infogan_lib.regularizers.real_information import RealImageInformation
@@ -24,10 +24,9 @@ def default_regularizers(latent: LatentSpec, image_shape: tuple[int, ...]) -> tu
         TypeError: If `latent` is no `LatentSpec`, or `image_shape` no shape.
     """
     image_shape = check_shape("image_shape", image_shape)
-    codes = categorical_names(check_type("latent", latent, LatentSpec))
-    if len(codes) != 1:
+    code = only_categorical_code(check_type("latent", latent, LatentSpec))
+    if code is None:
         return ()
-    (code,) = codes
     if len(image_shape) == 3:
         return (RealImageInformation(code),)
     without_views = RealImageInformation(code, weight=1.0, information=0.2, balance=4.0, augment=None)

@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from infogan_lib._checks import check_float, check_function, check_int, check_pair, describe, join_names
 from infogan_lib._keywords import explains_arguments
-from infogan_lib.latent.category_names import categorical_names
+from infogan_lib.latent.category_names import only_categorical_code
 from infogan_lib.model.infogan import InfoGAN
 
 Part = Literal["generator", "q_head", "trunk"]
@@ -157,7 +157,7 @@ class Optimizers:
         if self.q is not None and not any(parameter.requires_grad for parameter in parameters["q"]):
             raise ValueError("optimizers.q has nothing to train; leave it out")
         default_q = self.g if isinstance(self.g, (int, float)) else Optimizers.g
-        default_d = 5e-4 if len(categorical_names(model.latent)) == 1 else 2e-4
+        default_d = 5e-4 if only_categorical_code(model.latent) else 2e-4
         d, q = default_d if self.d is None else self.d, default_q if self.q is None else self.q
         choices = {"d": d, "g": self.g, "q": q}
         built = {name: self._make(name, choices[name], parameters[name]) for name in parameters if parameters[name]}

@@ -1,6 +1,6 @@
 """The five scores of InfoGAN-CR on the sprites: with its contrastive term, without it, and the model that agrees best.
 
-    python benchmarks/disentanglement.py --seeds 0 1 2 --steps 16000 --width 0.5 --jobs 2 --out runs/sprites_scores
+    python benchmarks/sprites_scores.py --seeds 0 1 2 --steps 16000 --width 0.5 --jobs 2 --out runs/sprites_scores
 
 For each seed the recipe "sprites" is trained for most of the steps; then it goes on twice from there, once as it is and
 once with the contrastive term, with optimizers that begin anew, so that the two differ in the term alone. Among the
@@ -16,10 +16,8 @@ import argparse
 import copy
 import json
 import statistics
-import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -30,6 +28,7 @@ from infogan_lib import Checkpoints, Engine, InfoGANTrainer, recipes
 from infogan_lib.checkpoints.together import write_whole
 from infogan_lib.evaluation import model_centrality
 from infogan_lib.regularizers import Contrastive
+from meter.processes import run_processes
 from sprites import measure
 from sprites_data import Sprites
 
@@ -43,11 +42,10 @@ def main() -> None:
     if options.only is not None:
         run_seed(options.only, options)
         return
-    with ThreadPoolExecutor(options.jobs) as pool:
-        codes = list(pool.map(_run_alone, options.seeds))
-    if any(codes):
-        sys.exit("disentanglement.py: a run failed; the same command goes on with what is there")
-    print_table(options.out, options.seeds)
+    failed = run_processes([[*sys.argv, "--only", str(seed)] for seed in options.seeds], jobs=options.jobs)
+    if failed:
+        sys.exit(f"sprites_scores.py: {len(failed)} runs failed; the same command goes on with what is there")
+    print_table(options)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -65,9 +63,15 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _run_alone(seed: int) -> int:
-    """Run a seed in a process of its own; its exit status."""
-    return subprocess.run([sys.executable, *sys.argv, "--only", str(seed)], check=False).returncode
+def folder_of(seed: int, options: argparse.Namespace) -> Path:
+    """The folder of a seed's run, one for each set of settings."""
+    settings = f"{options.steps}_steps_{options.last:g}_last_width_{options.width:g}_{options.precision}"
+    return options.out / settings / f"seed_{seed}"
+
+
+def scores_of(branch: str, seed: int, options: argparse.Namespace) -> Path:
+    """The file of a branch's scores."""
+    return folder_of(seed, options) / f"{branch}_{options.samples}_samples.json"
 
 
 def run_seed(seed: int, options: argparse.Namespace) -> None:
@@ -75,36 +79,37 @@ def run_seed(seed: int, options: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     data, engine = Sprites(), Engine(options.device, precision=options.precision)
     recipe = recipes.get("sprites", width=options.width, seed=seed)
-    folder, last = options.out / f"seed_{seed}", max(1, round(options.steps * options.last))
+    folder, last = folder_of(seed, options), max(1, round(options.steps * options.last))
+    waiting = [name for name in BRANCHES if not scores_of(name, seed, options).exists()]
+    if not waiting:
+        return
 
     def fit(trainer: InfoGANTrainer, steps: int, name: str) -> None:
         trainer.fit(data, steps=steps, batch_size=recipe.batch_size, checkpoints=Checkpoints(folder / name, keep=1))
 
     common = recipe.trainer(engine=engine)
     fit(common, options.steps - last, "common")
-    for name in BRANCHES:
-        if (folder / f"{name}.json").exists():
-            continue
+    for name in waiting:
         terms = [Contrastive(weight=2.0)] if name == "contrastive" else []
         settings = {"optimizers": recipe.optimizers, "engine": engine, "seed": seed, **recipe.trainer_kwargs}
         trainer = InfoGANTrainer(copy.deepcopy(common.model), regularizers=terms, **settings)
         fit(trainer, last, name)
         recipes.save_run(folder / name, recipe, trainer.model)
         scores, _ = measure(trainer.model, data, options.samples)
-        write_whole(folder / f"{name}.json", json.dumps(scores).encode())
+        write_whole(scores_of(name, seed, options), json.dumps(scores).encode())
 
 
-def print_table(out: Path, seeds: Sequence[int]) -> None:
+def print_table(options: argparse.Namespace) -> None:
     """Print the scores of every run, their means, and those of the model that is most central."""
     print(f"{'':<24}" + "".join(f"{name:>16}" for name in SCORES))
-    folders = [out / f"seed_{seed}" for seed in seeds]
+    seeds = options.seeds
     for name in BRANCHES:
-        rows = [json.loads((folder / f"{name}.json").read_text()) for folder in folders]
+        rows = [json.loads(scores_of(name, seed, options).read_text()) for seed in seeds]
         for seed, row in zip(seeds, rows, strict=True):
             print_row(f"{name}, seed {seed}", row)
         print_row(f"{name}, mean", {score: statistics.mean(row[score] for row in rows) for score in SCORES})
         if name == "contrastive" and len(seeds) > 1:
-            best = model_centrality([recipes.load_run(folder / name) for folder in folders]).best
+            best = model_centrality([recipes.load_run(folder_of(seed, options) / name) for seed in seeds]).best
             print_row(f"most central: seed {seeds[best]}", rows[best])
 
 
