@@ -871,6 +871,7 @@ rows(
     balance=[*WEIGHT, None],
     augment=FUNCTION,
     views=[*COUNT, None],
+    cluster_contrast=[*WEIGHT, None],
     **SCHEDULE,
 )
 rows(

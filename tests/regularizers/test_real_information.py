@@ -9,10 +9,10 @@ import infogan_lib as ig
 from infogan_lib import losses
 from infogan_lib.data.augmentation import Compose, RandomAffine
 from infogan_lib.regularizers import RealImageInformation
-from infogan_lib.regularizers.real_information import VIEW
+from infogan_lib.regularizers.real_information import VIEW, cluster_contrastive_loss
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
-TERM = RealImageInformation("digit", information=1, balance=1, augment=lambda x, rng: x, views=1)
+TERM = RealImageInformation("digit", information=1, balance=1, augment=lambda x, rng: x, views=1, cluster_contrast=0)
 
 
 def q_outputs(categories, logit=50.0):
@@ -51,14 +51,45 @@ def test_the_weights_are_those_of_the_formula():
     invariance = -(q * p.log()).sum(1).mean()
     entropy, marginal = -(q * q.log()).sum(1).mean(), q.mean(0)
     expected = invariance + 0.3 * (entropy + 5 * (marginal * marginal.log()).sum())
-    term = RealImageInformation("digit", information=0.3, balance=5, augment=lambda x, rng: x, views=1)
+    columns = [column / column.norm() for column in (*q.T, *p.T)]
+    for i, column in enumerate(columns):
+        other = [torch.exp(column @ columns[j]) for j in range(8) if j != i]
+        expected -= 0.7 / 8 * torch.log(torch.exp(column @ columns[(i + 4) % 8]) / sum(other))
+    settings = {"information": 0.3, "balance": 5, "augment": lambda x, rng: x, "cluster_contrast": 0.7}
+    term = RealImageInformation("digit", views=1, **settings)
     assert term_of(term, real, views).item() == pytest.approx(expected.item())
+
+
+def test_categories_with_images_of_their_own_contrast_most():
+    own, merged, shared = (torch.eye(4, dtype=torch.float64) for _ in range(3))
+    merged[2:] = torch.tensor([0.0, 0.0, 0.5, 0.5])
+    shared[:] = 0.25
+    values = [cluster_contrastive_loss(q.repeat(8, 1), q.repeat(8, 1)).item() for q in (own, merged, shared)]
+    assert values[0] == pytest.approx(math.log(1 + 6 / math.e))
+    assert values[0] < values[1] < values[2] == pytest.approx(math.log(7))
+
+
+def test_the_contrast_is_with_the_first_view():
+    real, first, second = (q_outputs([0, 1, 2, 3], logit=scale) for scale in (2.0, 1.0, 0.5))
+    with_contrast, without = (
+        RealImageInformation("digit", augment=lambda x, rng: x, views=2, cluster_contrast=weight) for weight in (2, 0)
+    )
+    views = torch.cat([first, second])
+    contrast = cluster_contrastive_loss(real[:, :4].softmax(1), first[:, :4].softmax(1))
+    torch.testing.assert_close(term_of(with_contrast, real, views), term_of(without, real, views) + 2 * contrast)
+
+
+def test_a_category_without_images_has_a_finite_gradient():
+    logits = torch.tensor([[0.0, 0.0, -300.0, -60.0]]).repeat(8, 1).requires_grad_()
+    posterior = logits.softmax(1)
+    cluster_contrastive_loss(posterior, posterior.flip(0)).backward()
+    assert logits.grad.isfinite().all()
 
 
 def test_the_terms_of_several_views_add_up():
     real, first, second = (q_outputs([0, 1, 2, 3], logit=scale) for scale in (2.0, 1.0, 0.5))
-    single = RealImageInformation("digit", augment=lambda x, rng: x, views=1)
-    double = RealImageInformation("digit", augment=lambda x, rng: x, views=2)
+    single = RealImageInformation("digit", augment=lambda x, rng: x, views=1, cluster_contrast=0)
+    double = RealImageInformation("digit", augment=lambda x, rng: x, views=2, cluster_contrast=0)
     bracket = RealImageInformation("digit", augment=None)
     expected = term_of(single, real, first) + term_of(single, real, second) - term_of(bracket, real, None)
     torch.testing.assert_close(term_of(double, real, torch.cat([first, second])), expected)
@@ -221,6 +252,7 @@ def trainer(regularizers):
         (lambda: RealImageInformation("digit", balance="4"), TypeError, "balance must be a finite number"),
         (lambda: RealImageInformation("digit", augment=3), TypeError, "augment must be a function"),
         (lambda: RealImageInformation("digit", views=0), ValueError, "views must be a whole number of at least 1"),
+        (lambda: RealImageInformation("digit", cluster_contrast=-1), ValueError, "cluster_contrast must be a finite"),
         *(
             (
                 lambda settings=settings: make_trainer(

@@ -53,12 +53,13 @@ def all_digits(name: str) -> dict[str, Any]:
         raise ValueError(
             f"no settings for all digits are known for {shorten(name)}; there are some for {join_names(_OPTIMIZERS)}"
         )
+    term = RealImageInformation("digit", balance=4.0, augment=RandomAffine(), cluster_contrast=0.0)
     overrides = {
         "optimizers": _OPTIMIZERS[name],
         "information_trains": None,
         "joint_batches": True,
         "ema_decay": 0.995,
-        "regularizers": [RealImageInformation("digit", balance=4.0, augment=RandomAffine())],
+        "regularizers": [term],
         "decay_start": 0.5,
     }
     return overrides | ({"latent": latent_with_light_styles()} if name == "paper" else {})

@@ -48,7 +48,7 @@ def _with_late_norm(width: float, *, steps: int) -> Recipe:
     latent = LatentSpec(z=Noise(62), digit=Categorical(10), style=style)
     channels, hidden = scale_channels(width, 32, 256)
     terms = [
-        RealImageInformation("digit", weight=1.0, balance=4.0, augment=RandomAffine()),
+        RealImageInformation("digit", weight=1.0, balance=4.0, augment=RandomAffine(), cluster_contrast=0.0),
         VirtualAdversarial("digit", weight=2.0, after=steps // 2),
     ]
     return Recipe(

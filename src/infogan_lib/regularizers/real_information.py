@@ -2,9 +2,11 @@ r"""Information of a categorical code on real images.
 
 InfoGAN's bound is about generated images only, and any ten kinds of image satisfy it. `RealImageInformation` asks for
 categories of the real images too: Q(c|x) should be the same for other views x' of the image, confident for each image,
-and balanced over the batch,
+balanced over the batch, and each category should have images of its own,
 
-.. math:: L_R = E[-\textstyle\sum_c Q(c|x) \log Q(c|x')] + \alpha \big( E[H(Q(c|x))] - \beta H(E[Q(c|x)]) \big)
+.. math::
+    L_R = E[-\textstyle\sum_c Q(c|x) \log Q(c|x')] + \alpha \big( E[H(Q(c|x))] - \beta H(E[Q(c|x)]) \big)
+    + \gamma L_{clu}
 
 With :math:`\beta = 1` the bracket is minus the mutual information of category and image under Q (Krause et al.,
 *Discriminative Clustering by Regularized Information Maximization*, NeurIPS 2010, section 2). A small :math:`\alpha`
@@ -12,6 +14,9 @@ and a large :math:`\beta` leave Q free to regroup until the warps agree (Hu et a
 via Information Maximizing Self-Augmented Training*, ICML 2017, with 0.1 and 4). Where the code has a prior p of its
 own, balance is towards that: :math:`H(E[Q]) = \ln k - D_{KL}(E[Q] \,\|\, 1/k)` becomes
 :math:`\ln k - D_{KL}(E[Q] \,\|\, p)`, as both papers have it for known proportions.
+
+:math:`L_{clu}` contrasts categories by the images that they have (Li et al., *Contrastive Clustering*, AAAI 2021,
+section "Cluster-level Contrastive Head"). It keeps two classes from filling two categories together.
 
 The settings a term has unless told otherwise were chosen by measuring (docs/learning.md).
 """
@@ -22,6 +27,7 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from typing_extensions import override
 
 from infogan_lib._checks import check_float, check_function, check_int, join_names, shorten
@@ -53,11 +59,13 @@ class RealImageInformation(RealImageRegularizer):
             warp and a small change of contrast and brightness, for images (N, C, H, W) within (-1, 1). None for no
             views: the term is then the bracket alone.
         views: The number of views of each image; their invariance terms add up.
+        cluster_contrast: gamma, the weight of the contrast between categories, which takes the images and their first
+            views; needs an `augment`.
 
     Raises:
         ValueError: A setting out of its range.
 
-    Source: Krause et al., NeurIPS 2010; Hu et al., ICML 2017.
+    Source: Krause et al., NeurIPS 2010; Hu et al., ICML 2017; Li et al., AAAI 2021.
     """
 
     def __init__(
@@ -71,6 +79,7 @@ class RealImageInformation(RealImageRegularizer):
         balance: float = 6.0,
         augment: Augmentation | None = VIEW,
         views: int = 3,
+        cluster_contrast: float = 0.5,
     ) -> None:
         self.code = code
         self.name = code
@@ -81,6 +90,7 @@ class RealImageInformation(RealImageRegularizer):
             check_function("augment", augment, "a function of images and a torch.Generator", 2)
         self.augment = augment
         self.views = check_int("views", views, minimum=1)
+        self.cluster_contrast = check_float("cluster_contrast", cluster_contrast, minimum=0)
         self._step = 0
 
     @override
@@ -117,7 +127,12 @@ class RealImageInformation(RealImageRegularizer):
             return term
         name = "augment of RealImageInformation"
         views = torch.cat([check_augmented(name, real, self.augment(real, rng)) for _ in range(self.views)])
-        return term + self.views * cross_entropy(posterior, log_posterior(latent, self.code, q(views)))
+        log_q_views = log_posterior(latent, self.code, q(views))
+        term = term + self.views * cross_entropy(posterior, log_q_views)
+        if self.cluster_contrast:
+            first = log_q_views[: len(real)].exp()
+            term = term + self.cluster_contrast * cluster_contrastive_loss(posterior, first)
+        return term
 
     def _beta(self, latent: LatentSpec) -> float:
         """beta; at most 1 once the prior follows the categories, as more would hold these where they are."""
@@ -166,6 +181,29 @@ _RAREST = 1e-6
 def log_posterior(latent: LatentSpec, code: str, q_outputs: Tensor) -> Tensor:
     """log Q(c|x) (N, k) of a categorical code from Q's outputs (N, R), in float32 at least."""
     return at_least_float32(q_outputs[:, latent.output_slices[code]]).log_softmax(1)
+
+
+def cluster_contrastive_loss(posterior: Tensor, posterior_of_views: Tensor) -> Tensor:
+    r"""How hard it is to tell which of all 2k columns is the same category's on the other view, a scalar in nats.
+
+    A column is what Q says of one category over the batch; the columns y and y' of two views of the images are compared
+    by cosine,
+
+    .. math:: -E_{i} \log \frac{\exp \cos(y_i, y_i')}{\sum_{y \ne y_i} \exp \cos(y_i, y)},
+
+    over the 2k columns of both. It is least, :math:`\ln(1 + 2 (k - 1) / e)`, where no two categories share an image.
+
+    Args:
+        posterior: Q(c|x) (N, k).
+        posterior_of_views: Q(c|x') (N, k), one view of each image.
+
+    Source: Li et al., *Contrastive Clustering*, AAAI 2021, equations 4 and 5, at their temperature of 1.
+    """
+    categories = posterior.shape[1]
+    columns = functional.normalize(torch.cat([posterior.T, posterior_of_views.T]))
+    same = torch.eye(2 * categories, dtype=torch.bool, device=columns.device)
+    similarity = (columns @ columns.T).masked_fill(same, -math.inf)
+    return functional.cross_entropy(similarity, torch.arange(2 * categories, device=columns.device).roll(categories))
 
 
 def cross_entropy(posterior: Tensor, log_posterior_of_views: Tensor) -> Tensor:
