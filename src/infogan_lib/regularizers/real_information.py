@@ -16,7 +16,7 @@ own, balance is towards that: :math:`H(E[Q]) = \ln k - D_{KL}(E[Q] \,\|\, 1/k)` 
 :math:`\ln k - D_{KL}(E[Q] \,\|\, p)`, as both papers have it for known proportions.
 
 :math:`L_{clu}` contrasts categories by the images that they have (Li et al., *Contrastive Clustering*, AAAI 2021,
-section "Cluster-level Contrastive Head"). It keeps two classes from filling two categories together.
+section "Cluster-level Contrastive Head"). With it fewer classes fill two categories together.
 
 The settings a term has unless told otherwise were chosen by measuring (docs/learning.md).
 """
@@ -191,13 +191,15 @@ def cluster_contrastive_loss(posterior: Tensor, posterior_of_views: Tensor) -> T
 
     .. math:: -E_{i} \log \frac{\exp \cos(y_i, y_i')}{\sum_{y \ne y_i} \exp \cos(y_i, y)},
 
-    over the 2k columns of both. It is least, :math:`\ln(1 + 2 (k - 1) / e)`, where no two categories share an image.
+    over the 2k columns of both. It is least, :math:`\ln(1 + 2 (k - 1) / e)`, where no two categories share an image and
+    both views agree.
 
     Args:
         posterior: Q(c|x) (N, k).
         posterior_of_views: Q(c|x') (N, k), one view of each image.
 
-    Source: Li et al., *Contrastive Clustering*, AAAI 2021, equations 4 and 5, at their temperature of 1.
+    Source: Li et al., *Contrastive Clustering*, AAAI 2021, section "Cluster-level Contrastive Head", at a temperature
+        of 1.
     """
     categories = posterior.shape[1]
     columns = functional.normalize(torch.cat([posterior.T, posterior_of_views.T]))
