@@ -21,7 +21,6 @@ from torch import nn
 import infogan_lib as ig
 from infogan_lib import Checkpoints
 from infogan_lib.recipes.architectures import paper_discriminator, paper_generator
-from infogan_lib.regularizers import RealImageInformation
 from infogan_lib.resume.session import FitSession
 
 
@@ -43,7 +42,6 @@ def measure(steps: int, saves: int) -> tuple[float, list[float], float]:
         paper_discriminator(channels=32, hidden=256, norm=False),
         latent,
         ema_decay=0.995,
-        regularizers=[RealImageInformation("digit", weight=2.0)],
         engine=ig.Engine("cpu"),
     )
     images = torch.randint(0, 256, (1280, 1, 28, 28), dtype=torch.uint8)

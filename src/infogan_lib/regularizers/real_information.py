@@ -26,8 +26,8 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torch.nn import functional
 from typing_extensions import override
 
 from infogan_lib._checks import check_float, check_function, check_int, join_names, shorten
@@ -202,10 +202,10 @@ def cluster_contrastive_loss(posterior: Tensor, posterior_of_views: Tensor) -> T
         of 1.
     """
     categories = posterior.shape[1]
-    columns = functional.normalize(torch.cat([posterior.T, posterior_of_views.T]))
+    columns = F.normalize(torch.cat([posterior.T, posterior_of_views.T]))
     same = torch.eye(2 * categories, dtype=torch.bool, device=columns.device)
     similarity = (columns @ columns.T).masked_fill(same, -math.inf)
-    return functional.cross_entropy(similarity, torch.arange(2 * categories, device=columns.device).roll(categories))
+    return F.cross_entropy(similarity, torch.arange(2 * categories, device=columns.device).roll(categories))
 
 
 def cross_entropy(posterior: Tensor, log_posterior_of_views: Tensor) -> Tensor:
