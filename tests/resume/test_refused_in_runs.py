@@ -96,6 +96,15 @@ def test_an_error_of_a_scheduler_says_whose_it_is(tmp_path):
     assert t.steps == 5
 
 
+class AdamThatFails(torch.optim.Adam):
+    """An optimizer of the user's that changes its own learning rate."""
+
+    def step(self, closure=None):
+        super().step(closure)
+        if next(iter(self.state.values()))["step"] == 5:
+            self.param_groups[0]["lr"] = float("nan")
+
+
 class Refuses(ig.Callback):
     error: BaseException | None = None
 
@@ -160,3 +169,10 @@ def test_an_optimizer_that_could_not_be_resumed_is_not_saved(tmp_path, spoils):
     spoils(t)
     with pytest.raises(ig.CheckpointError, match="so nothing was saved"):
         t.save_checkpoint(tmp_path / "own")
+
+
+def test_a_learning_rate_that_an_optimizer_of_the_users_has_spoiled_is_not_saved(tmp_path):
+    t = trainer(optimizers=Optimizers(d=AdamThatFails))
+    with pytest.raises(ig.CheckpointError, match=r"optimizers\[0\].param_groups\[0\].lr must be .*nothing was saved"):
+        fit(t, checkpoints=Checkpoints(tmp_path, every=1))
+    assert max(path.name for path in (tmp_path / "checkpoints").glob("step_*")) == "step_0000000004"

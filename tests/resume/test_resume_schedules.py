@@ -70,6 +70,40 @@ def test_a_run_resumes_with_its_schedule(tmp_path, schedule):
     assert [s.get_last_lr() for s in again.schedulers] == [s.get_last_lr() for s in whole.schedulers]
 
 
+class Changes(ig.Callback):
+    """What a user's callback may do to a schedule that is under way."""
+
+    def __init__(self, change):
+        self.change = change
+
+    def on_step_end(self, trainer, metrics):
+        if trainer.steps == 3:
+            for scheduler in trainer.schedulers:
+                self.change(scheduler)
+
+
+CHANGED = {
+    "a number": (lambda o: CosineAnnealingLR(o, 20), lambda s: setattr(s, "T_max", 40)),
+    "a factor": (lambda o: ExponentialLR(o, 0.9), lambda s: setattr(s, "gamma", 0.5)),
+    "a milestone": (lambda o: MultiStepLR(o, [3, 20]), lambda s: s.milestones.update({7: 1})),
+    "one less": (lambda o: MultiStepLR(o, [3, 7]), lambda s: s.milestones.pop(7)),
+    "inside": (lambda o: ChainedScheduler([ExponentialLR(o, 0.9)]), lambda s: setattr(s._schedulers[0], "gamma", 0.5)),
+    "the library's own": (LinearDecay(20), lambda s: setattr(s.lr_lambdas[0], "steps", 40)),
+}
+
+
+@pytest.mark.parametrize(("schedule", "change"), CHANGED.values(), ids=CHANGED)
+def test_a_run_resumes_with_a_schedule_that_a_callback_has_changed(tmp_path, schedule, change):
+    whole = fit(trainer(scheduler=schedule), callbacks=[Changes(change)])
+    unchanged = fit(trainer(scheduler=schedule))
+    with pytest.raises(KeyError):
+        stops = [Changes(change), StopsAt(5)]
+        fit(trainer(scheduler=schedule), callbacks=stops, checkpoints=Checkpoints(tmp_path, every=2))
+    again = fit(trainer(scheduler=schedule), callbacks=[Changes(change)], checkpoints=tmp_path)
+    assert same_run(whole, again)
+    assert not same_run(whole, unchanged)
+
+
 def sequence(milestone, gamma=0.9):
     return lambda o: SequentialLR(o, [ConstantLR(o, 0.1, 30), ExponentialLR(o, gamma)], [milestone])
 

@@ -275,12 +275,23 @@ def replace_activation(t):
     t.model.discriminator[3] = nn.Tanh()
 
 
+def replace_forward(t):
+    activation = t.model.discriminator[3]
+    activation.forward = lambda x: x.tanh()
+
+
+def add_hook(t):
+    t.model.discriminator[3].register_forward_hook(lambda module, args, made: 2 * made)
+
+
 CHANGES = {
     "dropout": set_layer("p", 0.9),
     "BatchNorm": set_layer("momentum", 0.5),
     "a slope": set_layer("negative_slope", 0.5),
     "an augmentation": lambda t: setattr(t._step._call._augment, "amount", 0.5),
     "another layer": replace_activation,
+    "another forward": replace_forward,
+    "a hook": add_hook,
 }
 
 

@@ -48,13 +48,14 @@ OUTLINE = Record(
 )
 """What is looked at in the state of any optimizer, to compare the numbers of parameters."""
 
-_MOVING = {
+_SCHEDULER_ATTRIBUTES = {
     "last_epoch": Int(low=-1),
     "_step_count": Int(),
     "T_cur": Float(low=-1),
     "T_i": Float(low=1),
+    "milestones": MapOf(Int(), key=Float()),
 }
-"""What a scheduler of torch changes in each step; its other public numbers are settings."""
+"""The attributes of torch's schedulers that are not of a certain form, or have bounds."""
 
 
 def optimizer_schema(optimizer: Optimizer) -> Record:
@@ -70,7 +71,9 @@ def optimizer_schema(optimizer: Optimizer) -> Record:
             own = MapOf(Plain()) if moments is None else _parameter_schema(moments, is_open=base is not type(optimizer))
             state[number] = own
         # The order of parameters decides which moments are whose, and flags such as "fused" which kernel reads them.
-        settings = {} if base is not type(optimizer) else {k: _setting(k, v) for k, v in plain.items()}
+        # What settings of other classes may be only they know, but a learning rate is one.
+        judged = plain if base is type(optimizer) else {k: v for k, v in plain.items() if k == "lr" and v is not None}
+        settings = {name: _setting(name, value) for name, value in judged.items()}
         groups.append(Record(settings | {"params": OneOf((numbers,))}, is_open=True))
     is_open = base is not type(optimizer)  # which may keep more, and also in `state` by another key than a parameter
     fields = {"state": Record(state, optional=frozenset(state), is_open=is_open), "param_groups": Items(tuple(groups))}
@@ -158,7 +161,5 @@ def scheduler_schema(scheduler: Any) -> Kind:
 
 
 def _scheduled(name: str, value: Any) -> Kind:
-    if name in _MOVING:
-        return _MOVING[name]
-    is_setting = not name.startswith("_") and isinstance(value, (int, float, str))
-    return OneOf((value,)) if is_setting else similar(value)
+    """An attribute of a scheduler: a callback may have changed a setting, and `run_config` compares those at first."""
+    return _SCHEDULER_ATTRIBUTES.get(name, similar(value))

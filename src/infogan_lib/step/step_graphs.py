@@ -17,6 +17,7 @@ from infogan_lib._checks import describe
 from infogan_lib._warnings import warn
 from infogan_lib.data.labels import Batch, batch_of, tensors_of
 from infogan_lib.data.rng import RandomStreams
+from infogan_lib.networks.tap import FeatureHook
 from infogan_lib.step.cpu_graph import CpuCapture
 from infogan_lib.step.graph import Capture, CaptureError, CudaCapture, Graphs
 from infogan_lib.step.metrics import Row
@@ -34,7 +35,8 @@ class StepKind(NamedTuple):
         terms: The settings of the losses, of the loss scale, of the augmentations, and of the regularizers that the
             step has.
         frozen_parts: Which parameters require gradients.
-        layers: The plain attributes of all modules, such as their mode and a rate of Dropout.
+        layers: The plain attributes of all modules, such as their mode and a rate of Dropout, what their `forward` is,
+            and their hooks.
         optimizers: The settings of the optimizers, without the rates that schedules change.
     """
 
@@ -121,7 +123,7 @@ class StepGraphs:
                 *((id(r), _settings(r)) for r in step.due),
             ),
             tuple(p.requires_grad for m in self._modules for p in m._parameters.values() if p is not None),
-            tuple([attributes.get(name) for attributes, name in self._plain]),
+            (*[attributes.get(name) for attributes, name in self._plain], *map(_calls, self._modules)),
             tuple(settings),
         )
 
@@ -204,6 +206,13 @@ def _refuse(choice: object, error: type[Exception], reason: str, cause: Exceptio
     if choice is True:
         raise error(f"engine.graph must be False or 'auto' here, but got True: {reason}") from cause
     warn(f"engine.graph is 'auto', and steps are not captured as graphs: {reason}")
+
+
+def _calls(module: nn.Module) -> tuple[Any, ...]:
+    """What a call of a module runs: its `forward`, which may be replaced, and its hooks, without the tap's."""
+    hooks = (module._forward_pre_hooks, module._forward_hooks, module._backward_pre_hooks, module._backward_hooks)
+    of_others = (hook for kind in hooks for hook in kind.values() if not isinstance(hook, FeatureHook))
+    return (getattr(module.forward, "__func__", module.forward), *of_others)
 
 
 _PLAIN = (bool, int, float, str)
