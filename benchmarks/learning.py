@@ -11,7 +11,7 @@ against the other, and as accuracy that of the meter's classifier, which is trai
 trained on.
 
 With labels=N among the settings, the category is a `Label` that has the labels of N images, evenly many of each class;
-accuracy is then that of category = label, without a matching.
+accuracy is then that of category = label, without a matching. With starts=N Q begins by `PretrainQ`, in N starts.
 
 Settings are to be chosen with --select train, the default, which measures on a sixth of the training images that is
 held back. --select test trains on all training images and measures on the test images; it is for the final report.
@@ -44,6 +44,7 @@ from infogan_lib import (
     Uniform,
     recipes,
 )
+from infogan_lib.callbacks import PretrainQ
 from infogan_lib.history.display import metrics_text
 from meter.data import LabeledImages, Select, available, default_cache, load
 from meter.figures import measure
@@ -58,6 +59,8 @@ MODEL_KEYWORDS = {"q_head", "q_network", "tap"}
 
 LABELS = "labels"
 """The setting that is the number of labels."""
+STARTS = "starts"
+"""The setting with which Q begins on real images alone, in so many starts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,9 +118,15 @@ class Run:
             labels[of_class[: count // data.num_classes]] = label
         return data.train, labels
 
+    def callbacks(self, data: LabeledImages) -> list[Callback]:
+        """The callbacks: progress, and Q's starts where these are wanted."""
+        starts = read_settings(self.settings).get(STARTS, 0)
+        return [ProgressLines(self.title), *([PretrainQ(data.train, starts=starts)] if starts else [])]
+
     def trainer(self, data: LabeledImages) -> InfoGANTrainer:
         """Build the trainer."""
         settings = read_settings(self.settings)
+        settings.pop(STARTS, None)
         if self.networks.startswith("recipe:"):
             return recipes.get(self.networks.removeprefix("recipe:"), seed=self.seed, **settings).trainer()
         category = (Label if settings.pop(LABELS, 0) else Categorical)(data.num_classes)
@@ -168,10 +177,8 @@ def perform(run: Run, cache: Path) -> dict[str, Any]:
     trainer = run.trainer(data)
     started, cpu_started = time.monotonic(), time.process_time()
     try:
-        progress = ProgressLines(run.title)
-        trainer.fit(
-            run.training_data(data), steps=run.steps, batch_size=run.batch_size, callbacks=[progress], progress=False
-        )
+        sizes = {"steps": run.steps, "batch_size": run.batch_size}
+        trainer.fit(run.training_data(data), **sizes, callbacks=run.callbacks(data), progress=False)
     except NonFiniteLossError as error:
         return record | {"error": f"{type(error).__name__}: {error}"}
     minutes, cpu_minutes = (time.monotonic() - started) / 60, (time.process_time() - cpu_started) / 60

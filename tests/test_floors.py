@@ -1,6 +1,7 @@
 """The house: a module imports from lower floors or from its own room, and from nowhere else; no file is too long."""
 
 import ast
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -28,6 +29,7 @@ FLOORS = [  # lowest first; the rooms of one floor do not import one another
 LONGEST = 350
 
 
+@cache
 def modules() -> dict[str, Path]:
     """Every module of the package by its dotted name."""
     found = {}

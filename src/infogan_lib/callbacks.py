@@ -8,6 +8,7 @@ from infogan_lib.evaluation.collapse_monitor import CollapseMonitor, CollapseWar
 from infogan_lib.evaluation.evaluator import Evaluator
 from infogan_lib.training.callbacks import Callback, JSONLLogger
 from infogan_lib.training.early_stopping import EarlyStopping
+from infogan_lib.training.pretraining import PretrainQ
 from infogan_lib.training.progress import ProgressBar
 from infogan_lib.viz.live_preview import LivePreview
 from infogan_lib.viz.sample_grid import SampleGrid
@@ -21,6 +22,7 @@ __all__ = [
     "Evaluator",
     "JSONLLogger",
     "LivePreview",
+    "PretrainQ",
     "ProgressBar",
     "SampleGrid",
     "TensorBoard",

@@ -2,7 +2,7 @@
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,18 +11,21 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import override
 
+from infogan_lib._checks import check_int, check_tensor
 from infogan_lib._html import table
 from infogan_lib._warnings import warn
+from infogan_lib.data.batch_images import to_tensor
 from infogan_lib.data.dataset import Reader
-from infogan_lib.data.labels import LabeledBatch, as_floats, images_of
+from infogan_lib.data.labels import Batch, LabeledBatch, as_floats, images_of
 from infogan_lib.data.pixels import UNKNOWN_RANGE
-from infogan_lib.data.rng import RandomStreams
+from infogan_lib.data.rng import RandomStreams, derive_seed
 from infogan_lib.data.stream import Position
 from infogan_lib.data.transfer import Transfer
-from infogan_lib.data.validation import BatchLimits, check_shape_and_dtype
+from infogan_lib.data.validation import BatchLimits, check_images, check_shape_and_dtype
 from infogan_lib.distributed import Processes
 from infogan_lib.losses import AdversarialLoss, PairedAdversarialLoss
 from infogan_lib.model.infogan import InfoGAN
+from infogan_lib.regularizers import RealImageRegularizer
 from infogan_lib.resume.ledger import RunLedger
 from infogan_lib.step.optimizers import Part
 from infogan_lib.step.precision import ContextState
@@ -30,7 +33,8 @@ from infogan_lib.step.replicas import check_first_batch
 from infogan_lib.step.step import InfoGANStep
 from infogan_lib.step.supervision import MissingLabels
 from infogan_lib.step.whole_step import StepQueue
-from infogan_lib.training.assembly import count_frozen, is_own, settle_pixel_range
+from infogan_lib.training.assembly import count_frozen, is_own, prepare_regularizers, settle_pixel_range
+from infogan_lib.training.pretraining import Pretraining, QStarts, check_starts
 from infogan_lib.training.summary import summarize, summary_rows
 
 
@@ -55,6 +59,7 @@ class Stepper(ABC):
     _places: list[tuple[dict[str, Any], str, Any]]  # of layers and parameters when they were last looked at
     _kinds: list[tuple[bool, torch.dtype]] | None = None  # whether each parameter required gradients then
     _missing_labels: MissingLabels
+    _seed: int
     _has_settled_range = False
     _has_warned_of_eval_mode = False
     _has_checked_processes = False
@@ -149,6 +154,62 @@ class Stepper(ABC):
             self._queue.roll_back(launched)
             raise
 
+    def pretrain_q(
+        self,
+        images: Any,
+        *,
+        steps: int = 300,
+        starts: int = 3,
+        batch_size: int = 128,
+        terms: Sequence[RealImageRegularizer] | None = None,
+    ) -> QStarts:
+        """Train Q on real images alone, before the first step, so that fewer classes share a category.
+
+        Q and the layers of D that it reads through are begun several times, each time with a head of other initial
+        weights and other batches. They are left as in the start whose categories agree most with those of the others.
+        Everything else is as before: the rest of D, G, the optimizers' states, and all random streams. In a program
+        that calls `fit` give that `callbacks=[PretrainQ(images)]` instead, which a resumed run passes over.
+
+        Args:
+            images: A Tensor or array of images (N, *image_shape) as for `fit`, of which some thousands are enough.
+            steps: The number of steps of each start, at the rates that the optimizers have now.
+            starts: The number of starts: 1, or at least 3.
+            batch_size: The number of images in a step.
+            terms: The terms that Q is trained by, such as `[RealImageInformation("digit")]`; those of the trainer that
+                are about real images if None.
+
+        Returns:
+            How much the starts agree, and which one is kept.
+
+        Raises:
+            TypeError: images or an argument of another type.
+            ValueError: images that do not fit the model, a number that is too small, or no `RealImageInformation`.
+            NonFiniteLossError: what Q says of the images turned NaN or infinite; Q is as it was.
+            RuntimeError: a step was made already.
+        """
+        self._check_not_fitting("pretrain_q", elsewhere=True)
+        if self.launched:
+            raise RuntimeError(
+                f"Q is pretrained before the first step, and this trainer has made {self.launched:,}; make another "
+                "trainer, of the same model if you like"
+            )
+        sizes = {"steps": check_int("steps", steps, minimum=1), "starts": check_starts(starts)}
+        sizes["batch_size"] = check_int("batch_size", batch_size, minimum=1)
+        self._batches.check(batch_size)
+        images = check_tensor("images", to_tensor(images))
+        self._check_data(images)
+        self._train_what_learns()
+        prepared = self._step.regularizers
+        if terms is not None:
+            prepared = prepare_regularizers(terms, self.model, seed=self._seed)
+        to_range = self.model.pixel_range or UNKNOWN_RANGE
+        begun = Pretraining(
+            self._step, self.streams, prepared, lambda x: images_of(as_floats(x, self._transfer, to_range, self._dtype))
+        )
+        found = begun.run(images, **sizes, seed=derive_seed(self._seed, "pretrain_q"))
+        self.distributed.share([*self.model.parameters(), *self.model.buffers()])
+        return found
+
     def launch(self, batch: Any) -> None:
         """Launch a step without waiting for the device; `read` gives its metrics, and until then `steps` leaves it out.
 
@@ -193,6 +254,12 @@ class Stepper(ABC):
             self._places = [(place, name, part) for place in places for name, part in place.items()]
             self._parameters = [*self.model.parameters()]
             self._kinds = [(parameter.requires_grad, parameter.dtype) for parameter in self._parameters]
+
+    def _check_data(self, batch: Batch) -> None:
+        images = images_of(batch)
+        check_images(images, self.model.image_shape)
+        settle_pixel_range(self.model, images)
+        self._has_settled_range = True
 
     @abstractmethod
     def _train_what_learns(self) -> None:

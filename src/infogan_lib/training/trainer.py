@@ -12,14 +12,14 @@ from typing_extensions import override
 from infogan_lib._checks import check_bool, check_dense, check_int, check_name, check_path, check_seed
 from infogan_lib.data.batch_images import to_tensor
 from infogan_lib.data.dataset import BatchSource, batch_reader
-from infogan_lib.data.labels import Batch, images_of
+from infogan_lib.data.labels import Batch
 from infogan_lib.data.rng import RandomStreams
 from infogan_lib.data.sharded import Sharded
 from infogan_lib.data.shared_source import share_source
 from infogan_lib.data.sources import TensorSource, make_source
 from infogan_lib.data.stream import DataStream, Position
 from infogan_lib.data.transfer import Transfer
-from infogan_lib.data.validation import BatchLimits, check_images, check_last_batch
+from infogan_lib.data.validation import BatchLimits, check_last_batch
 from infogan_lib.distributed import join
 from infogan_lib.history.history import History
 from infogan_lib.latent import LatentSpec
@@ -60,7 +60,6 @@ from infogan_lib.training.assembly import (
     make_ledger,
     parameter_kinds,
     prepare_regularizers,
-    settle_pixel_range,
 )
 from infogan_lib.training.callbacks import Callback, check_callbacks, stateful_among
 from infogan_lib.training.loop import run_fit
@@ -313,12 +312,6 @@ class InfoGANTrainer(Stepper):
         check_trainable(parameters)
         check_held(parameters, self.optimizers)
         self._step.train(trains)
-
-    def _check_data(self, batch: Batch) -> None:
-        images = images_of(batch)
-        check_images(images, self.model.image_shape)
-        settle_pixel_range(self.model, images)
-        self._has_settled_range = True
 
     def save_checkpoint(self, folder: str | os.PathLike[str]) -> None:
         """Save everything the next step depends on, for those who own their loop; `fit` does this by itself.
