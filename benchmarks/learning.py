@@ -177,8 +177,8 @@ def perform(run: Run, cache: Path) -> dict[str, Any]:
     trainer = run.trainer(data)
     started, cpu_started = time.monotonic(), time.process_time()
     try:
-        sizes = {"steps": run.steps, "batch_size": run.batch_size}
-        trainer.fit(run.training_data(data), **sizes, callbacks=run.callbacks(data), progress=False)
+        images, callbacks = run.training_data(data), run.callbacks(data)
+        trainer.fit(images, steps=run.steps, batch_size=run.batch_size, callbacks=callbacks, progress=False)
     except NonFiniteLossError as error:
         return record | {"error": f"{type(error).__name__}: {error}"}
     minutes, cpu_minutes = (time.monotonic() - started) / 60, (time.process_time() - cpu_started) / 60

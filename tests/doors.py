@@ -726,6 +726,21 @@ for method in ("save_checkpoint", "load_checkpoint"):
 BATCH = [*IMAGES, images(1), [], [3], (None, images(3)), {"label": torch.ones(3)}, called("batch|images|data")]
 rows("InfoGANTrainer.step", lambda batch: make_trainer().step(batch), batch=BATCH)
 rows("InfoGANTrainer.launch", lambda batch: (t := make_trainer(), t.launch(batch), t.read()), batch=BATCH)
+
+
+def pretraining_trainer():
+    return make_trainer(regularizers=[regularizers.RealImageInformation("digit")])
+
+
+rows(
+    "InfoGANTrainer.pretrain_q",
+    lambda **arguments: pretraining_trainer().pretrain_q(**arguments),
+    lambda: {"images": images(16), "steps": 1, "starts": 1, "batch_size": 8},
+    images=[*IMAGES, None, "digits", 3],
+    steps=[*COUNT, None],
+    starts=[*COUNT, None, 2],
+    batch_size=[*COUNT, None],
+)
 for method in ("steps", "__getitem__"):
     rows(
         f"History.{method}",
@@ -781,6 +796,17 @@ rows(
     code=[*NO_CODE, "style", called(OF_CODE)],
     every=[*COUNT, None],
     samples=[*COUNT, None, 1],
+)
+rows(
+    "callbacks.PretrainQ",
+    lambda **arguments: pretraining_trainer().fit(
+        images(16), steps=1, batch_size=8, callbacks=[callbacks.PretrainQ(**arguments)]
+    ),
+    lambda: {"images": images(16), "steps": 1, "starts": 1, "batch_size": 8},
+    images=[*IMAGES, None, "digits", 3],
+    steps=[*COUNT, None],
+    starts=[*COUNT, None, 2],
+    batch_size=[*COUNT, None],
 )
 rows(
     "callbacks.ProgressBar",

@@ -25,8 +25,8 @@ from typing_extensions import override
 from infogan_lib._checks import check_int
 from infogan_lib.checkpoints.state import clone
 from infogan_lib.data.rng import RandomStreams, derive_seed, preserve_rng, seed_all
-from infogan_lib.networks.introspection import eval_mode, set_mode
-from infogan_lib.regularizers import RealImageInformation, RealImageRegularizer, Regularizer
+from infogan_lib.networks.introspection import eval_mode, train_unfrozen
+from infogan_lib.regularizers import RealImageInformation, RealImageRegularizer
 from infogan_lib.regularizers.real_information import log_posterior
 from infogan_lib.step.guard import NonFiniteLossError
 from infogan_lib.step.snapshot import Snapshot
@@ -64,7 +64,6 @@ class PretrainQ(Callback):
         steps: The number of steps of each start.
         starts: The number of starts: 1, or at least 3.
         batch_size: The number of images in a step.
-        terms: The terms that Q is trained by; those of the trainer if None.
 
     Attributes:
         result: What was found, a `QStarts`; None as long as nothing was trained.
@@ -76,16 +75,8 @@ class PretrainQ(Callback):
 
     on_all_processes = True
 
-    def __init__(
-        self,
-        images: Any,
-        *,
-        steps: int = 300,
-        starts: int = 3,
-        batch_size: int = 128,
-        terms: Sequence[RealImageRegularizer] | None = None,
-    ) -> None:
-        self.images, self.terms = images, terms
+    def __init__(self, images: Any, *, steps: int = 300, starts: int = 3, batch_size: int = 128) -> None:
+        self.images = images
         self.steps, self.starts = check_int("steps", steps, minimum=1), check_starts(starts)
         self.batch_size = check_int("batch_size", batch_size, minimum=1)
         self.result: QStarts | None = None
@@ -94,7 +85,7 @@ class PretrainQ(Callback):
     def on_fit_start(self, trainer: "InfoGANTrainer", total_steps: int | None) -> None:
         if not trainer.is_resumed:
             sizes = {"steps": self.steps, "starts": self.starts, "batch_size": self.batch_size}
-            self.result = trainer.pretrain_q(self.images, **sizes, terms=self.terms)
+            self.result = trainer.pretrain_q(self.images, **sizes)
 
     @override
     def needs_model(self, step: int) -> bool:
@@ -109,36 +100,29 @@ def check_starts(starts: Any) -> int:
 
 
 class Pretraining:
-    """Trains Q on real images alone, with the rates of a trainer's optimizers.
+    """Trains Q by the terms about real images of a trainer's step, with the rates of its optimizers.
 
     Args:
         step: The trainer's step.
         streams: The trainer's streams of random numbers, which stay as they are.
-        terms: The terms that Q is trained by; those of their first step, if they have a schedule.
         to_floats: Makes a batch of the images that are given floats on the device.
 
     Raises:
         ValueError: No term that Q can be begun by, or nothing in Q that is trained.
     """
 
-    def __init__(
-        self,
-        step: InfoGANStep,
-        streams: RandomStreams,
-        terms: Sequence[Regularizer],
-        to_floats: Callable[[Tensor], Tensor],
-    ) -> None:
+    def __init__(self, step: InfoGANStep, streams: RandomStreams, to_floats: Callable[[Tensor], Tensor]) -> None:
         self._step, self._model, self._to_floats = step, step.model, to_floats
-        self._terms = [term for term in terms if isinstance(term, RealImageRegularizer)]
+        self._terms = [term for term in step.regularizers if isinstance(term, RealImageRegularizer)]
         self._codes = [term.code for term in self._terms if isinstance(term, RealImageInformation) and term.is_due(0)]
         if not self._codes:
             raise ValueError(
-                "Q is begun by a RealImageInformation term, and there is none from the first step on; give the trainer "
-                "regularizers=[RealImageInformation('CODE')] or pretrain_q such terms="
+                "Q is pretrained by a RealImageInformation term, and the trainer has none from the first step on; give "
+                "it regularizers=[RealImageInformation('CODE')]"
             )
         groups = self._model.parameter_groups()
-        self._head = groups["q_head"]
-        self._parameters = groups["trunk"] + (self._head if "q_head" in step.information_trains else [])
+        self._begun_anew = groups["trunk"] + groups["q_head"]
+        self._parameters = groups["trunk"] + (groups["q_head"] if "q_head" in step.information_trains else [])
         if not self._parameters:
             raise ValueError("nothing of Q requires gradients, so it cannot be pretrained")
         optimizers, own = [*step.d_optimizers, *step.g_optimizers], {id(parameter) for parameter in self._parameters}
@@ -154,11 +138,13 @@ class Pretraining:
         compared = images[torch.randperm(len(images), generator=_rng(seed, "compared"))[:MAX_COMPARED]]
         posteriors, states = [], []
         networks = [network for network in (self._model.discriminator, self._model.q) if network is not None]
-        with preserve_rng(self._device), set_mode(*networks, training=True):
+        with preserve_rng(self._device), eval_mode(*networks):
+            for network in networks:
+                train_unfrozen(network)
             for start in range(starts):
                 self._before.take()
                 try:
-                    self._begin(start, derive_seed(seed, "head", start))
+                    self._begin(start, derive_seed(seed, "weights", start))
                     self._train(images, steps, batch_size, derive_seed(seed, "images", start))
                     posteriors.append(self._posteriors(compared, start, steps))
                     states.append([clone(network.state_dict()) for network in networks])
@@ -171,9 +157,9 @@ class Pretraining:
 
     @torch.no_grad()
     def _begin(self, start: int, seed: int) -> None:
-        """Another head than the first start's: the same numbers in another order, whatever was drawn them from."""
+        """Other weights than the first start's: the same numbers in another order, whatever they were drawn from."""
         rng = torch.Generator().manual_seed(seed)
-        for parameter in self._head if start else []:
+        for parameter in self._begun_anew if start else []:
             order = torch.randperm(parameter.numel(), generator=rng).to(parameter.device)
             parameter.copy_(parameter.flatten()[order].view_as(parameter))
 

@@ -2,7 +2,7 @@
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,7 +25,6 @@ from infogan_lib.data.validation import BatchLimits, check_images, check_shape_a
 from infogan_lib.distributed import Processes
 from infogan_lib.losses import AdversarialLoss, PairedAdversarialLoss
 from infogan_lib.model.infogan import InfoGAN
-from infogan_lib.regularizers import RealImageRegularizer
 from infogan_lib.resume.ledger import RunLedger
 from infogan_lib.step.optimizers import Part
 from infogan_lib.step.precision import ContextState
@@ -33,7 +32,7 @@ from infogan_lib.step.replicas import check_first_batch
 from infogan_lib.step.step import InfoGANStep
 from infogan_lib.step.supervision import MissingLabels
 from infogan_lib.step.whole_step import StepQueue
-from infogan_lib.training.assembly import count_frozen, is_own, prepare_regularizers, settle_pixel_range
+from infogan_lib.training.assembly import count_frozen, is_own, settle_pixel_range
 from infogan_lib.training.pretraining import Pretraining, QStarts, check_starts
 from infogan_lib.training.summary import summarize, summary_rows
 
@@ -154,36 +153,29 @@ class Stepper(ABC):
             self._queue.roll_back(launched)
             raise
 
-    def pretrain_q(
-        self,
-        images: Any,
-        *,
-        steps: int = 300,
-        starts: int = 3,
-        batch_size: int = 128,
-        terms: Sequence[RealImageRegularizer] | None = None,
-    ) -> QStarts:
+    def pretrain_q(self, images: Any, *, steps: int = 300, starts: int = 3, batch_size: int = 128) -> QStarts:
         """Train Q on real images alone, before the first step, so that fewer classes share a category.
 
-        Q and the layers of D that it reads through are begun several times, each time with a head of other initial
-        weights and other batches. They are left as in the start whose categories agree most with those of the others.
-        Everything else is as before: the rest of D, G, the optimizers' states, and all random streams. In a program
-        that calls `fit` give that `callbacks=[PretrainQ(images)]` instead, which a resumed run passes over.
+        Q and the layers of D that it reads through are begun several times and trained by the trainer's terms about
+        real images: once from the weights that they have, then each time from these in another order, which are weights
+        of the same distribution. They are left as in the start whose categories agree most with those of the others.
+        Everything else is as before: what is frozen, the rest of D, G, the optimizers' states, all random streams. For
+        a D that has learned something already give one start, or freeze its layers. A program that calls `fit` gives it
+        `callbacks=[PretrainQ(images)]` instead, which a resumed run passes over.
 
         Args:
             images: A Tensor or array of images (N, *image_shape) as for `fit`, of which some thousands are enough.
             steps: The number of steps of each start, at the rates that the optimizers have now.
             starts: The number of starts: 1, or at least 3.
             batch_size: The number of images in a step.
-            terms: The terms that Q is trained by, such as `[RealImageInformation("digit")]`; those of the trainer that
-                are about real images if None.
 
         Returns:
             How much the starts agree, and which one is kept.
 
         Raises:
             TypeError: images or an argument of another type.
-            ValueError: images that do not fit the model, a number that is too small, or no `RealImageInformation`.
+            ValueError: images that do not fit the model, a number that is too small, or no `RealImageInformation`
+                from the first step on.
             NonFiniteLossError: what Q says of the images turned NaN or infinite; Q is as it was.
             RuntimeError: a step was made already.
         """
@@ -199,14 +191,14 @@ class Stepper(ABC):
         images = check_tensor("images", to_tensor(images))
         self._check_data(images)
         self._train_what_learns()
-        prepared = self._step.regularizers
-        if terms is not None:
-            prepared = prepare_regularizers(terms, self.model, seed=self._seed)
         to_range = self.model.pixel_range or UNKNOWN_RANGE
-        begun = Pretraining(
-            self._step, self.streams, prepared, lambda x: images_of(as_floats(x, self._transfer, to_range, self._dtype))
+
+        def to_floats(x: Tensor) -> Tensor:
+            return images_of(as_floats(x, self._transfer, to_range, self._dtype))
+
+        found = Pretraining(self._step, self.streams, to_floats).run(
+            images, **sizes, seed=derive_seed(self._seed, "pretrain_q")
         )
-        found = begun.run(images, **sizes, seed=derive_seed(self._seed, "pretrain_q"))
         self.distributed.share([*self.model.parameters(), *self.model.buffers()])
         return found
 
