@@ -119,8 +119,11 @@ class Run:
         return data.train, labels
 
     def callbacks(self, data: LabeledImages) -> list[Callback]:
-        """The callbacks: progress, and Q's starts where these are wanted."""
-        starts = read_settings(self.settings).get(STARTS, 0)
+        """The callbacks: progress, and Q's starts, which a recipe may have by itself."""
+        starts = read_settings(self.settings).get(STARTS)
+        if self.networks.startswith("recipe:") and starts is None:
+            recipe = recipes.get(self.networks.removeprefix("recipe:"), width=0.01, epochs=None, steps=self.steps)
+            return [ProgressLines(self.title), *recipe.callbacks(data.train)]
         return [ProgressLines(self.title), *([PretrainQ(data.train, starts=starts)] if starts else [])]
 
     def trainer(self, data: LabeledImages) -> InfoGANTrainer:

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import infogan_lib as ig
 from infogan_lib import losses, regularizers
+from infogan_lib.callbacks import PretrainQ
 from infogan_lib.data.augmentation import RandomAffine, Translation
 from infogan_lib.step.replicas import tensors_in
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
@@ -154,6 +155,10 @@ CASES: dict[str, dict[str, Any]] = {
     "iterable": {"data": "iterable"},
     "labels": {"data": "labeled", "latent": LABELED},
     "labels of some": {"data": "half labeled", "latent": LABELED, "accumulation_steps": 2},
+    "pretrained": {
+        "regularizers": lambda: [regularizers.RealImageInformation("digit")],
+        "callbacks": lambda: [PretrainQ(images(40, dtype=torch.float64), steps=3, starts=3, batch_size=8)],
+    },
     "learned prior": {
         "latent": ig.LatentSpec(z=ig.Noise(5), digit=ig.Categorical(4, learn_probs_after=3), style=ig.Uniform(2)),
         "regularizers": None,
@@ -168,6 +173,7 @@ def build(case: dict[str, Any]) -> tuple[ig.InfoGANTrainer, Any, dict[str, Any]]
     latent, networks = case.pop("latent", LATENT), case.pop("networks", None)
     g, d = (dense_generator(), dense_discriminator()) if networks is None else networks()
     fit = {name: case.pop(name) for name in ("steps", "batch_size", "num_workers", "checkpoints") if name in case}
+    fit |= {"callbacks": case.pop("callbacks")()} if "callbacks" in case else {}
     if case["data"] in ("list", "loader", "own loader", "iterable"):
         del fit["batch_size"]
     terms, data, sgd = case.pop("regularizers"), data_of(case.pop("data")), case.pop("sgd")

@@ -113,6 +113,7 @@ CALLED_BY_THE_LIBRARY = {
     "hub.PretrainedGenerator": "what from_pretrained makes",
     "hub.PretrainedGenerator.run_generator": "the forward pass of decode",
     "hub.PretrainedGenerator.forward": "the forward pass of decode",
+    "recipes.Recipe.callbacks": "any data, of which fit checks what it is",
     "data.ImageFolder.__getitem__": "an item of a data set, which a loader indexes",
 }
 
@@ -1336,6 +1337,7 @@ rows(
     q_network=MODULE,
     tap=[3, [1], "nowhere", Nothing()],
     optimizers=[*OBJECT, None, ig.Optimizers],
+    starts=["3", -1, 1.5, True, None, 2],
     decay_start=[*WEIGHT, 1.0, 2],
     engine=[*OBJECT, None, ig.Engine],
     trainer_kwargs=[3, "text", [1], {3: 1}, None, Nothing()],

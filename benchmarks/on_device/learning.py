@@ -88,14 +88,14 @@ def _bare_run(sizes: Sizes, name: str, all_digits: bool, seed: int, folder: Any)
     recipe = recipes.get(name, width=sizes.of(1.0, 0.05), seed=seed, **sizes.of({}, {"steps": 3}), **overrides)
     data = load_mnist(BUNDLED)
     recipe = recipe.for_images(len(data["train"][0]))
-    trainer = sizes.trainer(recipe)
+    trainer, images = sizes.trainer(recipe), recipe.images(data["train"][0])
     try:
         trainer.fit(
-            recipe.images(data["train"][0]),
+            images,
             epochs=recipe.epochs,
             steps=recipe.steps,
             batch_size=recipe.batch_size,
-            callbacks=[_StopsInTime(sizes)],
+            callbacks=[*recipe.callbacks(images), _StopsInTime(sizes)],
             checkpoints=folder,
         )
     except SystemExit:

@@ -10,12 +10,15 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 import learning
 from infogan_lib import recipes
+from infogan_lib.callbacks import PretrainQ
 from infogan_lib.regularizers import R1
 from meter.classifier import train_classifier
 from meter.data import load
@@ -38,6 +41,29 @@ def test_settings_are_read():
     for bad in ("unknown", "a=__import__('os')", "a=1+", "a=open('x')"):
         with pytest.raises(ValueError, match=r"settings must be|expected a Python literal|malformed node"):
             read_settings([bad])
+
+
+def a_run(**changes):
+    run = {"data": "mnist", "select": "train", "networks": "bn", "seed": 0, "steps": 100, "batch_size": 8}
+    run |= {"channels": 2, "init": "dcgan", "settings": (), "label": ""}
+    return learning.Run(**run | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "starts"),
+    [
+        ({}, []),
+        ({"settings": ("starts=3",)}, [(3, 200)]),
+        ({"networks": "recipe:default"}, [(5, 10)]),
+        ({"networks": "recipe:default", "settings": ("starts=0",)}, []),
+        ({"networks": "recipe:paper"}, []),
+    ],
+)
+def test_q_has_the_starts_that_are_wanted_or_those_of_the_recipe(changes, starts):
+    data = SimpleNamespace(train=torch.zeros(4, 1, 28, 28))
+    began = [callback for callback in a_run(**changes).callbacks(data) if isinstance(callback, PretrainQ)]
+    assert [(callback.starts, callback.steps) for callback in began] == starts
+    assert all(callback.images is data.train for callback in began)
 
 
 def record(seed, **figures):

@@ -24,6 +24,7 @@ QUICK = [
     "mode seeking",
     "penalties",
     "spectral normalization",
+    "pretrained",
     "random items",
     "loader with dropout",
     "labels of some",

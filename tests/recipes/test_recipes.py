@@ -8,6 +8,7 @@ from torch import nn
 
 import infogan_lib as ig
 from infogan_lib import recipes
+from infogan_lib.callbacks import PretrainQ
 from infogan_lib.step.optimizers import PARTS, check_information_trains
 
 NAMES = recipes.available()
@@ -239,6 +240,24 @@ def test_images_are_resized():
 def test_mistakes_are_named(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_the_starts_of_q_are_in_proportion_to_the_run():
+    images = torch.zeros(4, 1, 28, 28)
+    (begun,) = narrow("default", steps=50).callbacks(images)
+    assert isinstance(begun, PretrainQ)
+    assert (begun.images is images, begun.steps, begun.starts) == (True, 5, 5)
+    assert [narrow("best").callbacks(images)[0].steps, narrow("default", starts=3).callbacks(images)[0].starts] == [
+        200,
+        3,
+    ]
+    for recipe, data in [
+        (narrow("default", steps=9), images),  # too short
+        (narrow("default"), [images]),  # batches
+        (narrow("default", starts=0), images),
+        (narrow("paper"), images),
+    ]:
+        assert recipe.callbacks(data) == []
 
 
 def test_a_recipe_of_your_own(monkeypatch):

@@ -52,6 +52,7 @@ def fit_recipe(
         callbacks=[
             _ResumeMessage(),
             JSONLLogger(log),
+            *recipe.callbacks(data),
             *callbacks,
             ProgressBar(every=_LINE_EVERY, file=None if sys.stderr and sys.stderr.isatty() else sys.stdout),
             monitor,

@@ -183,6 +183,7 @@ def _train(job: Job) -> dict[str, float]:
         epochs=recipe.epochs,
         steps=recipe.steps,
         batch_size=recipe.batch_size,
+        callbacks=recipe.callbacks(images),
         progress=False,
         checkpoints=job.folder,
     )

@@ -32,6 +32,8 @@ from infogan_lib.networks import Tap
 from infogan_lib.networks.q_head import QHeadFactory
 from infogan_lib.step import Engine, LinearDecay, Optimizers
 from infogan_lib.training import InfoGANTrainer
+from infogan_lib.training.callbacks import Callback
+from infogan_lib.training.pretraining import PretrainQ, check_starts
 
 
 @dataclass(kw_only=True)
@@ -52,6 +54,8 @@ class Recipe:
         optimizers: Learning rates and optimizers.
         decay_start: Fraction of `steps` after which the learning rates fall linearly to zero; None for constant rates.
         engine: Device and precision.
+        starts: Number of starts that Q has on real images alone before the first step, as `PretrainQ` makes them, each
+            of a tenth of `steps`, 200 at most; 0 for none.
         trainer_kwargs: Further keywords of `InfoGANTrainer`. Without "regularizers" a recipe has none.
         name: Name of the recipe; set by `get`.
         width: Factor on the channels of the networks; set by `get`.
@@ -71,6 +75,7 @@ class Recipe:
     optimizers: Optimizers = field(default_factory=Optimizers)
     decay_start: float | None = None
     engine: Engine = field(default_factory=Engine)
+    starts: int = 0
     trainer_kwargs: dict[str, Any] = field(default_factory=dict)
     name: str = ""
     width: float = 1.0
@@ -90,6 +95,8 @@ class Recipe:
         check_type("engine", self.engine, Engine)
         if self.decay_start is not None and check_float("decay_start", self.decay_start, minimum=0) >= 1:
             raise ValueError(f"decay_start must be below 1, but got {self.decay_start}")
+        if check_int("starts", self.starts, minimum=0) > 0:
+            check_starts(self.starts)
         for key in check_type("trainer_kwargs", self.trainer_kwargs, dict):
             check_type("a name in trainer_kwargs", key, str)
 
@@ -150,6 +157,19 @@ class Recipe:
         settings = {"regularizers": (), "optimizers": optimizers, "engine": self.engine, "seed": self.seed}
         settings |= {**self.trainer_kwargs, **overrides}
         return InfoGANTrainer(self.model(), **settings)
+
+    def callbacks(self, images: Any) -> list[Callback]:
+        """The callbacks that `fit` needs for the recipe: `PretrainQ`, if it has `starts` and is long enough for them.
+
+        Args:
+            images: The training images, as `images` makes them; other data than a Tensor is not pretrained on.
+        """
+        steps = min(_START_STEPS, (self.steps or 0) // 10)
+        wants_starts = self.starts > 0 and steps > 0 and isinstance(images, Tensor)
+        return [PretrainQ(images, steps=steps, starts=self.starts)] if wants_starts else []
+
+
+_START_STEPS = 200
 
 
 def resize_images(images: Tensor, size: int) -> Tensor:
