@@ -3,7 +3,7 @@
     python tests/docs_code.py README.md docs/labels.md
 
 What takes long is shortened by hooks: `InfoGANTrainer.fit` makes `STEPS` steps, whatever it is asked for, on batches of
-at most `BATCH` images; `Evaluator` is due in the last of them; torch.compile traces and compiles nothing. A block that
+at most `BATCH` images, as does `pretrain_q`; `Evaluator` is due in the last of them; torch.compile traces and compiles nothing. A block that
 cannot run follows a line ``<!-- not run: the reason -->``. Prints JSON: the fault of each page, or null.
 """
 
@@ -37,7 +37,7 @@ def blocks(page: str) -> list[tuple[str, int, str]]:
 
 
 def shorten() -> None:
-    fit, evaluator = InfoGANTrainer.fit, Evaluator.__init__
+    fit, evaluator, pretrain = InfoGANTrainer.fit, Evaluator.__init__, InfoGANTrainer.pretrain_q
 
     def short_fit(self, data, *, epochs=None, steps=None, batch_size=128, **arguments):
         assert (epochs is None) != (steps is None)
@@ -46,7 +46,10 @@ def shorten() -> None:
     def due_evaluator(self, *arguments, every, **more):
         evaluator(self, *arguments, every=min(every, STEPS), **more)
 
-    InfoGANTrainer.fit, Evaluator.__init__ = short_fit, due_evaluator
+    def short_pretraining(self, images, *, starts=5, batch_size=128, **_):
+        return pretrain(self, images, steps=STEPS, starts=starts, batch_size=min(batch_size, BATCH))
+
+    InfoGANTrainer.fit, Evaluator.__init__, InfoGANTrainer.pretrain_q = short_fit, due_evaluator, short_pretraining
     torch.compile = partial(torch.compile, backend="eager")
 
 

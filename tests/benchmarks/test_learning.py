@@ -53,7 +53,7 @@ def a_run(**changes):
     ("changes", "starts"),
     [
         ({}, []),
-        ({"settings": ("starts=3",)}, [(3, 200)]),
+        ({"settings": ("starts=3",)}, [(3, 300)]),
         ({"networks": "recipe:default"}, [(5, 10)]),
         ({"networks": "recipe:default", "settings": ("starts=0",)}, []),
         ({"networks": "recipe:paper"}, []),

@@ -75,7 +75,7 @@ class PretrainQ(Callback):
 
     on_all_processes = True
 
-    def __init__(self, images: Any, *, steps: int = 200, starts: int = 5, batch_size: int = 128) -> None:
+    def __init__(self, images: Any, *, steps: int = 300, starts: int = 5, batch_size: int = 128) -> None:
         self.images = images
         self.steps, self.starts = check_int("steps", steps, minimum=1), check_starts(starts)
         self.batch_size = check_int("batch_size", batch_size, minimum=1)

@@ -153,7 +153,7 @@ class Stepper(ABC):
             self._queue.roll_back(launched)
             raise
 
-    def pretrain_q(self, images: Any, *, steps: int = 200, starts: int = 5, batch_size: int = 128) -> QStarts:
+    def pretrain_q(self, images: Any, *, steps: int = 300, starts: int = 5, batch_size: int = 128) -> QStarts:
         """Train Q on real images alone, before the first step, so that fewer classes share a category.
 
         Q and the layers of D that it reads through are begun several times and trained by the trainer's terms about
