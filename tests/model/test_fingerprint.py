@@ -15,6 +15,7 @@ from infogan_lib import Tap
 from infogan_lib.checkpoints.bundle import read_bundle, write_bundle
 from infogan_lib.data.augmentation import Brightness, Translation
 from infogan_lib.model.fingerprint import model_fingerprint
+from infogan_lib.regularizers import Consistency
 from toys import LATENT, dense_discriminator, dense_generator, images, make_trainer
 
 TAP = Tap("4", "input")  # Q reads D's last hidden layer, so that it changes with D
@@ -64,6 +65,11 @@ CHANGES = [
     ({"q": lambda: head(nn.Tanh)}, {"q": head}, "'Q' does"),
     ({"augment": flip}, {"augment": identity}, "'augment' does"),
     ({"discriminator_augment": noisy}, {"discriminator_augment": flip}, "'discriminator_augment' does"),
+    (
+        {"regularizers": (Consistency(flip),)},
+        {"regularizers": (Consistency(identity),)},
+        r"'regularizers\[0\].augment' does",
+    ),
 ]
 
 

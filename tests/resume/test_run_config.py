@@ -9,7 +9,7 @@ import torch
 import infogan_lib as ig
 from infogan_lib import Checkpoints
 from infogan_lib.data import Brightness, Compose, Contrast
-from infogan_lib.regularizers import Consistency, DiscriminatorRegularizer
+from infogan_lib.regularizers import Consistency, DiscriminatorRegularizer, RealImageInformation
 from resume_toys import fit, trainer, weights
 
 RUN_BY_0_1 = Path(__file__).with_name("data") / "run_by_0_1"
@@ -47,6 +47,16 @@ def flip(images, rng):
             {"regularizers": [Consistency(Brightness(0.5))]},
             {"regularizers": [Consistency(Contrast(0.5))]},
             r"regularizers\[0\].augment.class was Brightness and is Contrast",
+        ),
+        (
+            {"regularizers": [RealImageInformation("digit", augment=None)]},
+            {"regularizers": [RealImageInformation("digit", augment=flip)]},
+            r"regularizers\[0\].augment was absent and is True",
+        ),
+        (
+            {"regularizers": [Consistency(flip)]},
+            {"regularizers": [Consistency(FlipOver())]},
+            r"regularizers\[0\].augment was True and is FlipOver",
         ),
         (
             {"regularizers": [Consistency(every=2)]},

@@ -81,7 +81,13 @@ def _regularizer_config(regularizer: Regularizer) -> dict[str, Any]:
     """The class of a regularizer and its public attributes."""
     attributes = {name: getattr(regularizer, name) for name in ("name", "weight", "after", "every")}
     attributes |= {name: value for name, value in vars(regularizer).items() if not name.startswith("_")}
-    return {"class": type(regularizer).__name__, **_plain_items(attributes)}
+    functions = {name: _augmentation_config(value) for name, value in attributes.items() if is_function(value)}
+    return {"class": type(regularizer).__name__, **_plain_items(attributes), **functions}
+
+
+def is_function(value: object) -> bool:
+    """Whether an attribute of a term is a function of images or anything else, and no network."""
+    return callable(value) and not isinstance(value, (nn.Module, type))
 
 
 def attributes(model: nn.Module, regularizers: Sequence[Regularizer]) -> dict[str, Any]:

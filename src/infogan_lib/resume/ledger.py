@@ -141,7 +141,8 @@ class RunLedger:
 
     def fingerprint(self, runs: int) -> Fingerprint:
         """What the networks and augmentations compute now from fixed inputs, in so many runs."""
-        return model_fingerprint(self._model, self._augmented, runs=runs)
+        views = {f"regularizers[{i}].augment": getattr(term, "augment", None) for i, term in enumerate(self._terms)}
+        return model_fingerprint(self._model, {**self._augmented, **views}, runs=runs)
 
     def metadata(self, segments: Path) -> dict[str, Any]:
         """The metadata of a checkpoint of now, for its manifest; the history is written into a folder of segments."""
