@@ -12,6 +12,8 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 import infogan_lib as ig
+from infogan_lib.data import Brightness, Compose
+from infogan_lib.regularizers import Consistency
 from infogan_lib.step import graph as graphs
 from infogan_lib.step.cpu_graph import CpuCapture
 from infogan_lib.step.graph import WARM_UP
@@ -284,6 +286,34 @@ def add_hook(t):
     t.model.discriminator[3].register_forward_hook(lambda module, args, made: 2 * made)
 
 
+class Scales(nn.Module):
+    """A layer of a user's, whose attributes are set later."""
+
+    def __init__(self):
+        super().__init__()
+        self.factor, self.range = None, (-1.0, 1.0)
+
+    def forward(self, x):
+        scaled = x if self.factor is None else x * self.factor
+        return (scaled * getattr(self, "gain", 1)).clamp(*self.range)
+
+
+def add_hook_of_a_weight(t):
+    t.model.discriminator[1].weight.register_hook(lambda grad: grad / 2)
+
+
+def add_hook_of_an_optimizer(t):
+    def clip(optimizer, args, kwargs):
+        for group in optimizer.param_groups:
+            nn.utils.clip_grad_value_(group["params"], 1e-4)
+
+    t.optimizers["d"].register_step_pre_hook(clip)
+
+
+def set_views(t):
+    t._step.regularizers[0].augment.augmentations[0].amount = 0.9
+
+
 CHANGES = {
     "dropout": set_layer("p", 0.9),
     "BatchNorm": set_layer("momentum", 0.5),
@@ -292,15 +322,26 @@ CHANGES = {
     "another layer": replace_activation,
     "another forward": replace_forward,
     "a hook": add_hook,
+    "what was None": set_layer("factor", 0.5),
+    "a tuple": set_layer("range", (-0.1, 0.1)),
+    "a new attribute": lambda t: setattr(t.model.generator[-2], "gain", 0.5),
+    "a hook of a weight": add_hook_of_a_weight,
+    "a hook of an optimizer": add_hook_of_an_optimizer,
+    "another function of a term": lambda t: setattr(t._step.regularizers[0], "augment", Brightness(0.9)),
+    "a setting of a function of a term": set_views,
 }
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_change_between_steps_is_one_in_a_recorded_step(change):
     def generator(width):
-        return nn.Sequential(dense_generator(width), nn.Dropout(0.3))
+        return nn.Sequential(dense_generator(width), Scales(), nn.Dropout(0.3))
 
-    made = [trainer(generator=generator, augment=Noises(), graph=g, pixel_range=(-1, 1)) for g in (False, True)]
+    def make(graph):
+        views = Consistency(Compose([Noises(), Brightness(0.1)]))
+        return trainer(generator=generator, augment=Noises(), regularizers=[views], graph=graph, pixel_range=(-1, 1))
+
+    made = [make(graph) for graph in (False, True)]
     for captured in (1, 2):
         for seed in range(FIRST + 2):
             found = []

@@ -86,6 +86,11 @@ class Regularizer(ABC):
         self.every = check_int("every", every, minimum=1)
 
 
+def is_function(value: object) -> bool:
+    """Whether an attribute of a term is a function, such as an augmentation, and no network."""
+    return callable(value) and not isinstance(value, (nn.Module, type))
+
+
 def check_several_names(argument: str, value: Any, what: str) -> tuple[str, ...] | None:
     """Return one name or several as a tuple, and None as it is, or raise a TypeError that names the argument."""
     names = (value,) if isinstance(value, str) else value

@@ -21,7 +21,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from infogan_lib.checkpoints.disk import CheckpointError
 from infogan_lib.latent.spec import LatentSpec
 from infogan_lib.losses import AdversarialLoss, PairedAdversarialLoss
-from infogan_lib.regularizers.base import Regularizer
+from infogan_lib.regularizers.base import Regularizer, is_function
 
 
 def run_config(
@@ -83,11 +83,6 @@ def _regularizer_config(regularizer: Regularizer) -> dict[str, Any]:
     attributes |= {name: value for name, value in vars(regularizer).items() if not name.startswith("_")}
     functions = {name: _augmentation_config(value) for name, value in attributes.items() if is_function(value)}
     return {"class": type(regularizer).__name__, **_plain_items(attributes), **functions}
-
-
-def is_function(value: object) -> bool:
-    """Whether an attribute of a term is a function of images or anything else, and no network."""
-    return callable(value) and not isinstance(value, (nn.Module, type))
 
 
 def attributes(model: nn.Module, regularizers: Sequence[Regularizer]) -> dict[str, Any]:

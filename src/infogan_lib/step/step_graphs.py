@@ -7,17 +7,21 @@ on the CPU a graph of operators.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from operator import is_
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adadelta, Optimizer, RMSprop
+from typing_extensions import override
 
 from infogan_lib._checks import describe
 from infogan_lib._warnings import warn
 from infogan_lib.data.labels import Batch, batch_of, tensors_of
 from infogan_lib.data.rng import RandomStreams
 from infogan_lib.networks.tap import FeatureHook
+from infogan_lib.regularizers.base import is_function
 from infogan_lib.step.cpu_graph import CpuCapture
 from infogan_lib.step.graph import Capture, CaptureError, CudaCapture, Graphs
 from infogan_lib.step.metrics import Row
@@ -33,11 +37,11 @@ class StepKind(NamedTuple):
         batch: Shape and dtype of each tensor of the batch.
         updates: Whether G is updated, and which priors follow the real images.
         terms: The settings of the losses, of the loss scale, of the augmentations, and of the regularizers that the
-            step has.
+            step has, with the functions that these call.
         frozen_parts: Which parameters require gradients.
         layers: The plain attributes of all modules, such as their mode and a rate of Dropout, what their `forward` is,
-            and their hooks.
-        optimizers: The settings of the optimizers, without the rates that schedules change.
+            and their hooks and those of their parameters.
+        optimizers: The settings of the optimizers, without the rates that schedules change, and their hooks.
     """
 
     batch: tuple[Any, ...]
@@ -56,6 +60,10 @@ class StepGraphs:
         self._optimizers = [*step.d_optimizers, *step.g_optimizers]
         self._failure: CaptureError | None = None
         self._modules: list[nn.Module] = []
+        self._plain: list[tuple[dict[str, Any], str]] = []  # the plain attributes, and what they were
+        self._values: list[Any] = []
+        self._found: tuple[Any, ...] = ()
+        self._sizes: list[int] = []
         self._find_modules()
         device = next(step.model.parameters()).device
         # Fused optimizers of CUDA read rates in float32.
@@ -91,8 +99,21 @@ class StepGraphs:
 
     def _find_modules(self) -> None:
         self._modules = [*self._step.model.modules(), *self._step.networks.modules()]
-        of_modules = map(vars, self._modules)
-        self._plain = [(items, name) for items in of_modules for name, value in items.items() if type(value) in _PLAIN]
+        self._find_attributes()
+
+    def _find_attributes(self) -> None:
+        attributes = [*map(vars, self._modules)]
+        self._sizes = [*map(len, attributes)]
+        self._plain = [(items, name) for items in attributes for name, v in items.items() if isinstance(v, _TRACKED)]
+
+    def _attributes(self) -> tuple[Any, ...]:
+        """The plain attributes of all modules, also those that they have got since the last step."""
+        if [*map(len, map(vars, self._modules))] != self._sizes:
+            self._find_attributes()
+        values = [attributes.get(name) for attributes, name in self._plain]
+        if len(values) != len(self._values) or not all(map(is_, values, self._values)):
+            self._values, self._found = values, tuple(map(_plain, values))
+        return self._found
 
     def give_up(self, error: CaptureError) -> None:
         """Say why no step is captured from now on. Raises RuntimeError if that was asked for."""
@@ -111,7 +132,7 @@ class StepGraphs:
             (name, value)
             for number, group in enumerate(self._groups)
             for name, value in group.items()
-            if isinstance(value, (*_PLAIN, tuple)) and not (name == "lr" and number in self._rates)
+            if isinstance(value, _TRACKED) and not (name == "lr" and number in self._rates)
         ]
         return StepKind(
             tuple((tensor.shape, tensor.dtype) for tensor in tensors_of(real)),
@@ -123,8 +144,8 @@ class StepGraphs:
                 *((id(r), _settings(r)) for r in step.due),
             ),
             tuple(p.requires_grad for m in self._modules for p in m._parameters.values() if p is not None),
-            (*[attributes.get(name) for attributes, name in self._plain], *map(_calls, self._modules)),
-            tuple(settings),
+            (self._attributes(), *map(_calls, self._modules)),
+            (*settings, *(hook for optimizer in self._optimizers for hook in _hooks_of(optimizer))),
         )
 
     def _state(self) -> list[Tensor]:
@@ -212,14 +233,57 @@ def _calls(module: nn.Module) -> tuple[Any, ...]:
     """What a call of a module runs: its `forward`, which may be replaced, and its hooks, without the tap's."""
     hooks = (module._forward_pre_hooks, module._forward_hooks, module._backward_pre_hooks, module._backward_hooks)
     of_others = (hook for kind in hooks for hook in kind.values() if not isinstance(hook, FeatureHook))
-    return (getattr(module.forward, "__func__", module.forward), *of_others)
+    of_parameters = (hook for p in module._parameters.values() if p is not None for hook in _hooks_of(p))
+    return (getattr(module.forward, "__func__", module.forward), *of_others, *of_parameters)
 
 
-_PLAIN = (bool, int, float, str)
+def _hooks_of(part: object) -> list[Any]:
+    """The hooks of a parameter or an optimizer."""
+    names = "_backward_hooks", "_post_accumulate_grad_hooks", "_optimizer_step_pre_hooks", "_optimizer_step_post_hooks"
+    return [hook for name in names for hook in (getattr(part, name, None) or {}).values()]
 
 
-def _settings(part: object) -> tuple[Any, ...]:
-    """The names and values of an object's plain attributes; the library's own keep what changes in a step apart."""
+_PLAIN = (bool, int, float, str, np.generic, type(None))
+_TRACKED = (*_PLAIN, tuple)
+
+
+def _plain(value: Any) -> Any:
+    """An attribute's value; the class of one that is not plain, which may be another object in each step."""
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    return value if isinstance(value, _PLAIN) else type(value)
+
+
+class _Same:
+    """An object by its identity, which no other one has as long as this is kept."""
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.value is self.value
+
+    @override
+    def __hash__(self) -> int:
+        return id(self.value)
+
+
+def _settings(part: object, depth: int = 3) -> tuple[Any, ...]:
+    """The names and values of an object's plain attributes, and of the functions and their settings among the others.
+
+    The library's own objects keep what changes in a step apart.
+    """
     is_own = type(part).__module__.startswith("infogan_lib.")
-    items = getattr(part, "__dict__", {}).items()
-    return tuple((n, v) for n, v in items if isinstance(v, _PLAIN) and not (is_own and n.startswith("_")))
+    items = enumerate(part) if isinstance(part, (list, tuple)) else getattr(part, "__dict__", {}).items()
+    found: list[Any] = []
+    for name, value in items:
+        if is_own and str(name).startswith("_"):
+            continue
+        if isinstance(value, _PLAIN):
+            found.append((name, value))
+        elif depth > 0 and is_function(value):
+            found.append((name, _Same(value), *_settings(value, depth - 1)))
+        elif depth > 0 and isinstance(value, (list, tuple)):
+            found.append((name, *_settings(value, depth - 1)))
+    return tuple(found)
