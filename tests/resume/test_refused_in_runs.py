@@ -5,10 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
 
 import infogan_lib as ig
-from infogan_lib import Checkpoints, Optimizers
+from infogan_lib import Checkpoints, LinearDecay, Optimizers
 from resume_toys import StopsAt, all_equal, fit, same_run, trainer, weights
 from toys import images
 
@@ -169,6 +170,51 @@ def test_an_optimizer_that_could_not_be_resumed_is_not_saved(tmp_path, spoils):
     spoils(t)
     with pytest.raises(ig.CheckpointError, match="so nothing was saved"):
         t.save_checkpoint(tmp_path / "own")
+
+
+def set_group(name, value):
+    return lambda t: t.optimizers["d"].param_groups[0].update({name: value})
+
+
+UNSAVABLE = {
+    "a rate that is a Tensor": (set_group("lr", torch.tensor(1e-3)), r"param_groups\[0\].lr must be a finite number"),
+    "another kernel": (set_group("fused", False), r"param_groups\[0\].fused must be True, but got False"),
+    "another direction": (set_group("maximize", True), r"param_groups\[0\].maximize must be False, but got True"),
+    "an attribute of a schedule": (lambda t: setattr(t.schedulers[0], "note", 3), "'note' is unknown here"),
+    "another function of rates": (
+        lambda t: setattr(t.schedulers[0], "lr_lambdas", [lambda step: 0.5]),
+        r"lr_lambdas\[0\] must be a dict",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), UNSAVABLE.values(), ids=UNSAVABLE)
+def test_what_a_callback_has_changed_and_no_run_could_resume_is_not_saved(tmp_path, change, message):
+    def make():
+        return trainer(optimizers=Optimizers(scheduler=LinearDecay(20)))
+
+    settings = Checkpoints(tmp_path, every=2, keep=1)
+    with pytest.raises(ig.CheckpointError, match=f"{message}.*, so nothing was saved"):
+        fit(make(), callbacks=[Does(change)], checkpoints=settings)
+    assert same_run(fit(make(), checkpoints=settings), fit(make()))
+
+
+def test_a_group_of_parameters_that_a_callback_adds_is_not_saved(tmp_path):
+    def add(t):
+        t.optimizers["d"].add_param_group({"params": [nn.Parameter(torch.ones(1))]})
+
+    with pytest.raises(ig.CheckpointError, match=r"param_groups must be .*, so nothing was saved"):
+        fit(trainer(), callbacks=[Does(add)], checkpoints=tmp_path)
+
+
+def test_what_a_program_changes_after_its_calls_is_saved(tmp_path):
+    change = set_group("maximize", True)
+    t, again = fit(trainer(), steps=4), trainer()
+    for one in (t, again):
+        change(one)
+    t.save_checkpoint(tmp_path)
+    again.load_checkpoint(tmp_path)
+    assert all_equal(list(weights(t).values()), list(weights(again).values()))
 
 
 def test_a_learning_rate_that_an_optimizer_of_the_users_has_spoiled_is_not_saved(tmp_path):

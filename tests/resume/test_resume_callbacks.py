@@ -111,6 +111,16 @@ def test_lines_that_another_run_has_added_since_are_not_cut(tmp_path):
     assert lines_in(log) == [*both, *range(3, STEPS + 1)]
 
 
+def test_a_place_beyond_any_file_is_not_that_of_the_runs_lines(tmp_path):
+    log = tmp_path / "log.jsonl"
+    fit(trainer(), steps=3, callbacks=[JSONLLogger(log)])
+    resumed = JSONLLogger(log)
+    resumed.load_state_dict({"start": 2**53, "lines": 1, "step": 1})  # as a forged checkpoint has it
+    with pytest.warns(UserWarning, match="is not the log that the run left, which had 1 lines up to step 1"):
+        fit(trainer(), steps=2, callbacks=[resumed])
+    assert lines_in(log) == [1, 2, 3, 1, 2]
+
+
 def test_a_whole_last_line_without_an_end_stays(tmp_path):
     log = tmp_path / "log.jsonl"
     fit(trainer(), steps=3, callbacks=[JSONLLogger(log)], checkpoints=tmp_path)

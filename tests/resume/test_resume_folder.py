@@ -207,7 +207,7 @@ def test_a_relative_folder_stays_where_it_was(tmp_path, monkeypatch):
 
 
 def test_an_interrupt_at_any_line_of_locking_leaves_no_lock(tmp_path):
-    ledger = SimpleNamespace(max_bytes=2**20, size=1, check_state=None, parts={})
+    ledger = SimpleNamespace(max_bytes=2**20, size=1, check_state=None, parts={}, end_call=lambda: None)
     settings = SimpleNamespace(path=tmp_path, keep=1)
     interrupts = 0
     while True:

@@ -7,7 +7,7 @@ Other optimizers keep what they like, and nobody but they can tell what fits.
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -58,13 +58,17 @@ _SCHEDULER_ATTRIBUTES = {
 """The attributes of torch's schedulers that are not of a certain form, or have bounds."""
 
 
-def optimizer_schema(optimizer: Optimizer) -> Record:
-    """The description of what `optimizer.load_state_dict` may be given."""
+def optimizer_schema(optimizer: Optimizer, groups: Sequence[Mapping[str, Any]] | None = None) -> Record:
+    """The description of what `optimizer.load_state_dict` may be given.
+
+    Args:
+        optimizer: The optimizer.
+        groups: Its groups as plain data, by whose settings others are judged; those of now if None.
+    """
     base = _torch_class(optimizer)
     state: dict[int, Kind] = {}
-    groups: list[Kind] = []
-    plain_groups = to_plain_data(optimizer.state_dict()["param_groups"])  # numbers of numpy are saved as plain ones
-    for group, plain in zip(optimizer.param_groups, plain_groups, strict=True):
+    kinds: list[Kind] = []
+    for group, plain in zip(optimizer.param_groups, groups or plain_groups(optimizer), strict=False):
         numbers = plain["params"]
         for number, parameter in zip(numbers, group["params"], strict=True):
             moments = None if base is None else _moments(optimizer, base, group, parameter)
@@ -74,10 +78,15 @@ def optimizer_schema(optimizer: Optimizer) -> Record:
         # What settings of other classes may be only they know, but a learning rate is one.
         judged = plain if base is type(optimizer) else {k: v for k, v in plain.items() if k == "lr" and v is not None}
         settings = {name: _setting(name, value) for name, value in judged.items()}
-        groups.append(Record(settings | {"params": OneOf((numbers,))}, is_open=True))
+        kinds.append(Record(settings | {"params": OneOf((numbers,))}, is_open=True))
     is_open = base is not type(optimizer)  # which may keep more, and also in `state` by another key than a parameter
-    fields = {"state": Record(state, optional=frozenset(state), is_open=is_open), "param_groups": Items(tuple(groups))}
+    fields = {"state": Record(state, optional=frozenset(state), is_open=is_open), "param_groups": Items(tuple(kinds))}
     return Record(fields, is_open=is_open)
+
+
+def plain_groups(optimizer: Optimizer) -> list[dict[str, Any]]:
+    """An optimizer's groups as they are saved: numbers of numpy as plain ones."""
+    return to_plain_data(optimizer.state_dict()["param_groups"])
 
 
 def misfits(optimizer: Optimizer, saved: Any, schema: Record) -> Iterator[tuple[nn.Parameter, str, Tensor]]:

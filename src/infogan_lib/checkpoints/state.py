@@ -5,8 +5,8 @@ before anything is changed; if a part still refuses its state, all parts are res
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from copy import copy
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,7 +21,7 @@ from infogan_lib._schema import Described, Items, Kind, ListOf, Plain, Text
 from infogan_lib._warnings import warn
 from infogan_lib.checkpoints.compare import check_names, check_tensors
 from infogan_lib.checkpoints.disk import CheckpointError
-from infogan_lib.checkpoints.optimizer_schema import OUTLINE, misfits, optimizer_schema, scheduler_schema
+from infogan_lib.checkpoints.optimizer_schema import OUTLINE, misfits, optimizer_schema, plain_groups, scheduler_schema
 from infogan_lib.checkpoints.tensor_file import to_plain_data
 
 
@@ -113,11 +113,28 @@ def clone(state: Any) -> Any:
     return type(state)(map(clone, state)) if type(state) in (list, tuple) else state
 
 
+@contextmanager
+def _refused_where_it_does_not_fit(path: Path, what: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise CheckpointError(
+            path,
+            f"{error}, so nothing was saved, as it could not be resumed; something other than the training step has "
+            f"written to the {what}, such as a callback. Earlier checkpoints are still there",
+        ) from error
+
+
 class OptimizerState(Checkable):
     """The states of several optimizers, D's first."""
 
     def __init__(self, optimizers: Sequence[Optimizer]) -> None:
         self._optimizers = optimizers
+        self._groups: list[Any] = [None] * len(optimizers)  # those that a run which is resumed will have
+
+    def watch(self, *, is_on: bool) -> None:
+        """Remember the settings before a call of `fit`, whose callbacks may change them; or forget them after it."""
+        self._groups = [plain_groups(optimizer) if is_on else None for optimizer in self._optimizers]
 
     def state_dict(self) -> list[dict[str, Any]]:
         """The state of each."""
@@ -142,20 +159,14 @@ class OptimizerState(Checkable):
 
         Raises CheckpointError for a moment that is NaN, or a setting that `check` would refuse.
         """
-        for number, (optimizer, state) in enumerate(zip(self._optimizers, states, strict=True)):
+        for number, (optimizer, groups, state) in enumerate(zip(self._optimizers, self._groups, states, strict=True)):
             name = f"optimizers[{number}]"
-            try:
-                optimizer_schema(optimizer).check(state, name)
+            with _refused_where_it_does_not_fit(path, "optimizer"):
+                optimizer_schema(optimizer, groups).check(state, name)
                 for key, moments in state["state"].items():
                     for moment, value in moments.items() if isinstance(moments, dict) else ():
                         if isinstance(value, Tensor) and value.is_floating_point() and value.isnan().any():
                             raise ValueError(f"{name}.state.{key}.{moment} must be finite, but holds NaN")
-            except ValueError as error:
-                raise CheckpointError(
-                    path,
-                    f"{error}, so nothing was saved; something other than the training step has written to the "
-                    "optimizer, such as a callback. Earlier checkpoints are still there",
-                ) from error
 
     def _check_sizes(self, path: Path, state: Any) -> None:
         if not isinstance(state, (list, tuple)):
@@ -236,6 +247,17 @@ class StateList(Checkable):
     def __init__(self, parts: Sequence[Stateful]) -> None:
         self.parts = parts
         self._names = [type(part).__name__ for part in parts]
+        self._schemas: list[Kind] = [Plain()] * len(parts)
+
+    def watch(self, *, is_on: bool) -> None:
+        """Remember what fits the parts before a call of `fit`, whose callbacks may change them; or forget it after."""
+        self._schemas = [_schema_of(part) if is_on else Plain() for part in self.parts]
+
+    def check_savable(self, path: Path, states: Sequence[Sequence[Any]]) -> None:
+        """Check that what `state_dict` returned fits the parts of a run that is resumed. Raises CheckpointError."""
+        for schema, (name, state) in zip(self._schemas, states, strict=True):
+            with _refused_where_it_does_not_fit(path, name):
+                schema.check(state, name)
 
     def state_dict(self) -> list[list[Any]]:
         """The class name and the state of each."""

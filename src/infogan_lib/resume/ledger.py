@@ -163,6 +163,20 @@ class RunLedger:
     def begin_call(self) -> None:
         """Remember what the callbacks of a call of `fit` may change, before it begins."""
         self._attributes = self._read_attributes()
+        self._watch(is_on=True)
+
+    def end_call(self) -> None:
+        """Forget what was remembered of optimizers and schedules, which the program may change between its calls."""
+        self._watch(is_on=False)
+
+    def _watch(self, *, is_on: bool) -> None:
+        self.optimizers.watch(is_on=is_on)
+        self.parts["schedulers"].watch(is_on=is_on)
+
+    def check_savable(self, path: Path, state: Mapping[str, Any]) -> None:
+        """Check that a state can be resumed by a trainer as this one was before the call. Raises CheckpointError."""
+        self.optimizers.check_savable(path, state["optimizers"])
+        self.parts["schedulers"].check_savable(path, state["schedulers"])
 
     def warn_of_attributes(self, path: Path, metadata: Mapping[str, Any]) -> None:
         """Warn of what callbacks had changed when a checkpoint was saved, and have not changed again by now."""
@@ -263,7 +277,7 @@ class RunLedger:
             makedirs_synced(folder)
         check_free(folder, TRAINER_STATE)  # a run that is under way holds its folder, so look before waiting for it
         state = CompositeState(**self.parts).state_dict()
-        self.optimizers.check_savable(folder, state["optimizers"])
+        self.check_savable(folder, state)
         with hold_for_writing(folder) as is_alone:
             check_free(folder, TRAINER_STATE)
             metadata = self.metadata(make_segment_folder(folder))

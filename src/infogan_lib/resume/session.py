@@ -93,6 +93,7 @@ class FitSession:
             self._record_end(error)
         finally:
             self.close()
+            self._ledger.end_call()
 
     def close(self) -> None:
         """Release the folder, if it is held; again where an interrupt came before this was done."""
@@ -326,7 +327,7 @@ class FitSession:
             state = self._state.state_dict()
         if state["step"]["count"] > self._ledger.step():
             raise RuntimeError("a callback launched a step in on_fit_start; read() or discard() it there")
-        self._ledger.optimizers.check_savable(path, state["optimizers"])
+        self._ledger.check_savable(path, state)
         self._folder.check_held()
         self._folder.save(self._ledger.step(), self._ledger.metadata(self._folder.segments), state)
         return path

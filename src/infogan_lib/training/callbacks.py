@@ -161,7 +161,9 @@ class JSONLLogger(Callback, Described):
     def _cut(self, start: int) -> None:
         """Remove what was written after the checkpoint that was loaded, if these are the lines of that run."""
         with self.path.open("rb") as file:
-            begins_line = start == 0 or (file.seek(start - 1) >= 0 and file.read(1) == b"\n")
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, min(start, size) - 1))
+            begins_line = start == 0 or (start <= size and file.read(1) == b"\n")
             count, end, last = 0, start, b""
             for last in takewhile(lambda line: line.endswith(b"\n"), islice(_lines_of(file), self._lines)):
                 count, end = count + 1, end + len(last)
