@@ -1,5 +1,7 @@
 """How user networks take their input, and where their features and logits are."""
 
+import sys
+from contextlib import contextmanager, suppress
 from functools import partial
 
 import pytest
@@ -198,6 +200,41 @@ def test_eval_mode_gives_every_submodule_its_own_mode_back():
         raise KeyError
     assert network[0].training
     assert not network[1].training
+
+
+@contextmanager
+def interrupted_at_line(number):
+    """Raise KeyboardInterrupt at a line of the library; yields a list of it."""
+    seen, count = [], iter(range(10**6))
+
+    def trace(frame, event, argument):
+        if frame.f_globals.get("__name__") != "infogan_lib.networks.introspection":
+            return None
+        if event == "line" and next(count) == number:
+            seen.append(frame.f_lineno)
+            sys.settrace(None)
+            raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield seen
+    finally:
+        sys.settrace(before)
+
+
+def test_an_interrupt_at_any_line_leaves_every_submodule_in_its_own_mode():
+    network = nn.Sequential(nn.Dropout(), nn.BatchNorm1d(2), nn.ReLU())
+    network[1].eval()
+    modes = [module.training for module in network.modules()]
+    interrupts, seen = 0, [0]
+    while seen:
+        with interrupted_at_line(interrupts) as seen, suppress(KeyboardInterrupt), eval_mode(network):
+            pass
+        assert [module.training for module in network.modules()] == modes, seen
+        interrupts += len(seen)
+    assert interrupts > 15
 
 
 def test_discriminators_that_cannot_work_are_refused():

@@ -150,12 +150,19 @@ def set_mode(*modules: nn.Module | None, training: bool) -> Iterator[None]:
     """Run modules in training or in eval mode; afterwards every submodule is in its own mode again."""
     modes = [(part, part.training) for module in modules if module is not None for part in module.modules()]
     try:
-        for part, _ in modes:
-            part.training = training
-        yield
-    finally:
-        for part, was_training in modes:
-            part.training = was_training
+        try:
+            for part, _ in modes:
+                part.training = training
+            yield
+        finally:
+            _restore_modes(modes)
+    finally:  # again, as an interrupt may have ended the first
+        _restore_modes(modes)
+
+
+def _restore_modes(modes: list[tuple[nn.Module, bool]]) -> None:
+    for part, was_training in modes:
+        part.training = was_training
 
 
 def train_unfrozen(module: nn.Module) -> None:
