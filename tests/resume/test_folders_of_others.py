@@ -50,6 +50,24 @@ def test_a_trainer_is_saved_over_nothing_but_its_own_state(tmp_path, kind):
     assert content(tmp_path) == before
 
 
+@pytest.mark.parametrize(
+    "save",
+    [
+        lambda t, folder: fit(trainer(), checkpoints=folder),
+        lambda t, folder: t.model.save(folder),
+        lambda t, folder: t.save_checkpoint(folder),
+    ],
+    ids=["run", "model", "trainer state"],
+)
+def test_nothing_else_takes_the_place_of_a_checkpoint_which_the_run_would_remove(tmp_path, save):
+    """Such as that of a checkpoint which was removed, with a newer one there."""
+    t = fit(trainer(), steps=STEPS, checkpoints=tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ig.CheckpointError, match="this is the place of a run's checkpoint, and there"):
+        save(t, tmp_path / "checkpoints" / "step_0000000001")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 @pytest.mark.parametrize("kind", ["model", "trainer state"])
 def test_what_was_saved_is_saved_again(tmp_path, kind):
     saved(kind, tmp_path)

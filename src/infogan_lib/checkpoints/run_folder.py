@@ -281,6 +281,13 @@ def check_free(folder: Path, kind: str) -> None:
     if _list_steps(folder):
         raise CheckpointError(folder, f"these are the checkpoints of a run; give the {kind} a folder of its own")
     check_replaceable(folder, kind)
+    _check_is_no_step(folder, f"give the {kind} a folder of its own")
+
+
+def _check_is_no_step(folder: Path, advice: str) -> None:
+    """Check that a folder has not the place of a run's checkpoint, which may be removed with older ones."""
+    if folder.absolute().parent.name == "checkpoints" and _STEP_NAME.fullmatch(folder.name):
+        raise CheckpointError(folder, f"this is the place of a run's checkpoint, and there is none in it; {advice}")
 
 
 def _check_is_no_part(folder: Path) -> None:
@@ -297,6 +304,7 @@ def _check_is_no_part(folder: Path) -> None:
         raise CheckpointError(folder, f"this is no run folder but something that was saved; {advice}")
     if _list_steps(folder):
         raise CheckpointError(folder, f"these are the checkpoints of a run; give the run's folder, {folder.parent}")
+    _check_is_no_step(folder, f"give the run's folder, {folder.absolute().parents[1]}")
 
 
 def is_run_folder(path: Path) -> bool:

@@ -54,9 +54,9 @@ def save_model(model: "InfoGAN", folder: str | os.PathLike[str]) -> None:
     """Write a model into a folder; see `InfoGAN.save`."""
     folder, tensors = check_path("folder", folder), model.state_dict()
     metadata = ModelPlan.of(model).to_dict()
+    check_free(folder, _KIND)  # a run that is under way holds its folder, so look before waiting for it
     with os_errors_as_checkpoint_errors(folder, "making the folder"):
         makedirs_synced(folder)
-    check_free(folder, _KIND)  # a run that is under way holds its folder, so look before waiting for it
     state = to_plain_data({_VERSIONS: module_versions(tensors), **tensors}, "model")
     with hold_for_writing(folder) as is_alone:
         check_free(folder, _KIND)

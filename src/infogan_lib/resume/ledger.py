@@ -273,9 +273,9 @@ class RunLedger:
             )
             return
         self.check_weights(self.step())
+        check_free(folder, TRAINER_STATE)  # a run that is under way holds its folder, so look before waiting for it
         with os_errors_as_checkpoint_errors(folder, "making the folder"):
             makedirs_synced(folder)
-        check_free(folder, TRAINER_STATE)  # a run that is under way holds its folder, so look before waiting for it
         state = CompositeState(**self.parts).state_dict()
         self.check_savable(folder, state)
         with hold_for_writing(folder) as is_alone:
