@@ -3,8 +3,9 @@
     python tests/docs_code.py README.md docs/labels.md
 
 What takes long is shortened by hooks: `InfoGANTrainer.fit` makes `STEPS` steps, whatever it is asked for, on batches of
-at most `BATCH` images, as does `pretrain_q`; `Evaluator` is due in the last of them; torch.compile traces and compiles nothing. A block that
-cannot run follows a line ``<!-- not run: the reason -->``. Prints JSON: the fault of each page, or null.
+at most `BATCH` images, and so does `pretrain_q`; `Evaluator` is due in the last of them; torch.compile traces and
+compiles nothing. A block that cannot run follows a line ``<!-- not run: the reason -->``. Prints JSON: the fault of each
+page, or null.
 """
 
 import json
