@@ -4,8 +4,8 @@
 
 What takes long is shortened by hooks: `InfoGANTrainer.fit` makes `STEPS` steps, whatever it is asked for, on batches of
 at most `BATCH` images, and so does `pretrain_q`; `Evaluator` is due in the last of them; torch.compile traces and
-compiles nothing. A block that cannot run follows a line ``<!-- not run: the reason -->``. Prints JSON: the fault of each
-page, or null.
+compiles nothing. A block that cannot run follows a line ``<!-- not run: the reason -->``. Prints JSON: the fault of
+each page, or null.
 """
 
 import json
