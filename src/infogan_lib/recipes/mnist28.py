@@ -33,7 +33,7 @@ def default(width: float = 1.0) -> Recipe:
     formed, under the worst small change (`VirtualAdversarial`). A lower bound on the scale of the styles' posterior
     keeps them from taking over the digits; rates fall to zero over the second half; samples come from a moving average
     of G's weights. Q is begun on real images alone, five times, and goes on from the start that agrees most with the
-    others (`PretrainQ`): else one run in ten lets two digits share a category.
+    others (`PretrainQ`), as in some runs two digits else share a category.
     """
     return _with_late_norm(width, steps=2000)
 
