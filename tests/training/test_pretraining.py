@@ -155,6 +155,19 @@ def test_an_error_and_an_interrupt_leave_q_as_it_was():
         assert not any(optimizer.state for optimizer in t.optimizers.values())
 
 
+def test_an_interrupt_while_the_chosen_start_is_loaded_leaves_q_as_it_was(monkeypatch):
+    t = trainer()
+    before = [p.detach().clone() for p in t.model.parameters()]
+
+    def interrupt(state):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(t.model.q, "load_state_dict", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        t.pretrain_q(images(40), steps=2, batch_size=8)
+    assert all(map(torch.equal, before, t.model.parameters()))
+
+
 REFUSED = {
     "two starts": ({"starts": 2}, ValueError, "starts must be 1, or at least 3 .*, but got 2"),
     "no step": ({"steps": 0}, ValueError, "steps must be .* but got 0"),

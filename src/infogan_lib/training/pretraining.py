@@ -151,8 +151,13 @@ class Pretraining:
                 finally:
                     self._before.restore()
         found = most_central(posteriors)
-        for network, state in zip(networks, states[found.chosen], strict=True):
-            network.load_state_dict(state)
+        self._before.take()
+        try:
+            for network, state in zip(networks, states[found.chosen], strict=True):
+                network.load_state_dict(state)
+        except BaseException:  # an interrupt between the two would leave parts of two starts
+            self._before.restore()
+            raise
         return found
 
     @torch.no_grad()
