@@ -1,7 +1,6 @@
 """How user networks take their input, and where their features and logits are."""
 
-import sys
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -14,6 +13,7 @@ from infogan_lib.networks.discriminator_adapter import DiscriminatorAdapter, inf
 from infogan_lib.networks.generator_adapter import infer_generator_adapter
 from infogan_lib.networks.introspection import eval_mode
 from infogan_lib.networks.tap import capture_features
+from line_interrupts import interrupted_at_line
 from toys import LATENT, PartsGenerator, TupleDiscriminator, dense_discriminator, dense_generator, images
 
 
@@ -202,26 +202,8 @@ def test_eval_mode_gives_every_submodule_its_own_mode_back():
     assert not network[1].training
 
 
-@contextmanager
-def interrupted_at_line(number):
-    """Raise KeyboardInterrupt at a line of the library; yields a list of it."""
-    seen, count = [], iter(range(10**6))
-
-    def trace(frame, event, argument):
-        if frame.f_globals.get("__name__") != "infogan_lib.networks.introspection":
-            return None
-        if event == "line" and next(count) == number:
-            seen.append(frame.f_lineno)
-            sys.settrace(None)
-            raise KeyboardInterrupt
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        yield seen
-    finally:
-        sys.settrace(before)
+def is_in_introspection(frame):
+    return frame.f_globals.get("__name__") == "infogan_lib.networks.introspection"
 
 
 def test_an_interrupt_at_any_line_leaves_every_submodule_in_its_own_mode():
@@ -230,7 +212,8 @@ def test_an_interrupt_at_any_line_leaves_every_submodule_in_its_own_mode():
     modes = [module.training for module in network.modules()]
     interrupts, seen = 0, [0]
     while seen:
-        with interrupted_at_line(interrupts) as seen, suppress(KeyboardInterrupt), eval_mode(network):
+        interrupted = interrupted_at_line(interrupts, is_in_introspection)
+        with interrupted as seen, suppress(KeyboardInterrupt), eval_mode(network):
             pass
         assert [module.training for module in network.modules()] == modes, seen
         interrupts += len(seen)

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
@@ -16,6 +16,7 @@ from infogan_lib.checkpoints.lock import RunLock
 from infogan_lib.checkpoints.run_folder import RunFolder, read_checkpoint
 from infogan_lib.distributed import Processes
 from infogan_lib.resume.session import FitSession
+from line_interrupts import interrupted_at_line
 from resume_toys import fit, same_run, trainer
 from toys import dense_discriminator, dense_generator
 
@@ -212,7 +213,7 @@ def test_an_interrupt_at_any_line_of_locking_leaves_no_lock(tmp_path):
     interrupts = 0
     while True:
         session = FitSession(ledger, settings, None, [], Processes())
-        with interrupted_at_line(interrupts) as seen, suppress(KeyboardInterrupt), session:
+        with interrupted_at_line(interrupts, is_in_enter) as seen, suppress(KeyboardInterrupt), session:
             pass
         with RunLock(tmp_path):
             pass
@@ -222,32 +223,14 @@ def test_an_interrupt_at_any_line_of_locking_leaves_no_lock(tmp_path):
     assert interrupts > 30
 
 
-@contextmanager
-def interrupted_at_line(number):
-    """Raise KeyboardInterrupt at a line of `FitSession.__enter__` and what it calls; yields a list of that line."""
-    seen, count = [], iter(range(10**6))
-
-    def trace(frame, event, argument):
-        if event == "line" and next(count) == number:
-            seen.append(frame.f_lineno)
-            sys.settrace(None)
-            raise KeyboardInterrupt
-        return trace
-
-    def find(frame, event, argument):
-        caller = frame
-        while caller is not None:
-            if caller.f_code is FitSession.__enter__.__code__:
-                return trace if "infogan_lib" in frame.f_code.co_filename else None
-            caller = caller.f_back
-        return None
-
-    before = sys.gettrace()
-    sys.settrace(find)
-    try:
-        yield seen
-    finally:
-        sys.settrace(before)
+def is_in_enter(frame):
+    """Whether a frame is of the library, in `FitSession.__enter__` or what that calls."""
+    caller = frame
+    while caller is not None:
+        if caller.f_code is FitSession.__enter__.__code__:
+            return "infogan_lib" in frame.f_code.co_filename
+        caller = caller.f_back
+    return False
 
 
 def test_a_run_goes_on_where_the_folder_of_its_history_was_removed(tmp_path):

@@ -135,7 +135,8 @@ class Pretraining:
 
         Raises NonFiniteLossError if what Q says of the images turns NaN or infinite; Q is then as it was, too.
         """
-        compared = images[torch.randperm(len(images), generator=_rng(seed, "compared"))[:MAX_COMPARED]]
+        rng = torch.Generator().manual_seed(derive_seed(seed, "compared"))
+        compared = images[torch.randperm(len(images), generator=rng)[:MAX_COMPARED]]
         posteriors, states = [], []
         networks = [network for network in (self._model.discriminator, self._model.q) if network is not None]
         with preserve_rng(self._device), eval_mode(*networks):
@@ -228,7 +229,3 @@ def shared_information(first: Tensor, second: Tensor) -> float:
     joint = first.double().T @ second.double() / len(first)
     entropies = [-torch.special.xlogy(p, p).sum() for p in (joint.sum(1), joint.sum(0), joint)]
     return float(entropies[0] + entropies[1] - entropies[2])
-
-
-def _rng(seed: int, name: str) -> torch.Generator:
-    return torch.Generator().manual_seed(derive_seed(seed, name))
